@@ -1,0 +1,173 @@
+//! The one error framework: what a client reads, which component spoke, and whether a retry is safe.
+
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// Which part of Weir raised an error. `Server` errors are relayed byte for byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Component {
+    /// The server behind: its text is passed on untouched.
+    Server,
+    /// The client's side: sessions, routing, limits.
+    Gateway,
+    /// The server's side: pools, connections, roles.
+    Tablet,
+}
+
+/// What is known of the statement's effect when an error is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Effect {
+    /// Nothing was executed: running it again is safe.
+    None,
+    /// The server executed it and answered with this error.
+    Answered,
+    /// It was sent and no answer came: it may or may not have happened.
+    Unknown,
+}
+
+/// A MySQL error as a client reads it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Error {
+    /// MySQL error number (server range 1000–1999, 3000–; Weir uses the server's own numbers where one fits).
+    pub code: u16,
+    /// Five characters of SQLSTATE.
+    pub sqlstate: [u8; 5],
+    /// The text after the SQLSTATE; bytes, since servers answer in the session's character set.
+    pub message: Vec<u8>,
+    /// Who spoke.
+    pub component: Component,
+    /// What is known of the effect.
+    pub effect: Effect,
+}
+
+impl Error {
+    /// An error that Weir itself raises before anything was executed.
+    #[must_use]
+    pub fn new(component: Component, kind: Kind, message: impl Into<String>) -> Self {
+        let (code, sqlstate) = kind.code();
+        Self { code, sqlstate: *sqlstate, message: message.into().into_bytes(), component, effect: Effect::None }
+    }
+
+    /// The same error with its effect stated.
+    #[must_use]
+    pub fn with_effect(mut self, effect: Effect) -> Self {
+        self.effect = effect;
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "ERROR {} ({}): {}",
+            self.code,
+            String::from_utf8_lossy(&self.sqlstate),
+            String::from_utf8_lossy(&self.message)
+        )
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The errors that Weir raises itself, each with the number and SQLSTATE a MySQL server uses for the like.
+/// Source: MySQL 8.0 error message reference, `mysqld_error.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// ER_CON_COUNT_ERROR: too many client connections.
+    TooManyConnections,
+    /// ER_TOO_MANY_USER_CONNECTIONS: this user has as many as it may.
+    TooManyUserConnections,
+    /// ER_HANDSHAKE_ERROR.
+    BadHandshake,
+    /// ER_ACCESS_DENIED_ERROR.
+    AccessDenied,
+    /// ER_NOT_SUPPORTED_AUTH_MODE.
+    UnsupportedAuth,
+    /// ER_SECURE_TRANSPORT_REQUIRED.
+    TlsRequired,
+    /// ER_UNKNOWN_COM_ERROR.
+    UnknownCommand,
+    /// ER_MALFORMED_PACKET.
+    MalformedPacket,
+    /// ER_NET_PACKET_TOO_LARGE.
+    PacketTooLarge,
+    /// ER_NET_PACKETS_OUT_OF_ORDER.
+    PacketsOutOfOrder,
+    /// ER_NET_READ_INTERRUPTED: a timeout while waiting for the client.
+    ReadTimeout,
+    /// ER_PARSE_ERROR.
+    Parse,
+    /// ER_EMPTY_QUERY.
+    EmptyQuery,
+    /// ER_NOT_SUPPORTED_YET.
+    NotSupported,
+    /// ER_UNKNOWN_STMT_HANDLER.
+    UnknownStatement,
+    /// ER_MAX_PREPARED_STMT_COUNT_REACHED.
+    TooManyStatements,
+    /// ER_WRONG_VALUE_FOR_VAR.
+    WrongValueForVariable,
+    /// ER_WRONG_TYPE_FOR_VAR.
+    WrongTypeForVariable,
+    /// ER_SERVER_SHUTDOWN.
+    Shutdown,
+    /// ER_CONNECTION_KILLED.
+    Killed,
+    /// ER_QUERY_INTERRUPTED.
+    Interrupted,
+    /// ER_OPTION_PREVENTS_STATEMENT: the tablet does not serve this role.
+    ReadOnly,
+    /// CR_SERVER_LOST as a server-side number (ER_NET_ERROR_ON_WRITE class): the server's connection broke.
+    ServerLost,
+    /// No server can take this now (ER_OUT_OF_RESOURCES class): nothing serving, or the pool's queue is full.
+    Unavailable,
+    /// A wait in a queue of Weir's own ended without a turn (ER_LOCK_WAIT_TIMEOUT class is not used: it means rows).
+    QueueTimeout,
+}
+
+impl Kind {
+    /// Error number and SQLSTATE.
+    #[must_use]
+    pub const fn code(self) -> (u16, &'static [u8; 5]) {
+        match self {
+            Self::TooManyConnections => (1040, b"08004"),
+            Self::TooManyUserConnections => (1203, b"42000"),
+            Self::BadHandshake => (1043, b"08S01"),
+            Self::AccessDenied => (1045, b"28000"),
+            Self::UnsupportedAuth => (1251, b"08004"),
+            Self::TlsRequired => (3159, b"HY000"),
+            Self::UnknownCommand => (1047, b"08S01"),
+            Self::MalformedPacket => (1835, b"HY000"),
+            Self::PacketTooLarge => (1153, b"08S01"),
+            Self::PacketsOutOfOrder => (1156, b"08S01"),
+            Self::ReadTimeout => (1159, b"08S01"),
+            Self::Parse => (1064, b"42000"),
+            Self::EmptyQuery => (1065, b"42000"),
+            Self::NotSupported => (1235, b"42000"),
+            Self::UnknownStatement => (1243, b"HY000"),
+            Self::TooManyStatements => (1461, b"42000"),
+            Self::WrongValueForVariable => (1231, b"42000"),
+            Self::WrongTypeForVariable => (1232, b"42000"),
+            Self::Shutdown => (1053, b"08S01"),
+            Self::Killed => (1927, b"70100"),
+            Self::Interrupted => (1317, b"70100"),
+            Self::ReadOnly => (1290, b"HY000"),
+            Self::ServerLost => (1160, b"08S01"),
+            Self::Unavailable => (1041, b"HY000"),
+            Self::QueueTimeout => (1041, b"HY000"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_reads_like_a_servers() {
+        let e = Error::new(Component::Gateway, Kind::UnknownCommand, "Unknown command");
+        assert_eq!(e.to_string(), "ERROR 1047 (08S01): Unknown command");
+        assert_eq!(e.effect, Effect::None);
+    }
+}

@@ -1,0 +1,12 @@
+//! What a gateway asks of a tablet for one client command, and what comes back.
+//!
+//! Owns the messages; knows nothing of sessions, pools or sockets. In one process they are handed over as values;
+//! between processes they are gRPC messages. Start with [`Request`], then [`Reply`].
+
+mod reply;
+mod request;
+mod settings;
+
+pub use reply::{Ended, Reply};
+pub use request::{ClientFormat, Command, LongData, Request, Statement, Wait};
+pub use settings::{ConnectionClass, Settings};

@@ -1,0 +1,3 @@
+//! The MySQL wire format, both sides of it, without any socket.
+
+pub mod packet;

@@ -1,0 +1,1 @@
+//! The server's side: one mysqld's connections, pool, role and health.

@@ -1,0 +1,1 @@
+//! Cells, keyspaces, shards, tablets and their roles.

@@ -1,0 +1,1 @@
+//! Drivers of the machines: they carry bytes and time to `weir-core` and decide nothing.
