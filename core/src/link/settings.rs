@@ -29,3 +29,82 @@ pub struct Settings {
     /// Session variables that differ from a fresh connection's, by lower-case name, with the server's text of the value.
     pub variables: BTreeMap<String, Vec<u8>>,
 }
+
+/// Session variables that a server's trackers report but that cannot be carried over to another connection by a `SET`:
+/// one-shot values, positions, identities, and the trackers themselves, which Weir owns.
+const NOT_CARRIED: [&str; 19] = [
+    "error_count",
+    "gtid_next",
+    "gtid_seq_no",
+    "identity",
+    "insert_id",
+    "last_gtid",
+    "last_insert_id",
+    "proxy_user",
+    "pseudo_slave_mode",
+    "pseudo_thread_id",
+    "rand_seed1",
+    "rand_seed2",
+    "session_track_gtids",
+    "session_track_schema",
+    "session_track_state_change",
+    "session_track_system_variables",
+    "session_track_transaction_info",
+    "timestamp",
+    "warning_count",
+];
+
+impl Settings {
+    /// True when a session variable can be re-established on another connection by `SET name = value`.
+    #[must_use]
+    pub fn carries(name: &str) -> bool {
+        NOT_CARRIED.binary_search(&name).is_err()
+    }
+
+    /// Takes in what a server's tracker reported of one session variable.
+    ///
+    /// `collation_connection` and `character_set_connection` are two views of one value, and only the one set last is kept:
+    /// a character set implies its default collation, a collation implies its character set.
+    pub fn absorb(&mut self, name: &[u8], value: &[u8]) {
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        if !Self::carries(&name) {
+            return;
+        }
+        match name.as_str() {
+            "collation_connection" => drop(self.variables.remove("character_set_connection")),
+            "character_set_connection" => drop(self.variables.remove("collation_connection")),
+            _ => {}
+        }
+        self.variables.insert(name, value.to_vec());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_that_are_not_carried_are_sorted_for_their_search() {
+        assert!(NOT_CARRIED.is_sorted());
+        assert!(!Settings::carries("timestamp"));
+        assert!(Settings::carries("sql_mode"));
+    }
+
+    #[test]
+    fn character_set_and_collation_of_the_connection_replace_each_other() {
+        let mut s = Settings::default();
+        s.absorb(b"collation_connection", b"utf8mb4_bin");
+        s.absorb(b"character_set_connection", b"latin1");
+        assert_eq!(s.variables.keys().collect::<Vec<_>>(), ["character_set_connection"]);
+        s.absorb(b"Collation_Connection", b"utf8mb4_bin");
+        assert_eq!(s.variables.keys().collect::<Vec<_>>(), ["collation_connection"]);
+    }
+
+    #[test]
+    fn one_shot_values_are_left_to_the_connection() {
+        let mut s = Settings::default();
+        s.absorb(b"last_gtid", b"0-1-5");
+        s.absorb(b"insert_id", b"5");
+        assert_eq!(s, Settings::default());
+    }
+}
