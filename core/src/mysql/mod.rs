@@ -1,3 +1,17 @@
 //! The MySQL wire format, both sides of it, without any socket.
+//!
+//! Owns bytes: how packets are framed, what is in them, and the exchange that opens a connection. It may not know
+//! of sessions, pools, routing or SQL. Constants and value types come from `mysql_common`.
+//!
+//! Where to start reading: [`frame`] cuts a byte stream into packets, [`packet`] says what a server puts in them.
 
+pub mod capability;
+pub mod column;
+pub mod frame;
 pub mod packet;
+pub mod session_state;
+pub mod wire;
+
+mod error;
+
+pub use error::ProtocolError;

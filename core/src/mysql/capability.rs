@@ -1,0 +1,83 @@
+//! What either end of a connection can do: the sets of flags Weir offers and asks for, and their negotiation.
+//!
+//! The client's side and the server's side are negotiated apart; a session reconciles them.
+//! Source: MySQL source documentation, "Capabilities Flags"; MariaDB manual, "Connecting: capabilities".
+
+pub use mysql_common::constants::{CapabilityFlags, ColumnFlags, ColumnType, StatusFlags};
+
+/// MariaDB's name for the lowest bit (LONG_PASSWORD elsewhere): when both ends set it, the connection is a plain MySQL one
+/// and the reserved bytes of the handshake hold no extended capabilities.
+pub const CLIENT_MYSQL: CapabilityFlags = CapabilityFlags::CLIENT_LONG_PASSWORD;
+
+/// What Weir offers to clients. `CLIENT_SSL` is added when the gateway has a certificate.
+///
+/// Not offered: compression, query attributes, optional metadata and multi-factor authentication (they would change
+/// the bytes that are relayed), and NO_SCHEMA (no client has used it since MySQL 4).
+pub const OFFERED_TO_CLIENTS: CapabilityFlags = CLIENT_MYSQL
+    .union(CapabilityFlags::CLIENT_FOUND_ROWS)
+    .union(CapabilityFlags::CLIENT_LONG_FLAG)
+    .union(CapabilityFlags::CLIENT_CONNECT_WITH_DB)
+    .union(CapabilityFlags::CLIENT_ODBC)
+    .union(CapabilityFlags::CLIENT_LOCAL_FILES)
+    .union(CapabilityFlags::CLIENT_IGNORE_SPACE)
+    .union(CapabilityFlags::CLIENT_PROTOCOL_41)
+    .union(CapabilityFlags::CLIENT_INTERACTIVE)
+    .union(CapabilityFlags::CLIENT_IGNORE_SIGPIPE)
+    .union(CapabilityFlags::CLIENT_TRANSACTIONS)
+    .union(CapabilityFlags::CLIENT_RESERVED)
+    .union(CapabilityFlags::CLIENT_SECURE_CONNECTION)
+    .union(CapabilityFlags::CLIENT_MULTI_STATEMENTS)
+    .union(CapabilityFlags::CLIENT_MULTI_RESULTS)
+    .union(CapabilityFlags::CLIENT_PS_MULTI_RESULTS)
+    .union(CapabilityFlags::CLIENT_PLUGIN_AUTH)
+    .union(CapabilityFlags::CLIENT_CONNECT_ATTRS)
+    .union(CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA)
+    .union(CapabilityFlags::CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS)
+    .union(CapabilityFlags::CLIENT_SESSION_TRACK)
+    .union(CapabilityFlags::CLIENT_DEPRECATE_EOF);
+
+/// What Weir asks of every server. A connection's class adds to it (FOUND_ROWS, IGNORE_SPACE, MULTI_STATEMENTS, LOCAL_FILES);
+/// `CLIENT_CONNECT_WITH_DB` and `CLIENT_SSL` are added by the handshake when it uses them.
+pub const ASKED_OF_SERVERS: CapabilityFlags = CLIENT_MYSQL
+    .union(CapabilityFlags::CLIENT_LONG_FLAG)
+    .union(CapabilityFlags::CLIENT_PROTOCOL_41)
+    .union(CapabilityFlags::CLIENT_TRANSACTIONS)
+    .union(CapabilityFlags::CLIENT_SECURE_CONNECTION)
+    .union(CapabilityFlags::CLIENT_MULTI_RESULTS)
+    .union(CapabilityFlags::CLIENT_PS_MULTI_RESULTS)
+    .union(CapabilityFlags::CLIENT_PLUGIN_AUTH)
+    .union(CapabilityFlags::CLIENT_CONNECT_ATTRS)
+    .union(CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA)
+    .union(CapabilityFlags::CLIENT_SESSION_TRACK)
+    .union(CapabilityFlags::CLIENT_DEPRECATE_EOF);
+
+/// What holds on a connection: what the server offered and the client took.
+///
+/// As on a server, MULTI_STATEMENTS brings MULTI_RESULTS with it.
+#[must_use]
+pub fn negotiate(offered: CapabilityFlags, taken: CapabilityFlags) -> CapabilityFlags {
+    let mut both = offered & taken;
+    if both.contains(CapabilityFlags::CLIENT_MULTI_STATEMENTS) {
+        both |= CapabilityFlags::CLIENT_MULTI_RESULTS;
+    }
+    both
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_negotiated_that_either_end_lacks() {
+        let both = negotiate(OFFERED_TO_CLIENTS, CapabilityFlags::all());
+        assert_eq!(both, OFFERED_TO_CLIENTS);
+        assert!(!both.intersects(CapabilityFlags::CLIENT_COMPRESS | CapabilityFlags::CLIENT_QUERY_ATTRIBUTES));
+        assert_eq!(negotiate(OFFERED_TO_CLIENTS, CapabilityFlags::empty()), CapabilityFlags::empty());
+    }
+
+    #[test]
+    fn multi_statements_bring_multi_results() {
+        let both = negotiate(OFFERED_TO_CLIENTS, CapabilityFlags::CLIENT_MULTI_STATEMENTS);
+        assert!(both.contains(CapabilityFlags::CLIENT_MULTI_RESULTS));
+    }
+}
