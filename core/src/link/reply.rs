@@ -24,6 +24,8 @@ pub enum Reply {
         seq: u8,
         /// It ends a result set (header 0xFE for clients with DEPRECATE_EOF, a plain EOF for the others).
         ends_rows: bool,
+        /// Rows of the result set that it ends (what `FOUND_ROWS()` returns after it); 0 when it ends none.
+        rows: u64,
         /// The packet.
         ok: OkPacket,
     },

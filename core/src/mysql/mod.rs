@@ -9,6 +9,7 @@ pub mod capability;
 pub mod column;
 pub mod frame;
 pub mod packet;
+pub mod reply;
 pub mod session_state;
 pub mod wire;
 
