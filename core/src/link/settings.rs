@@ -1,12 +1,13 @@
 //! The virtualised part of a session's state: what must hold on a server connection before a statement runs on it.
 
 use bitflags::bitflags;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 bitflags! {
     /// What a client negotiated that can only be chosen when the server connection is opened.
     /// Connections of different classes are never exchanged for one another.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     pub struct ConnectionClass: u8 {
         /// CLIENT_FOUND_ROWS: affected rows counts matched rows.
         const FOUND_ROWS = 1;
@@ -22,7 +23,7 @@ bitflags! {
 /// Schema and session variables, as the server's own trackers reported them.
 ///
 /// Shared by `Arc` and compared by pointer first: a session that changes nothing costs nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Settings {
     /// The default schema; `None` when the client chose none.
     pub schema: Option<Vec<u8>>,

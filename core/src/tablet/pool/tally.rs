@@ -1,0 +1,130 @@
+//! Every connection of the pool with its state, and how many there are in each.
+
+use super::message::ConnId;
+use crate::link::ConnectionClass;
+use crate::time::Instant;
+use std::collections::BTreeMap;
+
+/// How many classes of connections there are.
+pub(super) const CLASSES: usize = ConnectionClass::all().bits() as usize + 1;
+
+/// A class's place in a table of [`CLASSES`].
+pub(super) fn class_index(class: ConnectionClass) -> usize {
+    class.intersection(ConnectionClass::all()).bits() as usize
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Opening,
+    Idle,
+    Busy,
+}
+
+/// A connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Connection {
+    pub(super) class: ConnectionClass,
+    pub(super) state: State,
+    pub(super) expires_at: Instant,
+}
+
+/// Connections by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) opening: u32,
+    pub(super) idle: u32,
+    pub(super) busy: u32,
+}
+
+impl Tally {
+    pub(super) fn total(self) -> u32 {
+        self.opening + self.idle + self.busy
+    }
+
+    fn of(&mut self, state: State) -> &mut u32 {
+        match state {
+            State::Opening => &mut self.opening,
+            State::Idle => &mut self.idle,
+            State::Busy => &mut self.busy,
+        }
+    }
+}
+
+/// Connections by state, for each class and in all.
+#[derive(Debug, Default)]
+pub(super) struct Tallies {
+    classes: [Tally; CLASSES],
+    all: Tally,
+}
+
+impl Tallies {
+    pub(super) fn all(&self) -> Tally {
+        self.all
+    }
+
+    pub(super) fn of(&self, class: ConnectionClass) -> Tally {
+        self.classes[class_index(class)]
+    }
+
+    fn add(&mut self, class: ConnectionClass, state: State) {
+        *self.classes[class_index(class)].of(state) += 1;
+        *self.all.of(state) += 1;
+    }
+
+    fn remove(&mut self, class: ConnectionClass, state: State) {
+        *self.classes[class_index(class)].of(state) -= 1;
+        *self.all.of(state) -= 1;
+    }
+}
+
+/// Every connection: the one place where a state changes, so that the tallies are right.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    map: BTreeMap<ConnId, Connection>,
+    tallies: Tallies,
+    last: u64,
+}
+
+impl Connections {
+    pub(super) fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    pub(super) fn all(&self) -> Tally {
+        self.tallies.all
+    }
+
+    pub(super) fn get(&self, conn: ConnId) -> Option<Connection> {
+        self.map.get(&conn).copied()
+    }
+
+    /// A new connection, being opened.
+    pub(super) fn add(&mut self, class: ConnectionClass) -> ConnId {
+        self.last += 1;
+        let conn = ConnId(self.last);
+        self.map.insert(conn, Connection { class, state: State::Opening, expires_at: Instant::MAX });
+        self.tallies.add(class, State::Opening);
+        conn
+    }
+
+    pub(super) fn expires_at(&mut self, conn: ConnId, at: Instant) {
+        if let Some(connection) = self.map.get_mut(&conn) {
+            connection.expires_at = at;
+        }
+    }
+
+    pub(super) fn turn(&mut self, conn: ConnId, to: State) {
+        if let Some(connection) = self.map.get_mut(&conn) {
+            self.tallies.remove(connection.class, connection.state);
+            connection.state = to;
+            self.tallies.add(connection.class, to);
+        }
+    }
+
+    pub(super) fn remove(&mut self, conn: ConnId) -> Option<Connection> {
+        let connection = self.map.remove(&conn)?;
+        self.tallies.remove(connection.class, connection.state);
+        Some(connection)
+    }
+}
