@@ -1,0 +1,189 @@
+//! MariaDB servers that Weir starts itself, for `weir up` and for tests.
+//!
+//! Owns the processes, their data directories, the accounts on them and the first replication set-up: one primary and
+//! replicas that follow it by GTID. It knows nothing of gateways and tablets: once started, these servers are like any
+//! others, found by address. Which of them is the primary is asked of the servers themselves at every start.
+//!
+//! Everything here blocks; call it from a thread that may. Start with [`Cluster::start`].
+
+mod accounts;
+mod client;
+mod directory;
+mod error;
+mod programs;
+mod roles;
+mod server;
+mod spawner;
+
+pub use accounts::Account;
+pub use client::Rows;
+pub use error::{Error, Result};
+pub use server::Server;
+
+use accounts::Accounts;
+use directory::{DataDir, ServerDir};
+use programs::Programs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Most servers of one cluster.
+pub const SERVERS_MAX: u16 = 16;
+/// How long a server may take to answer its first query, in recovery after a crash included.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// How long a server may take to stop by itself before it is killed.
+const STOP_MAX: Duration = Duration::from_secs(20);
+/// Least time between two starts of a server that keeps dying.
+const REVIVE_EVERY: Duration = Duration::from_secs(5);
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where everything of this cluster lives; created when missing, found again at the next start.
+    pub data_dir: PathBuf,
+    /// How many servers, 1 to [`SERVERS_MAX`]: the first is the primary of a new cluster.
+    pub servers: u16,
+    /// The application's account, made on every server with every right but those that get around `read_only`.
+    pub application: Account,
+    /// Lines added to every server's `[mariadbd]` section.
+    pub settings: Vec<String>,
+    /// An initialised data directory to copy instead of initialising one; made there when missing. For tests, which
+    /// start many clusters.
+    pub template: Option<PathBuf>,
+}
+
+impl Options {
+    /// `servers` servers below `data_dir`, with plain settings.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>, servers: u16, application: Account) -> Self {
+        Self { data_dir: data_dir.into(), servers, application, settings: Vec::new(), template: None }
+    }
+}
+
+/// Running servers. They stop when this is dropped, and die with the process however it ends.
+#[derive(Debug)]
+pub struct Cluster {
+    servers: Vec<Server>,
+    accounts: Accounts,
+    // Held for as long as the servers run: no two clusters share a directory.
+    _data_dir: DataDir,
+}
+
+impl Cluster {
+    /// Starts the servers side by side and returns when all answer, the primary takes writes and the replicas follow.
+    ///
+    /// # Errors
+    /// When a program is missing, the data directory is in use, a server does not start (with the end of its log), or
+    /// it cannot be told which server is the primary.
+    pub fn start(options: &Options) -> Result<Self> {
+        if options.servers == 0 || options.servers > SERVERS_MAX {
+            return Err(Error::new(format!("{} servers: from 1 to {SERVERS_MAX} can be started", options.servers)));
+        }
+        let programs = Programs::find()?;
+        let data_dir = DataDir::open(&options.data_dir)?;
+        let accounts = Accounts::load(data_dir.path(), options.application.clone())?;
+        let dirs = (1..=options.servers).map(|n| data_dir.server(n)).collect::<Result<Vec<ServerDir>>>()?;
+        for dir in &dirs {
+            dir.stop_leftover(STOP_MAX)?;
+        }
+        directory::initialise(&programs, &dirs, options.template.as_deref())?;
+        let mut servers: Vec<Server> =
+            dirs.into_iter().map(|dir| Server::new(&programs, dir, options.settings.clone())).collect();
+        launch_all(&mut servers, &accounts)?;
+        roles::establish(&servers, &accounts.replication)?;
+        Ok(Self { servers, accounts, _data_dir: data_dir })
+    }
+
+    /// The servers in the order of their numbers, running or not.
+    #[must_use]
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The account with all rights on every server, for Weir itself.
+    #[must_use]
+    pub fn service_account(&self) -> &Account {
+        &self.accounts.service
+    }
+
+    /// Stops one server in order and returns when it is gone.
+    ///
+    /// # Errors
+    /// When it had to be killed.
+    pub fn stop_server(&mut self, index: usize) -> Result<()> {
+        self.servers[index].stop(STOP_MAX)
+    }
+
+    /// Kills one server: no shutdown, no flush.
+    pub fn kill_server(&mut self, index: usize) {
+        self.servers[index].kill();
+    }
+
+    /// Starts a server that was stopped or died, on its old port when that is free. A replica follows again; a server
+    /// with no replication source becomes writable.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_server(&mut self, index: usize) -> Result<()> {
+        let server = &mut self.servers[index];
+        server.launch(&self.accounts, READY_MAX)?;
+        roles::resume(server)
+    }
+
+    /// Starts servers again that died unasked, each at most every [`REVIVE_EVERY`]. Call it every second or so; returns
+    /// the numbers of those it started and the errors of those that did not.
+    pub fn revive(&mut self) -> Vec<(u16, Result<()>)> {
+        let mut outcomes = Vec::new();
+        for index in 0..self.servers.len() {
+            if self.servers[index].died(REVIVE_EVERY, Instant::now()) {
+                let number = self.servers[index].number();
+                outcomes.push((number, self.start_server(index)));
+            }
+        }
+        outcomes
+    }
+
+    /// Stops all servers in order, side by side, and returns when they are gone.
+    ///
+    /// # Errors
+    /// When one had to be killed.
+    pub fn stop(&mut self) -> Result<()> {
+        for server in &mut self.servers {
+            server.ask_to_stop();
+        }
+        let outcomes: Vec<Result<()>> = self.servers.iter_mut().map(|server| server.stop(STOP_MAX)).collect();
+        outcomes.into_iter().collect()
+    }
+
+    /// Kills all servers. For tests that throw their data away.
+    pub fn kill(&mut self) {
+        self.servers.iter_mut().for_each(Server::kill);
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Servers that would not stop were killed: nothing is left running, and nobody is left to tell.
+        let _ = self.stop();
+    }
+}
+
+fn launch_all(servers: &mut [Server], accounts: &Accounts) -> Result<()> {
+    std::thread::scope(|scope| {
+        let starting: Vec<_> =
+            servers.iter_mut().map(|server| scope.spawn(move || server.launch(accounts, READY_MAX))).collect();
+        let outcomes: Vec<Result<()>> = starting
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err(Error::new("a server's start panicked"))))
+            .collect();
+        outcomes.into_iter().collect()
+    })
+}
+
+/// The last lines of a log, for error messages; empty when there is none.
+fn log_tail(path: &Path) -> String {
+    const LINES_MAX: usize = 15;
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES_MAX)..].join("\n")
+}
