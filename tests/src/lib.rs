@@ -1,1 +1,40 @@
-//! Shared helpers of the tests that need real servers.
+//! What the tests that need real servers share: throw-away servers, a running `weir`, and their counters.
+//!
+//! A helper that cannot do its work panics with the reason, as an assertion would. Everything lies in a temporary
+//! directory, listens on free ports of 127.0.0.1, and is gone when its value is dropped, so tests run side by side.
+//! Start with [`TestCluster`] for servers alone, or [`Weir`] for the program under test.
+
+mod cluster;
+mod counters;
+mod weir;
+
+pub use cluster::{TestCluster, application};
+pub use counters::{Counters, counters, counters_since};
+pub use weir::Weir;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A TCP port of 127.0.0.1 that nobody listened on a moment ago.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its number").port()
+}
+
+/// Waits until `condition` holds, or panics with `what` after `limit`.
+pub fn eventually(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The checkout's `target` directory with the profile in use, such as `target/debug`: where cargo put this test.
+fn profile_dir() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    // target/debug/deps/some_test-0123456789abcdef
+    test.ancestors().nth(2).expect("a cargo target directory").to_path_buf()
+}

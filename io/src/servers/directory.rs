@@ -57,7 +57,7 @@ impl DataDir {
     /// The directory of one server, created when missing.
     pub(super) fn server(&self, number: u16) -> Result<ServerDir> {
         let path = self.path.join(format!("server-{number}"));
-        make_private(&path)?;
+        make_private(&path.join("tmp"))?;
         let socket = socket_path(&path)?;
         Ok(ServerDir { number, path, socket })
     }
@@ -99,7 +99,10 @@ impl ServerDir {
                 let _ = kill(pid, Signal::SIGKILL);
             }
             if started.elapsed() > limit * 2 {
-                return Err(Error::new(format!("a MariaDB server (pid {pid}) uses {} and does not stop", self.path.display())));
+                return Err(Error::new(format!(
+                    "a MariaDB server (pid {pid}) uses {} and does not stop",
+                    self.path.display()
+                )));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -123,7 +126,7 @@ pub(super) fn initialise(programs: &Programs, dirs: &[ServerDir], template: Opti
     for dir in dirs.iter().filter(|dir| !dir.file("data").exists()) {
         let source = source.get_or_insert_with(|| dir.file("data"));
         if !source.exists() {
-            install(programs, &dir.path, source)?;
+            install(programs, &dir.file("tmp"), source)?;
         }
         if *source != dir.file("data") {
             let draft = dir.file("data.new");
@@ -143,8 +146,8 @@ fn install(programs: &Programs, scratch: &Path, target: &Path) -> Result<()> {
         .args(run_as_root().then_some("--user=root"))
         .arg(format!("--datadir={}", draft.display()))
         .args(["--auth-root-authentication-method=socket", "--skip-test-db", "--skip-name-resolve"])
+        .arg(format!("--tmpdir={}", scratch.display()))
         .args(INNODB_SIZES.map(|option| format!("--{option}")))
-        .current_dir(scratch)
         .output()
         .context(|| format!("run {}", programs.install_db.display()))?;
     if !output.status.success() {
@@ -221,6 +224,8 @@ pub(super) fn my_cnf(dir: &ServerDir, port: u16, settings: &[String]) -> String 
     lines.extend([
         place("datadir", &dir.file("data")),
         place("socket", &dir.socket),
+        // Its own: a server that starts removes every temporary table from there, its neighbours' as well.
+        place("tmpdir", &dir.file("tmp")),
         place("pid-file", &dir.file("mariadbd.pid")),
         place("log-error", &dir.error_log()),
         place("init-file", &dir.file("init.sql")),

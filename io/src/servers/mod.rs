@@ -18,6 +18,7 @@ mod spawner;
 pub use accounts::Account;
 pub use client::Rows;
 pub use error::{Error, Result};
+pub use programs::installed_version;
 pub use server::Server;
 
 use accounts::Accounts;
@@ -31,7 +32,7 @@ pub const SERVERS_MAX: u16 = 16;
 /// How long a server may take to answer its first query, in recovery after a crash included.
 const READY_MAX: Duration = Duration::from_secs(60);
 /// How long a server may take to stop by itself before it is killed.
-const STOP_MAX: Duration = Duration::from_secs(20);
+const STOP_MAX: Duration = Duration::from_secs(15);
 /// Least time between two starts of a server that keeps dying.
 const REVIVE_EVERY: Duration = Duration::from_secs(5);
 

@@ -1,8 +1,9 @@
 //! The programs that the servers need, and the Debian packages they come from.
 
-use super::error::{Error, Result};
+use super::error::{Context, Error, Result};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Where each program was found.
 #[derive(Clone, Debug)]
@@ -26,9 +27,24 @@ impl Programs {
     }
 }
 
+/// What the installed server says its version is, such as `10.11.6-MariaDB-0+deb12u1`.
+///
+/// # Errors
+/// When it is not installed or does not say.
+pub fn installed_version() -> Result<String> {
+    let server = find("mariadbd", "mariadb-server")?;
+    let doing = || format!("run {}", server.display());
+    let output = Command::new(&server).args(["--no-defaults", "--version"]).output().context(doing)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().skip_while(|word| *word != "Ver").nth(1).map(str::to_owned);
+    version.ok_or_else(|| Error::new(format!("`{} --version` said {text:?}", server.display())))
+}
+
 fn find(program: &str, package: &str) -> Result<PathBuf> {
     find_in(&std::env::var_os("PATH").unwrap_or_default(), program).ok_or_else(|| {
-        Error::new(format!("`{program}` is not installed: `apt-get install {package}`, or run `./x up`, which does that"))
+        Error::new(format!(
+            "`{program}` is not installed: `apt-get install {package}`, or run `./x up`, which does that"
+        ))
     })
 }
 

@@ -183,7 +183,10 @@ impl Server {
         while self.child.is_some() && self.exited().is_none() {
             if Instant::now() > deadline {
                 self.kill();
-                return Err(Error::new(format!("server {} did not stop within {limit:?} and was killed", self.number())));
+                return Err(Error::new(format!(
+                    "server {} did not stop within {limit:?} and was killed",
+                    self.number()
+                )));
             }
             std::thread::sleep(POLL);
         }

@@ -1,7 +1,8 @@
 //! Starts child processes that die with this process, however it ends.
 //!
 //! `setpriv --pdeathsig` asks the kernel to signal the child when its parent dies. The kernel means the *thread* that
-//! started it, so all children are started by one thread that lives as long as the process.
+//! started it, so all children are started by one thread that lives as long as the process. The signal is SIGKILL,
+//! since MariaDB forgets a SIGTERM that comes while it starts; the servers' settings make them safe against crashes.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -19,7 +20,7 @@ struct Order {
 /// servers in order.
 pub(super) fn spawn<'a>(setpriv: &Path, program: &Path, args: impl IntoIterator<Item = &'a str>) -> io::Result<Child> {
     let mut command = Command::new(setpriv);
-    command.args(["--pdeathsig", "TERM", "--"]).arg(program).args(args);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(args);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let (started, child) = channel();
     let gone = |_| io::Error::other("the thread that starts servers is gone");

@@ -1,0 +1,144 @@
+//! The `weir` program as its users run it: a process, its output, its end.
+
+use crate::profile_dir;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// From the start of the process to its line that says `ready`: servers are initialised in that time.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// From SIGTERM to the end of the process: servers are stopped in that time.
+const STOP_MAX: Duration = Duration::from_secs(60);
+
+/// A running `weir`, built by `cargo build -p weir-bins` in the same profile as the test, or named by `WEIR_BIN`.
+/// Killed on drop when it was not stopped; its servers die with it.
+#[derive(Debug)]
+pub struct Weir {
+    child: Child,
+    output: Arc<Mutex<String>>,
+}
+
+impl Weir {
+    /// Starts it and waits until it says that it is ready.
+    #[must_use]
+    pub fn start(args: &[&str]) -> Self {
+        let mut weir = Self::spawn(args);
+        let deadline = Instant::now() + READY_MAX;
+        while !weir.output().lines().any(|line| line.contains("ready")) {
+            let status = weir.child.try_wait().expect("the state of a child");
+            assert!(status.is_none(), "weir {args:?} ended at its start ({status:?}):\n{}", weir.output());
+            assert!(Instant::now() < deadline, "weir {args:?} is not ready in {READY_MAX:?}:\n{}", weir.output());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        weir
+    }
+
+    /// Starts it and waits for nothing.
+    #[must_use]
+    pub fn spawn(args: &[&str]) -> Self {
+        let program = program();
+        let mut child = Command::new(&program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("cannot run {}: {error}: `cargo build -p weir-bins` first", program.display())
+            });
+        let output = Arc::new(Mutex::new(String::new()));
+        collect(child.stdout.take().expect("piped"), Arc::clone(&output));
+        collect(child.stderr.take().expect("piped"), Arc::clone(&output));
+        Self { child, output }
+    }
+
+    /// Everything it printed so far, standard output and error in one.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.output.lock().expect("no reader panicked").clone()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How many file descriptors it holds.
+    #[must_use]
+    pub fn file_descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a living process").count()
+    }
+
+    /// How much memory it holds, in KiB (`VmRSS`).
+    #[must_use]
+    pub fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a living process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident set");
+        line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("the state of a child").is_none()
+    }
+
+    /// Asks it to stop (SIGTERM) and waits until it did.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.wait()
+    }
+
+    /// Presses Ctrl-C (SIGINT) and waits until it stopped.
+    pub fn interrupt(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGINT);
+        self.wait()
+    }
+
+    /// Kills it: it has no chance to stop anything.
+    pub fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + STOP_MAX;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the state of a child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "weir does not stop in {STOP_MAX:?}:\n{}", self.output());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).expect("a pid");
+        kill(Pid::from_raw(pid), signal).expect("a child that was not waited for");
+    }
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn program() -> PathBuf {
+    std::env::var_os("WEIR_BIN").map_or_else(|| profile_dir().join("weir"), PathBuf::from)
+}
+
+fn collect(stream: impl Read + Send + 'static, output: Arc<Mutex<String>>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            output.lock().expect("no reader panicked").push_str(&(line + "\n"));
+        }
+    });
+}
