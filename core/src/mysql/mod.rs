@@ -3,11 +3,14 @@
 //! Owns bytes: how packets are framed, what is in them, and the exchange that opens a connection. It may not know
 //! of sessions, pools, routing or SQL. Constants and value types come from `mysql_common`.
 //!
-//! Where to start reading: [`frame`] cuts a byte stream into packets, [`packet`] says what a server puts in them.
+//! Where to start reading: [`frame`] cuts a byte stream into packets, [`packet`] says what a server puts in them,
+//! [`handshake`] opens a connection on either side.
 
+pub mod auth;
 pub mod capability;
 pub mod column;
 pub mod frame;
+pub mod handshake;
 pub mod packet;
 pub mod reply;
 pub mod session_state;

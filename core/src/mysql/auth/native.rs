@@ -1,0 +1,60 @@
+//! `mysql_native_password`: `SHA1(p) xor SHA1(nonce, SHA1(SHA1(p)))`; the server keeps `SHA1(SHA1(p))`.
+//!
+//! Source: MySQL source documentation, "Authentication: Native41".
+
+use super::Nonce;
+use sha1::{Digest, Sha1};
+use subtle::ConstantTimeEq;
+
+/// Length of a hash and of a scramble, in bytes.
+pub const HASH_BYTES: usize = 20;
+
+/// What the server keeps: `SHA1(SHA1(password))`.
+#[must_use]
+pub fn stored_hash(password: &[u8]) -> [u8; HASH_BYTES] {
+    sha1(&[&sha1(&[password])])
+}
+
+/// The client's answer to a challenge. An empty password is answered with nothing.
+#[must_use]
+pub fn scramble(password: &[u8], nonce: &[u8]) -> Vec<u8> {
+    if password.is_empty() {
+        return Vec::new();
+    }
+    let once = sha1(&[password]);
+    xor(once, sha1(&[nonce, &sha1(&[&once])])).to_vec()
+}
+
+/// Whether `answer` was made of the password whose hash the server keeps.
+#[must_use]
+pub fn verify(stored: &[u8; HASH_BYTES], nonce: &Nonce, answer: &[u8]) -> bool {
+    let Ok(answer) = <[u8; HASH_BYTES]>::try_from(answer) else { return false };
+    let once = xor(answer, sha1(&[nonce.bytes(), stored]));
+    sha1(&[&once]).ct_eq(stored).into()
+}
+
+fn sha1(parts: &[&[u8]]) -> [u8; HASH_BYTES] {
+    let mut hash = Sha1::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
+}
+
+fn xor(mut a: [u8; HASH_BYTES], b: [u8; HASH_BYTES]) -> [u8; HASH_BYTES] {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a ^= b);
+    a
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_password_verifies() {
+        let nonce = Nonce::from_random([7; 20]);
+        let stored = stored_hash(b"secret");
+        assert!(verify(&stored, &nonce, &scramble(b"secret", nonce.bytes())));
+        assert!(!verify(&stored, &nonce, &scramble(b"Secret", nonce.bytes())));
+        assert!(!verify(&stored, &nonce, &scramble(b"secret", &[8; 20])));
+        assert!(!verify(&stored, &nonce, b""));
+    }
+}
