@@ -1,0 +1,73 @@
+//! What speaks against a tablet: the one place for it, whether it decides or explains.
+
+use super::Wish;
+use crate::error::{Component, Error, Kind};
+use crate::gateway::cluster::{Serving, TabletView, View};
+use crate::time::Duration;
+use crate::topo::Role;
+use core::fmt;
+
+/// The most tablets that an error speaks of.
+const EXPLAINED_MAX: usize = 8;
+
+/// Why a tablet cannot take a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unfit<'a> {
+    Role(Role),
+    NotServing(&'a Serving),
+    Excluded,
+    NoWeight,
+    Behind { lag: Duration, lag_max: Duration },
+    LagUnknown,
+}
+
+/// The first thing that speaks against a tablet.
+pub(super) fn reason<'a>(view: &View, wish: &Wish<'_>, tablet: &'a TabletView) -> Option<Unfit<'a>> {
+    if tablet.role != wish.role {
+        return Some(Unfit::Role(tablet.role));
+    }
+    if !tablet.serving.is_yes() {
+        return Some(Unfit::NotServing(&tablet.serving));
+    }
+    if wish.exclude.contains(&tablet.id) {
+        return Some(Unfit::Excluded);
+    }
+    if wish.role == Role::Primary {
+        return None;
+    }
+    if tablet.weight == 0 {
+        return Some(Unfit::NoWeight);
+    }
+    match (tablet.lag, view.rules().max_replication_lag) {
+        (_, None) => None,
+        (None, Some(_)) => Some(Unfit::LagUnknown),
+        (Some(lag), Some(lag_max)) => (lag > lag_max).then_some(Unfit::Behind { lag, lag_max }),
+    }
+}
+
+/// No tablet can take it, and why.
+pub(super) fn nobody(view: &View, wish: &Wish<'_>) -> Error {
+    let mut message = format!("weir-gateway: no {} can take this now", wish.role);
+    for tablet in view.tablets().iter().take(EXPLAINED_MAX) {
+        if let Some(why) = reason(view, wish, tablet) {
+            message.push_str(&format!("; {} {why}", tablet.alias));
+        }
+    }
+    message.push_str(". Nothing was executed: a retry is safe");
+    Error::new(Component::Gateway, Kind::Unavailable, message)
+}
+
+impl fmt::Display for Unfit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Role(role) => write!(f, "is {role}"),
+            Self::NotServing(serving) => write!(f, "{serving}"),
+            Self::Excluded => f.write_str("has been tried"),
+            Self::NoWeight => f.write_str("has weight 0"),
+            Self::Behind { lag, lag_max } => {
+                write!(f, "is {} ms behind (max_replication_lag is {} ms)", lag.as_millis(), lag_max.as_millis())
+            }
+            Self::LagUnknown => f.write_str("does not know how far it is behind"),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What a session knows of the tablets when it routes a statement.
+
+use crate::gtid::Position;
+use crate::tablet::health::{Load, NotServing};
+use crate::time::{Duration, Instant};
+use crate::topo::{Role, TabletAlias};
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// A tablet, as one gateway process numbers them. Never used twice for different tablets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TabletId(pub u32);
+
+/// The tablets of a shard at one moment. Immutable: sessions share it, and get a new one when something changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// By ascending id.
+    pub(super) tablets: Vec<TabletView>,
+    pub(super) rules: Rules,
+}
+
+/// One tablet at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TabletView {
+    /// Names it in this process.
+    pub id: TabletId,
+    /// Names it in the cluster.
+    pub alias: TabletAlias,
+    /// What it is; `Unknown` when what it claims is of an older term or contested.
+    pub role: Role,
+    /// Since when it is that.
+    pub term: u64,
+    /// Whether it takes requests.
+    pub serving: Serving,
+    /// What its server is known to have executed. It may have executed more.
+    pub position: Position,
+    /// When it had.
+    pub observed_at: Instant,
+    /// How far it was behind its primary then; `None` when that is not known.
+    pub lag: Option<Duration>,
+    /// How busy its pool was when it told.
+    pub load: Load,
+    /// Its share of the reads, relative to the others'. None at 0.
+    pub weight: u32,
+    /// It is in the gateway's own cell.
+    pub is_local: bool,
+}
+
+/// Whether a tablet takes requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// It does.
+    Yes,
+    /// It says that it does not, and why.
+    No(NotServing),
+    /// It has not said anything yet.
+    Unheard,
+    /// It has said nothing for `health_timeout`.
+    Silent,
+}
+
+impl Serving {
+    /// It does.
+    #[must_use]
+    pub fn is_yes(&self) -> bool {
+        *self == Self::Yes
+    }
+}
+
+impl fmt::Display for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Yes => f.write_str("serves"),
+            Self::No(why) => write!(f, "does not serve: {why}"),
+            Self::Unheard => f.write_str("has not been heard of yet"),
+            Self::Silent => f.write_str("is no longer heard of"),
+        }
+    }
+}
+
+/// What holds for every choice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// Replicas further behind, or of unknown lag, get no reads. `None`: any lag will do.
+    pub max_replication_lag: Option<Duration>,
+    /// What a read does when no replica can take it.
+    pub without_replica: WithoutReplica,
+}
+
+/// What a read does when no replica can take it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WithoutReplica {
+    /// It goes to the primary.
+    #[default]
+    UsePrimary,
+    /// It fails.
+    Fail,
+}
+
+impl View {
+    /// A view made up by hand.
+    #[must_use]
+    pub fn new(mut tablets: Vec<TabletView>, rules: Rules) -> Self {
+        tablets.sort_by_key(|tablet| tablet.id);
+        Self { tablets, rules }
+    }
+
+    /// Every tablet, by ascending id.
+    #[must_use]
+    pub fn tablets(&self) -> &[TabletView] {
+        &self.tablets
+    }
+
+    /// What holds for every choice.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// One tablet.
+    #[must_use]
+    pub fn get(&self, id: TabletId) -> Option<&TabletView> {
+        self.tablets.binary_search_by_key(&id, |tablet| tablet.id).ok().map(|at| &self.tablets[at])
+    }
+
+    /// The primary, serving or not.
+    #[must_use]
+    pub fn primary(&self) -> Option<&TabletView> {
+        self.tablets.iter().find(|tablet| tablet.role == Role::Primary)
+    }
+}
+
+impl TabletView {
+    /// A tablet of which nothing is known yet.
+    #[must_use]
+    pub fn new(id: TabletId, alias: TabletAlias, weight: u32) -> Self {
+        Self {
+            id,
+            alias,
+            role: Role::Unknown,
+            term: 0,
+            serving: Serving::Unheard,
+            position: Position::default(),
+            observed_at: Instant::ZERO,
+            lag: None,
+            load: Load::default(),
+            weight,
+            is_local: false,
+        }
+    }
+
+    /// Its server is known to have executed everything in `position`.
+    #[must_use]
+    pub fn has_reached(&self, position: &Position) -> bool {
+        self.position.contains(position).unwrap_or(false)
+    }
+}
