@@ -1,14 +1,25 @@
 //! Cells, keyspaces, shards, tablets and their roles.
 //!
-//! Owns the words every component uses for *where* something is. Knows nothing of connections, pools or clients.
-//! Start with [`Target`] and [`Role`].
+//! Owns the words every component uses for *where* something is, and the rules by which roles are found from the servers
+//! themselves. Knows nothing of connections, pools or clients.
+//!
+//! Start with [`Target`] and [`Role`] for the words; with [`discover`](mod@discover) for the rules, which judge the
+//! [`Observation`]s of all tablets of a shard; with [`ShardRecord`] for what is kept of the verdicts. [`Health`] is what a
+//! tablet tells gateways.
 
+pub mod discover;
+mod evidence;
+mod health;
 mod names;
+mod record;
 mod role;
 mod target;
 mod version;
 
+pub use evidence::{Address, Observation, Receiver, Sighting, SourceLink};
+pub use health::{Health, Load, NotServing};
 pub use names::{Cell, Keyspace, NameError, Shard, TabletAlias};
+pub use record::{Change, ShardRecord};
 pub use role::Role;
 pub use target::{Target, TargetString};
 pub use version::ServerVersion;
