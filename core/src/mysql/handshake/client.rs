@@ -46,8 +46,8 @@ pub struct ClientConfig {
     pub schema: Option<Vec<u8>>,
     /// What is asked of the server: usually [`crate::mysql::capability::ASKED_OF_SERVERS`] and the connection's class.
     pub capabilities: CapabilityFlags,
-    /// The lower byte of the collation id.
-    pub collation: u8,
+    /// Collation id; only its lower byte is sent.
+    pub collation: u16,
     /// The longest packet that is accepted, in bytes.
     pub max_packet_bytes: u32,
     /// Connection attributes.

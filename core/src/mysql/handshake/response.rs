@@ -25,8 +25,8 @@ pub struct HandshakeResponse {
     pub capabilities: CapabilityFlags,
     /// The longest packet the client accepts, in bytes.
     pub max_packet_bytes: u32,
-    /// The lower byte of the client's collation id.
-    pub collation: u8,
+    /// The client's collation id. A response carries only its lower byte, COM_CHANGE_USER all of it.
+    pub collation: u16,
     /// User name.
     pub user: Vec<u8>,
     /// Answer to the challenge. Secret: some methods send the password.
@@ -59,7 +59,7 @@ impl HandshakeResponse {
         let capabilities = CapabilityFlags::from_bits_retain(reader.u32("response capabilities")?);
         let has = |flag| capabilities.contains(flag);
         let max_packet_bytes = reader.u32("response packet size")?;
-        let collation = reader.u8("response collation")?;
+        let collation = u16::from(reader.u8("response collation")?);
         reader.bytes(FILLER_BYTES, "response filler")?;
         let user = reader.nul_str("response user")?.to_vec();
         let auth_response = Secret::new(read_auth_response(&mut reader, capabilities)?);
@@ -102,11 +102,54 @@ impl HandshakeResponse {
         }
     }
 
+    /// Reads the content of a COM_CHANGE_USER command, after its command byte, as the response that it stands for.
+    /// `capabilities` and `max_packet_bytes` are the connection's: the command does not repeat them.
+    ///
+    /// # Errors
+    /// `Malformed` when it is cut short.
+    pub fn parse_change_user(
+        body: &[u8],
+        capabilities: CapabilityFlags,
+        max_packet_bytes: u32,
+    ) -> Result<Self, ProtocolError> {
+        let has = |flag| capabilities.contains(flag);
+        let mut reader = Reader::new(body);
+        let user = reader.nul_str("change user name")?.to_vec();
+        let auth_bytes = reader.u8("change user authentication data")?;
+        let auth_response = Secret::new(reader.bytes(usize::from(auth_bytes), "change user authentication data")?);
+        let schema = Some(reader.nul_str("change user schema")?.to_vec()).filter(|name| !name.is_empty());
+        // Old clients stop after the schema.
+        let collation = if reader.is_empty() { 0 } else { reader.u16("change user collation")? };
+        let plugin = has(CapabilityFlags::CLIENT_PLUGIN_AUTH).then(|| read_plugin(&mut reader));
+        let mut attributes = Attributes::new();
+        if has(CapabilityFlags::CLIENT_CONNECT_ATTRS) && !reader.is_empty() {
+            attributes = read_attributes(reader.lenenc_str("change user attributes")?);
+        }
+        Ok(Self { capabilities, max_packet_bytes, collation, user, auth_response, schema, plugin, attributes })
+    }
+
+    /// Appends the content of the COM_CHANGE_USER command that stands for this response, without its command byte.
+    pub fn encode_change_user(&self, out: &mut Vec<u8>) {
+        let auth_response = self.auth_response.expose();
+        debug_assert!(auth_response.len() <= 255, "the command has one byte for its length");
+        put_nul_str(out, &self.user);
+        out.push(auth_response.len() as u8);
+        out.extend_from_slice(auth_response);
+        put_nul_str(out, self.schema.as_deref().unwrap_or_default());
+        out.extend_from_slice(&self.collation.to_le_bytes());
+        if self.capabilities.contains(CapabilityFlags::CLIENT_PLUGIN_AUTH) {
+            put_nul_str(out, self.plugin.as_deref().unwrap_or_default());
+        }
+        if self.capabilities.contains(CapabilityFlags::CLIENT_CONNECT_ATTRS) {
+            put_attributes(out, &self.attributes);
+        }
+    }
+
     /// Appends the request for TLS that goes before this response.
     pub fn encode_tls_request(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.capabilities.bits().to_le_bytes());
         out.extend_from_slice(&self.max_packet_bytes.to_le_bytes());
-        out.push(self.collation);
+        out.push(self.collation as u8);
         out.extend_from_slice(&[0; FILLER_BYTES]);
     }
 }
@@ -131,7 +174,7 @@ fn read_plugin(reader: &mut Reader<'_>) -> Vec<u8> {
 }
 
 /// Reads pairs of names and values, up to the first that cannot be read or that goes over a limit.
-pub(crate) fn read_attributes(pairs: &[u8]) -> Attributes {
+fn read_attributes(pairs: &[u8]) -> Attributes {
     let mut reader = Reader::new(pairs);
     let mut attributes = Attributes::new();
     let mut kept_bytes = 0;

@@ -46,8 +46,8 @@ pub struct ClientInfo {
     pub schema: Option<Vec<u8>>,
     /// What both ends agreed on.
     pub capabilities: CapabilityFlags,
-    /// The lower byte of its collation id.
-    pub collation: u8,
+    /// Its collation id, as far as the handshake carries it (the lower byte).
+    pub collation: u16,
     /// Its attributes.
     pub attributes: Attributes,
     /// The longest packet it accepts, in bytes.
