@@ -130,7 +130,7 @@ impl Cluster {
         roles::resume(server)
     }
 
-    /// Starts servers again that died unasked, each at most every [`REVIVE_EVERY`]. Call it every second or so; returns
+    /// Starts servers again that died unasked, each at most every five seconds. Call it every second or so; returns
     /// the numbers of those it started and the errors of those that did not.
     pub fn revive(&mut self) -> Vec<(u16, Result<()>)> {
         let mut outcomes = Vec::new();
