@@ -1,8 +1,10 @@
 //! Throw-away MariaDB servers.
 
 use crate::profile_dir;
+use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
+use std::process::Command;
 use tempfile::TempDir;
 use weir_io::servers::{Account, Cluster, Options, Server, installed_version};
 
@@ -114,7 +116,25 @@ fn start(options: &Options) -> Cluster {
     Cluster::start(options).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn query_value(server: &Server, sql: &str) -> String {
+/// What the application gets through the `mariadb` client at an address: its output without column names, or its error.
+///
+/// # Errors
+/// What the client said.
+pub fn as_application(address: SocketAddr, sql: &str) -> Result<String, String> {
+    let Account { user, password } = application();
+    let output = Command::new("mariadb")
+        .args(["--no-defaults", "--batch", "--skip-column-names", "-h127.0.0.1", "--connect-timeout=10"])
+        .args(["-P", &address.port().to_string(), "-u", &user, "-e", sql])
+        .env("MYSQL_PWD", password)
+        .output()
+        .expect("the mariadb client is installed");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// The first value of what a server answers, with all rights.
+#[must_use]
+pub fn query_value(server: &Server, sql: &str) -> String {
     let rows = server.query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     rows.value().unwrap_or_else(|| panic!("{sql}: no rows")).to_owned()
 }

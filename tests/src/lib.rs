@@ -6,9 +6,10 @@
 
 mod cluster;
 mod counters;
+pub mod source;
 mod weir;
 
-pub use cluster::{TestCluster, application};
+pub use cluster::{TestCluster, application, as_application, query_value};
 pub use counters::{Counters, counters, counters_since};
 pub use weir::Weir;
 
@@ -30,6 +31,14 @@ pub fn eventually(limit: Duration, what: &str, mut condition: impl FnMut() -> bo
         assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A file that `./x test` prepares below `target` for tests with foreign clients.
+#[must_use]
+pub fn prepared(path: &str) -> PathBuf {
+    let file = profile_dir().parent().expect("target").join(path);
+    assert!(file.exists(), "{} is missing: `./x test` prepares it", file.display());
+    file
 }
 
 /// The checkout's `target` directory with the profile in use, such as `target/debug`: where cargo put this test.

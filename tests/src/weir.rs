@@ -1,13 +1,15 @@
 //! The `weir` program as its users run it: a process, its output, its end.
 
-use crate::profile_dir;
+use crate::{TestCluster, application, as_application, free_port, profile_dir};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use weir_io::servers::Account;
 
 /// From the start of the process to its line that says `ready`: servers are initialised in that time.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -19,14 +21,21 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Weir {
     child: Child,
+    address: SocketAddr,
     output: Arc<Mutex<String>>,
 }
 
 impl Weir {
-    /// Starts it and waits until it says that it is ready.
+    /// `weir up --attach` in front of running servers, for the tests' application, ready.
     #[must_use]
-    pub fn start(args: &[&str]) -> Self {
-        let mut weir = Self::spawn(args);
+    pub fn attach(cluster: &TestCluster, more: &[&str]) -> Self {
+        Self::up(&[&["--attach", &cluster.addresses()], more].concat())
+    }
+
+    /// `weir up` on a free port, for the tests' application, ready.
+    #[must_use]
+    pub fn up(args: &[&str]) -> Self {
+        let mut weir = Self::spawn_up(args);
         let deadline = Instant::now() + READY_MAX;
         while !weir.output().lines().any(|line| line.contains("ready")) {
             let status = weir.child.try_wait().expect("the state of a child");
@@ -37,23 +46,38 @@ impl Weir {
         weir
     }
 
-    /// Starts it and waits for nothing.
+    /// As [`Weir::up`], without waiting for anything.
     #[must_use]
-    pub fn spawn(args: &[&str]) -> Self {
+    pub fn spawn_up(args: &[&str]) -> Self {
         let program = program();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let Account { user, password } = application();
         let mut child = Command::new(&program)
+            .args(["up", "--port", &address.port().to_string(), "--user", &user, "--password", &password])
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| {
-                panic!("cannot run {}: {error}: `cargo build -p weir-bins` first", program.display())
-            });
+            .unwrap_or_else(|error| panic!("{}: {error}: `cargo build -p weir-bins` first", program.display()));
         let output = Arc::new(Mutex::new(String::new()));
         collect(child.stdout.take().expect("piped"), Arc::clone(&output));
         collect(child.stderr.take().expect("piped"), Arc::clone(&output));
-        Self { child, output }
+        Self { child, address, output }
+    }
+
+    /// Where it listens for clients.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs statements through it with the `mariadb` client: its output without column names, or its error.
+    ///
+    /// # Errors
+    /// What the client said.
+    pub fn query(&self, sql: &str) -> Result<String, String> {
+        as_application(self.address, sql)
     }
 
     /// Everything it printed so far, standard output and error in one.

@@ -4,47 +4,36 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
-use weir_io::servers::{Account, Cluster, Options, Server};
-use weir_tests::{TestCluster, application, eventually};
-
-fn value(server: &Server, sql: &str) -> String {
-    server.query(sql).unwrap().value().unwrap_or_default().to_owned()
-}
+use weir_io::servers::{Cluster, Options, Server};
+use weir_tests::{TestCluster, application, as_application, eventually, query_value};
 
 fn read_only(server: &Server) -> String {
-    value(server, "SELECT @@GLOBAL.read_only")
+    query_value(server, "SELECT @@GLOBAL.read_only")
 }
 
 fn process_exists(pid: u32) -> bool {
     std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| !command.is_empty())
 }
 
-/// What the application's account gets through the `mariadb` client: its output or its error.
-fn as_application(server: &Server, sql: &str) -> Result<String, String> {
-    let Account { user, password } = application();
-    let port = server.address().port().to_string();
-    let output = Command::new("mariadb")
-        .args(["--no-defaults", "--batch", "--skip-column-names", "-h127.0.0.1", "-P", &port, "-u", &user, "-e", sql])
-        .env("MYSQL_PWD", password)
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
-}
-
 #[test]
 fn a_new_cluster_has_a_primary_that_takes_writes_and_replicas_that_follow() {
     let cluster = TestCluster::start(3);
     assert_eq!(read_only(cluster.primary()), "0");
-    as_application(cluster.primary(), "CREATE DATABASE d; CREATE TABLE d.t (a INT); INSERT INTO d.t VALUES (42)")
-        .unwrap();
+    as_application(
+        cluster.primary().address(),
+        "CREATE DATABASE d; CREATE TABLE d.t (a INT); INSERT INTO d.t VALUES (42)",
+    )
+    .unwrap();
     cluster.wait_for_replicas();
     for replica in cluster.replicas() {
         assert_eq!(read_only(replica), "1");
-        assert_eq!(as_application(replica, "SELECT a FROM d.t").unwrap(), "42");
-        let refused = as_application(replica, "INSERT INTO d.t VALUES (43)").unwrap_err();
+        assert_eq!(as_application(replica.address(), "SELECT a FROM d.t").unwrap(), "42");
+        let refused = as_application(replica.address(), "INSERT INTO d.t VALUES (43)").unwrap_err();
         assert!(refused.contains("1290"), "read_only must hold for the application: {refused}");
-        assert_eq!(value(replica, "SELECT @@gtid_binlog_pos"), value(cluster.primary(), "SELECT @@gtid_binlog_pos"));
+        assert_eq!(
+            query_value(replica, "SELECT @@gtid_binlog_pos"),
+            query_value(cluster.primary(), "SELECT @@gtid_binlog_pos")
+        );
     }
 }
 
@@ -63,7 +52,7 @@ fn roles_and_addresses_survive_a_restart_and_a_crash() {
         assert_eq!((read_only(cluster.primary()), read_only(&cluster.replicas()[0])), ("0".into(), "1".into()));
         cluster.primary().query("INSERT INTO d.t VALUES (1)").unwrap();
         cluster.wait_for_replicas();
-        assert_eq!(value(&cluster.replicas()[0], "SELECT COUNT(*) FROM d.t"), round.to_string());
+        assert_eq!(query_value(&cluster.replicas()[0], "SELECT COUNT(*) FROM d.t"), round.to_string());
     }
 }
 

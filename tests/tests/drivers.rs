@@ -1,0 +1,88 @@
+//! Drivers that applications use, each through the same rounds: at a MariaDB server, then at Weir in front of three.
+//! A round that fails at the server is wrong itself; one that fails only at Weir has found a difference.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use weir_io::servers::Account;
+use weir_tests::source::checkout;
+use weir_tests::{TestCluster, Weir, application, prepared};
+
+/// How long a read outside a transaction may take to show an earlier write when it may go to a replica, in seconds.
+const LAG_S: &str = "10";
+
+fn rounds(make: impl Fn() -> Command) {
+    let cluster = TestCluster::start(3);
+    run(make(), "at a server", cluster.primary().address(), "0");
+    let weir = Weir::attach(&cluster, &[]);
+    run(make(), "through Weir", weir.address(), LAG_S);
+}
+
+fn run(mut command: Command, place: &str, address: SocketAddr, lag_s: &str) {
+    let Account { user, password } = application();
+    let output = command
+        .env("ROUNDS_HOST", address.ip().to_string())
+        .env("ROUNDS_PORT", address.port().to_string())
+        .env("ROUNDS_USER", user)
+        .env("ROUNDS_PASSWORD", password)
+        .env("ROUNDS_LAG_S", lag_s)
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (said, complained) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{place}: {}\n{said}{complained}", output.status);
+    assert!(said.lines().count() >= 5, "{place}: most rounds are missing:\n{said}");
+}
+
+fn script(interpreter: &Path, script: &str) -> Command {
+    let mut command = Command::new(interpreter);
+    command.arg(checkout().join("tests/drivers").join(script));
+    command
+}
+
+fn python(driver: &'static str) -> impl Fn() -> Command {
+    move || {
+        let mut command = script(&prepared("venv/bin/python"), "python/rounds.py");
+        command.arg(driver);
+        command
+    }
+}
+
+#[test]
+fn mariadb_client() {
+    rounds(|| script(Path::new("bash"), "cli/rounds.sh"));
+}
+
+#[test]
+fn mysql2_for_node() {
+    rounds(|| {
+        let mut command = script(Path::new("node"), "node/rounds.js");
+        command.env("NODE_PATH", prepared("npm/node_modules"));
+        command
+    });
+}
+
+#[test]
+fn pymysql() {
+    rounds(python("pymysql"));
+}
+
+#[test]
+fn mysqlclient() {
+    rounds(python("mysqlclient"));
+}
+
+#[test]
+fn mysql_connector_python_with_its_c_extension() {
+    rounds(python("connector"));
+}
+
+#[test]
+fn mysql_connector_python_in_pure_python() {
+    rounds(python("connector-pure"));
+}
+
+#[test]
+fn sqlx() {
+    rounds(|| Command::new(prepared("drivers/debug/rounds-sqlx")));
+}

@@ -1,0 +1,127 @@
+//! sysbench with many clients over few server connections: no errors, and by the servers' own counters reads reach both
+//! replicas while writes reach only the primary.
+
+use std::process::Command;
+use std::time::Duration;
+use weir_io::servers::{Account, Server};
+use weir_tests::{Counters, TestCluster, Weir, application, counters, counters_since, eventually};
+
+const CLIENTS: u64 = 64;
+const POOL_SIZE: u64 = 20;
+const TABLES: u64 = 4;
+const ROWS: u64 = 10_000;
+
+/// How long each workload runs, in seconds; longer by hand.
+fn seconds() -> String {
+    std::env::var("WEIR_SYSBENCH_S").unwrap_or_else(|_| "10".into())
+}
+
+fn sysbench(weir: &Weir, script: &str, command: &str, more: &[&str]) -> String {
+    let Account { user, password } = application();
+    let address = weir.address();
+    let output = Command::new("sysbench")
+        .arg(script)
+        .arg(format!("--mysql-host={}", address.ip()))
+        .arg(format!("--mysql-port={}", address.port()))
+        .arg(format!("--mysql-user={user}"))
+        .arg(format!("--mysql-password={password}"))
+        .args(["--mysql-db=sbtest", "--rand-type=uniform"])
+        .arg(format!("--tables={TABLES}"))
+        .arg(format!("--table-size={ROWS}"))
+        .args(more)
+        .arg(command)
+        .output()
+        .expect("sysbench is installed");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "sysbench {script} {command}: {}\n{text}", output.status);
+    text.into_owned()
+}
+
+/// Runs a workload and returns how much it did: its transactions. Each error that sysbench passed over must be a deadlock
+/// that the primary counted itself.
+fn workload(cluster: &TestCluster, weir: &Weir, script: &str, more: &[&str]) -> u64 {
+    let before = counters(cluster.primary());
+    let threads = format!("--threads={CLIENTS}");
+    let time = format!("--time={}", seconds());
+    let report = sysbench(weir, script, "run", &[&[threads.as_str(), &time], more].concat());
+    let deadlocks = counters_since(cluster.primary(), &before)["innodb_deadlocks"];
+    assert!(count(&report, "ignored errors:") <= deadlocks, "{deadlocks} deadlocks in\n{report}");
+    assert_eq!(count(&report, "reconnects:"), 0, "{report}");
+    assert!(!report.contains("FATAL") && !report.contains("ALERT"), "{report}");
+    eprintln!("{script} {more:?}: {} transactions in {} s", count(&report, "transactions:"), seconds());
+    count(&report, "transactions:")
+}
+
+fn count(report: &str, name: &str) -> u64 {
+    let line = report.lines().find_map(|line| line.trim().strip_prefix(name));
+    let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("no `{name}` in\n{report}"))
+}
+
+fn writes(counted: &Counters) -> u64 {
+    ["com_insert", "com_update", "com_delete", "com_replace"].iter().map(|name| counted[*name]).sum()
+}
+
+#[test]
+fn many_clients_over_few_connections() {
+    let cluster = TestCluster::start(3);
+    cluster.primary().query("CREATE DATABASE sbtest").expect("a database");
+    let pool_size = POOL_SIZE.to_string();
+    let mut weir = Weir::attach(&cluster, &["--pool-size", &pool_size]);
+    sysbench(&weir, "oltp_read_write", "prepare", &[]);
+    cluster.wait_for_replicas();
+    let idle = weir.file_descriptors();
+
+    point_selects_spread_over_the_replicas(&cluster, &weir);
+    writes_stay_on_the_primary(&cluster, &weir);
+
+    for server in cluster.servers() {
+        let most = counters(server)["max_used_connections"];
+        // Weir's own health checks and this test's queries come on top of the pool.
+        assert!(most <= POOL_SIZE + 10, "server {} had {most} connections at once", server.number());
+    }
+    eventually(Duration::from_secs(10), "64 clients' descriptors are closed again", || {
+        weir.file_descriptors() <= idle + 3 * usize::try_from(POOL_SIZE).expect("small")
+    });
+    assert!(weir.stop().success(), "{}", weir.output());
+}
+
+fn point_selects_spread_over_the_replicas(cluster: &TestCluster, weir: &Weir) {
+    let before: Vec<Counters> = cluster.servers().iter().map(counters).collect();
+    let done = workload(cluster, weir, "oltp_point_select", &[]);
+    let counted = since(cluster, &before);
+    for (replica, counted) in counted.iter().enumerate().skip(1) {
+        let reads = counted["com_select"];
+        assert!(reads > done / 5, "server {} got {reads} of {done} reads", replica + 1);
+    }
+    assert_eq!(counted.iter().map(writes).sum::<u64>(), 0, "point selects write nothing");
+}
+
+fn writes_stay_on_the_primary(cluster: &TestCluster, weir: &Weir) {
+    let before: Vec<Counters> = cluster.servers().iter().map(counters).collect();
+    // In transactions, which the primary serves whole: one delete, one insert and two updates each.
+    let whole = workload(cluster, weir, "oltp_read_write", &[]);
+    // Statement by statement, which is split. Deletes and inserts are left out: outside a transaction two clients would
+    // insert the same row.
+    let split = workload(cluster, weir, "oltp_read_write", &["--skip-trx=on", "--delete-inserts=0"]);
+    let counted = since(cluster, &before);
+    let written = writes(&counted[0]);
+    assert!(written >= 4 * whole + 2 * split, "{written} writes of {whole} and {split} rounds on the primary");
+    for (replica, counted) in counted.iter().enumerate().skip(1) {
+        // Replication applies rows, not commands: what is counted came from clients.
+        assert_eq!(writes(counted), 0, "server {} got writes", replica + 1);
+        assert!(counted["com_select"] > split, "server {} got {} reads", replica + 1, counted["com_select"]);
+    }
+    cluster.wait_for_replicas();
+    let sums: Vec<String> = cluster.servers().iter().map(checksum).collect();
+    assert!(sums.iter().all(|sum| *sum == sums[0]), "the servers differ: {sums:?}");
+}
+
+fn since(cluster: &TestCluster, before: &[Counters]) -> Vec<Counters> {
+    cluster.servers().iter().zip(before).map(|(server, before)| counters_since(server, before)).collect()
+}
+
+fn checksum(server: &Server) -> String {
+    let tables: Vec<String> = (1..=TABLES).map(|n| format!("sbtest.sbtest{n}")).collect();
+    format!("{:?}", server.query(&format!("CHECKSUM TABLE {}", tables.join(", "))).expect("checksums").rows)
+}
