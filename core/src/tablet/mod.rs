@@ -1,7 +1,7 @@
 //! The server's side: one mysqld's connections, pool, role and health.
 //!
 //! Owns everything that is about one server. It may not know clients, sessions or other tablets. [`pool`] says who gets
-//! which connection; [`health`] is what others learn.
+//! which connection; [`manager`] whether the tablet serves, and as what.
 
-pub mod health;
+pub mod manager;
 pub mod pool;

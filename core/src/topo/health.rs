@@ -19,6 +19,8 @@ pub struct Health {
     pub not_serving: Option<NotServing>,
     /// What its server has executed.
     pub position: Position,
+    /// How long before the sending the server said so; `Duration::MAX` when it never did.
+    pub position_age: Duration,
     /// How far a replica is behind its primary; `None` when that is not known, and for a primary.
     pub lag: Option<Duration>,
     /// How busy it is.

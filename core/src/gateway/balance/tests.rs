@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::gateway::cluster::{Rules, Serving};
-use crate::tablet::health::{Load, NotServing};
 use crate::time::Instant;
+use crate::topo::{Load, NotServing};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -12,9 +12,8 @@ mod view;
 
 pub use view::{Rules, Serving, TabletId, TabletView, View, WithoutReplica};
 
-use crate::tablet::health::Health;
 use crate::time::{Duration, Instant};
-use crate::topo::{Cell, Role, TabletAlias};
+use crate::topo::{Cell, Health, Role, TabletAlias};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

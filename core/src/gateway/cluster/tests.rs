@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::gtid::Position;
-use crate::tablet::health::Load;
-use crate::topo::{Shard, Target};
+use crate::topo::{Load, Shard, Target};
 use proptest::prelude::*;
 
 const A: TabletId = TabletId(1);
@@ -24,6 +23,7 @@ fn record(id: TabletId, role: Role, term: u64) -> Health {
         position_age: Duration::from_secs(1),
         lag: Some(Duration::ZERO),
         load: Load::default(),
+        version: None,
     }
 }
 

@@ -1,9 +1,8 @@
 //! What a session knows of the tablets when it routes a statement.
 
 use crate::gtid::Position;
-use crate::tablet::health::{Load, NotServing};
 use crate::time::{Duration, Instant};
-use crate::topo::{Role, TabletAlias};
+use crate::topo::{Load, NotServing, Role, TabletAlias};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 

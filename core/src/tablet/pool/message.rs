@@ -76,13 +76,13 @@ pub enum Input {
         /// Which connection.
         conn: ConnId,
     },
-    /// Grant nothing from now on: who waits or comes is refused with this error, idle connections are closed, granted
-    /// ones when they come back.
+    /// Grant nothing from now on: who waits or comes is refused with this error, idle connections are closed, and
+    /// granted ones when they come back, even after a reopening.
     Drain {
         /// What to tell them.
         error: Error,
     },
-    /// Grant again.
+    /// Grant again, on new connections.
     Reopen,
     /// The time of `poll_timeout` has come. At any other time it does nothing.
     Timeout,

@@ -54,6 +54,8 @@ pub struct Pool {
     draining: Option<Error>,
     /// The drain's end has been told.
     is_drained: bool,
+    /// How many drains have begun: connections older than the last one end when they come back.
+    drains: u64,
     /// The class asked for last: what a warm-up opens.
     class_asked: ConnectionClass,
     /// What holds on a connection just opened.
@@ -77,6 +79,7 @@ impl Pool {
             breaker: Breaker::new(rng.fork()),
             draining: None,
             is_drained: false,
+            drains: 0,
             class_asked: ConnectionClass::empty(),
             fresh: Arc::default(),
             age_rng: rng.fork(),
@@ -209,7 +212,7 @@ impl Pool {
         debug_assert_eq!(connection.state, State::Busy, "only a granted connection is released");
         match fate {
             Fate::Close(reason) => self.close(conn, reason),
-            Fate::Keep if self.draining.is_some() => self.close(conn, CloseReason::Drained),
+            Fate::Keep if connection.drains < self.drains => self.close(conn, CloseReason::Drained),
             Fate::Keep if connection.expires_at <= now => self.close(conn, CloseReason::Age),
             Fate::Keep => {
                 let (class, expires_at) = (connection.class, connection.expires_at);
@@ -223,7 +226,7 @@ impl Pool {
         debug_assert_eq!(connection.state, State::Opening, "a connection is opened once");
         self.counters.opened += 1;
         self.breaker.succeeded();
-        if self.draining.is_some() {
+        if connection.drains < self.drains {
             return self.close(conn, CloseReason::Drained);
         }
         let expires_at = self.draw_age().map_or(Instant::MAX, |age| now + age);
@@ -297,7 +300,7 @@ impl Pool {
                 let Some(conn) = self.idle.take_oldest() else { return };
                 self.close(conn, CloseReason::Exchanged);
             }
-            let conn = self.connections.add(class);
+            let conn = self.connections.add(class, self.drains);
             self.outputs.push_back(Output::Open { conn, class, reason });
         }
     }
@@ -330,6 +333,7 @@ impl Pool {
         self.refuse_if(|_, _| Some(Refusal::Draining(error.clone())));
         self.draining = Some(error);
         self.is_drained = false;
+        self.drains += 1;
         while let Some(conn) = self.idle.take_oldest() {
             self.close(conn, CloseReason::Drained);
         }

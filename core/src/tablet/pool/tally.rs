@@ -27,6 +27,8 @@ pub(super) struct Connection {
     pub(super) class: ConnectionClass,
     pub(super) state: State,
     pub(super) expires_at: Instant,
+    /// How many drains had begun when it was asked for.
+    pub(super) drains: u64,
 }
 
 /// Connections by state.
@@ -100,10 +102,10 @@ impl Connections {
     }
 
     /// A new connection, being opened.
-    pub(super) fn add(&mut self, class: ConnectionClass) -> ConnId {
+    pub(super) fn add(&mut self, class: ConnectionClass, drains: u64) -> ConnId {
         self.last += 1;
         let conn = ConnId(self.last);
-        self.map.insert(conn, Connection { class, state: State::Opening, expires_at: Instant::MAX });
+        self.map.insert(conn, Connection { class, state: State::Opening, expires_at: Instant::MAX, drains });
         self.tallies.add(class, State::Opening);
         conn
     }

@@ -282,6 +282,20 @@ fn a_drain_refuses_closes_and_says_when_nothing_is_left() {
 }
 
 #[test]
+fn connections_of_before_a_drain_end_when_they_come_back_even_after_it() {
+    let mut bench = Bench::new(small());
+    let busy = bench.connect(PLAIN);
+    bench.acquire();
+    bench.feed(Input::Drain { error: server_error() });
+    bench.feed(Input::Reopen);
+    let closed = |conn| [Output::Close { conn, reason: CloseReason::Drained }];
+    assert_eq!(bench.feed(Input::Opened { conn: ConnId(2) }), closed(ConnId(2)));
+    assert_eq!(bench.give_back(busy).1, closed(busy));
+    let conn = bench.connect(PLAIN);
+    assert_eq!(bench.give_back(conn).1, [], "a new one stays");
+}
+
+#[test]
 fn a_broken_connection_is_replaced_for_whoever_waits() {
     let mut bench = Bench::new(small());
     let (first, second) = (bench.connect(PLAIN), bench.connect(PLAIN));

@@ -1,0 +1,385 @@
+//! One tablet: which role its server has, whether it serves, and who may have a connection to it.
+//!
+//! Owns the tablet's role and term as the topology gave them, the watch over its server, and the decision whether
+//! requests are taken; keeps the [`Pool`] open or drained accordingly. It may not know other tablets, clients or SQL:
+//! the driver runs the probe and makes an [`Observation`] of it.
+//!
+//! Start with [`Input`] and [`Output`]. The rules are [`Tablet`]'s `refusal` (whose request is refused) and `obstacle`
+//! (when none is taken); `monitor.rs` decides when the server is asked and when it counts as gone.
+
+mod monitor;
+#[cfg(test)]
+mod tests;
+
+pub use monitor::MonitorConfig;
+
+use super::pool::{self, Pool};
+use crate::error::{Component, Error, Kind};
+use crate::rng::Rng;
+use crate::time::{Duration, Instant};
+use crate::topo::{Health, Keyspace, Load, NotServing, Observation, Role, Shard, TabletAlias, Target};
+use monitor::Monitor;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// How a tablet is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// The limits of its pool.
+    pub pool: pool::Config,
+    /// How closely its server is watched.
+    pub monitor: MonitorConfig,
+    /// Health is told at least this often, whether or not it changed.
+    pub heartbeat_interval: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let (pool, monitor) = (pool::Config::default(), MonitorConfig::default());
+        Self { pool, monitor, heartbeat_interval: Duration::from_secs(1) }
+    }
+}
+
+/// Who a tablet is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its name in the cluster.
+    pub alias: TabletAlias,
+    /// Whose data it has.
+    pub keyspace: Keyspace,
+    /// Which part of them.
+    pub shard: Shard,
+}
+
+/// One probe of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProbeId(pub u64);
+
+/// What a tablet is told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Input {
+    /// A session needs a connection.
+    Acquire {
+        /// The role that the session takes the tablet for.
+        role: Role,
+        /// The term in which it believes so; `None` when any will do, as for reads on a replica.
+        term: Option<u64>,
+        /// What it needs.
+        request: pool::Acquire,
+    },
+    /// Anything else about connections, for the pool.
+    Pool(pool::Input),
+    /// The topology says what the tablet is. Ignored when it is of a lower term than said before.
+    RoleAssigned {
+        /// Its role.
+        role: Role,
+        /// Since when.
+        term: u64,
+    },
+    /// A probe's answer.
+    Observed {
+        /// Which probe.
+        probe: ProbeId,
+        /// What was seen.
+        observation: Observation,
+    },
+    /// A probe came to nothing.
+    ProbeFailed {
+        /// Which probe.
+        probe: ProbeId,
+        /// Why.
+        error: Error,
+    },
+    /// Take no more requests, ever: the process ends.
+    Stop,
+    /// The time of `poll_timeout` has come. At any other time it does nothing.
+    Timeout,
+}
+
+/// What a tablet wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// What the pool wants done.
+    Pool(pool::Output),
+    /// Ask the server how it is, on a connection that is not of the pool, and answer with `Observed` or `ProbeFailed`;
+    /// drop the attempt when it takes too long.
+    Probe {
+        /// Names the attempt.
+        probe: ProbeId,
+        /// How long it may take, connecting included.
+        timeout: Duration,
+    },
+    /// Tell whoever routes to the tablet.
+    Health(Health),
+}
+
+/// Why a tablet wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// The server is asked again.
+    Probe,
+    /// The server took too long to answer.
+    ProbeTimeout,
+    /// Health is told again.
+    Heartbeat,
+    /// A timer of the pool.
+    Pool(pool::Timer),
+}
+
+/// One tablet. See the module for where to start.
+#[derive(Debug)]
+pub struct Tablet {
+    config: Config,
+    identity: Identity,
+    role: Role,
+    term: u64,
+    is_stopping: bool,
+    pool: Pool,
+    /// The pool takes requests.
+    is_open: bool,
+    monitor: Monitor,
+    /// What was told last, and when to tell again.
+    told: Option<Health>,
+    heartbeat_at: Instant,
+    outputs: VecDeque<Output>,
+}
+
+impl Tablet {
+    /// A tablet without role, whose server has not been seen; its first timer is due at once.
+    #[must_use]
+    pub fn new(identity: Identity, config: Config, mut rng: Rng) -> Self {
+        let mut tablet = Self {
+            role: Role::Unknown,
+            term: 0,
+            is_stopping: false,
+            pool: Pool::new(identity.alias.to_string(), config.pool.clone(), rng.fork()),
+            is_open: true,
+            monitor: Monitor::new(config.monitor.clone(), rng.fork()),
+            told: None,
+            heartbeat_at: Instant::ZERO,
+            outputs: VecDeque::new(),
+            identity,
+            config,
+        };
+        tablet.drain(Instant::ZERO, "has not started");
+        while tablet.poll_output().is_some() {}
+        tablet
+    }
+
+    /// Take one input; then drain [`Tablet::poll_output`].
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            // The busiest inputs; they change nothing that `settle` looks at.
+            Input::Acquire { role, term, request } => return self.acquire(now, role, term, request),
+            Input::Pool(input) => return self.pass_to_pool(now, input),
+            Input::RoleAssigned { role, term } => self.assign(now, role, term),
+            Input::Observed { probe, observation } => self.monitor.observe(now, probe, observation),
+            Input::ProbeFailed { probe, error } => self.monitor.probe_failed(now, probe, error),
+            Input::Stop => self.stop(),
+            Input::Timeout => self.time_out(now),
+        }
+        self.settle(now);
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.pool.poll_output().map(Output::Pool).or_else(|| self.outputs.pop_front())
+    }
+
+    /// When to call with [`Input::Timeout`] next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_timer().map(|(at, _)| at)
+    }
+
+    /// When to call with [`Input::Timeout`] next, and why. The cause may be gone by then.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<(Instant, Timer)> {
+        let pool = self.pool.next_timer().map(|(at, timer)| (at, Timer::Pool(timer)));
+        let heartbeat = (!self.is_stopping).then_some((self.heartbeat_at, Timer::Heartbeat));
+        [pool, heartbeat, self.monitor.timer()].into_iter().flatten().min()
+    }
+
+    /// What the pool counts.
+    #[must_use]
+    pub fn counters(&self) -> pool::Counters {
+        self.pool.counters()
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Its role, and since which term.
+    #[must_use]
+    pub fn role(&self) -> (Role, u64) {
+        (self.role, self.term)
+    }
+
+    // Requests.
+
+    fn acquire(&mut self, now: Instant, role: Role, term: Option<u64>, request: pool::Acquire) {
+        match self.refusal(role, term) {
+            Some(error) => {
+                self.outputs.push_back(Output::Pool(pool::Output::Refused { ticket: request.ticket, error }))
+            }
+            None => self.pool.handle(now, pool::Input::Acquire(request)),
+        }
+    }
+
+    /// A request is refused when it takes the tablet for what it is not. A tablet that does not serve refuses by its
+    /// drained pool.
+    fn refusal(&self, role: Role, term: Option<u64>) -> Option<Error> {
+        let alias = &self.identity.alias;
+        let what = match term {
+            _ if self.role != role => format!("tablet {alias} is {} in term {}, not {role}", self.role, self.term),
+            Some(asked) if asked < self.term => {
+                format!("tablet {alias} was asked for {role} in term {asked}, but it is in term {}", self.term)
+            }
+            // It may have lost its role by the change it has not heard of.
+            Some(asked) if asked > self.term && role == Role::Primary => {
+                format!("tablet {alias} has not heard of term {asked} yet; it is in term {}", self.term)
+            }
+            _ => return None,
+        };
+        let message = format!("{what}. Nothing was executed: a retry is safe");
+        Some(Error::new(Component::Tablet, Kind::ReadOnly, message))
+    }
+
+    fn pass_to_pool(&mut self, now: Instant, input: pool::Input) {
+        debug_assert!(
+            !matches!(input, pool::Input::Acquire(_) | pool::Input::Drain { .. } | pool::Input::Reopen),
+            "these are the tablet's to decide"
+        );
+        if matches!(input, pool::Input::OpenFailed { .. } | pool::Input::Lost { .. }) {
+            self.monitor.suspect(now);
+        }
+        self.pool.handle(now, input);
+    }
+
+    // Role and serving.
+
+    fn assign(&mut self, now: Instant, role: Role, term: u64) {
+        if term < self.term {
+            return;
+        }
+        let before = std::mem::replace(&mut self.role, role);
+        self.term = term;
+        if before != role && self.is_open {
+            self.drain(now, &format!("is {role} since term {term}, no longer {before}"));
+        }
+    }
+
+    fn stop(&mut self) {
+        self.is_stopping = true;
+        self.monitor.stop();
+    }
+
+    /// Why no requests are taken, if so.
+    fn obstacle(&self) -> Option<NotServing> {
+        if self.is_stopping {
+            return Some(NotServing::Stopping);
+        }
+        if self.role == Role::Unknown {
+            return Some(NotServing::NoRole);
+        }
+        match self.monitor.seen() {
+            Some(seen) if self.monitor.is_reachable() => {
+                (self.role == Role::Primary && seen.read_only).then_some(NotServing::ReadOnly)
+            }
+            _ => Some(NotServing::Unreachable),
+        }
+    }
+
+    /// Open or drain the pool as the state demands, and tell what changed.
+    fn settle(&mut self, now: Instant) {
+        let obstacle = self.obstacle();
+        match &obstacle {
+            None if !self.is_open => self.reopen(now),
+            Some(new) if self.is_open || self.told_obstacle() != Some(new) => self.drain(now, &self.words_for(new)),
+            _ => {}
+        }
+        self.tell(now, obstacle);
+    }
+
+    fn told_obstacle(&self) -> Option<&NotServing> {
+        self.told.as_ref()?.not_serving.as_ref()
+    }
+
+    fn words_for(&self, obstacle: &NotServing) -> String {
+        match self.monitor.error() {
+            Some(error) if *obstacle == NotServing::Unreachable => {
+                format!("does not serve: {obstacle}: {}", String::from_utf8_lossy(&error.message))
+            }
+            _ => format!("does not serve: {obstacle}"),
+        }
+    }
+
+    fn drain(&mut self, now: Instant, why: &str) {
+        let message = format!("tablet {} {why}. Nothing was executed: a retry is safe", self.identity.alias);
+        let error = Error::new(Component::Tablet, Kind::Unavailable, message);
+        self.pool.handle(now, pool::Input::Drain { error });
+        self.is_open = false;
+    }
+
+    fn reopen(&mut self, now: Instant) {
+        self.pool.handle(now, pool::Input::Reopen);
+        self.is_open = true;
+    }
+
+    // Health.
+
+    fn tell(&mut self, now: Instant, not_serving: Option<NotServing>) {
+        let health = self.health(now, not_serving);
+        let is_news = self.told.as_ref().is_none_or(|told| !says_the_same(told, &health));
+        let is_due = now >= self.heartbeat_at && !self.is_stopping;
+        if is_news || is_due {
+            self.heartbeat_at = now + self.config.heartbeat_interval;
+            self.told = Some(health.clone());
+            self.outputs.push_back(Output::Health(health));
+        }
+    }
+
+    fn health(&self, now: Instant, not_serving: Option<NotServing>) -> Health {
+        let Identity { alias, keyspace, shard } = self.identity.clone();
+        let seen = self.monitor.seen();
+        Health {
+            tablet: alias,
+            target: Target { keyspace, shard, role: self.role },
+            term: self.term,
+            not_serving,
+            position: seen.map(|seen| seen.position.clone()).unwrap_or_default(),
+            position_age: seen.map_or(Duration::MAX, |seen| now - seen.at),
+            lag: seen.and_then(|seen| seen.lag).filter(|_| self.role != Role::Primary),
+            load: self.load(),
+            version: seen.map(|seen| seen.version),
+        }
+    }
+
+    fn load(&self) -> Load {
+        let counters = self.pool.counters();
+        Load {
+            connections_in_use: counters.busy,
+            connections_max: self.config.pool.capacity(),
+            waiting: counters.waiting,
+        }
+    }
+
+    // Time.
+
+    fn time_out(&mut self, now: Instant) {
+        if let Some((probe, timeout)) = self.monitor.time_out(now) {
+            self.outputs.push_back(Output::Probe { probe, timeout });
+        }
+        self.pool.handle(now, pool::Input::Timeout);
+    }
+}
+
+/// Load and age change all the time; they are told with the next heartbeat.
+fn says_the_same(told: &Health, health: &Health) -> bool {
+    let Health { tablet, target, term, not_serving, position, position_age: _, lag, load: _, version } = health;
+    (tablet, target, term, not_serving) == (&told.tablet, &told.target, &told.term, &told.not_serving)
+        && (position, lag, version) == (&told.position, &told.lag, &told.version)
+}
