@@ -48,8 +48,10 @@ impl<'a> SessionState<'a> {
         Ok(Some(match kind {
             SessionStateType::SESSION_TRACK_SYSTEM_VARIABLES => Change::Variables(Variables::new(data.rest())?),
             SessionStateType::SESSION_TRACK_SCHEMA => Change::Schema(data.lenenc_str("session schema")?),
+            // One digit. The manual puts its length in front, servers do not.
             SessionStateType::SESSION_TRACK_STATE_CHANGE => {
-                Change::StateChange(data.lenenc_str("session state change")? == b"1")
+                let digit = data.rest().last().ok_or(ProtocolError::Malformed("session state change"))?;
+                Change::StateChange(*digit == b'1')
             }
             SessionStateType::SESSION_TRACK_GTIDS => {
                 if data.u8("session gtids encoding")? != GTID_ENCODING_TEXT {
@@ -131,7 +133,7 @@ impl SessionStateBuilder {
                 SessionStateType::SESSION_TRACK_SYSTEM_VARIABLES
             }
             Change::StateChange(changed) => {
-                put_lenenc_str(&mut data, if changed { b"1" } else { b"0" });
+                data.push(if changed { b'1' } else { b'0' });
                 SessionStateType::SESSION_TRACK_STATE_CHANGE
             }
             Change::Gtids(gtids) => {
@@ -181,14 +183,16 @@ mod tests {
 
     #[test]
     fn a_servers_block_reads_entry_by_entry() {
-        // USE test on MariaDB with session_track_schema and session_track_system_variables.
-        let block = b"\x01\x05\x04test\x00\x0f\x0aautocommit\x03OFF\x02\x02\x011";
+        // As MariaDB 10.11 sends them.
+        let block = b"\x01\x05\x04test\x00\x0f\x0aautocommit\x03OFF\x02\x011";
         let changes = changes(block);
         assert_eq!(changes[0], Change::Schema(b"test"));
         let Change::Variables(variables) = changes[1] else { panic!("variables") };
         assert_eq!(variables.iter().collect::<Vec<_>>(), [(&b"autocommit"[..], &b"OFF"[..])]);
         assert_eq!(changes[2], Change::StateChange(true));
         assert_eq!(changes.len(), 3);
+        // As the manual has it.
+        assert_eq!(SessionState::new(b"\x02\x02\x010").next(), Some(Ok(Change::StateChange(false))));
     }
 
     #[test]
