@@ -1,7 +1,8 @@
 //! The server's side: one mysqld's connections, pool, role and health.
 //!
 //! Owns everything that is about one server. It may not know clients, sessions or other tablets. [`pool`] says who gets
-//! which connection; [`manager`] whether the tablet serves, and as what.
+//! which connection; [`probe`] what to ask the server about itself; [`manager`] whether the tablet serves, and as what.
 
 pub mod manager;
 pub mod pool;
+pub mod probe;

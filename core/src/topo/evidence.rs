@@ -60,7 +60,8 @@ pub struct Observation {
     pub sources: Option<Vec<SourceLink>>,
     /// What it has executed; `None` when it could not be read.
     pub position: Option<Position>,
-    /// Replicas that are connected to it, Weir's or not; `None` when it could not be read.
+    /// Replicas that are connected to it, Weir's or not; `None` when it could not be read. MySQL counts 0 to those without
+    /// the PROCESS privilege.
     pub replicas_connected: Option<u32>,
     /// Statements it is running (`Threads_running`); `None` when it could not be read.
     pub threads_running: Option<u32>,

@@ -1,0 +1,110 @@
+//! The queries, by flavour and version.
+
+use crate::gtid::Flavor;
+use crate::topo::ServerVersion;
+use core::fmt;
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// Server id, UUID, `read_only`. Asked first; without it there is no observation.
+    Identity,
+    /// What it has executed.
+    Position,
+    /// Where it replicates from.
+    Sources,
+    /// How many replicas are connected to it.
+    ReplicasConnected,
+    /// How many statements it is running.
+    ThreadsRunning,
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Identity => "identity",
+            Self::Position => "position",
+            Self::Sources => "replication sources",
+            Self::ReplicasConnected => "connected replicas",
+            Self::ThreadsRunning => "running threads",
+        })
+    }
+}
+
+/// One query of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// What it is about.
+    pub topic: Topic,
+    /// The query, for COM_QUERY.
+    pub sql: &'static str,
+}
+
+const fn question(topic: Topic, sql: &'static str) -> Question {
+    Question { topic, sql }
+}
+
+const THREADS_RUNNING: Question =
+    question(Topic::ThreadsRunning, "SHOW GLOBAL STATUS WHERE Variable_name = 'Threads_running'");
+
+/// `gtid_current_pos` is what a replica has committed together with what a server wrote itself. `gtid_binlog_pos` would not
+/// do: it is ahead of what a read sees, and empty without a binary log.
+static MARIADB: [Question; 5] = [
+    question(Topic::Identity, "SELECT @@GLOBAL.server_id AS server_id, @@GLOBAL.read_only AS read_only"),
+    question(Topic::Position, "SELECT @@GLOBAL.gtid_current_pos AS position"),
+    question(Topic::Sources, "SHOW ALL SLAVES STATUS"),
+    question(Topic::ReplicasConnected, "SHOW GLOBAL STATUS WHERE Variable_name = 'Slaves_connected'"),
+    THREADS_RUNNING,
+];
+
+const MYSQL_IDENTITY: Question = question(
+    Topic::Identity,
+    "SELECT @@GLOBAL.server_id AS server_id, @@GLOBAL.server_uuid AS server_uuid, \
+     @@GLOBAL.read_only AS read_only, @@GLOBAL.super_read_only AS super_read_only",
+);
+const MYSQL_POSITION: Question = question(Topic::Position, "SELECT @@GLOBAL.gtid_executed AS position");
+const MYSQL_REPLICAS: &str = "SELECT COUNT(*) AS replicas FROM information_schema.PROCESSLIST \
+     WHERE COMMAND IN ('Binlog Dump', 'Binlog Dump GTID')";
+
+/// From 8.0.22: new words, and a process list that takes no global lock.
+static MYSQL: [Question; 5] = [
+    MYSQL_IDENTITY,
+    MYSQL_POSITION,
+    question(Topic::Sources, "SHOW REPLICA STATUS"),
+    question(
+        Topic::ReplicasConnected,
+        "SELECT COUNT(*) AS replicas FROM performance_schema.processlist \
+         WHERE COMMAND IN ('Binlog Dump', 'Binlog Dump GTID')",
+    ),
+    THREADS_RUNNING,
+];
+
+/// From 5.7.8.
+static MYSQL_5_7: [Question; 5] = [
+    MYSQL_IDENTITY,
+    MYSQL_POSITION,
+    question(Topic::Sources, "SHOW SLAVE STATUS"),
+    question(Topic::ReplicasConnected, MYSQL_REPLICAS),
+    THREADS_RUNNING,
+];
+
+/// Before there was `super_read_only`.
+static MYSQL_5_6: [Question; 5] = [
+    question(
+        Topic::Identity,
+        "SELECT @@GLOBAL.server_id AS server_id, @@GLOBAL.server_uuid AS server_uuid, @@GLOBAL.read_only AS read_only",
+    ),
+    MYSQL_POSITION,
+    question(Topic::Sources, "SHOW SLAVE STATUS"),
+    question(Topic::ReplicasConnected, MYSQL_REPLICAS),
+    THREADS_RUNNING,
+];
+
+pub(super) fn for_version(version: ServerVersion) -> &'static [Question] {
+    match version.flavor {
+        Flavor::MariaDb => &MARIADB,
+        Flavor::MySql if version.at_least(8, 0, 22) => &MYSQL,
+        Flavor::MySql if version.at_least(5, 7, 8) => &MYSQL_5_7,
+        Flavor::MySql => &MYSQL_5_6,
+    }
+}
