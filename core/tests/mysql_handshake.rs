@@ -2,12 +2,12 @@
 
 use proptest::prelude::*;
 use weir_core::error::{Component, Error, Kind};
-use weir_core::mysql::auth::{AuthPlugin, Credential, Nonce, Secret, caching_sha2, ed25519};
+use weir_core::mysql::auth::{AuthPlugin, Credential, Nonce, Secret, caching_sha2, ed25519, native};
 use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
 use weir_core::mysql::frame::write_with;
 use weir_core::mysql::handshake::{
-    ClientConfig, ClientEvent, ClientHandshake, ClientInfo, RsaKey, ServerConfig, ServerEvent, ServerHandshake,
-    ServerInfo, TlsMode, Transport, encode_switch,
+    ClientConfig, ClientEvent, ClientHandshake, ClientInfo, HandshakeResponse, RsaKey, ServerConfig, ServerEvent,
+    ServerHandshake, ServerInfo, TlsMode, Transport, encode_switch,
 };
 use weir_core::mysql::packet::{OkHeader, OkPacket};
 
@@ -431,6 +431,56 @@ fn bytes_after_a_request_for_tls_are_left_for_the_tls_layer() {
     assert_eq!(server.handle_bytes(&request), request_bytes);
     assert_eq!(server.poll_event(), Some(ServerEvent::StartTls));
     assert_eq!(server.handle_bytes(&request[request_bytes..]), 0);
+}
+
+#[test]
+fn bytes_after_the_response_are_left_for_the_session() {
+    let mut server = ServerHandshake::new(server_config());
+    let mut client = ClientHandshake::new(client_config("secret"));
+    let (mut greeting, mut response) = (Vec::new(), Vec::new());
+    server.poll_transmit(&mut greeting);
+    client.handle_bytes(&greeting);
+    client.poll_transmit(&mut response);
+    let response_bytes = response.len();
+    response.extend_from_slice(b"\x01\0\0\0\x0e");
+    assert_eq!(server.handle_bytes(&response), response_bytes);
+    assert!(matches!(server.poll_event(), Some(ServerEvent::Lookup { .. })));
+    server.credential(Some(both_hashes()));
+    assert!(matches!(server.poll_event(), Some(ServerEvent::Authenticated(_))));
+    assert_eq!(server.handle_bytes(&response[response_bytes..]), 0);
+}
+
+/// Changes the user of a connection to one with the password "secret": the client answers the new challenge with `password`.
+fn change_user(password: &[u8]) -> ServerEvent {
+    let response = HandshakeResponse {
+        capabilities: ASKED_OF_SERVERS,
+        max_packet_bytes: 1 << 24,
+        collation: 255,
+        user: b"app".to_vec(),
+        auth_response: Secret::new(native::scramble(password, b"the challenge of the greeting")),
+        schema: Some(b"other".to_vec()),
+        plugin: Some(AuthPlugin::Native.name().to_vec()),
+        attributes: Vec::new(),
+    };
+    let nonce = server_config().nonce;
+    let mut server = ServerHandshake::change_user(server_config(), response, 1);
+    assert_eq!(server.poll_event(), Some(ServerEvent::Lookup { user: b"app".to_vec() }));
+    server.credential(Some(both_hashes()));
+    let (mut switch, mut answer) = (Vec::new(), Vec::new());
+    assert!(server.poll_transmit(&mut switch));
+    assert_eq!(switch[3], 1, "the answer to a command starts with 1");
+    write_with(&mut answer, &mut 2, |out| out.extend_from_slice(&native::scramble(password, nonce.bytes())));
+    assert_eq!(server.handle_bytes(&answer), answer.len());
+    server.poll_event().expect("a verdict")
+}
+
+#[test]
+fn a_change_of_user_is_challenged_anew() {
+    let ServerEvent::Authenticated(info) = change_user(b"secret") else { panic!("refused") };
+    assert_eq!((info.next_sequence, info.collation, info.schema), (3, 255, Some(b"other".to_vec())));
+    assert_eq!(info.capabilities, ASKED_OF_SERVERS);
+    let ServerEvent::Rejected(error) = change_user(b"Secret") else { panic!("accepted") };
+    assert_eq!(error.code, 1045);
 }
 
 #[test]

@@ -5,10 +5,48 @@
 
 use super::ProtocolError;
 use super::wire::{Reader, put_nul_str};
-use mysql_common::constants::Command as Byte;
+use core::fmt;
 
-/// COM_CLONE, which `mysql_common` has no name for.
-const COM_CLONE: u8 = 32;
+/// The command bytes.
+mod byte {
+    use mysql_common::constants::Command;
+
+    pub(super) const SLEEP: u8 = Command::COM_SLEEP as u8;
+    pub(super) const QUIT: u8 = Command::COM_QUIT as u8;
+    pub(super) const INIT_DB: u8 = Command::COM_INIT_DB as u8;
+    pub(super) const QUERY: u8 = Command::COM_QUERY as u8;
+    pub(super) const FIELD_LIST: u8 = Command::COM_FIELD_LIST as u8;
+    pub(super) const CREATE_DB: u8 = Command::COM_CREATE_DB as u8;
+    pub(super) const DROP_DB: u8 = Command::COM_DROP_DB as u8;
+    pub(super) const REFRESH: u8 = Command::COM_REFRESH as u8;
+    pub(super) const SHUTDOWN: u8 = Command::COM_DEPRECATED_1 as u8;
+    pub(super) const STATISTICS: u8 = Command::COM_STATISTICS as u8;
+    pub(super) const PROCESS_INFO: u8 = Command::COM_PROCESS_INFO as u8;
+    pub(super) const CONNECT: u8 = Command::COM_CONNECT as u8;
+    pub(super) const PROCESS_KILL: u8 = Command::COM_PROCESS_KILL as u8;
+    pub(super) const DEBUG: u8 = Command::COM_DEBUG as u8;
+    pub(super) const PING: u8 = Command::COM_PING as u8;
+    pub(super) const TIME: u8 = Command::COM_TIME as u8;
+    pub(super) const DELAYED_INSERT: u8 = Command::COM_DELAYED_INSERT as u8;
+    pub(super) const CHANGE_USER: u8 = Command::COM_CHANGE_USER as u8;
+    pub(super) const BINLOG_DUMP: u8 = Command::COM_BINLOG_DUMP as u8;
+    pub(super) const TABLE_DUMP: u8 = Command::COM_TABLE_DUMP as u8;
+    pub(super) const CONNECT_OUT: u8 = Command::COM_CONNECT_OUT as u8;
+    pub(super) const REGISTER_SLAVE: u8 = Command::COM_REGISTER_SLAVE as u8;
+    pub(super) const STMT_PREPARE: u8 = Command::COM_STMT_PREPARE as u8;
+    pub(super) const STMT_EXECUTE: u8 = Command::COM_STMT_EXECUTE as u8;
+    pub(super) const STMT_SEND_LONG_DATA: u8 = Command::COM_STMT_SEND_LONG_DATA as u8;
+    pub(super) const STMT_CLOSE: u8 = Command::COM_STMT_CLOSE as u8;
+    pub(super) const STMT_RESET: u8 = Command::COM_STMT_RESET as u8;
+    pub(super) const SET_OPTION: u8 = Command::COM_SET_OPTION as u8;
+    pub(super) const STMT_FETCH: u8 = Command::COM_STMT_FETCH as u8;
+    pub(super) const DAEMON: u8 = Command::COM_DAEMON as u8;
+    pub(super) const BINLOG_DUMP_GTID: u8 = Command::COM_BINLOG_DUMP_GTID as u8;
+    pub(super) const RESET_CONNECTION: u8 = Command::COM_RESET_CONNECTION as u8;
+    /// `mysql_common` has no name for it.
+    pub(super) const CLONE: u8 = 32;
+    pub(super) const STMT_BULK_EXECUTE: u8 = Command::COM_STMT_BULK_EXECUTE as u8;
+}
 
 /// A command, borrowing from the packet it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +94,7 @@ pub enum ClientCommand<'a> {
     /// COM_DELAYED_INSERT: the server's own.
     DelayedInsert,
     /// COM_CHANGE_USER; see [`super::handshake::HandshakeResponse::parse_change_user`].
-    ChangeUser(&'a [u8]),
+    ChangeUser(Unprinted<'a>),
     /// COM_BINLOG_DUMP.
     BinlogDump(&'a [u8]),
     /// COM_TABLE_DUMP.
@@ -121,6 +159,16 @@ pub enum ClientCommand<'a> {
     Unknown(u8),
 }
 
+/// Bytes that may hold a password and are left out of `Debug`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Unprinted<'a>(pub &'a [u8]);
+
+impl fmt::Debug for Unprinted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unprinted(..)")
+    }
+}
+
 impl<'a> ClientCommand<'a> {
     /// Reads a command.
     ///
@@ -128,102 +176,95 @@ impl<'a> ClientCommand<'a> {
     /// `Malformed` when the packet is empty, or shorter than its command needs.
     pub fn parse(payload: &'a [u8]) -> Result<Self, ProtocolError> {
         let mut reader = Reader::new(payload);
-        let byte = reader.u8("command")?;
-        if byte == COM_CLONE {
-            return Ok(Self::Clone);
-        }
-        let Some(known) = known(byte) else { return Ok(Self::Unknown(byte)) };
-        Ok(match known {
-            Byte::COM_SLEEP => Self::Sleep,
-            Byte::COM_QUIT => Self::Quit,
-            Byte::COM_INIT_DB => Self::InitDb(reader.rest()),
-            Byte::COM_QUERY => Self::Query(reader.rest()),
-            Byte::COM_FIELD_LIST => {
-                Self::FieldList { table: reader.nul_str("field list table")?, wildcard: reader.rest() }
-            }
-            Byte::COM_CREATE_DB => Self::CreateDb(reader.rest()),
-            Byte::COM_DROP_DB => Self::DropDb(reader.rest()),
-            Byte::COM_REFRESH => Self::Refresh(reader.u8("refresh flags")?),
-            Byte::COM_DEPRECATED_1 => Self::Shutdown,
-            Byte::COM_STATISTICS => Self::Statistics,
-            Byte::COM_PROCESS_INFO => Self::ProcessInfo,
-            Byte::COM_CONNECT => Self::Connect,
-            Byte::COM_PROCESS_KILL => Self::ProcessKill { connection_id: reader.u32("killed connection")? },
-            Byte::COM_DEBUG => Self::Debug,
-            Byte::COM_PING => Self::Ping,
-            Byte::COM_TIME => Self::Time,
-            Byte::COM_DELAYED_INSERT => Self::DelayedInsert,
-            Byte::COM_CHANGE_USER => Self::ChangeUser(reader.rest()),
-            Byte::COM_BINLOG_DUMP => Self::BinlogDump(reader.rest()),
-            Byte::COM_TABLE_DUMP => Self::TableDump(reader.rest()),
-            Byte::COM_CONNECT_OUT => Self::ConnectOut,
-            Byte::COM_REGISTER_SLAVE => Self::RegisterSlave(reader.rest()),
-            Byte::COM_STMT_PREPARE => Self::Prepare(reader.rest()),
-            Byte::COM_STMT_EXECUTE => {
+        Ok(match reader.u8("command")? {
+            byte::SLEEP => Self::Sleep,
+            byte::QUIT => Self::Quit,
+            byte::INIT_DB => Self::InitDb(reader.rest()),
+            byte::QUERY => Self::Query(reader.rest()),
+            byte::FIELD_LIST => Self::FieldList { table: reader.nul_str("field list table")?, wildcard: reader.rest() },
+            byte::CREATE_DB => Self::CreateDb(reader.rest()),
+            byte::DROP_DB => Self::DropDb(reader.rest()),
+            byte::REFRESH => Self::Refresh(reader.u8("refresh flags")?),
+            byte::SHUTDOWN => Self::Shutdown,
+            byte::STATISTICS => Self::Statistics,
+            byte::PROCESS_INFO => Self::ProcessInfo,
+            byte::CONNECT => Self::Connect,
+            byte::PROCESS_KILL => Self::ProcessKill { connection_id: reader.u32("killed connection")? },
+            byte::DEBUG => Self::Debug,
+            byte::PING => Self::Ping,
+            byte::TIME => Self::Time,
+            byte::DELAYED_INSERT => Self::DelayedInsert,
+            byte::CHANGE_USER => Self::ChangeUser(Unprinted(reader.rest())),
+            byte::BINLOG_DUMP => Self::BinlogDump(reader.rest()),
+            byte::TABLE_DUMP => Self::TableDump(reader.rest()),
+            byte::CONNECT_OUT => Self::ConnectOut,
+            byte::REGISTER_SLAVE => Self::RegisterSlave(reader.rest()),
+            byte::STMT_PREPARE => Self::Prepare(reader.rest()),
+            byte::STMT_EXECUTE => {
                 Self::Execute { statement_id: reader.u32("executed statement")?, body: reader.rest() }
             }
-            Byte::COM_STMT_SEND_LONG_DATA => Self::SendLongData {
+            byte::STMT_SEND_LONG_DATA => Self::SendLongData {
                 statement_id: reader.u32("long data statement")?,
                 parameter: reader.u16("long data parameter")?,
                 data: reader.rest(),
             },
-            Byte::COM_STMT_CLOSE => Self::CloseStatement { statement_id: reader.u32("closed statement")? },
-            Byte::COM_STMT_RESET => Self::ResetStatement { statement_id: reader.u32("reset statement")? },
-            Byte::COM_SET_OPTION => Self::SetOption(reader.u16("option")?),
-            Byte::COM_STMT_FETCH => {
+            byte::STMT_CLOSE => Self::CloseStatement { statement_id: reader.u32("closed statement")? },
+            byte::STMT_RESET => Self::ResetStatement { statement_id: reader.u32("reset statement")? },
+            byte::SET_OPTION => Self::SetOption(reader.u16("option")?),
+            byte::STMT_FETCH => {
                 Self::Fetch { statement_id: reader.u32("fetched statement")?, rows: reader.u32("fetched rows")? }
             }
-            Byte::COM_DAEMON => Self::Daemon,
-            Byte::COM_BINLOG_DUMP_GTID => Self::BinlogDumpGtid(reader.rest()),
-            Byte::COM_RESET_CONNECTION => Self::ResetConnection,
-            Byte::COM_STMT_BULK_EXECUTE => {
+            byte::DAEMON => Self::Daemon,
+            byte::BINLOG_DUMP_GTID => Self::BinlogDumpGtid(reader.rest()),
+            byte::RESET_CONNECTION => Self::ResetConnection,
+            byte::STMT_BULK_EXECUTE => {
                 Self::BulkExecute { statement_id: reader.u32("bulk executed statement")?, body: reader.rest() }
             }
-            Byte::COM_END => Self::Unknown(byte),
+            byte::CLONE => Self::Clone,
+            unknown => Self::Unknown(unknown),
         })
     }
 
     /// The command byte.
     #[must_use]
     pub const fn byte(&self) -> u8 {
-        let known = match self {
-            Self::Sleep => Byte::COM_SLEEP,
-            Self::Quit => Byte::COM_QUIT,
-            Self::InitDb(_) => Byte::COM_INIT_DB,
-            Self::Query(_) => Byte::COM_QUERY,
-            Self::FieldList { .. } => Byte::COM_FIELD_LIST,
-            Self::CreateDb(_) => Byte::COM_CREATE_DB,
-            Self::DropDb(_) => Byte::COM_DROP_DB,
-            Self::Refresh(_) => Byte::COM_REFRESH,
-            Self::Shutdown => Byte::COM_DEPRECATED_1,
-            Self::Statistics => Byte::COM_STATISTICS,
-            Self::ProcessInfo => Byte::COM_PROCESS_INFO,
-            Self::Connect => Byte::COM_CONNECT,
-            Self::ProcessKill { .. } => Byte::COM_PROCESS_KILL,
-            Self::Debug => Byte::COM_DEBUG,
-            Self::Ping => Byte::COM_PING,
-            Self::Time => Byte::COM_TIME,
-            Self::DelayedInsert => Byte::COM_DELAYED_INSERT,
-            Self::ChangeUser(_) => Byte::COM_CHANGE_USER,
-            Self::BinlogDump(_) => Byte::COM_BINLOG_DUMP,
-            Self::TableDump(_) => Byte::COM_TABLE_DUMP,
-            Self::ConnectOut => Byte::COM_CONNECT_OUT,
-            Self::RegisterSlave(_) => Byte::COM_REGISTER_SLAVE,
-            Self::Prepare(_) => Byte::COM_STMT_PREPARE,
-            Self::Execute { .. } => Byte::COM_STMT_EXECUTE,
-            Self::SendLongData { .. } => Byte::COM_STMT_SEND_LONG_DATA,
-            Self::CloseStatement { .. } => Byte::COM_STMT_CLOSE,
-            Self::ResetStatement { .. } => Byte::COM_STMT_RESET,
-            Self::SetOption(_) => Byte::COM_SET_OPTION,
-            Self::Fetch { .. } => Byte::COM_STMT_FETCH,
-            Self::Daemon => Byte::COM_DAEMON,
-            Self::BinlogDumpGtid(_) => Byte::COM_BINLOG_DUMP_GTID,
-            Self::ResetConnection => Byte::COM_RESET_CONNECTION,
-            Self::BulkExecute { .. } => Byte::COM_STMT_BULK_EXECUTE,
-            Self::Clone => return COM_CLONE,
-            Self::Unknown(byte) => return *byte,
-        };
-        known as u8
+        match self {
+            Self::Sleep => byte::SLEEP,
+            Self::Quit => byte::QUIT,
+            Self::InitDb(_) => byte::INIT_DB,
+            Self::Query(_) => byte::QUERY,
+            Self::FieldList { .. } => byte::FIELD_LIST,
+            Self::CreateDb(_) => byte::CREATE_DB,
+            Self::DropDb(_) => byte::DROP_DB,
+            Self::Refresh(_) => byte::REFRESH,
+            Self::Shutdown => byte::SHUTDOWN,
+            Self::Statistics => byte::STATISTICS,
+            Self::ProcessInfo => byte::PROCESS_INFO,
+            Self::Connect => byte::CONNECT,
+            Self::ProcessKill { .. } => byte::PROCESS_KILL,
+            Self::Debug => byte::DEBUG,
+            Self::Ping => byte::PING,
+            Self::Time => byte::TIME,
+            Self::DelayedInsert => byte::DELAYED_INSERT,
+            Self::ChangeUser(_) => byte::CHANGE_USER,
+            Self::BinlogDump(_) => byte::BINLOG_DUMP,
+            Self::TableDump(_) => byte::TABLE_DUMP,
+            Self::ConnectOut => byte::CONNECT_OUT,
+            Self::RegisterSlave(_) => byte::REGISTER_SLAVE,
+            Self::Prepare(_) => byte::STMT_PREPARE,
+            Self::Execute { .. } => byte::STMT_EXECUTE,
+            Self::SendLongData { .. } => byte::STMT_SEND_LONG_DATA,
+            Self::CloseStatement { .. } => byte::STMT_CLOSE,
+            Self::ResetStatement { .. } => byte::STMT_RESET,
+            Self::SetOption(_) => byte::SET_OPTION,
+            Self::Fetch { .. } => byte::STMT_FETCH,
+            Self::Daemon => byte::DAEMON,
+            Self::BinlogDumpGtid(_) => byte::BINLOG_DUMP_GTID,
+            Self::ResetConnection => byte::RESET_CONNECTION,
+            Self::BulkExecute { .. } => byte::STMT_BULK_EXECUTE,
+            Self::Clone => byte::CLONE,
+            Self::Unknown(byte) => *byte,
+        }
     }
 
     /// Appends the command.
@@ -234,7 +275,7 @@ impl<'a> ClientCommand<'a> {
             | Self::Query(text)
             | Self::CreateDb(text)
             | Self::DropDb(text)
-            | Self::ChangeUser(text)
+            | Self::ChangeUser(Unprinted(text))
             | Self::BinlogDump(text)
             | Self::TableDump(text)
             | Self::RegisterSlave(text)
@@ -285,46 +326,6 @@ impl<'a> ClientCommand<'a> {
     pub const fn has_no_answer(&self) -> bool {
         matches!(self, Self::Quit | Self::SendLongData { .. } | Self::CloseStatement { .. })
     }
-}
-
-/// The command of this byte, if it is one.
-fn known(byte: u8) -> Option<Byte> {
-    const ALL: [Byte; 33] = [
-        Byte::COM_SLEEP,
-        Byte::COM_QUIT,
-        Byte::COM_INIT_DB,
-        Byte::COM_QUERY,
-        Byte::COM_FIELD_LIST,
-        Byte::COM_CREATE_DB,
-        Byte::COM_DROP_DB,
-        Byte::COM_REFRESH,
-        Byte::COM_DEPRECATED_1,
-        Byte::COM_STATISTICS,
-        Byte::COM_PROCESS_INFO,
-        Byte::COM_CONNECT,
-        Byte::COM_PROCESS_KILL,
-        Byte::COM_DEBUG,
-        Byte::COM_PING,
-        Byte::COM_TIME,
-        Byte::COM_DELAYED_INSERT,
-        Byte::COM_CHANGE_USER,
-        Byte::COM_BINLOG_DUMP,
-        Byte::COM_TABLE_DUMP,
-        Byte::COM_CONNECT_OUT,
-        Byte::COM_REGISTER_SLAVE,
-        Byte::COM_STMT_PREPARE,
-        Byte::COM_STMT_EXECUTE,
-        Byte::COM_STMT_SEND_LONG_DATA,
-        Byte::COM_STMT_CLOSE,
-        Byte::COM_STMT_RESET,
-        Byte::COM_SET_OPTION,
-        Byte::COM_STMT_FETCH,
-        Byte::COM_DAEMON,
-        Byte::COM_BINLOG_DUMP_GTID,
-        Byte::COM_RESET_CONNECTION,
-        Byte::COM_STMT_BULK_EXECUTE,
-    ];
-    ALL.into_iter().find(|known| *known as u8 == byte)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub const MAX_PAYLOAD_BYTES: usize = 0xff_ffff;
 /// Length of a frame's header, in bytes.
 pub const HEADER_BYTES: usize = 4;
 /// A reader's buffer above this is given back once its packet has been read, so that an idle connection holds little.
-pub const RETAINED_BUFFER_BYTES: usize = 16 * 1024;
+pub const RETAINED_BUFFER_BYTES: usize = 4 * 1024;
 
 /// The header of one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

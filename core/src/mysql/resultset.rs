@@ -10,7 +10,8 @@ use super::capability::{CapabilityFlags, ColumnFlags, ColumnType};
 use super::column::ColumnDefinition;
 use super::frame::write_with;
 use super::packet::{
-    EOF, ERR, EofPacket, LOCAL_INFILE, OK, OkPacket, encode_end_of_rows, ends_rows, parse_end_of_rows, parse_err,
+    EOF, ERR, EofPacket, LOCAL_INFILE, OK, OkPacket, PrepareOk, encode_end_of_rows, ends_rows, parse_end_of_rows,
+    parse_err,
 };
 use super::wire::{Reader, put_lenenc_int, put_nullable_str};
 use crate::error::Error;
@@ -30,8 +31,37 @@ pub fn write_columns(
     capabilities: CapabilityFlags,
 ) {
     write_with(out, sequence, |out| put_lenenc_int(out, columns.len() as u64));
-    for column in columns {
-        write_with(out, sequence, |out| column.encode(out));
+    write_definitions(out, sequence, columns, status, capabilities);
+}
+
+/// Appends the answer to COM_STMT_PREPARE.
+pub fn write_prepare_answer(
+    out: &mut Vec<u8>,
+    sequence: &mut u8,
+    statement_id: u32,
+    parameters: &[ColumnDefinition],
+    columns: &[ColumnDefinition],
+    status: u16,
+    capabilities: CapabilityFlags,
+) {
+    debug_assert!(parameters.len() <= usize::from(u16::MAX) && columns.len() <= COLUMNS_MAX);
+    let counts = (columns.len() as u16, parameters.len() as u16);
+    let ok = PrepareOk { statement_id, columns: counts.0, parameters: counts.1, warnings: 0 };
+    write_with(out, sequence, |out| ok.encode(out));
+    for definitions in [parameters, columns].into_iter().filter(|definitions| !definitions.is_empty()) {
+        write_definitions(out, sequence, definitions, status, capabilities);
+    }
+}
+
+fn write_definitions(
+    out: &mut Vec<u8>,
+    sequence: &mut u8,
+    definitions: &[ColumnDefinition],
+    status: u16,
+    capabilities: CapabilityFlags,
+) {
+    for definition in definitions {
+        write_with(out, sequence, |out| definition.encode(out));
     }
     if !capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
         write_with(out, sequence, |out| EofPacket { warnings: 0, status }.encode(out));
@@ -272,6 +302,22 @@ mod tests {
         assert_eq!(small().value(1, "value"), None);
         assert_eq!(small().value(0, "other"), None);
         assert_eq!(small().value(9, "value"), None);
+    }
+
+    #[test]
+    fn a_prepare_answer_names_only_the_groups_it_has() {
+        let parameter = [ColumnDefinition::text("?")];
+        let packets = |parameters: &[_], columns: &[_], capabilities| {
+            let (mut out, mut sequence) = (Vec::new(), 1);
+            write_prepare_answer(&mut out, &mut sequence, 7, parameters, columns, 2, capabilities);
+            assert_eq!(PrepareOk::parse(&out[4..16]).unwrap().statement_id, 7);
+            sequence - 1
+        };
+        let (eof, no_eof) = (CapabilityFlags::empty(), CapabilityFlags::CLIENT_DEPRECATE_EOF);
+        assert_eq!(packets(&[], &[], eof), 1);
+        assert_eq!(packets(&parameter, &[], eof), 3);
+        assert_eq!(packets(&parameter, &small().columns, eof), 6);
+        assert_eq!(packets(&parameter, &small().columns, no_eof), 4);
     }
 
     #[test]

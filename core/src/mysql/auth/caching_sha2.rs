@@ -64,4 +64,12 @@ mod tests {
         assert!(!verify(&stored, &nonce, &scramble(b"secret", &[8; 20])));
         assert!(!verify(&stored, &nonce, b""));
     }
+
+    #[test]
+    fn the_scramble_is_the_one_that_others_make() {
+        use mysql_common::auth::plugins::caching_sha2_password::scramble_sha256;
+        let nonce = Nonce::from_random(*b"abcdefghijklmnopqrst");
+        let theirs = scramble_sha256(nonce.bytes(), b"secret").expect("a scramble");
+        assert_eq!(scramble(b"secret", nonce.bytes()), theirs);
+    }
 }

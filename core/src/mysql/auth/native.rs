@@ -57,4 +57,12 @@ mod tests {
         assert!(!verify(&stored, &nonce, &scramble(b"secret", &[8; 20])));
         assert!(!verify(&stored, &nonce, b""));
     }
+
+    #[test]
+    fn the_scramble_is_the_one_that_others_make() {
+        use mysql_common::auth::plugins::mysql_native_password::scramble_native;
+        let nonce = Nonce::from_random(*b"abcdefghijklmnopqrst");
+        let theirs = scramble_native(nonce.bytes(), b"secret").expect("a scramble");
+        assert_eq!(scramble(b"secret", nonce.bytes()), theirs);
+    }
 }

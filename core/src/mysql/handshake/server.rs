@@ -129,6 +129,7 @@ impl ServerHandshake {
     /// Starts with the greeting.
     #[must_use]
     pub fn new(config: ServerConfig) -> Self {
+        debug_assert!(config.plugin != AuthPlugin::Ed25519, "clients cannot be verified by it");
         let mut offered = OFFERED_TO_CLIENTS;
         offered.set(CapabilityFlags::CLIENT_SSL, config.tls_available);
         let greeting = Greeting {
