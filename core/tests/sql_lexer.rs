@@ -4,16 +4,8 @@
 mod sql_text;
 
 use proptest::prelude::*;
-use sql_text::any_text;
-use weir_core::sql::{Dialect, Lexer, Token, TokenKind};
-
-fn any_dialect() -> impl Strategy<Value = Dialect> {
-    any::<(bool, bool)>().prop_map(|(ansi_quotes, no_backslash_escapes)| Dialect {
-        ansi_quotes,
-        no_backslash_escapes,
-        unsafe_charset: false,
-    })
-}
+use sql_text::{any_dialect, any_text};
+use weir_core::sql::{Lexer, Token, TokenKind};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]

@@ -19,7 +19,8 @@
 mod extent;
 
 use super::token::{Dialect, Token, TokenKind};
-use extent::{is_name_byte, is_space};
+pub(super) use extent::is_name_byte;
+use extent::is_space;
 
 /// An iterator over the tokens of a statement or of several.
 #[derive(Clone, Debug)]

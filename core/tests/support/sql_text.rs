@@ -1,6 +1,7 @@
 //! Text that looks like SQL, whole and damaged.
 
 use proptest::prelude::*;
+use weir_core::sql::Dialect;
 
 /// Statements in which each thing the lexer must know occurs.
 pub(crate) const STATEMENTS: &[&str] = &[
@@ -47,4 +48,12 @@ pub(crate) fn any_text() -> impl Strategy<Value = Vec<u8>> {
             })
         });
     prop_oneof![prop::collection::vec(any::<u8>(), 0..64), marks, damaged]
+}
+
+pub(crate) fn any_dialect() -> impl Strategy<Value = Dialect> {
+    any::<(bool, bool)>().prop_map(|(ansi_quotes, no_backslash_escapes)| Dialect {
+        ansi_quotes,
+        no_backslash_escapes,
+        unsafe_charset: false,
+    })
 }

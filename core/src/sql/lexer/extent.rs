@@ -3,7 +3,7 @@
 use memchr::{memchr, memchr2, memmem};
 
 /// Whether `byte` may be part of an unquoted name. Bytes above 0x7F are parts of UTF-8 letters.
-pub(super) fn is_name_byte(byte: u8) -> bool {
+pub(in crate::sql) fn is_name_byte(byte: u8) -> bool {
     const NAME: [bool; 256] = {
         let mut table = [false; 256];
         let mut byte = 0;
