@@ -10,18 +10,20 @@
 //! Rights it takes, besides connecting: on MariaDB from 10.5 SLAVE MONITOR, before REPLICATION CLIENT; on MySQL
 //! REPLICATION CLIENT and PROCESS.
 
-mod answer;
 mod questions;
+mod reading;
 #[cfg(test)]
 mod tests;
 
-pub use answer::Answer;
 pub use questions::{Question, Topic};
 
 use crate::error::{Component, Error, Kind};
 use crate::gtid::Position;
+use crate::mysql::resultset::{Answer, TextResultSet};
 use crate::topo::{Observation, ServerVersion};
 
+/// Enough to hold any answer: a position of the most intervals, or the status of the most channels.
+pub const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Most replication channels that are looked at; one is enough to know that a server has a source.
 pub const CHANNELS_MAX: usize = 64;
 /// Most characters kept of a replication error.
@@ -61,25 +63,22 @@ impl Probe {
         if self.failure.is_some() { None } else { self.questions.first().copied() }
     }
 
-    /// Takes in the outcome of the query that [`Probe::next`] gave. A refused query is an answer too; a connection that
-    /// broke is not, and ends the round without an observation.
-    pub fn answer(&mut self, outcome: Result<&Answer, &Error>) {
+    /// Takes in the answer to the query that [`Probe::next`] gave. When the connection breaks there is none: drop the probe.
+    pub fn answer(&mut self, answer: &Answer) {
         let Some((question, rest)) = self.questions.split_first() else {
             debug_assert!(false, "an answer that nobody asked for");
             return;
         };
         self.questions = rest;
-        match (outcome, &mut self.observation) {
-            (Ok(answer), None) => match answer.identity(self.version) {
+        match (answer, &mut self.observation) {
+            (Answer::Err(error), None) => self.failure = Some(error.clone()),
+            (answer, None) => match rows(answer).and_then(|result| reading::identity(self.version, result)) {
                 Ok(observation) => self.observation = Some(observation),
-                Err(why) => self.failure = Some(unusable(why)),
+                Err(why) => self.failure = Some(unusable(&why)),
             },
-            (Err(error), None) => self.failure = Some(error.clone()),
-            (outcome, Some(observation)) => {
-                let read = outcome.map_err(|error| String::from_utf8_lossy(&error.message).into_owned());
-                if let Err(why) = read.and_then(|answer| fill_in(observation, question.topic, answer)) {
-                    self.missing.push(Missing { topic: question.topic, why });
-                }
+            (answer, Some(observation)) => {
+                let read = rows(answer).and_then(|result| fill_in(observation, question.topic, result));
+                self.missing.extend(read.err().map(|why| Missing { topic: question.topic, why }));
             }
         }
     }
@@ -90,30 +89,40 @@ impl Probe {
     /// When the server did not even tell who it is.
     pub fn finish(self) -> Result<(Observation, Vec<Missing>), Error> {
         debug_assert!(self.next().is_none(), "there are questions left");
-        let nothing = || unusable("no answer".into());
         match (self.failure, self.observation) {
             (Some(error), _) => Err(error),
-            (None, observation) => Ok((observation.ok_or_else(nothing)?, self.missing)),
+            (None, Some(observation)) => Ok((observation, self.missing)),
+            (None, None) => Err(unusable("it was not asked")),
         }
+    }
+}
+
+/// The result set of an answer that has one.
+fn rows(answer: &Answer) -> Result<&TextResultSet, String> {
+    match answer {
+        Answer::Rows(result, _) => Ok(result),
+        Answer::Err(error) => Err(String::from_utf8_lossy(&error.message).into_owned()),
+        Answer::Ok(_) => Err("no result set".into()),
     }
 }
 
 /// Puts one answer in its place, or says why it is of no use.
-fn fill_in(observation: &mut Observation, topic: Topic, answer: &Answer) -> Result<(), String> {
+fn fill_in(observation: &mut Observation, topic: Topic, result: &TextResultSet) -> Result<(), String> {
     match topic {
         Topic::Identity => {}
-        Topic::Position => {
-            let text = answer.text(0, &["position"]).ok_or("no such variable")?;
-            let position = Position::parse(observation.version.flavor, text).map_err(|error| error.to_string())?;
-            observation.position = Some(position);
-        }
-        Topic::Sources => observation.sources = Some(answer.sources()?),
-        Topic::ReplicasConnected => observation.replicas_connected = Some(answer.count()?),
-        Topic::ThreadsRunning => observation.threads_running = Some(answer.count()?),
+        Topic::Position => observation.position = Some(position(observation.version, result)?),
+        Topic::Sources => observation.sources = Some(reading::sources(result)?),
+        Topic::ReplicasConnected => observation.replicas_connected = Some(reading::count(result)?),
+        Topic::ThreadsRunning => observation.threads_running = Some(reading::count(result)?),
     }
     Ok(())
 }
 
-fn unusable(why: String) -> Error {
+fn position(version: ServerVersion, result: &TextResultSet) -> Result<Position, String> {
+    let text = result.value(0, "position").ok_or("no value")?;
+    Position::parse(version.flavor, text).map_err(|error| error.to_string())
+}
+
+fn unusable(why: &str) -> Error {
     Error::new(Component::Tablet, Kind::Unavailable, format!("the server does not tell who it is: {why}"))
 }

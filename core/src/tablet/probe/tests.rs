@@ -5,6 +5,8 @@
 
 use super::*;
 use crate::gtid::Flavor;
+use crate::mysql::column::ColumnDefinition;
+use crate::mysql::packet::OkPacket;
 use crate::time::Duration;
 use crate::topo::{Address, Receiver};
 use std::collections::BTreeMap;
@@ -23,17 +25,23 @@ fn maria() -> ServerVersion {
     version("10.11.6-MariaDB")
 }
 
-type Answers = BTreeMap<String, Result<Answer, Error>>;
+type Answers = BTreeMap<String, Answer>;
+
+fn found(result: TextResultSet) -> Answer {
+    let end =
+        OkPacket { affected_rows: 0, last_insert_id: 0, status: 2, warnings: 0, info: vec![], session_state: vec![] };
+    Answer::Rows(result, end)
+}
 
 /// The answers of a fixture by the name of their topic.
 fn answers(fixture: &str) -> Answers {
     let sections = fixture.split("# ").skip(1).map(|section| section.split_once('\n').expect("a topic"));
-    sections.map(|(topic, text)| (topic.to_owned(), Ok(vertical(text)))).collect()
+    sections.map(|(topic, text)| (topic.to_owned(), found(vertical(text)))).collect()
 }
 
 /// Reads the client's vertical format: `name: value`, where a value may go on over several lines.
-fn vertical(text: &str) -> Answer {
-    let mut answer = Answer::default();
+fn vertical(text: &str) -> TextResultSet {
+    let mut answer = TextResultSet::default();
     for line in text.lines() {
         if line.starts_with("***") {
             answer.rows.push(vec![None; answer.columns.len()]);
@@ -43,9 +51,13 @@ fn vertical(text: &str) -> Answer {
         match line.split_once(": ") {
             Some((name, value)) => {
                 let name = name.trim();
-                let at = answer.columns.iter().position(|column| column == name).unwrap_or(answer.columns.len());
+                let at = answer
+                    .columns
+                    .iter()
+                    .position(|column| column.name == name.as_bytes())
+                    .unwrap_or(answer.columns.len());
                 if at == answer.columns.len() {
-                    answer.columns.push(name.to_owned());
+                    answer.columns.push(ColumnDefinition::text(name));
                     row.push(None);
                 }
                 row[at] = (value != "NULL").then(|| value.as_bytes().to_vec());
@@ -59,7 +71,7 @@ fn vertical(text: &str) -> Answer {
 fn run(version: ServerVersion, answers: &Answers) -> Result<(Observation, Vec<Missing>), Error> {
     let mut probe = Probe::new(version);
     while let Some(question) = probe.next() {
-        probe.answer(answers[&format!("{:?}", question.topic)].as_ref());
+        probe.answer(&answers[&format!("{:?}", question.topic)]);
     }
     probe.finish()
 }
@@ -143,7 +155,7 @@ fn super_read_only_counts_as_read_only() {
 fn what_may_not_be_read_is_left_open_and_named() {
     let mut some = answers(PRIMARY);
     for topic in ["Sources", "ReplicasConnected"] {
-        some.insert(topic.into(), Err(denied()));
+        some.insert(topic.into(), Answer::Err(denied()));
     }
     let (seen, missing) = run(maria(), &some).expect("an observation");
     assert_eq!((seen.sources, seen.replicas_connected), (None, None), "not taken for none");
@@ -158,7 +170,7 @@ fn answers_that_make_no_sense_are_left_open() {
     let odd = |topic: &str, from: &str, to: &str| {
         let mut some = answers(REPLICA);
         let text = REPLICA.replace(from, to);
-        some.insert(topic.into(), Ok(answers(&text).remove(topic).expect("a section").expect("an answer")));
+        some.insert(topic.into(), answers(&text).remove(topic).expect("a section"));
         run(maria(), &some).expect("an observation")
     };
     let (seen, missing) = odd("Position", "position: 0-1-", "position: bogus-");
@@ -171,11 +183,11 @@ fn answers_that_make_no_sense_are_left_open() {
 
 #[test]
 fn without_identity_there_is_no_observation() {
-    for identity in [Err(denied()), Ok(Answer::default())] {
+    for identity in [Answer::Err(denied()), found(TextResultSet::default())] {
         let mut some = answers(PRIMARY);
         some.insert("Identity".into(), identity.clone());
         let error = run(maria(), &some).expect_err("nothing was seen");
-        assert_eq!(error.code == 1227, identity.is_err(), "{error}");
+        assert_eq!(error.code == 1227, matches!(identity, Answer::Err(_)), "{error}");
     }
 }
 
@@ -183,12 +195,12 @@ fn without_identity_there_is_no_observation() {
 fn every_version_is_asked_in_its_own_words() {
     let sources = |text| {
         let mut probe = Probe::new(version(text));
-        let empty =
-            Answer { columns: vec!["server_id".into(), "read_only".into()], rows: vec![vec![Some(vec![b'1']); 2]] };
+        let columns = ["server_id", "read_only"].map(ColumnDefinition::text).to_vec();
+        let identity = found(TextResultSet { columns, rows: vec![vec![Some(vec![b'1']); 2]] });
         let mut asked = Vec::new();
         while let Some(question) = probe.next() {
             asked.push(question);
-            probe.answer(Ok(&empty));
+            probe.answer(&identity);
         }
         let topics: Vec<Topic> = asked.iter().map(|question| question.topic).collect();
         use Topic::{Identity, Position, ReplicasConnected, Sources, ThreadsRunning};
