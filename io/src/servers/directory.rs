@@ -21,6 +21,7 @@ use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest path of a unix socket in bytes: `sun_path` of `unix(7)` without its closing NUL.
@@ -139,7 +140,10 @@ pub(super) fn initialise(programs: &Programs, dirs: &[ServerDir], template: Opti
 }
 
 fn install(programs: &Programs, scratch: &Path, target: &Path) -> Result<()> {
-    let draft = target.with_extension(format!("new-{}", std::process::id()));
+    // Tests that run side by side may all be the first to need it.
+    static DRAFTS: AtomicU32 = AtomicU32::new(0);
+    let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let draft = target.with_extension(format!("new-{}-{draft}", std::process::id()));
     remove_if_there(&draft)?;
     let output = Command::new(&programs.install_db)
         .arg("--no-defaults")
