@@ -4,4 +4,5 @@
 
 #![forbid(unsafe_code)]
 
+pub mod mysql;
 pub mod world;

@@ -57,6 +57,12 @@ impl<R> Log<R> {
         self.synced
     }
 
+    /// Records up to here survive the process.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Hands all records to the operating system: they survive the process.
     pub fn write(&mut self) {
         self.written = self.end();

@@ -1,0 +1,314 @@
+//! The commit pipeline: binary log, sync, semi-sync before, engine, semi-sync after, in binary-log order.
+
+use super::error::SqlError;
+use super::locks::{LockKey, Owner};
+use super::server::{Output, Server};
+use super::session::{Body, Session, Tracked, Wait};
+use super::storage::{Redo, Transaction, merge};
+use super::tables::Change;
+use std::rc::Rc;
+use weir_core::gtid::{Flavor, Position, mysql::Source};
+use weir_core::time::{Duration, Instant};
+
+/// How long the log that is not synced at each commit stays unsynced.
+const BACKGROUND_SYNC: Duration = Duration::from_secs(1);
+
+/// A transaction between COMMIT and its OK.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// Who waits for it: a session, the applier (0), or nobody.
+    owner: Option<Owner>,
+    transaction: Rc<Transaction>,
+    binlog_end: Option<u64>,
+    redo_end: u64,
+    sync_binlog: bool,
+    sync_redo: bool,
+    replicated: bool,
+    /// The engine has committed: others see it.
+    visible: bool,
+    locks: Vec<LockKey>,
+    /// Since when it has waited for an acknowledgement.
+    waits_since: Option<Instant>,
+    body: Body,
+}
+
+/// What a commit is made of.
+pub(super) struct Commit {
+    pub(super) owner: Option<Owner>,
+    pub(super) changes: Vec<Change>,
+    pub(super) locks: Vec<LockKey>,
+    /// Its GTID when it comes from a source.
+    pub(super) gtid: Option<Position>,
+    pub(super) logged: bool,
+    pub(super) body: Body,
+}
+
+impl Server {
+    /// Commits the session's transaction. `None` when the session must wait; the outcome follows as an output.
+    pub(super) fn commit(&mut self, session: &mut Session, body: Body) -> Result<Option<Body>, SqlError> {
+        let Some(mut trx) = session.trx.take() else { return Ok(Some(body)) };
+        self.drop_snapshot(trx.snapshot.take());
+        if trx.changes.is_empty() {
+            self.release(&trx.locks);
+            return Ok(Some(body));
+        }
+        if let Err(error) = self.check_writable(session) {
+            self.release(&trx.locks);
+            return Err(error);
+        }
+        let logged = session.values.int("sql_log_bin") != 0;
+        self.submit(Commit {
+            owner: Some(session.id),
+            changes: trx.changes,
+            locks: trx.locks,
+            gtid: None,
+            logged,
+            body,
+        });
+        Ok(None)
+    }
+
+    /// Rolls the session's transaction back.
+    pub(super) fn rollback(&mut self, session: &mut Session) {
+        if let Some(mut trx) = session.trx.take() {
+            self.drop_snapshot(trx.snapshot.take());
+            self.release(&trx.locks);
+        }
+    }
+
+    pub(super) fn drop_snapshot(&mut self, snapshot: Option<u64>) {
+        let Some(snapshot) = snapshot else { return };
+        if let Some(readers) = self.snapshots.get_mut(&snapshot) {
+            *readers -= 1;
+            if *readers == 0 {
+                self.snapshots.remove(&snapshot);
+            }
+        }
+        if self.snapshots.is_empty() {
+            self.tables.purge_dead();
+        }
+    }
+
+    pub(super) fn release(&mut self, locks: &[LockKey]) {
+        for key in locks {
+            self.ready.extend(self.locks.release(key));
+        }
+    }
+
+    /// Puts a transaction into the logs and the pipeline.
+    pub(super) fn submit(&mut self, commit: Commit) {
+        let replicated = commit.gtid.is_some();
+        let gtid = match commit.gtid {
+            Some(gtid) => gtid,
+            None if commit.logged => self.next_gtid(),
+            None => Position::default(),
+        };
+        let transaction = Rc::new(Transaction { gtid, changes: commit.changes });
+        let binlog_index = commit.logged.then(|| self.storage.binlog.append(Rc::clone(&transaction)));
+        let redo = Redo { transaction: Rc::clone(&transaction), binlog_index, replicated };
+        let redo_end = self.storage.redo.append(redo) + 1;
+        self.pipeline.push_back(Pending {
+            owner: commit.owner,
+            transaction,
+            binlog_end: binlog_index.map(|index| index + 1),
+            redo_end,
+            sync_binlog: binlog_index.is_some() && self.globals.int("sync_binlog") == 1,
+            sync_redo: matches!(self.globals.int("innodb_flush_log_at_trx_commit"), 1 | 3),
+            replicated,
+            visible: false,
+            locks: commit.locks,
+            waits_since: None,
+            body: commit.body,
+        });
+    }
+
+    /// Lets the last commit in the pipeline answer for the session. False when nothing is in the pipeline.
+    pub(super) fn answer_with_last_commit(&mut self, session: &Session, body: Body) -> bool {
+        let Some(last) = self.pipeline.back_mut().filter(|last| last.owner.is_none()) else { return false };
+        last.owner = Some(session.id);
+        last.body = body;
+        true
+    }
+
+    /// The next GTID of this server's own.
+    fn next_gtid(&mut self) -> Position {
+        match self.config.flavor {
+            Flavor::MariaDb => {
+                self.last_seq += 1;
+                Position::mariadb(0, self.config.server_id, self.last_seq)
+            }
+            Flavor::MySql => {
+                self.last_seq += 1;
+                Position::mysql(Source::new(self.config.uuid), self.last_seq)
+            }
+        }
+    }
+
+    /// Notes the sequence numbers a replicated or recovered GTID uses up.
+    pub(super) fn note_seq(&mut self, gtid: &Position) {
+        let own = Source::new(self.config.uuid);
+        let seq = match (gtid.as_mariadb(), gtid.as_mysql()) {
+            (Some(position), _) => position.of(0).map(|gtid| gtid.seq),
+            (_, Some(set)) => set.last_of(&own),
+            _ => None,
+        };
+        self.last_seq = self.last_seq.max(seq.unwrap_or(0));
+    }
+
+    /// Writes the logs out, and asks for a sync when a commit waits for one and none is under way.
+    pub(super) fn flush_logs(&mut self, now: Instant) {
+        if self.disk_full {
+            return;
+        }
+        self.storage.binlog.write();
+        if self.globals.int("innodb_flush_log_at_trx_commit") != 0 {
+            self.storage.redo.write();
+        }
+        let (binlog, redo) = (self.storage.binlog.synced(), self.storage.redo.synced());
+        let wants = |pending: &Pending| {
+            (pending.sync_binlog && pending.binlog_end.is_some_and(|end| end > binlog))
+                || (pending.sync_redo && pending.redo_end > redo)
+        };
+        if self.sync_under_way.is_none() && self.pipeline.iter().any(wants) {
+            self.begin_sync();
+        }
+        let unsynced = self.storage.binlog.end() > binlog || self.storage.redo.end() > redo;
+        if unsynced && self.background_sync_at.is_none() {
+            self.background_sync_at = Some(now + BACKGROUND_SYNC);
+        }
+        self.advance(now);
+    }
+
+    fn begin_sync(&mut self) {
+        self.storage.redo.write();
+        let ends = (self.storage.binlog.end(), self.storage.redo.end(), self.storage.relay.end());
+        self.sync_under_way = Some(ends);
+        self.syncs += 1;
+        self.outputs.push_back(Output::Sync { token: self.syncs });
+    }
+
+    /// The device has done the sync that [`Output::Sync`] asked for.
+    pub fn synced(&mut self, now: Instant, token: u64) {
+        let Some((binlog, redo, relay)) = self.sync_under_way.filter(|_| token == self.syncs) else { return };
+        self.sync_under_way = None;
+        self.storage.binlog.mark_synced(binlog.min(self.storage.binlog.end()));
+        self.storage.redo.mark_synced(redo.min(self.storage.redo.end()));
+        self.storage.relay.mark_synced(relay.min(self.storage.relay.end()));
+        self.acknowledge_relay();
+        self.storage.checkpoint();
+        self.flush_logs(now);
+        self.settle(now);
+    }
+
+    /// The once-a-second sync of what no commit waited for.
+    pub(super) fn background_sync(&mut self, now: Instant) {
+        self.background_sync_at = None;
+        if !self.disk_full && self.sync_under_way.is_none() {
+            self.begin_sync();
+        } else {
+            self.background_sync_at = Some(now + BACKGROUND_SYNC);
+        }
+    }
+
+    /// The device refuses writes from now on, or takes them again.
+    pub fn set_disk_full(&mut self, now: Instant, full: bool) {
+        self.disk_full = full;
+        self.flush_logs(now);
+        self.settle(now);
+    }
+
+    /// Moves commits on as far as they can go, in binary-log order.
+    pub(super) fn advance(&mut self, now: Instant) {
+        let after_sync = self.globals.text("rpl_semi_sync_master_wait_point") == "AFTER_SYNC";
+        while let Some(at) = self.pipeline.iter().position(|pending| !pending.visible) {
+            if !self.is_logged(&self.pipeline[at]) || (after_sync && !self.is_acknowledged(now, at)) {
+                break;
+            }
+            self.make_visible(at);
+        }
+        while self.pipeline.front().is_some_and(|pending| pending.visible) {
+            if !self.is_acknowledged(now, 0) {
+                break;
+            }
+            self.finish_commit();
+        }
+        if self.pipeline.is_empty() {
+            self.wake(|wait| *wait == Wait::Commits);
+        }
+    }
+
+    fn is_logged(&self, pending: &Pending) -> bool {
+        let (binlog, redo) = (&self.storage.binlog, &self.storage.redo);
+        let written = pending.binlog_end.is_none_or(|end| end <= binlog.written());
+        let binlog_synced = !pending.sync_binlog || pending.binlog_end.is_none_or(|end| end <= binlog.synced());
+        written && binlog_synced && (!pending.sync_redo || pending.redo_end <= redo.synced())
+    }
+
+    fn is_acknowledged(&mut self, now: Instant, at: usize) -> bool {
+        let pending = &mut self.pipeline[at];
+        let Some(end) = pending.binlog_end else { return true };
+        if self.semi_sync.has(end) {
+            return true;
+        }
+        let since = *pending.waits_since.get_or_insert(now);
+        let patience = u64::try_from(self.globals.int("rpl_semi_sync_master_timeout")).unwrap_or(0);
+        let deadline = since + Duration::from_millis(patience);
+        if now >= deadline {
+            self.semi_sync.give_up();
+            return true;
+        }
+        self.ack_deadline = Some(self.ack_deadline.map_or(deadline, |at| at.min(deadline)));
+        false
+    }
+
+    fn make_visible(&mut self, at: usize) {
+        self.commits += 1;
+        let pending = &mut self.pipeline[at];
+        pending.visible = true;
+        let transaction = Rc::clone(&pending.transaction);
+        let (replicated, logged, locks) =
+            (pending.replicated, pending.binlog_end.is_some(), core::mem::take(&mut pending.locks));
+        let keep_old = !self.snapshots.is_empty();
+        transaction.changes.iter().for_each(|change| self.tables.apply(change, self.commits, keep_old));
+        if logged {
+            merge(&mut self.executed, &transaction.gtid);
+        }
+        if replicated {
+            merge(&mut self.slave_pos, &transaction.gtid);
+        }
+        self.release(&locks);
+        if self.position_waiters > 0 {
+            self.wake_reached();
+        }
+    }
+
+    fn finish_commit(&mut self) {
+        let Some(pending) = self.pipeline.pop_front() else { return };
+        match pending.owner {
+            Some(0) => self.applied(),
+            Some(owner) => {
+                let Some(mut session) = self.sessions.remove(&owner) else { return };
+                if pending.binlog_end.is_some() {
+                    self.track_gtid(&mut session, &pending.transaction.gtid);
+                }
+                session.suspended = None;
+                let outcome = session.outcome(pending.body);
+                self.sessions.insert(owner, session);
+                self.outputs.push_back(Output::Done { session: owner, outcome });
+            }
+            None => {}
+        }
+    }
+
+    fn track_gtid(&self, session: &mut Session, gtid: &Position) {
+        session.last_gtid = gtid.to_string();
+        match self.config.flavor {
+            Flavor::MariaDb => self.track_variable(session, "last_gtid", &session.last_gtid.clone()),
+            Flavor::MySql => match session.values.text("session_track_gtids").as_str() {
+                "OWN_GTID" => session.tracked.push(Tracked::Gtids(session.last_gtid.clone())),
+                "ALL_GTIDS" => session.tracked.push(Tracked::Gtids(self.executed.to_string())),
+                _ => {}
+            },
+        }
+    }
+}

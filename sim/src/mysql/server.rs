@@ -1,0 +1,656 @@
+//! The server: sessions, suspended statements, and the order in which things go on.
+//!
+//! [`Server::execute`] answers at once, or suspends the statement; then the outcome comes out of
+//! [`Server::poll_output`] later. A driver drains the outputs after every call, and calls [`Server::handle_timeout`]
+//! when [`Server::poll_timeout`] says so.
+
+use super::commit::Pending;
+use super::error::SqlError;
+use super::locks::{Locks, Owner};
+use super::replica::Replica;
+use super::semisync::SemiSync;
+use super::session::{Body, Job, Outcome, Session, SessionId, Suspended, Tracked, Wait};
+use super::sql::{Parsed, Statement, parse};
+use super::storage::Storage;
+use super::tables::Tables;
+use super::value::Value;
+use super::variables::{self, Values};
+use crate::world::disk::Crash;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use weir_core::gtid::{Flavor, Position};
+use weir_core::time::{Duration, Instant, earliest};
+
+/// What a server is told when it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its family.
+    pub flavor: Flavor,
+    /// server_id.
+    pub server_id: u32,
+    /// server_uuid.
+    pub uuid: [u8; 16],
+    /// What VERSION() says.
+    pub version: String,
+    /// System variables of the configuration file. Those set while running are gone after a restart.
+    pub variables: Vec<(String, Value)>,
+    /// Replication threads start with the server.
+    pub start_replica: bool,
+    /// Schemas that are there on a fresh server.
+    pub schemas: Vec<String>,
+}
+
+impl Config {
+    /// A server of a flavour with a number of its own.
+    #[must_use]
+    pub fn new(flavor: Flavor, server_id: u32) -> Self {
+        let mut uuid = [0; 16];
+        uuid[12..].copy_from_slice(&server_id.to_be_bytes());
+        let version = match flavor {
+            Flavor::MariaDb => "10.11.6-MariaDB-log",
+            Flavor::MySql => "8.0.36",
+        };
+        Self {
+            flavor,
+            server_id,
+            uuid,
+            version: version.into(),
+            variables: Vec::new(),
+            start_replica: true,
+            schemas: vec!["test".into()],
+        }
+    }
+}
+
+/// What the server wants its driver to do or know.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A suspended statement is done.
+    Done {
+        /// Whose.
+        session: SessionId,
+        /// What it came to.
+        outcome: Outcome,
+    },
+    /// The connection is to be closed: it was killed.
+    Close {
+        /// Which.
+        session: SessionId,
+    },
+    /// Sync the device, then call [`Server::synced`].
+    Sync {
+        /// What to call it with.
+        token: u64,
+    },
+    /// Tell the source that everything up to this index of its binary log was received.
+    Acknowledge {
+        /// Index plus one.
+        end: u64,
+    },
+}
+
+/// How a statement stops before its end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Error(SqlError),
+    Wait(Wait, Option<Instant>),
+}
+
+impl From<SqlError> for Stop {
+    fn from(error: SqlError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// A model server.
+#[derive(Debug)]
+pub struct Server {
+    pub(super) config: Config,
+    pub(super) storage: Storage,
+    pub(super) tables: Tables,
+    pub(super) executed: Position,
+    pub(super) slave_pos: Position,
+    pub(super) last_seq: u64,
+    /// Transactions that became visible since the start.
+    pub(super) commits: u64,
+    /// Snapshots in use, with their number of readers.
+    pub(super) snapshots: BTreeMap<u64, u32>,
+    pub(super) locks: Locks,
+    pub(super) user_locks: BTreeMap<String, SessionId>,
+    pub(super) globals: Values,
+    pub(super) sessions: BTreeMap<SessionId, Box<Session>>,
+    last_session: SessionId,
+    pub(super) pipeline: VecDeque<Pending>,
+    pub(super) semi_sync: SemiSync,
+    pub(super) replica: Replica,
+    pub(super) sync_under_way: Option<(u64, u64, u64)>,
+    pub(super) syncs: u64,
+    pub(super) background_sync_at: Option<Instant>,
+    pub(super) ack_deadline: Option<Instant>,
+    pub(super) disk_full: bool,
+    pub(super) position_waiters: usize,
+    /// Whom a lock has passed to: sessions, or the applier (0).
+    pub(super) ready: VecDeque<Owner>,
+    deadlines: BTreeSet<(Instant, SessionId)>,
+    pub(super) outputs: VecDeque<Output>,
+    started_at: Instant,
+}
+
+impl Server {
+    /// Starts a server on what its disk holds, recovering from a crash if there was one.
+    #[must_use]
+    pub fn start(now: Instant, config: Config, mut storage: Storage) -> Self {
+        let found = storage.recover();
+        let mut server = Self {
+            storage,
+            tables: found.tables,
+            executed: found.executed,
+            slave_pos: found.slave_pos,
+            last_seq: 0,
+            commits: 0,
+            snapshots: BTreeMap::new(),
+            locks: Locks::default(),
+            user_locks: BTreeMap::new(),
+            globals: Values::default(),
+            sessions: BTreeMap::new(),
+            last_session: 0,
+            pipeline: VecDeque::new(),
+            semi_sync: SemiSync::default(),
+            replica: Replica::default(),
+            sync_under_way: None,
+            syncs: 0,
+            background_sync_at: None,
+            ack_deadline: None,
+            disk_full: false,
+            position_waiters: 0,
+            ready: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            started_at: now,
+            config,
+        };
+        server.configure();
+        let (executed, slave_pos) = (server.executed.clone(), server.slave_pos.clone());
+        server.note_seq(&executed);
+        server.note_seq(&slave_pos);
+        server.purge_relay();
+        if server.config.start_replica && server.storage.source.is_some() {
+            // A configured source is there, so this cannot fail.
+            let _ = server.start_replica(now, true, true);
+        }
+        server
+    }
+
+    fn configure(&mut self) {
+        for name in &self.config.schemas {
+            self.tables.apply(&super::tables::Change::CreateSchema(name.clone()), 0, false);
+        }
+        let flavor = self.config.flavor;
+        let mut set = |name: &str, value: Value| {
+            let known = variables::find(flavor, name);
+            debug_assert!(known.is_some(), "unknown variable {name} in a model's configuration");
+            if let Some((variable, value)) = known.and_then(|known| Some((known, known.accept(&value).ok()?))) {
+                self.globals.set(variable, value);
+            }
+        };
+        set("server_id", Value::Int(self.config.server_id.into()));
+        set("version", Value::text(&self.config.version));
+        if flavor == Flavor::MySql {
+            let mut uuid = String::new();
+            let written = weir_core::gtid::mysql::write_uuid(&mut uuid, &self.config.uuid);
+            debug_assert!(written.is_ok(), "a String takes everything");
+            set("server_uuid", Value::text(uuid));
+        }
+        for (name, value) in self.config.variables.clone() {
+            set(&name, value);
+        }
+        self.apply_globals();
+    }
+
+    /// Lets the parts that depend on global variables know their values.
+    pub(super) fn apply_globals(&mut self) {
+        let needed = usize::try_from(self.globals.int("rpl_semi_sync_master_wait_for_slave_count")).unwrap_or(1);
+        self.semi_sync.configure(self.globals.int("rpl_semi_sync_master_enabled") != 0, needed);
+    }
+
+    /// Ends the server at once, and says what its disk holds.
+    #[must_use]
+    pub fn crash(mut self, crash: &mut Crash<'_>) -> Storage {
+        self.storage.crash(crash);
+        self.storage
+    }
+
+    /// A client connects.
+    ///
+    /// # Errors
+    /// 1040 when there are too many.
+    pub fn connect(&mut self, user: &str, is_super: bool, found_rows: bool) -> Result<SessionId, SqlError> {
+        let limit = usize::try_from(self.globals.int("max_connections")).unwrap_or(usize::MAX);
+        // One more for an administrator, as servers keep.
+        if self.sessions.len() >= limit + usize::from(is_super) {
+            return Err(SqlError::too_many_connections());
+        }
+        self.last_session += 1;
+        let id = self.last_session;
+        self.sessions.insert(id, Box::new(self.fresh_session(id, user, is_super, found_rows)));
+        Ok(id)
+    }
+
+    fn fresh_session(&self, id: SessionId, user: &str, is_super: bool, found_rows: bool) -> Session {
+        Session {
+            id,
+            user: user.to_owned(),
+            is_super,
+            found_rows,
+            schema: None,
+            values: self.globals.clone(),
+            user_variables: BTreeMap::new(),
+            autocommit: self.globals.int("autocommit") != 0,
+            trx: None,
+            next_isolation: None,
+            next_read_only: None,
+            last_insert_id: 0,
+            statement_insert_id: None,
+            row_count: 0,
+            last_gtid: String::new(),
+            warnings: Vec::new(),
+            tracked: Vec::new(),
+            suspended: None,
+            committed_on_the_way: false,
+        }
+    }
+
+    /// A client is gone: its transaction is rolled back.
+    pub fn disconnect(&mut self, now: Instant, id: SessionId) {
+        if let Some(mut session) = self.sessions.remove(&id) {
+            self.forget_wait(&mut session);
+            self.rollback(&mut session);
+            self.release_user_locks(id, None);
+        }
+        self.settle(now);
+    }
+
+    /// COM_RESET_CONNECTION: the session as it was after connecting.
+    pub fn reset_session(&mut self, now: Instant, id: SessionId) -> Option<Outcome> {
+        let mut old = self.sessions.remove(&id)?;
+        self.forget_wait(&mut old);
+        self.rollback(&mut old);
+        self.release_user_locks(id, None);
+        let mut session = self.fresh_session(id, &old.user, old.is_super, old.found_rows);
+        session.schema = old.schema;
+        let outcome = session.outcome(Body::ok());
+        self.sessions.insert(id, Box::new(session));
+        self.settle(now);
+        Some(outcome)
+    }
+
+    /// COM_INIT_DB.
+    pub fn use_schema(&mut self, now: Instant, id: SessionId, schema: &str) -> Option<Outcome> {
+        self.run(now, id, Rc::new(Statement::Use(schema.to_owned())), Rc::from([]))
+    }
+
+    /// The flavour of this server.
+    #[must_use]
+    pub fn flavor(&self) -> Flavor {
+        self.config.flavor
+    }
+
+    /// Committed data, for checkers.
+    #[must_use]
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// What was executed, for checkers: MySQL's gtid_executed, MariaDB's gtid_binlog_pos.
+    #[must_use]
+    pub fn executed(&self) -> &Position {
+        &self.executed
+    }
+
+    /// Sessions connected.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// server_id.
+    #[must_use]
+    pub fn server_id(&self) -> u32 {
+        self.config.server_id
+    }
+
+    /// What VERSION() says.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.config.version
+    }
+
+    /// Parses the first statement of a text.
+    ///
+    /// # Errors
+    /// 1064 and 1065.
+    pub fn parse(&self, sql: &str) -> Result<Parsed, SqlError> {
+        parse(self.config.flavor, sql)
+    }
+
+    /// Executes the first statement of `sql`. `None` when it is suspended.
+    pub fn execute(&mut self, now: Instant, id: SessionId, sql: &str) -> Option<Outcome> {
+        match self.parse(sql) {
+            Ok(parsed) => self.run(now, id, Rc::new(parsed.statement), Rc::from([])),
+            Err(error) => self.refuse(id, error),
+        }
+    }
+
+    /// The outcome of a statement that could not be run at all.
+    pub fn refuse(&mut self, id: SessionId, error: SqlError) -> Option<Outcome> {
+        let session = self.sessions.get_mut(&id)?;
+        session.warnings.clear();
+        session.row_count = -1;
+        Some(session.outcome(Body::Err(error)))
+    }
+
+    /// Executes a parsed statement with its parameters. `None` when it is suspended.
+    pub fn run(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        statement: Rc<Statement>,
+        parameters: Rc<[Value]>,
+    ) -> Option<Outcome> {
+        let session = self.sessions.get_mut(&id)?;
+        debug_assert!(session.suspended.is_none(), "a session runs one statement at a time");
+        if !matches!(*statement, Statement::Show(super::sql::Show::Warnings)) {
+            session.warnings.clear();
+        }
+        let job = Job { statement, parameters, returned: Vec::new() };
+        let outcome = self.go_on(now, id, job);
+        self.settle(now);
+        outcome.or_else(|| self.take_outcome(id))
+    }
+
+    /// The outcome of a statement that was suspended and is done already.
+    fn take_outcome(&mut self, id: SessionId) -> Option<Outcome> {
+        let is_it = |output: &Output| matches!(output, Output::Done { session, .. } if *session == id);
+        let at = self.outputs.iter().rposition(is_it)?;
+        match self.outputs.remove(at) {
+            Some(Output::Done { outcome, .. }) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Runs a statement, from its beginning.
+    fn go_on(&mut self, now: Instant, id: SessionId, job: Job) -> Option<Outcome> {
+        let mut session = self.sessions.remove(&id)?;
+        let keep = session.trx.as_ref().map_or(0, |trx| trx.changes.len());
+        session.statement_insert_id = None;
+        let done = self.perform(now, &mut session, &job);
+        let outcome = match done {
+            Ok(body) => self.end_statement(&mut session, job, body),
+            Err(Stop::Wait(wait, deadline)) => {
+                Self::undo_statement(&mut session, keep);
+                self.suspend(&mut session, job, wait, deadline);
+                None
+            }
+            Err(Stop::Error(error)) => Some(self.fail(&mut session, keep, error)),
+        };
+        self.sessions.insert(id, session);
+        outcome
+    }
+
+    fn end_statement(&mut self, session: &mut Session, job: Job, body: Body) -> Option<Outcome> {
+        match &body {
+            Body::Ok { affected, .. } => session.row_count = i64::try_from(*affected).unwrap_or(i64::MAX),
+            Body::Rows(_) => session.row_count = -1,
+            Body::Err(_) => {}
+        }
+        if let Some(id) = session.statement_insert_id {
+            session.last_insert_id = id;
+        }
+        let on_the_way = core::mem::take(&mut session.committed_on_the_way);
+        if session.trx.as_ref().is_none_or(|trx| trx.lasting) {
+            if !on_the_way || !self.answer_with_last_commit(session, body.clone()) {
+                return Some(session.outcome(body));
+            }
+            self.suspend(session, job, Wait::Commit, None);
+            return None;
+        }
+        match self.commit(session, body) {
+            Ok(Some(body)) => Some(session.outcome(body)),
+            Ok(None) => {
+                self.suspend(session, job, Wait::Commit, None);
+                None
+            }
+            Err(error) => Some(self.fail(session, 0, error)),
+        }
+    }
+
+    /// Undoes what the statement changed; its locks stay, as a real server's do.
+    fn undo_statement(session: &mut Session, keep: usize) {
+        if let Some(trx) = &mut session.trx {
+            trx.undo_to(keep);
+        }
+    }
+
+    fn fail(&mut self, session: &mut Session, keep: usize, error: SqlError) -> Outcome {
+        let ends_transaction = error.code == 1213;
+        if ends_transaction || session.trx.as_ref().is_some_and(|trx| !trx.lasting) {
+            self.rollback(session);
+        } else {
+            Self::undo_statement(session, keep);
+        }
+        session.row_count = -1;
+        session.warn(&error);
+        let mut outcome = session.outcome(Body::Err(error));
+        outcome.warnings = 0;
+        outcome
+    }
+
+    fn suspend(&mut self, session: &mut Session, job: Job, wait: Wait, deadline: Option<Instant>) {
+        if let Some(at) = deadline {
+            self.deadlines.insert((at, session.id));
+        }
+        self.position_waiters += usize::from(matches!(wait, Wait::Position(_)));
+        if matches!(&wait, Wait::UserLock(name) if !self.user_locks.contains_key(name)) {
+            self.ready.push_back(session.id);
+        }
+        session.suspended = Some(Suspended { job, wait, deadline });
+    }
+
+    /// Ends a session's wait and returns what it was.
+    fn forget_wait(&mut self, session: &mut Session) -> Option<Suspended> {
+        let suspended = session.suspended.take()?;
+        if let Some(at) = suspended.deadline {
+            self.deadlines.remove(&(at, session.id));
+        }
+        match suspended.wait {
+            Wait::Lock(_) => self.locks.leave(session.id),
+            Wait::Position(_) => self.position_waiters -= 1,
+            _ => {}
+        }
+        Some(suspended)
+    }
+
+    /// Makes the sessions go on whose waits `done` picks.
+    pub(super) fn wake(&mut self, done: impl Fn(&Wait) -> bool) {
+        let waiting = self.sessions.values().filter(|s| s.suspended.as_ref().is_some_and(|s| done(&s.wait)));
+        let ids: Vec<SessionId> = waiting.map(|session| session.id).collect();
+        self.ready.extend(ids);
+    }
+
+    /// Makes the sessions go on whose position was reached.
+    pub(super) fn wake_reached(&mut self) {
+        let reached = self.reached();
+        self.wake(|wait| matches!(wait, Wait::Position(wanted) if reached.contains(wanted).unwrap_or(false)));
+    }
+
+    /// What a wait for a position looks at: MariaDB's knows only what came from a source.
+    pub(super) fn reached(&self) -> Position {
+        match self.config.flavor {
+            Flavor::MySql => self.executed.clone(),
+            Flavor::MariaDb => self.slave_pos.clone(),
+        }
+    }
+
+    /// Lets everything go on that can, until nothing can.
+    pub(super) fn settle(&mut self, now: Instant) {
+        loop {
+            self.flush_logs(now);
+            let Some(owner) = self.ready.pop_front() else { break };
+            if owner == 0 {
+                self.run_applier(now);
+            } else {
+                self.resume(now, owner);
+            }
+        }
+        if self.snapshots.is_empty() {
+            self.tables.purge_dead();
+        }
+    }
+
+    /// Releases one or all named locks of a session.
+    pub(super) fn release_user_locks(&mut self, id: SessionId, name: Option<&str>) {
+        self.user_locks.retain(|held, holder| *holder != id || name.is_some_and(|name| name != held));
+        let free = |wait: &Wait| matches!(wait, Wait::UserLock(name) if !self.user_locks.contains_key(name));
+        let waiting = self.sessions.values().filter(|s| s.suspended.as_ref().is_some_and(|s| free(&s.wait)));
+        self.ready.extend(waiting.map(|session| session.id).collect::<Vec<_>>());
+    }
+
+    fn resume(&mut self, now: Instant, id: SessionId) {
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        let lost = |wait: &Wait| matches!(wait, Wait::UserLock(name) if self.user_locks.contains_key(name));
+        if session.suspended.as_ref().is_some_and(|suspended| lost(&suspended.wait)) {
+            // Another was faster.
+            self.sessions.insert(id, session);
+            return;
+        }
+        let suspended = self.forget_wait(&mut session);
+        let Some(Suspended { mut job, wait, .. }) = suspended else {
+            self.sessions.insert(id, session);
+            return;
+        };
+        match wait {
+            Wait::Position(_) => job.returned.push(Value::Int(0)),
+            Wait::UserLock(name) => {
+                self.user_locks.insert(name, id);
+                job.returned.push(Value::Int(1));
+            }
+            Wait::Lock(key) => session.transaction().locks.push(key),
+            _ => {}
+        }
+        self.sessions.insert(id, session);
+        if let Some(outcome) = self.go_on(now, id, job) {
+            self.outputs.push_back(Output::Done { session: id, outcome });
+        }
+    }
+
+    /// The earliest time at which [`Server::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let session = self.deadlines.first().map(|(at, _)| *at);
+        let replication = earliest(self.ack_deadline, self.applier_deadline());
+        earliest(earliest(session, self.background_sync_at), replication)
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.background_sync_at.is_some_and(|at| at <= now) {
+            self.background_sync(now);
+        }
+        if self.ack_deadline.is_some_and(|at| at <= now) {
+            self.ack_deadline = None;
+            self.advance(now);
+        }
+        if self.applier_deadline().is_some_and(|at| at <= now) {
+            self.run_applier(now);
+        }
+        while let Some((at, id)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+            self.deadlines.remove(&(at, id));
+            self.time_out(now, id);
+        }
+        self.settle(now);
+    }
+
+    fn time_out(&mut self, now: Instant, id: SessionId) {
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        let Some(Suspended { mut job, wait, .. }) = self.forget_wait(&mut session) else {
+            self.sessions.insert(id, session);
+            return;
+        };
+        if matches!(wait, Wait::Lock(_)) {
+            let keep = session.trx.as_ref().map_or(0, |trx| trx.changes.len());
+            let outcome = self.fail(&mut session, keep, SqlError::lock_wait_timeout());
+            self.sessions.insert(id, session);
+            self.outputs.push_back(Output::Done { session: id, outcome });
+            return;
+        }
+        job.returned.push(match wait {
+            Wait::Sleep | Wait::UserLock(_) => Value::Int(0),
+            Wait::Position(_) if self.config.flavor == Flavor::MySql => Value::Int(1),
+            _ => Value::Int(-1),
+        });
+        self.sessions.insert(id, session);
+        if let Some(outcome) = self.go_on(now, id, job) {
+            self.outputs.push_back(Output::Done { session: id, outcome });
+        }
+    }
+
+    /// KILL: ends another session's statement, or the session.
+    pub(super) fn kill(&mut self, killer: &Session, id: SessionId, query: bool) -> Result<(), SqlError> {
+        if id == killer.id {
+            return Err(if query { SqlError::interrupted() } else { SqlError::killed() });
+        }
+        let Some(mut session) = self.sessions.remove(&id) else { return Err(SqlError::unknown_thread(id)) };
+        // A statement that is committing can no longer be stopped.
+        let committing = session.suspended.as_ref().is_some_and(|s| s.wait == Wait::Commit);
+        if !committing && self.forget_wait(&mut session).is_some() {
+            let keep = session.trx.as_ref().map_or(0, |trx| trx.changes.len());
+            let error = if query { SqlError::interrupted() } else { SqlError::killed() };
+            let outcome = self.fail(&mut session, keep, error);
+            self.outputs.push_back(Output::Done { session: id, outcome });
+        }
+        if query {
+            self.sessions.insert(id, session);
+        } else {
+            self.rollback(&mut session);
+            self.release_user_locks(id, None);
+            self.outputs.push_back(Output::Close { session: id });
+        }
+        Ok(())
+    }
+
+    /// The next thing the driver has to do or know.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(super) fn uptime(&self, now: Instant) -> Duration {
+        now.since(self.started_at)
+    }
+
+    /// Refuses writes of a session that may not write now.
+    pub(super) fn check_writable(&self, session: &Session) -> Result<(), SqlError> {
+        let flavor = self.config.flavor;
+        if flavor == Flavor::MySql && self.globals.int("super_read_only") != 0 {
+            return Err(SqlError::read_only(flavor, "--super-read-only"));
+        }
+        if self.globals.int("read_only") != 0 && !session.is_super {
+            return Err(SqlError::read_only(flavor, "--read-only"));
+        }
+        Ok(())
+    }
+
+    /// Reports a variable that the session asked to be told of.
+    pub(super) fn track_variable(&self, session: &mut Session, name: &str, value: &str) {
+        let tracked = session.values.text("session_track_system_variables");
+        if tracked.split(',').any(|wanted| wanted == "*" || wanted.trim().eq_ignore_ascii_case(name)) {
+            session.tracked.push(Tracked::Variable(name.to_owned(), value.to_owned()));
+        }
+        self.track_state(session);
+    }
+
+    pub(super) fn track_state(&self, session: &mut Session) {
+        if session.values.int("session_track_state_change") != 0 && !session.tracked.contains(&Tracked::StateChange) {
+            session.tracked.push(Tracked::StateChange);
+        }
+    }
+}
