@@ -16,9 +16,9 @@
 //!
 //! # Whom the replicas follow
 //!
-//! Each tablet that `Follows` votes for the end of its chain of sources. A chain that ends outside the
-//! shard, in a circle, or at a tablet that is `Gone` and to which the replica is not connected, is no vote. A replica
-//! that is connected to a `Gone` tablet is first-hand evidence that it lives.
+//! Each tablet that `Follows` votes for the end of its chain of sources. A chain that ends outside the shard, in a circle, or
+//! at a tablet that is `Gone` and to which the replica is not connected, is no vote. A replica that is connected to a `Gone`
+//! tablet is first-hand evidence that it lives.
 //!
 //! # The rules
 //!
@@ -32,8 +32,8 @@
 //! | `Follows` | refuse | – | – | move | move | refuse | refuse | refuse |
 //! | `Gone` | keep | keep | keep | move | refuse | refuse | refuse | refuse |
 //!
-//! "Another" has most of the shard's tablets with it, itself and its replicas counted, those out of reach too: else it is
-//! "a minority's". So of two halves of a shard that do not see each other, at most one finds a new primary.
+//! "Another" has more than half of all the shard's tablets with it: itself and the replicas that are seen to follow it. If
+//! not, it is "a minority's". So of two parts of a shard that do not see each other at most one finds a new primary.
 //!
 //! - *keep*: the holder stays; it serves if it is `Writable`, else it is [held](Primary::Held), with the reason.
 //! - *move*: the one that is followed becomes primary, and serves if it is `Writable`.
@@ -45,14 +45,17 @@
 //!
 //! # The other tablets
 //!
-//! A tablet that `Follows` is a REPLICA, unless its chain ends at a server that answers and is not the primary: then it
-//! misses the primary's writes and is UNKNOWN; so it is, when there is a primary, if its chain ends outside the shard. One that is `Gone` keeps REPLICA if it was one (whether it serves is a
-//! question of health). One without source that is not primary is UNKNOWN.
+//! A tablet that `Follows` is a REPLICA, unless it misses the primary's writes: when there is a primary and its chain ends
+//! at another server, in the shard or outside, it is UNKNOWN. One that is `Gone` keeps REPLICA if it was one (whether it
+//! serves is a question of health). One without source that is not primary is UNKNOWN.
 //!
 //! # Limits
 //!
-//! In a chain of replicas, an intermediate one that is out of our reach but not of its replica's looks like a primary that others
-//! promoted. If nobody else follows the holder, the rules refuse until it is seen again: better no primary than two.
+//! These rules find out what others decided; they fence nobody. A holder cut off with us goes on serving what reaches it while
+//! the rest of the shard may have moved on: only a lease could tell.
+//!
+//! In a chain of replicas, an intermediate one that is out of our reach but not of its replica's looks like a primary that
+//! others promoted. If nobody else follows the holder, the rules refuse until it is seen again: better no primary than two.
 
 mod links;
 mod rules;

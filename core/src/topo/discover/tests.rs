@@ -274,13 +274,30 @@ fn a_source_is_matched_by_id_while_connected_else_by_address() {
     assert_eq!(with_link(renamed), serving(1));
 }
 
+/// Shard of a writable 1 and 3, where 2 has the one link.
+fn between_two(change: impl Fn(&mut SourceLink), third_id: u32) -> Verdict {
+    let mut evidence = evidence(&[writable(), follows(1), writable()]);
+    for (n, sighting) in (1..).zip(evidence.values_mut()) {
+        let (_, seen) = sighting.seen.as_mut().expect("it was seen");
+        if n == 3 {
+            seen.server_id = third_id;
+        }
+        seen.sources.iter_mut().flatten().for_each(&change);
+    }
+    discover(NOW, &evidence, None, &BTreeMap::new())
+}
+
+#[test]
+fn who_answers_at_an_address_counts_for_more_than_the_address() {
+    assert_eq!(between_two(|link| link.address = address(3), 3).primary, serving(1));
+    let connecting = |link: &mut SourceLink| (link.address, link.receiver) = (address(3), Receiver::Connecting);
+    assert_eq!(between_two(connecting, 3).primary, serving(3));
+}
+
 #[test]
 fn an_id_that_two_servers_have_says_nothing() {
-    let mut evidence = evidence(&[writable(), follows(1), writable()]);
-    let (_, seen) = evidence.get_mut(&tablet(3)).and_then(|sighting| sighting.seen.as_mut()).expect("it was seen");
-    seen.server_id = 1;
-    let verdict = discover(NOW, &evidence, None, &BTreeMap::new());
-    assert_eq!(verdict.primary, serving(1), "by address");
+    let verdict = between_two(|link| link.address = address(3), 1);
+    assert_eq!(verdict.primary, serving(3), "by address");
     assert!(verdict.notes.contains(&Note::SameServerId(tablet(1), tablet(3))));
 }
 
