@@ -1,13 +1,32 @@
 //! What a statement is: lexer, fingerprint, classification.
 //!
 //! [`lexer`] cuts text into tokens as the servers do. Everything else here reads those tokens.
+//!
+//! [`classify`] decides where a statement may run and what it leaves behind. Its rules are one table of data, in `rules`:
+//! start there. A write that goes to a replica is the one error that cannot be made good, a read that goes to the primary
+//! only costs; so a read is what is provably one, and everything else is the primary's.
+//!
+//! What no text shows, no rule can see: a view that calls a stored function, a trigger, the default schema
+//! (see [`is_system_schema`]), and what stored code leaves in the session ([`Effects::RUNS_STORED_CODE`]).
 
 mod classification;
+mod classify;
 pub mod fingerprint;
+mod functions;
 pub mod lexer;
+mod own;
+mod rules;
+mod scan;
+mod set;
+mod statement;
+mod stream;
 pub mod token;
+mod variable;
 
 pub use classification::{Classification, Effects, Kind, Own, OwnAssignment, OwnColumn, Route, Show};
+pub use classify::classify;
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use lexer::Lexer;
+pub use rules::{RuleNote, is_system_schema, rule_notes};
+pub use set::set_names_collation;
 pub use token::{Dialect, Token, TokenKind};

@@ -1,0 +1,130 @@
+//! From text to verdict: cuts it into statements, judges each, and joins the verdicts.
+
+use super::classification::{Classification, Effects, Kind, Own, Route};
+use super::own;
+use super::rules::both;
+use super::statement::{Asks, Verdict, statement};
+use super::stream::Tokens;
+use super::token::Dialect;
+
+/// Decides what `sql` is: one statement, or several with `;` between them.
+///
+/// Never fails: what is not understood goes to the primary. Does not allocate unless the gateway itself is asked.
+#[must_use]
+pub fn classify(sql: &[u8], dialect: Dialect) -> Classification<'_> {
+    let mut tokens = Tokens::new(sql, dialect);
+    let mut whole = Whole::default();
+    while let Some(part) = statement(&mut tokens) {
+        whole.add(part);
+    }
+    let doubt = doubt(sql, dialect, &tokens);
+    let own = whole.own(sql, dialect, doubt.is_some());
+    let Verdict { route, kind, effects, rule, .. } = whole.verdict(sql, doubt);
+    let (route, effects) = if own.is_some() { (Route::Gateway, Effects::empty()) } else { (route, effects) };
+    Classification { route, kind, effects, statements: whole.statements, rule, hint_role: tokens.role, own }
+}
+
+/// Why a server may read another statement in a text than its tokens tell.
+fn doubt(sql: &[u8], dialect: Dialect, tokens: &Tokens<'_>) -> Option<&'static str> {
+    if tokens.unterminated {
+        Some("unterminated text")
+    } else if tokens.has_executable_comment() {
+        Some("executable comment")
+    } else if dialect.may_misread(sql) {
+        Some("character set")
+    } else {
+        None
+    }
+}
+
+/// The verdicts on the statements of a text, joined.
+#[derive(Default)]
+struct Whole {
+    statements: u32,
+    joined: Option<Verdict>,
+    /// A SET of own variables is among them, alone or mixed with others.
+    sets_own: bool,
+}
+
+/// Nothing to run: the server says so.
+const EMPTY: Verdict = Verdict {
+    route: Route::Primary,
+    kind: Kind::Empty,
+    effects: Effects::READ_ONLY,
+    rule: "empty",
+    asks: Asks::Server,
+};
+
+impl Whole {
+    fn add(&mut self, part: Option<Verdict>) {
+        let Some(part) = part else { return };
+        self.statements = self.statements.saturating_add(1);
+        self.sets_own |= matches!(part.asks, Asks::Gateway | Asks::Both);
+        self.joined = Some(match self.joined {
+            None => part,
+            Some(first) => join(first, part),
+        });
+    }
+
+    /// What the gateway answers itself: a statement that stands alone and is beyond doubt.
+    fn own<'a>(&self, sql: &'a [u8], dialect: Dialect, in_doubt: bool) -> Option<Own<'a>> {
+        let verdict = self.joined?;
+        let alone = self.statements == 1 && !in_doubt;
+        match verdict.asks {
+            _ if self.sets_own && !alone => Some(Own::MixedSet),
+            Asks::Both => Some(Own::MixedSet),
+            Asks::Gateway | Asks::Perhaps if alone => own::answer(sql, dialect, verdict.kind),
+            _ => None,
+        }
+    }
+
+    fn verdict(&self, sql: &[u8], doubt: Option<&'static str>) -> Verdict {
+        let mut verdict = self.joined.unwrap_or(EMPTY);
+        if let Some(rule) = doubt {
+            let hidden = if memchr::memchr(b';', sql).is_some() { Effects::MULTI } else { Effects::empty() };
+            verdict.effects = both(verdict.effects, Effects::WRITES | hidden);
+            verdict = Verdict { route: Route::Primary, rule, ..verdict };
+        }
+        if self.statements > 1 {
+            verdict.effects |= Effects::MULTI;
+        }
+        if verdict.effects.contains(Effects::MULTI) && !verdict.effects.contains(Effects::READ_ONLY) {
+            // Only the last statement's OK packet tells of an id, and only the last failure is seen.
+            verdict.effects |= Effects::MAY_SET_INSERT_ID;
+            verdict.effects -= Effects::ENDS_TABLE_LOCK;
+        }
+        verdict
+    }
+}
+
+/// One verdict on two statements that run one after the other on one connection: the more demanding, with both's effects.
+fn join(first: Verdict, second: Verdict) -> Verdict {
+    let demanding = if second.route > first.route { second } else { first };
+    Verdict { effects: both(first.effects, second.effects), asks: Asks::Server, ..demanding }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(sql: &str) -> Route {
+        classify(sql.as_bytes(), Dialect::default()).route
+    }
+
+    #[test]
+    fn reads_go_to_replicas_and_writes_to_the_primary() {
+        for sql in [
+            "SELECT 1",
+            "(select c from t where id in (1, 2)) union all (select count(*) from u)",
+            "SELECT 1;",
+            "SELECT 1; SELECT 2",
+        ] {
+            assert_eq!(route(sql), Route::Replica, "{sql}");
+        }
+        for sql in
+            ["INSERT INTO t VALUES (1)", "SELECT f(1)", "SELECT 1; DELETE FROM t", "", "SELECT 'a", "SELECT /*!1*/ 1"]
+        {
+            assert_eq!(route(sql), Route::Primary, "{sql}");
+        }
+    }
+}

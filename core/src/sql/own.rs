@@ -1,0 +1,243 @@
+//! Statements that the gateway answers itself: their exact forms.
+//!
+//! Asked only when a statement stands alone and mentions something of the gateway's; then it may allocate. What has another
+//! form than those here is left to the server.
+
+use super::classification::{Kind, Own, OwnAssignment, OwnColumn, Show};
+use super::set;
+use super::stream::Tokens;
+use super::token::{Dialect, Token, TokenKind};
+use super::variable::{OWN_VARIABLES, Scope, is_one_of, lower, system_variable};
+use crate::topo::TargetString;
+use std::borrow::Cow;
+
+/// What the gateway answers to `sql`, a single statement of this kind, if it does.
+pub(super) fn answer(sql: &[u8], dialect: Dialect, kind: Kind) -> Option<Own<'_>> {
+    let mut tokens = Tokens::new(sql, dialect);
+    tokens.next();
+    let mut words = Words { tokens, sql, dialect };
+    match kind {
+        Kind::Set => Some(Own::SetVariables(words.assignments())),
+        Kind::Use => words.use_role(),
+        Kind::Show => words.show(),
+        Kind::Kill => words.kill(),
+        Kind::Select => words.connection_id().or_else(|| words.variables()),
+        _ => None,
+    }
+}
+
+/// A statement behind its first word.
+#[derive(Clone)]
+struct Words<'a> {
+    tokens: Tokens<'a>,
+    sql: &'a [u8],
+    dialect: Dialect,
+}
+
+impl<'a> Words<'a> {
+    fn next(&mut self) -> Option<Token<'a>> {
+        self.tokens.next_of_statement()
+    }
+
+    /// Takes the next token if it is this word.
+    fn take(&mut self, word: &str) -> bool {
+        self.take_if(|token| token.is_word(word)).is_some()
+    }
+
+    fn take_if(&mut self, wanted: impl Fn(&Token<'a>) -> bool) -> Option<Token<'a>> {
+        let mut ahead = self.tokens.clone();
+        let token = ahead.next_of_statement().filter(wanted)?;
+        self.tokens = ahead;
+        Some(token)
+    }
+
+    fn at_end(&self) -> bool {
+        self.clone().next().is_none()
+    }
+
+    /// The text from one token to another, as written.
+    fn text(&self, first: &Token<'a>, last: &Token<'a>) -> &'a [u8] {
+        self.sql.get(first.start..last.end()).unwrap_or_default()
+    }
+
+    fn assignments(&mut self) -> Vec<OwnAssignment<'a>> {
+        let mut list = Vec::new();
+        let Self { tokens, sql, dialect } = self.clone();
+        let value = |first: Token<'a>, last: Token<'a>| {
+            let text = sql.get(first.start..last.end()).unwrap_or_default();
+            if first == last { literal(&first, dialect) } else { Cow::Borrowed(text) }
+        };
+        set::parts(
+            &mut { tokens },
+            |_| {},
+            |part| {
+                list.push(OwnAssignment {
+                    global: part.scope == Scope::Global,
+                    name: lower(part.name.unwrap_or_default()),
+                    value: part.value.map_or(Cow::Borrowed(""), |(first, last)| text(value(first, last))),
+                });
+            },
+        );
+        list
+    }
+
+    /// `USE db@REPLICA`, quoted or not.
+    fn use_role(&mut self) -> Option<Own<'a>> {
+        let first = self.next()?;
+        let mut last = first;
+        while let Some(token) = self.next() {
+            last = token;
+        }
+        let name = if first == last { literal(&first, self.dialect) } else { Cow::Borrowed(self.text(&first, &last)) };
+        let target = TargetString::parse(&name);
+        let role = target.role.filter(|_| target.shard.is_none())?;
+        let schema_bytes = target.database.len();
+        let schema = match name {
+            Cow::Borrowed(name) => Cow::Borrowed(&name[..schema_bytes]),
+            Cow::Owned(mut name) => {
+                name.truncate(schema_bytes);
+                Cow::Owned(name)
+            }
+        };
+        Some(Own::UseRole { schema, role })
+    }
+
+    fn show(&mut self) -> Option<Own<'a>> {
+        if self.take("weir") {
+            const TOPICS: [(&str, Show); 4] = [
+                ("status", Show::Status),
+                ("tablets", Show::Tablets),
+                ("pools", Show::Pools),
+                ("sessions", Show::Sessions),
+            ];
+            let topic = self.next()?;
+            let show = TOPICS.iter().find(|(name, _)| topic.is_word(name)).map(|(_, show)| *show)?;
+            return self.at_end().then_some(Own::Show(show));
+        }
+        let _ = self.take("global") || self.take("session") || self.take("local");
+        if !self.take("variables") {
+            return None;
+        }
+        let equals =
+            self.take("where") && self.take("variable_name") && self.take_if(|token| token.text == b"=").is_some();
+        if !equals && !self.take("like") {
+            return None;
+        }
+        let pattern = self.take_if(|token| token.kind == TokenKind::String)?;
+        let names = own_names_like(&literal(&pattern, self.dialect));
+        (self.at_end() && !names.is_empty()).then_some(Own::ShowVariables(names))
+    }
+
+    /// `KILL [HARD | SOFT] [CONNECTION | QUERY] number`.
+    fn kill(&mut self) -> Option<Own<'a>> {
+        let _ = self.take("hard") || self.take("soft");
+        let query = self.take("query");
+        let _ = !query && self.take("connection");
+        let number = self.take_if(|token| token.kind == TokenKind::Number)?;
+        let id = std::str::from_utf8(number.text).ok()?.parse().ok()?;
+        self.at_end().then_some(Own::Kill { query, id })
+    }
+
+    /// `SELECT CONNECTION_ID()`, perhaps with an alias.
+    fn connection_id(&self) -> Option<Own<'a>> {
+        let mut words = self.clone();
+        let name = words.take_if(|token| token.is_word("connection_id"))?;
+        words.take_if(|token| token.kind == TokenKind::OpenParen)?;
+        let close = words.take_if(|token| token.kind == TokenKind::CloseParen)?;
+        let column = words.alias().unwrap_or(Cow::Borrowed(words.text(&name, &close)));
+        words.at_end().then_some(Own::SelectConnectionId { column })
+    }
+
+    /// `SELECT @@own [, @@own ...] [LIMIT n]`.
+    fn variables(&self) -> Option<Own<'a>> {
+        let mut words = self.clone();
+        let mut columns = Vec::new();
+        loop {
+            let variable = words.take_if(|token| token.kind == TokenKind::SystemVariable)?;
+            let (scope, name) = system_variable(variable.text);
+            if !is_one_of(name, &OWN_VARIABLES) {
+                return None;
+            }
+            let column = words.alias().unwrap_or(Cow::Borrowed(variable.text));
+            columns.push(OwnColumn { column, global: scope == Scope::Global, name: lower(name) });
+            if words.take_if(|token| token.kind == TokenKind::Comma).is_none() {
+                break;
+            }
+        }
+        if words.take("limit") {
+            words.take_if(|token| token.kind == TokenKind::Number && token.text != b"0")?;
+        }
+        words.at_end().then_some(Own::SelectVariables(columns))
+    }
+
+    fn alias(&mut self) -> Option<Cow<'a, [u8]>> {
+        let said = self.take("as");
+        let name = self.take_if(|token| match token.kind {
+            TokenKind::QuotedIdentifier | TokenKind::String => true,
+            TokenKind::Word => said || !is_one_of(token.text, &["from", "into", "limit", "union", "where"]),
+            _ => false,
+        })?;
+        Some(literal(&name, self.dialect))
+    }
+}
+
+/// Own variables whose names match a LIKE pattern; none unless the pattern leaves the servers' variables out.
+fn own_names_like(pattern: &[u8]) -> Vec<&'static str> {
+    // Long enough to tell them from `read_only`, `read_buffer_size` and their like.
+    const BEGINNINGS: [&[u8]; 3] = [b"enable_read_write_split", b"read_after_write", b"read_write_split"];
+    let plain: Vec<u8> = pattern.iter().filter(|byte| **byte != b'\\').map(u8::to_ascii_lowercase).collect();
+    if !BEGINNINGS.iter().any(|beginning| plain.starts_with(beginning)) {
+        return Vec::new();
+    }
+    OWN_VARIABLES.into_iter().filter(|name| like(name.as_bytes(), &plain)).collect()
+}
+
+/// LIKE, without escapes. Only the last `%` is ever tried again, so it takes no more steps than name and pattern are long,
+/// multiplied.
+fn like(name: &[u8], pattern: &[u8]) -> bool {
+    let (mut n, mut p) = (0, 0);
+    let mut again = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'%') => {
+                again = Some((n, p));
+                p += 1;
+            }
+            Some(byte) if *byte == b'_' || *byte == name[n] => (n, p) = (n + 1, p + 1),
+            _ => {
+                let Some((from, percent)) = again else { return false };
+                again = Some((from + 1, percent));
+                (n, p) = (from + 1, percent + 1);
+            }
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'%')
+}
+
+/// A token's text, the quotes taken off and what they escape put right.
+fn literal<'a>(token: &Token<'a>, dialect: Dialect) -> Cow<'a, [u8]> {
+    let quote = match (token.kind, token.text) {
+        (TokenKind::String | TokenKind::QuotedIdentifier, [quote @ (b'\'' | b'"' | b'`'), ..]) => *quote,
+        _ => return Cow::Borrowed(token.text),
+    };
+    let inside = token.text.get(1..token.text.len() - 1).unwrap_or_default();
+    let escapes = token.kind == TokenKind::String && !dialect.no_backslash_escapes;
+    if !inside.iter().any(|byte| *byte == quote || (escapes && *byte == b'\\')) {
+        return Cow::Borrowed(inside);
+    }
+    let mut plain = Vec::with_capacity(inside.len());
+    let mut bytes = inside.iter().copied();
+    while let Some(byte) = bytes.next() {
+        // Of a doubled quote the second stands, of an escape what is escaped.
+        let skipped = byte == quote || (escapes && byte == b'\\');
+        plain.extend(if skipped { bytes.next() } else { Some(byte) });
+    }
+    Cow::Owned(plain)
+}
+
+fn text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
+    match bytes {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}

@@ -1,0 +1,190 @@
+//! SET, assignment by assignment.
+
+use super::classification::Effects;
+use super::rules::{ASSIGNMENTS, AssignmentRule, Rest, StatementRule, Target};
+use super::scan::Scan;
+use super::statement::{Asks, Verdict, verdict};
+use super::stream::Tokens;
+use super::token::{Dialect, Token, TokenKind};
+use super::variable::{Scope, is_one_of, is_own, lower, system_variable, unquoted};
+use crate::link::Settings;
+
+/// One part of a SET, between commas.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Assignment<'a> {
+    /// Its first two tokens.
+    head: [Option<Token<'a>>; 2],
+    /// Which value is set. A scope said before an earlier part holds on for those that say none, except `@@name`.
+    pub(super) scope: Scope,
+    /// The last name before `=`, without backquotes; `None` for parts that have no `=`.
+    pub(super) name: Option<&'a [u8]>,
+    /// First and last token of the value.
+    pub(super) value: Option<(Token<'a>, Token<'a>)>,
+    /// Its last two tokens.
+    tail: [Option<Token<'a>>; 2],
+}
+
+/// Takes the tokens of a SET apart, which follow the word SET itself; hands every token and every part over as it is complete.
+pub(super) fn parts<'a>(
+    tokens: &mut Tokens<'a>,
+    mut seen: impl FnMut(Token<'a>),
+    mut part: impl FnMut(&Assignment<'a>),
+) {
+    let mut reader = Reader::default();
+    let mut depth = 0_u32;
+    while let Some(token) = tokens.next_of_statement() {
+        seen(token);
+        match token.kind {
+            TokenKind::OpenParen => depth += 1,
+            TokenKind::CloseParen => depth = depth.saturating_sub(1),
+            TokenKind::Comma if depth == 0 => {
+                reader.finish().iter().for_each(&mut part);
+                continue;
+            }
+            _ => {}
+        }
+        reader.push(token);
+    }
+    reader.finish().iter().for_each(&mut part);
+}
+
+/// Collects one part.
+#[derive(Default)]
+struct Reader<'a> {
+    head: [Option<Token<'a>>; 2],
+    last_name: Option<Token<'a>>,
+    equals: bool,
+    value: Option<(Token<'a>, Token<'a>)>,
+    said: Option<Scope>,
+    tail: [Option<Token<'a>>; 2],
+}
+
+impl<'a> Reader<'a> {
+    fn push(&mut self, token: Token<'a>) {
+        self.tail = [self.tail[1], Some(token)];
+        if self.equals {
+            self.value = Some((self.value.map_or(token, |(first, _)| first), token));
+            return;
+        }
+        if let Some(free) = self.head.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some(token);
+        }
+        match token.kind {
+            TokenKind::Operator if matches!(token.text, b"=" | b":=") => self.equals = true,
+            TokenKind::Word | TokenKind::QuotedIdentifier | TokenKind::SystemVariable => self.last_name = Some(token),
+            _ => {}
+        }
+    }
+
+    /// The part that is complete, if there is one; the next begins.
+    fn finish(&mut self) -> Option<Assignment<'a>> {
+        let done = std::mem::replace(self, Self { said: self.said, ..Self::default() });
+        let [Some(first), second] = done.head else { return None };
+        let scope = if first.kind == TokenKind::SystemVariable {
+            system_variable(first.text).0
+        } else {
+            let more = second.is_some_and(|second| second.kind != TokenKind::Operator);
+            self.said = if more { Scope::parse(first.text) } else { None }.or(self.said);
+            self.said.unwrap_or(Scope::Unsaid)
+        };
+        let name = done.last_name.filter(|_| done.equals).map(|name| system_variable(name.text).1);
+        Some(Assignment { head: done.head, scope, name, value: done.value, tail: done.tail })
+    }
+}
+
+impl<'a> Assignment<'a> {
+    /// The row that holds for it.
+    pub(super) fn rule(&self) -> &'static AssignmentRule {
+        let found = ASSIGNMENTS.iter().find(|rule| self.matches(&rule.target));
+        debug_assert!(found.is_some(), "the last row takes any");
+        found.unwrap_or(&ASSIGNMENTS[ASSIGNMENTS.len() - 1])
+    }
+
+    fn matches(&self, target: &Target) -> bool {
+        let name = self.name.unwrap_or_default();
+        match target {
+            Target::Words(words) => self.begins(words),
+            Target::UserVariable => self.head[0].is_some_and(|token| token.kind == TokenKind::UserVariable),
+            Target::Own => is_own(name),
+            Target::Unscoped(names) => {
+                let written = self.head[0].is_some_and(|token| token.kind == TokenKind::SystemVariable);
+                written && self.scope == Scope::Unsaid && is_one_of(name, names)
+            }
+            Target::UnlessOff(names) => is_one_of(name, names) && !self.is_off(),
+            Target::Variables(names) => is_one_of(name, names),
+            Target::Global => self.scope == Scope::Global,
+            Target::NotCarried => self.name.is_some_and(|name| !Settings::carries(&lower(name))),
+            Target::Any => true,
+        }
+    }
+
+    fn begins(&self, words: &str) -> bool {
+        words.split(' ').zip(self.head).all(|(word, token)| token.is_some_and(|token| token.is_word(word)))
+    }
+
+    /// For NAMES, CHARSET and CHARACTER SET: the collation they name.
+    fn names(&self) -> Option<Option<&'a [u8]>> {
+        let first = self.head[0]?;
+        let [before, last] = self.tail;
+        let collates = first.is_word("names") && before.is_some_and(|before| before.is_word("collate"));
+        let sets = is_one_of(first.text, &["names", "charset", "char", "character"]) && self.name.is_none();
+        sets.then(|| last.filter(|_| collates).map(|last| unquoted(last.text)))
+    }
+
+    fn is_off(&self) -> bool {
+        self.value.is_some_and(|(first, last)| first == last && is_one_of(unquoted(first.text), &["0", "off", "false"]))
+    }
+}
+
+/// The verdict on a SET.
+pub(super) fn statement(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
+    let mut scan = Scan::new(Rest::Evaluated, rule.effects);
+    let mut effects = Effects::empty();
+    let (mut own, mut others) = (false, false);
+    tokens.next();
+    parts(
+        tokens,
+        |token| scan.push(token),
+        |part| {
+            let rule = part.rule();
+            effects |= rule.effects;
+            let is_own = matches!(rule.target, Target::Own);
+            own |= is_own;
+            others |= !is_own;
+        },
+    );
+    scan.end();
+    let asks = match (own, others) {
+        (true, true) => Asks::Both,
+        (true, false) => Asks::Gateway,
+        (false, _) => Asks::Server,
+    };
+    Verdict { asks, ..verdict(rule, scan.effects | effects) }
+}
+
+/// The collation of the last `SET NAMES x COLLATE y` in `sql`, if no plain SET NAMES or SET CHARACTER SET comes after it.
+///
+/// Servers' trackers report the character sets that SET NAMES sets, but not this collation.
+#[must_use]
+pub fn set_names_collation(sql: &[u8], dialect: Dialect) -> Option<&[u8]> {
+    let mut tokens = Tokens::new(sql, dialect);
+    let mut collation = None;
+    while let Some(token) = tokens.next() {
+        if !token.is_word("set") {
+            if token.kind != TokenKind::Semicolon {
+                tokens.skip_statement();
+            }
+            continue;
+        }
+        parts(
+            &mut tokens,
+            |_| {},
+            |part| {
+                if let Some(chosen) = part.names() {
+                    collation = chosen;
+                }
+            },
+        );
+    }
+    collation
+}

@@ -1,0 +1,163 @@
+//! The verdict on one statement: finds its row by its first words, then reads the rest as the row says.
+
+use super::classification::{Effects, Kind, Route};
+use super::rules::{Rest, STATEMENTS, StatementRule, UNKNOWN, both};
+use super::scan::Scan;
+use super::set;
+use super::stream::Tokens;
+use super::token::{Token, TokenKind};
+use super::variable::{is_one_of, is_own, unquoted};
+
+/// What is known of one statement.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verdict {
+    pub(super) route: Route,
+    pub(super) kind: Kind,
+    pub(super) effects: Effects,
+    pub(super) rule: &'static str,
+    pub(super) asks: Asks,
+}
+
+/// Whether the gateway is asked, rather than a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// A server.
+    Server,
+    /// Perhaps the gateway: its form decides.
+    Perhaps,
+    /// The gateway, by an own SET.
+    Gateway,
+    /// Both, in one SET.
+    Both,
+}
+
+/// Reads one statement and the semicolon behind it. `None` at the end of the text; `Some(None)` when there is nothing before
+/// the semicolon.
+pub(super) fn statement(tokens: &mut Tokens<'_>) -> Option<Option<Verdict>> {
+    match tokens.clone().next() {
+        Some(token) if token.kind != TokenKind::Semicolon => Some(Some(by_rule(tokens, rule_of(tokens)))),
+        _ => tokens.next().map(|_| None),
+    }
+}
+
+fn by_rule(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
+    match rule.rest {
+        Rest::Opaque => {
+            tokens.skip_statement();
+            verdict(rule, rule.effects)
+        }
+        Rest::Read | Rest::Evaluated | Rest::Columns | Rest::Assigning => scanned(tokens, rule),
+        Rest::Assignments => set::statement(tokens, rule),
+        Rest::Explained | Rest::Analyzed => explained(tokens, rule),
+        Rest::Prefixed => prefixed(tokens, rule),
+    }
+}
+
+/// The primary's, unless it is shown to be a read.
+pub(super) fn verdict(rule: &'static StatementRule, effects: Effects) -> Verdict {
+    let asks = match rule.kind {
+        Kind::Use | Kind::Show | Kind::Kill => Asks::Perhaps,
+        _ => Asks::Server,
+    };
+    Verdict { route: Route::Primary, kind: rule.kind, effects, rule: rule.begins, asks }
+}
+
+fn scanned(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
+    let mut scan = Scan::new(rule.rest, rule.effects);
+    while let Some(token) = tokens.next_of_statement() {
+        scan.push(token);
+    }
+    scan.end();
+    let mut verdict = verdict(rule, scan.effects);
+    if rule.rest == Rest::Read {
+        verdict.kind = scan.kind.unwrap_or(rule.kind);
+        match scan.decided_by {
+            Some(content) => verdict.rule = content.name,
+            None => verdict.route = Route::Replica,
+        }
+        if scan.asks_gateway {
+            verdict.asks = Asks::Perhaps;
+        }
+    }
+    debug_assert!(verdict.route == Route::Primary || verdict.effects == Effects::READ_ONLY);
+    verdict
+}
+
+/// EXPLAIN, DESCRIBE and ANALYZE: options, then perhaps a statement.
+fn explained(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
+    const VERBS: [&str; 8] = ["delete", "insert", "replace", "select", "table", "update", "values", "with"];
+    let mut runs = rule.rest == Rest::Analyzed;
+    let mut effects = rule.effects;
+    loop {
+        let next = tokens.clone().next();
+        let Some(token) = next.filter(|token| token.kind != TokenKind::Semicolon) else {
+            // Names only: DESCRIBE t, EXPLAIN FOR CONNECTION 5.
+            tokens.next();
+            return verdict(rule, effects);
+        };
+        let verb = token.kind == TokenKind::Word && is_one_of(token.text, &VERBS);
+        if verb || token.kind == TokenKind::OpenParen {
+            break;
+        }
+        runs |= token.is_word("analyze");
+        if token.kind == TokenKind::UserVariable {
+            // MySQL 8.1: EXPLAIN FORMAT=JSON INTO @plan SELECT ...
+            effects = both(effects, Effects::PINS_USER_VARIABLE);
+        }
+        tokens.next();
+    }
+    let inner = by_rule(tokens, rule_of(tokens));
+    let kept = if runs { inner.effects } else { inner.effects - Effects::WRITES };
+    let route = if effects.contains(Effects::READ_ONLY) { inner.route } else { Route::Primary };
+    let rule = if inner.route == Route::Primary { inner.rule } else { rule.begins };
+    Verdict { route, kind: Kind::Explain, effects: both(effects, kept), rule, asks: Asks::Server }
+}
+
+/// SET STATEMENT assignments FOR statement.
+fn prefixed(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
+    let mut scan = Scan::new(Rest::Evaluated, rule.effects);
+    let mut own = false;
+    let mut depth = 0_u32;
+    loop {
+        let Some(token) = tokens.next_of_statement() else { return verdict(&UNKNOWN, UNKNOWN.effects) };
+        match token.kind {
+            TokenKind::OpenParen => depth += 1,
+            TokenKind::CloseParen => depth = depth.saturating_sub(1),
+            TokenKind::Word if depth == 0 && token.is_word("for") => break,
+            TokenKind::Word | TokenKind::QuotedIdentifier => own |= is_own(unquoted(token.text)),
+            _ => {}
+        }
+        scan.push(token);
+    }
+    scan.end();
+    let inner_rule = rule_of(tokens);
+    // One prefix is all that servers take, and all that is followed here.
+    let inner = if inner_rule.rest == Rest::Prefixed { scanned(tokens, &UNKNOWN) } else { by_rule(tokens, inner_rule) };
+    let (route, name) = match scan.decided_by {
+        Some(content) => (Route::Primary, content.name),
+        None => (inner.route, inner.rule),
+    };
+    let asks = if own || inner.asks != Asks::Server { Asks::Both } else { Asks::Server };
+    Verdict { route, rule: name, effects: both(scan.effects, inner.effects), asks, ..inner }
+}
+
+/// The first row that the statement's first words match. Parentheses before them do not count.
+pub(super) fn rule_of(tokens: &Tokens<'_>) -> &'static StatementRule {
+    let mut rest = tokens.clone();
+    let first = rest.find(|token| token.kind != TokenKind::OpenParen);
+    let Some(first) = first.filter(|token| token.kind == TokenKind::Word) else { return &UNKNOWN };
+    STATEMENTS.iter().find(|rule| begins(rule, &first, &rest)).unwrap_or(&UNKNOWN)
+}
+
+/// Whether `first`, and then `rest`, are the words of `rule`.
+fn begins(rule: &StatementRule, first: &Token<'_>, rest: &Tokens<'_>) -> bool {
+    let mut words = rule.begins.split(' ');
+    if !words.next().is_some_and(|word| first.is_word(word)) {
+        return false;
+    }
+    let mut rest = rest.clone();
+    words.all(|word| match rest.next() {
+        None => word == ";",
+        Some(token) => token.kind != TokenKind::QuotedIdentifier && token.text.eq_ignore_ascii_case(word.as_bytes()),
+    })
+}
