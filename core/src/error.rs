@@ -104,6 +104,10 @@ pub enum Kind {
     NotSupported,
     /// ER_UNKNOWN_STMT_HANDLER.
     UnknownStatement,
+    /// ER_STMT_HAS_NO_OPEN_CURSOR.
+    NoCursor,
+    /// ER_LOCK_DEADLOCK, whose SQLSTATE says what clients must know: the transaction is rolled back and may be started again.
+    TransactionLost,
     /// ER_MAX_PREPARED_STMT_COUNT_REACHED.
     TooManyStatements,
     /// ER_WRONG_VALUE_FOR_VAR.
@@ -146,6 +150,8 @@ impl Kind {
             Self::EmptyQuery => (1065, b"42000"),
             Self::NotSupported => (1235, b"42000"),
             Self::UnknownStatement => (1243, b"HY000"),
+            Self::NoCursor => (1421, b"HY000"),
+            Self::TransactionLost => (1213, b"40001"),
             Self::TooManyStatements => (1461, b"42000"),
             Self::WrongValueForVariable => (1231, b"42000"),
             Self::WrongTypeForVariable => (1232, b"42000"),

@@ -1,4 +1,17 @@
 //! The client's side: sessions, authentication, routing.
+//!
+//! Owns what a client sees: one [`Session`] machine per client connection, who may connect ([`users`], [`admission`]),
+//! where a statement goes ([`routing`], one table), and what is known of the tablets behind ([`cluster`], [`balance`]). It
+//! may not know how a server connection is opened, pooled or made ready: it asks a tablet through [`crate::link`].
+//! Start with [`session`].
 
+pub mod admission;
 pub mod balance;
 pub mod cluster;
+pub mod config;
+pub mod routing;
+pub mod session;
+pub mod users;
+pub mod variables;
+
+pub use session::Session;

@@ -14,6 +14,9 @@ pub struct Request {
     pub last_insert_id: Option<u64>,
     /// The command itself.
     pub command: Command,
+    /// The command provably changes nothing: it may be pipelined behind what makes the connection ready, and run again when
+    /// its outcome is not known.
+    pub read_only: bool,
     /// For a read on a replica: the position the server must have executed before the command runs.
     pub wait: Option<Wait>,
     /// How the client reads packets.

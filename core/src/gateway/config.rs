@@ -1,0 +1,70 @@
+//! What every session of a gateway shares: limits, defaults, users, and how it introduces itself.
+
+use super::users::Users;
+use super::variables::Variables;
+use crate::mysql::auth::AuthPlugin;
+use crate::time::Duration;
+use std::sync::Arc;
+
+/// See the module. Immutable; a reload makes a new one for the sessions that come.
+#[derive(Debug)]
+pub struct SessionConfig {
+    /// How the gateway greets.
+    pub greeting: Greeting,
+    /// Who may log in.
+    pub users: Users,
+    /// Defaults of Weir's own variables.
+    pub variables: Variables,
+    /// Limits of one session.
+    pub limits: SessionLimits,
+}
+
+/// How the gateway greets its clients.
+#[derive(Clone, Debug)]
+pub struct Greeting {
+    /// Version that clients read, as `SELECT VERSION()` on the servers behind prints it.
+    pub server_version: Arc<str>,
+    /// Default collation id.
+    pub collation: u16,
+    /// The authentication method that the greeting proposes.
+    pub plugin: AuthPlugin,
+    /// TLS can be started.
+    pub tls_available: bool,
+    /// Clients over plain TCP that do not start TLS are refused.
+    pub tls_required: bool,
+    /// Public key in PEM by which passwords can be sent over plain TCP.
+    pub rsa_public_key: Option<Arc<[u8]>>,
+}
+
+/// Limits of one session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLimits {
+    /// A client that has not logged in after this long is sent away.
+    pub login_time_max: Duration,
+    /// A client that says nothing for this long is sent away (`wait_timeout`).
+    pub idle_time_max: Duration,
+    /// How long the server connection is kept for `SHOW WARNINGS` and its like after a statement that left any.
+    pub diagnostics_kept_time: Duration,
+    /// Payload of a client's packet, in bytes (`max_allowed_packet`).
+    pub packet_bytes_max: usize,
+    /// Prepared statements at once.
+    pub statements_max: usize,
+    /// Bytes of COM_STMT_SEND_LONG_DATA kept for one statement until it is executed.
+    pub long_data_bytes_max: usize,
+    /// Servers tried for one statement that was not executed, before the client is told.
+    pub attempts_max: usize,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            login_time_max: Duration::from_secs(10),
+            idle_time_max: Duration::from_secs(28_800),
+            diagnostics_kept_time: Duration::from_secs(1),
+            packet_bytes_max: 64 * 1024 * 1024,
+            statements_max: 16_382,
+            long_data_bytes_max: 64 * 1024 * 1024,
+            attempts_max: 3,
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What comes back from a server, and when its connection is given back.
+
+use super::insert_id::InsertId;
+use super::job::{Job, Origin};
+use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS};
+use super::{Event, Fate, Phase, Pins, Reason, Session};
+use crate::error::{Component, Effect, Error, Kind};
+use crate::link::{Command, Ended, Reply};
+use crate::mysql::frame;
+use crate::mysql::packet::{self, OkPacket};
+use crate::sql::Effects;
+use crate::time::Instant;
+use crate::topo::Role;
+
+impl Session {
+    /// A piece of the answer to the request submitted last.
+    pub fn handle_reply(&mut self, now: Instant, reply: Reply) {
+        let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else {
+            debug_assert!(matches!(self.phase, Phase::Closed), "an answer to no request");
+            return;
+        };
+        let for_client = job.origin == Origin::Client;
+        match reply {
+            Reply::Forward { len } if for_client => {
+                job.answered = true;
+                self.out.forward(len);
+            }
+            Reply::Forward { len } | Reply::Skip { len } => self.out.skip(len),
+            Reply::Own(bytes) if for_client => {
+                job.answered = true;
+                self.out.write(|b| b.extend_from_slice(&bytes));
+            }
+            Reply::Own(_) => {}
+            Reply::Ok { seq, ends_rows, ok, .. } => self.on_ok(seq, ends_rows, ok),
+            Reply::Err { seq, error } => self.on_server_error(seq, error),
+            Reply::PrepareOk { seq, ok } => self.on_prepared(seq, ok),
+            Reply::LocalInfile { seq, filename } => self.on_local_infile(seq, &filename),
+            Reply::End(ended) => self.on_end(now, ended),
+        }
+    }
+
+    fn on_ok(&mut self, seq: u8, ends_rows: bool, mut ok: OkPacket) {
+        let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
+        job.warned |= ok.warnings > 0;
+        if job.origin == Origin::LearnInsertId {
+            job.reported_insert_id = super::state::reported_insert_id(&ok);
+            return;
+        }
+        self.state.absorb(&mut ok);
+        if job.origin != Origin::Client {
+            return;
+        }
+        if ok.last_insert_id != 0
+            && let Some(lease) = &mut self.lease
+        {
+            lease.insert_id = InsertId::Dirty;
+        }
+        if ends_rows && job.statement.is_some() {
+            let open = ok.status & CURSOR_EXISTS != 0 && ok.status & LAST_ROW_SENT == 0;
+            if let Some(prepared) = job.statement.and_then(|id| self.statements.get_mut(id)) {
+                prepared.cursor = open;
+            }
+            self.state.pins.set(Pins::CURSOR, self.statements.any_cursor());
+        }
+        job.answered = true;
+        self.sequence = seq;
+        if !ends_rows {
+            self.write_ok(&ok);
+            return;
+        }
+        let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
+        self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_end_of_rows(&ok, b, capabilities)));
+        debug_assert!(ok.status & MORE_RESULTS == 0 || job.origin == Origin::Client);
+    }
+
+    fn on_server_error(&mut self, seq: u8, error: Error) {
+        let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
+        job.failed = true;
+        match job.origin {
+            Origin::Client => {
+                job.answered = true;
+                self.sequence = seq;
+                self.write_error(&error);
+            }
+            Origin::Login => job.login_error = Some(error),
+            _ => {}
+        }
+    }
+
+    fn on_local_infile(&mut self, seq: u8, filename: &[u8]) {
+        let Phase::Running(mut job) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
+        job.answered = true;
+        self.sequence = seq;
+        let sequence = &mut self.sequence;
+        self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_local_infile(filename, b)));
+        self.reader.expect_sequence(self.sequence);
+        self.phase = Phase::Infile(job);
+    }
+
+    /// A packet of the client's file; an empty one is its end.
+    pub(super) fn on_file_data(&mut self, payload: &[u8]) {
+        let packets = payload.len() / frame::MAX_PAYLOAD_BYTES + 1;
+        let mut first = self.sequence.wrapping_sub(packets as u8);
+        let mut framed = Vec::with_capacity(payload.len() + packets * frame::HEADER_BYTES);
+        frame::write_packet(&mut framed, &mut first, payload);
+        self.events.push_back(Event::ClientData(framed));
+        if payload.is_empty() {
+            let Phase::Infile(job) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
+            self.phase = Phase::Running(job);
+        }
+    }
+
+    fn on_end(&mut self, now: Instant, ended: Ended) {
+        let (Phase::Running(job) | Phase::Infile(job)) = std::mem::replace(&mut self.phase, Phase::Idle) else {
+            return;
+        };
+        match ended {
+            Ended::Answered => self.on_answered(now, job),
+            Ended::WaitTimedOut => self.on_wait_timed_out(now, job),
+            Ended::Failed(error) => self.on_lost(now, job, error),
+        }
+    }
+
+    fn on_answered(&mut self, now: Instant, mut job: Box<Job>) {
+        match job.origin {
+            Origin::Client => {
+                self.pin_for(&job);
+                if !job.failed {
+                    self.take_effect(&mut job);
+                }
+                self.settle(now);
+            }
+            Origin::CloseCursor => self.settle(now),
+            Origin::ClearDiagnostics => match self.then.take() {
+                Some(job) => self.submit(job),
+                None => self.settle(now),
+            },
+            Origin::Login => {
+                self.release(Fate::Keep);
+                match job.login_error.take() {
+                    Some(error) => self.break_off(&error, Reason::Refused),
+                    None => self.logged_in(now),
+                }
+            }
+            Origin::LearnInsertId => self.insert_id_learnt(now, job.reported_insert_id),
+            Origin::ClearInsertId => {
+                if let Some(lease) = &mut self.lease {
+                    lease.insert_id = InsertId::Zero;
+                }
+                self.settle(now);
+            }
+            Origin::Clean => self.cleaned(if job.failed { Fate::Close } else { Fate::Keep }),
+        }
+    }
+
+    /// What the statement leaves on its connection that cannot be carried to another.
+    fn pin_for(&mut self, job: &Job) {
+        let tracks = self.lease.is_some_and(|lease| lease.tracks);
+        // After an error the effect may still have happened, in an earlier statement of the same text.
+        let happened = !job.failed || job.effects.contains(Effects::MULTI);
+        for (effect, pin) in [
+            (Effects::PINS_TEMP_TABLE, Pins::TEMPORARY_TABLE),
+            (Effects::PINS_LOCK, Pins::USER_LOCK),
+            (Effects::PINS_TABLE_LOCK, Pins::TABLE_LOCK),
+            (Effects::PINS_USER_VARIABLE, Pins::USER_VARIABLE),
+            (Effects::PINS_PREPARE, Pins::TEXT_STATEMENT),
+            (Effects::PINS_HANDLER, Pins::HANDLER),
+            (Effects::PINS_XA, Pins::XA),
+            (Effects::PINS_NEXT_TRANSACTION, Pins::NEXT_TRANSACTION),
+            (Effects::PINS_OTHER, Pins::OTHER),
+        ] {
+            if happened && job.effects.contains(effect) {
+                self.state.pins |= pin;
+            }
+        }
+        if !tracks && happened && job.effects.intersects(Effects::SETS_VARIABLES | Effects::WRITES) {
+            self.state.pins |= Pins::UNTRACKED;
+        }
+        if job.warned || job.failed || job.effects.contains(Effects::LEAVES_FOUND_ROWS) {
+            self.state.pins |= Pins::DIAGNOSTICS;
+        }
+    }
+
+    /// What a statement that succeeded has changed without the server's saying so.
+    fn take_effect(&mut self, job: &mut Job) {
+        if matches!(job.command, Command::ResetConnection)
+            && let Some(lease) = &mut self.lease
+        {
+            lease.insert_id = InsertId::Zero;
+        }
+        // A transaction has used up what SET TRANSACTION prepared.
+        if job.effects.intersects(Effects::ENDS_TRANSACTION | Effects::WRITES) && !self.state.in_transaction() {
+            self.state.pins -= Pins::NEXT_TRANSACTION;
+        }
+        if let Some(role) = job.role_after.take() {
+            self.state.role = role;
+        }
+        if let Some(collation) = job.collation_after.take() {
+            self.state.set_collation(&collation);
+        }
+        if job.effects.contains(Effects::ENDS_TABLE_LOCK) {
+            self.state.pins -= Pins::TABLE_LOCK;
+        }
+    }
+
+    /// Between two requests: keeps the lease while the session's state needs it, else gives it back.
+    pub(super) fn settle(&mut self, now: Instant) {
+        if let Some(lease) = &self.lease
+            && self.state.pins.is_empty()
+            && !self.state.in_transaction()
+        {
+            match lease.insert_id {
+                InsertId::Dirty => return self.learn_insert_id(None),
+                InsertId::Synced => return self.clear_insert_id(),
+                InsertId::Zero => self.release(Fate::Keep),
+            }
+        }
+        self.become_idle(now);
+    }
+
+    fn on_wait_timed_out(&mut self, now: Instant, mut job: Box<Job>) {
+        debug_assert!(!job.answered, "a read that waits in vain shows nothing");
+        self.release(Fate::Keep);
+        job.role = Role::Primary;
+        self.choose(now, job);
+    }
+
+    /// The connection is gone, and with it whatever lived on it.
+    fn on_lost(&mut self, now: Instant, mut job: Box<Job>, error: Error) {
+        let tablet = self.lease.map(|lease| lease.key.tablet);
+        self.release(Fate::Close);
+        self.statements.lose_cursors();
+        let lasting = self.state.pins - Pins::DIAGNOSTICS;
+        let in_transaction = self.state.in_transaction();
+        self.state.pins = Pins::empty();
+        self.state.lose_transaction();
+        if job.answered {
+            return self.leave(Reason::ServerLost);
+        }
+        match job.origin {
+            Origin::Clean => return self.cleaned(Fate::Close),
+            Origin::LearnInsertId | Origin::ClearDiagnostics if self.then.is_some() => {
+                // Nothing of the client's request has been executed.
+                let Some(then) = self.then.take() else { return };
+                job = then;
+            }
+            Origin::Client | Origin::Login => {}
+            _ => return self.become_idle(now),
+        }
+        if !lasting.is_empty() {
+            self.break_off(&state_lost(&error, lasting), Reason::StateLost);
+            return;
+        }
+        if in_transaction {
+            self.transaction_lost = true;
+            return self.fail(now, &job, &error);
+        }
+        if error.effect != Effect::None && !job.read_only {
+            return self.fail(now, &job, &error);
+        }
+        job.tried.extend(tablet);
+        self.try_elsewhere(now, job, error);
+    }
+
+    /// The session ends: what it holds is cleaned and given back, then it closes.
+    pub(super) fn leave(&mut self, reason: Reason) {
+        self.timer = None;
+        match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Closed => return,
+            // Already on its way out.
+            Phase::Running(job) if job.origin == Origin::Clean => {
+                self.phase = Phase::Running(job);
+                return;
+            }
+            Phase::Waiting(_) => self.events.push_back(Event::CancelAcquire),
+            // The answer still under way cannot be told from the next session's.
+            Phase::Running(_) | Phase::Infile(_) => self.release(Fate::Close),
+            _ => {}
+        }
+        self.leaving = reason;
+        if self.lease.is_some() {
+            let job = Box::new(Job::new(Command::ResetConnection, Origin::Clean));
+            self.send(&job, None);
+            self.phase = Phase::Running(job);
+        } else {
+            self.events.push_back(Event::Closed(reason));
+        }
+    }
+
+    fn cleaned(&mut self, fate: Fate) {
+        self.release(fate);
+        self.phase = Phase::Closed;
+        self.events.push_back(Event::Closed(self.leaving));
+    }
+}
+
+fn state_lost(error: &Error, pins: Pins) -> Error {
+    let names: Vec<String> = pins.iter_names().map(|(name, _)| name.to_lowercase().replace('_', " ")).collect();
+    let message = format!(
+        "weir-gateway: the server connection broke ({}), and with it state of this session that cannot be re-established: {}; \
+         connect again",
+        String::from_utf8_lossy(&error.message),
+        names.join(", ")
+    );
+    Error::new(Component::Gateway, Kind::ServerLost, message).with_effect(error.effect)
+}

@@ -1,0 +1,134 @@
+//! What a client may say: every command is served here or refused as a server would refuse it.
+
+use super::job::{Job, Origin};
+use super::{Reason, Session};
+use crate::error::{Component, Kind};
+use crate::link::Command;
+use crate::mysql::capability::CapabilityFlags;
+use crate::mysql::command::ClientCommand;
+use crate::mysql::frame;
+use crate::mysql::packet::{self, OkPacket};
+use crate::sql::Effects;
+use crate::time::Instant;
+use crate::topo::Role;
+
+impl Session {
+    pub(super) fn on_command(&mut self, now: Instant, payload: &[u8]) {
+        self.timer = None;
+        let command = match ClientCommand::parse(payload) {
+            Ok(command) => command,
+            Err(error) => {
+                self.write_error(&error.raised_by(Component::Gateway));
+                return self.arm_idle(now);
+            }
+        };
+        match command {
+            ClientCommand::Quit => return self.leave(Reason::Quit),
+            ClientCommand::Ping => self.write_own_ok(),
+            ClientCommand::Query(sql) => self.on_query(now, sql, payload),
+            ClientCommand::InitDb(name) => self.on_init_db(now, name),
+            ClientCommand::FieldList { .. } | ClientCommand::Statistics => {
+                self.run(now, Job::new(Command::Plain(payload.to_vec()), Origin::Client));
+            }
+            ClientCommand::SetOption(option) => self.on_set_option(option),
+            ClientCommand::ResetConnection => self.on_reset_connection(now),
+            ClientCommand::Prepare(sql) => self.on_prepare(now, sql),
+            ClientCommand::Execute { statement_id, body } => self.on_execute(now, statement_id, body),
+            ClientCommand::SendLongData { statement_id, parameter, data } => {
+                self.on_long_data(statement_id, parameter, data);
+            }
+            ClientCommand::Fetch { statement_id, rows } => self.on_fetch(now, statement_id, rows),
+            ClientCommand::ResetStatement { statement_id } => self.on_reset_statement(now, statement_id),
+            ClientCommand::CloseStatement { statement_id } => self.on_close_statement(statement_id),
+            ClientCommand::ChangeUser(body) => return self.on_change_user(now, body.0),
+            // Replication, shutdown, debugging and what servers no longer serve themselves; COM_PROCESS_KILL and bulk
+            // executions are not served yet.
+            _ => self.refuse(Kind::UnknownCommand, "Unknown command"),
+        }
+        if matches!(self.phase, super::Phase::Idle) && self.timer.is_none() {
+            self.arm_idle(now);
+        }
+    }
+
+    /// COM_INIT_DB; `@ROLE` after the name is Weir's.
+    pub(super) fn on_init_db(&mut self, now: Instant, name: &[u8]) {
+        let (schema, role) = split_role(name);
+        self.use_schema(now, schema, role);
+    }
+
+    /// A server says whether the schema exists; once it has, statements go to `role` (`None`: by the rules).
+    pub(super) fn use_schema(&mut self, now: Instant, schema: &[u8], role: Option<Role>) {
+        if schema.is_empty() && role.is_some() {
+            self.state.role = role;
+            return self.write_own_ok();
+        }
+        let mut job = Job::new(Command::Plain(payload_of(&ClientCommand::InitDb(schema))), Origin::Client);
+        job.effects = Effects::CHANGES_SCHEMA;
+        job.read_only = true;
+        job.role_after = Some(role);
+        self.run(now, job);
+    }
+
+    /// COM_SET_OPTION: multi-statements on (0) or off (1). It decides which server connections fit.
+    fn on_set_option(&mut self, option: u16) {
+        if option > 1 {
+            return self.refuse(Kind::UnknownCommand, "Unknown command");
+        }
+        if self.lease.is_some() {
+            return self.refuse(
+                Kind::NotSupported,
+                "weir-gateway: COM_SET_OPTION is not possible while the session keeps its server connection \
+                 (open transaction, temporary table, ...)",
+            );
+        }
+        self.capabilities.set(CapabilityFlags::CLIENT_MULTI_STATEMENTS, option == 0);
+        let ok = OkPacket { status: self.state.status, ..OkPacket::default() };
+        let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
+        self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_end_of_rows(&ok, b, capabilities)));
+    }
+
+    /// COM_RESET_CONNECTION.
+    fn on_reset_connection(&mut self, now: Instant) {
+        self.statements.clear();
+        self.transaction_lost = false;
+        self.state.reset(&self.config.variables);
+        if self.lease.is_none() {
+            return self.write_own_ok();
+        }
+        self.run(now, Job::new(Command::ResetConnection, Origin::Client));
+    }
+
+    /// Runs a client's request.
+    pub(super) fn run(&mut self, now: Instant, job: Job) {
+        self.launch(now, Box::new(job));
+    }
+}
+
+/// A command as its packet's payload.
+pub(super) fn payload_of(command: &ClientCommand<'_>) -> Vec<u8> {
+    let mut payload = Vec::new();
+    command.encode(&mut payload);
+    payload
+}
+
+/// `db@REPLICA` is the schema and the role that reads and writes are to go to; any other name is a schema as a whole.
+pub(super) fn split_role(name: &[u8]) -> (&[u8], Option<Role>) {
+    let Some(at) = name.iter().rposition(|byte| *byte == b'@') else { return (name, None) };
+    match core::str::from_utf8(&name[at + 1..]).ok().and_then(|role| role.parse().ok()) {
+        Some(role) => (&name[..at], Some(role)),
+        None => (name, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_split_off_only_when_it_is_one() {
+        assert_eq!(split_role(b"shop@REPLICA"), (&b"shop"[..], Some(Role::Replica)));
+        assert_eq!(split_role(b"a@b@primary"), (&b"a@b"[..], Some(Role::Primary)));
+        assert_eq!(split_role(b"me@home"), (&b"me@home"[..], None));
+        assert_eq!(split_role(b"shop"), (&b"shop"[..], None));
+    }
+}

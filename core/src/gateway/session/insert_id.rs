@@ -1,0 +1,61 @@
+//! `LAST_INSERT_ID()` belongs to the session, while servers keep it on the connection.
+//!
+//! Every connection in the pool rests at 0. After a statement that may have produced an id, and before the connection is
+//! given back (or asked for the value), the server itself is asked: an OK packet alone cannot tell a generated id from one that
+//! the client wrote out. A value of 0 then means that nothing was generated since.
+
+use super::commands::payload_of;
+use super::job::{Job, Origin};
+use super::{Phase, Session};
+use crate::link::Command;
+use crate::mysql::command::ClientCommand;
+use crate::time::Instant;
+
+/// What is known of `LAST_INSERT_ID()` on the lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum InsertId {
+    /// 0, as on every connection at rest.
+    #[default]
+    Zero,
+    /// The session's own value.
+    Synced,
+    /// Perhaps changed by the last statement.
+    Dirty,
+}
+
+/// Reports the value through the session tracker, and leaves it as it is.
+const LEARN: &[u8] = b"SET last_insert_id=LAST_INSERT_ID()";
+const CLEAR: &[u8] = b"SET last_insert_id=0";
+
+impl Session {
+    /// Asks the server for the value; the answer arrives as a tracked variable.
+    pub(super) fn learn_insert_id(&mut self, then: Option<Box<Job>>) {
+        self.then = then;
+        self.submit_internal(LEARN, Origin::LearnInsertId);
+    }
+
+    /// The value is learnt: goes on with the statement that reads it, or clears it so that the connection can rest.
+    pub(super) fn insert_id_learnt(&mut self, now: Instant, reported: Option<u64>) {
+        let Some(lease) = &mut self.lease else { return };
+        if let Some(id) = reported.filter(|id| *id != 0) {
+            self.state.last_insert_id = id;
+            lease.insert_id = InsertId::Synced;
+        } else {
+            lease.insert_id = InsertId::Zero;
+        }
+        match self.then.take() {
+            Some(job) => self.submit(job),
+            None => self.settle(now),
+        }
+    }
+
+    pub(super) fn clear_insert_id(&mut self) {
+        self.submit_internal(CLEAR, Origin::ClearInsertId);
+    }
+
+    pub(super) fn submit_internal(&mut self, sql: &[u8], origin: Origin) {
+        let job = Box::new(Job::new(Command::Plain(payload_of(&ClientCommand::Query(sql))), origin));
+        self.send(&job, None);
+        self.phase = Phase::Running(job);
+    }
+}

@@ -1,0 +1,385 @@
+//! One request of the session: how it gets a server connection, and what is tried when that one will not do.
+
+use super::insert_id::InsertId;
+use super::{Diagnostics, Event, Fate, Phase, Pins, Session};
+use crate::error::{Component, Error, Kind as ErrorKind};
+use crate::gateway::balance::{self, Policy, Wish};
+use crate::gateway::cluster::TabletId;
+use crate::gateway::routing::{self, Decision, Facts};
+use crate::gateway::variables::{Consistency, Splitting};
+use crate::link::{ClientFormat, Command, ConnectionClass, Request, Settings, Wait};
+use crate::mysql::capability::CapabilityFlags;
+use crate::sql::{Classification, Effects, Route};
+use crate::time::Instant;
+use crate::topo::Role;
+use std::sync::Arc;
+
+/// Why a request runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The client asked for it; its answer is the client's.
+    Client,
+    /// The schema named at login is checked; its answer ends the login.
+    Login,
+    /// `LAST_INSERT_ID()` is learnt before the connection is given back.
+    LearnInsertId,
+    /// `LAST_INSERT_ID()` goes back to 0 before the connection is given back.
+    ClearInsertId,
+    /// A connection that others have used forgets their warnings and counts.
+    ClearDiagnostics,
+    /// The cursor of a statement that was closed is closed.
+    CloseCursor,
+    /// The connection is cleaned because the client has gone.
+    Clean,
+}
+
+/// One request of the session.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) command: Command,
+    pub(super) origin: Origin,
+    /// Where it should run.
+    pub(super) role: Role,
+    /// It changes nothing: it may be run again although its outcome is not known.
+    pub(super) read_only: bool,
+    pub(super) effects: Effects,
+    /// The client's id of the prepared statement it is about.
+    pub(super) statement: Option<u32>,
+    /// The tablet whose connection it waits for.
+    pub(super) asked: Option<TabletId>,
+    /// Tablets that did not take it.
+    pub(super) tried: Vec<TabletId>,
+    /// The tablet is known to have reached the session's position.
+    pub(super) reached: bool,
+    /// Something of the answer has gone to the client.
+    pub(super) answered: bool,
+    /// The server answered with an error.
+    pub(super) failed: bool,
+    /// Why it was not executed where it was tried last.
+    pub(super) last_error: Option<Error>,
+    /// The server counted warnings.
+    pub(super) warned: bool,
+    /// What [`Origin::LearnInsertId`] was told.
+    pub(super) reported_insert_id: Option<u64>,
+    /// [`Origin::Login`]: why the schema will not do.
+    pub(super) login_error: Option<Error>,
+    /// The role that later statements go to once this one has succeeded.
+    pub(super) role_after: Option<Option<Role>>,
+    /// The collation that holds once this one has succeeded, and that servers do not report.
+    pub(super) collation_after: Option<Vec<u8>>,
+    /// COM_STMT_PREPARE: what the statement will do when it is executed.
+    pub(super) prepares: Option<Intent>,
+}
+
+/// What is known of a statement before it runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Intent {
+    /// It may run on a replica.
+    pub(super) route: Route,
+    pub(super) effects: Effects,
+    pub(super) hint: Option<Role>,
+}
+
+impl Intent {
+    pub(super) fn of(classification: &Classification<'_>) -> Self {
+        Self { route: classification.route, effects: classification.effects, hint: classification.hint_role }
+    }
+}
+
+impl Job {
+    pub(super) fn new(command: Command, origin: Origin) -> Self {
+        Self {
+            command,
+            origin,
+            role: Role::Primary,
+            read_only: false,
+            effects: Effects::empty(),
+            statement: None,
+            asked: None,
+            tried: Vec::new(),
+            reached: false,
+            answered: false,
+            failed: false,
+            last_error: None,
+            warned: false,
+            reported_insert_id: None,
+            login_error: None,
+            role_after: None,
+            collation_after: None,
+            prepares: None,
+        }
+    }
+}
+
+/// A wish for a server connection.
+#[derive(Clone, Debug)]
+pub struct Acquire {
+    /// Of which tablet.
+    pub tablet: TabletId,
+    /// The role it must have: it refuses when it has another by now.
+    pub role: Role,
+    /// What cannot be changed after connecting.
+    pub class: ConnectionClass,
+    /// A connection that has these already is the best.
+    pub settings: Arc<Settings>,
+    /// This very connection is wanted, as this session left it.
+    pub prefer: Option<LeaseKey>,
+}
+
+/// Names a connection as it was at one time: another user of it changes the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseKey {
+    /// Whose.
+    pub tablet: TabletId,
+    /// Which, among the tablet's.
+    pub connection: u64,
+    /// How often it had been lent.
+    pub epoch: u64,
+}
+
+/// A server connection that the session has for now.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    /// Which.
+    pub key: LeaseKey,
+    /// The server reports session changes (MariaDB, MySQL 5.7 and later).
+    pub tracks: bool,
+}
+
+/// The lease as the session holds it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) key: LeaseKey,
+    /// What its tablet was when it was lent.
+    pub(super) role: Role,
+    pub(super) tracks: bool,
+    pub(super) insert_id: InsertId,
+}
+
+impl Session {
+    /// Finds a server connection for `job` and runs it there.
+    pub(super) fn launch(&mut self, now: Instant, job: Box<Job>) {
+        let diagnostics_only = self.state.pins == Pins::DIAGNOSTICS && !self.state.in_transaction();
+        if self.lease.is_some() && diagnostics_only {
+            self.state.pins = Pins::empty();
+            if !job.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
+                self.afterwards = Some(job);
+                return self.settle(now);
+            }
+        }
+        if self.lease.is_some() {
+            self.submit(job);
+        } else {
+            self.choose(now, job);
+        }
+    }
+
+    /// Where a statement goes when the session holds no connection.
+    pub(super) fn route(&mut self, intent: Intent) -> Decision {
+        let facts = Facts {
+            may_use_replica: intent.route == Route::Replica,
+            hint: intent.hint.filter(|_| !intent.effects.contains(Effects::WRITES)),
+            target: self.state.role,
+            autocommit: self.state.autocommit(),
+            begins_read_only: intent.effects.contains(Effects::OPENS_READ_ONLY),
+            position_unknown: self.state.position_unknown,
+            variables: &self.state.variables,
+        };
+        let decision = routing::decide(&facts);
+        let percent = u64::from(self.state.variables.split_ratio_percent);
+        if decision.rule == "read" && percent < 100 && self.rng.below(100) >= percent {
+            return Decision { role: Role::Primary, rule: "split-ratio" };
+        }
+        decision
+    }
+
+    /// Asks for a connection of the best tablet that has not refused `job` yet.
+    pub(super) fn choose(&mut self, now: Instant, mut job: Box<Job>) {
+        let prefer = match self.diagnostics {
+            Diagnostics::At(key) if job.effects.contains(Effects::NEEDS_DIAGNOSTICS) => Some(key),
+            _ => None,
+        };
+        let (tablet, role) = if let Some(key) = prefer {
+            (key.tablet, self.view.get(key.tablet).map_or(Role::Unknown, |tablet| tablet.role))
+        } else {
+            let policy = match self.state.variables.splitting {
+                Splitting::By(policy) => policy,
+                Splitting::Disable => Policy::default(),
+            };
+            let wish = Wish {
+                role: job.role,
+                policy,
+                position: self.position_needed(&job).then_some(&self.state.position),
+                exclude: &job.tried,
+                loads: None,
+            };
+            match balance::pick(&self.view, &wish, &mut self.chooser) {
+                Ok(pick) => {
+                    job.reached = pick.reached;
+                    (pick.tablet, pick.role)
+                }
+                Err(error) => {
+                    // What a tablet said is worth more than that none is left.
+                    let error = job.last_error.take().unwrap_or(error);
+                    return self.fail(now, &job, &error);
+                }
+            }
+        };
+        job.role = role;
+        self.events.push_back(Event::Acquire(Acquire {
+            tablet,
+            role,
+            class: self.class(),
+            settings: Arc::clone(&self.state.settings),
+            prefer,
+        }));
+        job.asked = Some(tablet);
+        self.phase = Phase::Waiting(job);
+    }
+
+    /// A read on a replica needs what this session wrote, at every level above EVENTUAL.
+    fn position_needed(&self, job: &Job) -> bool {
+        job.role != Role::Primary
+            && self.state.variables.consistency >= Consistency::Session
+            && !self.state.position.is_empty()
+    }
+
+    /// The connection asked for by [`Event::Acquire`].
+    pub fn lease_granted(&mut self, now: Instant, lease: Lease) {
+        let job = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Waiting(job) => job,
+            other => {
+                // The wish was cancelled while the grant was on its way.
+                self.phase = other;
+                self.events.push_back(Event::Release(Fate::Keep));
+                return;
+            }
+        };
+        self.lease = Some(Held { key: lease.key, role: job.role, tracks: lease.tracks, insert_id: InsertId::Zero });
+        if job.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
+            match self.diagnostics {
+                Diagnostics::At(key) if key == lease.key => {}
+                Diagnostics::None => {
+                    self.then = Some(job);
+                    return self.submit_internal(b"DO 0", Origin::ClearDiagnostics);
+                }
+                Diagnostics::At(_) | Diagnostics::Lost => {
+                    self.release(Fate::Keep);
+                    return self.fail(now, &job, &diagnostics_gone());
+                }
+            }
+        }
+        self.submit(job);
+    }
+
+    /// There is no connection to be had from the tablet asked.
+    pub fn lease_refused(&mut self, now: Instant, error: Error) {
+        let mut job = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Waiting(job) => job,
+            other => {
+                self.phase = other;
+                return;
+            }
+        };
+        job.tried.extend(job.asked.take());
+        self.try_elsewhere(now, job, error);
+    }
+
+    /// `job` was not executed: another tablet may take it.
+    pub(super) fn try_elsewhere(&mut self, now: Instant, mut job: Box<Job>, error: Error) {
+        if job.tried.len() >= self.config.limits.attempts_max {
+            return self.fail(now, &job, &error);
+        }
+        job.last_error = Some(error);
+        self.choose(now, job);
+    }
+
+    /// What the client negotiated that fixes the kind of server connection.
+    fn class(&self) -> ConnectionClass {
+        let mut class = ConnectionClass::empty();
+        for (capability, bit) in [
+            (CapabilityFlags::CLIENT_FOUND_ROWS, ConnectionClass::FOUND_ROWS),
+            (CapabilityFlags::CLIENT_IGNORE_SPACE, ConnectionClass::IGNORE_SPACE),
+            (CapabilityFlags::CLIENT_MULTI_STATEMENTS, ConnectionClass::MULTI_STATEMENTS),
+            (CapabilityFlags::CLIENT_LOCAL_FILES, ConnectionClass::LOCAL_FILES),
+        ] {
+            class.set(bit, self.capabilities.contains(capability));
+        }
+        class
+    }
+
+    /// Runs `job` on the lease.
+    pub(super) fn submit(&mut self, job: Box<Job>) {
+        let Some(lease) = &mut self.lease else {
+            debug_assert!(false, "a request needs a connection");
+            return;
+        };
+        let mut last_insert_id = None;
+        if job.effects.contains(Effects::READS_LAST_INSERT_ID) {
+            match lease.insert_id {
+                InsertId::Dirty => return self.learn_insert_id(Some(job)),
+                InsertId::Zero => last_insert_id = Some(self.state.last_insert_id),
+                InsertId::Synced => {}
+            }
+            // The statement may set it too: LAST_INSERT_ID(expr).
+            lease.insert_id = InsertId::Dirty;
+        }
+        if job.effects.contains(Effects::MAY_SET_INSERT_ID) {
+            lease.insert_id = InsertId::Dirty;
+        }
+        self.send(&job, last_insert_id);
+        self.phase = Phase::Running(job);
+    }
+
+    /// Hands a request to the lease's connection.
+    pub(super) fn send(&mut self, job: &Job, last_insert_id: Option<u64>) {
+        let on_replica = self.lease.is_some_and(|lease| lease.role != Role::Primary);
+        // Inside a transaction the snapshot is what it is.
+        let waits = on_replica && !job.reached && !self.state.in_transaction() && self.position_needed(job);
+        let wait = waits.then(|| Wait {
+            position: self.state.position.clone(),
+            timeout: self.state.variables.read_after_write_timeout,
+        });
+        self.events.push_back(Event::Submit(Box::new(Request {
+            settings: Arc::clone(&self.state.settings),
+            last_insert_id,
+            command: job.command.clone(),
+            read_only: job.read_only,
+            wait,
+            client: ClientFormat { deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
+        })));
+    }
+
+    /// Gives the lease back.
+    pub(super) fn release(&mut self, fate: Fate) {
+        if let Some(lease) = self.lease.take() {
+            self.diagnostics = if fate == Fate::Keep { Diagnostics::At(lease.key) } else { Diagnostics::Lost };
+            self.events.push_back(Event::Release(fate));
+        }
+    }
+
+    /// `job` was not executed, and will not be: the client reads why.
+    pub(super) fn fail(&mut self, now: Instant, job: &Job, error: &Error) {
+        match job.origin {
+            Origin::Client => {
+                self.write_error(error);
+                self.become_idle(now);
+            }
+            Origin::Login => self.break_off(error, super::Reason::Refused),
+            // These run on a lease that is there.
+            _ => {
+                debug_assert!(false, "a request of the session's own was not executed: {error}");
+                self.become_idle(now);
+            }
+        }
+    }
+}
+
+fn diagnostics_gone() -> Error {
+    Error::new(
+        Component::Gateway,
+        ErrorKind::Unavailable,
+        "weir-gateway: the previous statement's diagnostics are gone, since its server connection has been used by another \
+         session; ask for them in the same transaction, or sooner",
+    )
+}

@@ -1,0 +1,139 @@
+//! Greeting, authentication, admission, and the check of the schema the client asked for.
+
+use super::commands::{payload_of, split_role};
+use super::job::{Job, Origin};
+use super::state::State;
+use super::{Diagnostics, Event, Fate, Peer, Phase, Reason, Session, Timer};
+use crate::error::{Component, Error};
+use crate::gateway::config::Greeting;
+use crate::link::Command;
+use crate::mysql::auth::Secret;
+use crate::mysql::command::ClientCommand;
+use crate::mysql::handshake::{ClientInfo, HandshakeResponse, ServerConfig, ServerEvent, ServerHandshake};
+use crate::time::Instant;
+use std::sync::Arc;
+
+impl Session {
+    /// TLS is up, as [`Event::StartTls`] asked.
+    pub fn tls_started(&mut self) {
+        let Phase::Login(handshake) = &mut self.phase else { return };
+        handshake.tls_started();
+        self.pump_login();
+    }
+
+    /// The plaintext of [`Event::DecryptRsa`]; `None` when it could not be decrypted.
+    pub fn decrypted(&mut self, plaintext: Option<Secret>) {
+        let Phase::Login(handshake) = &mut self.phase else { return };
+        handshake.decrypted(plaintext);
+        self.pump_login();
+    }
+
+    pub(super) fn pump_login(&mut self) {
+        while let Phase::Login(handshake) = &mut self.phase {
+            self.out.write(|b| handshake.poll_transmit(b));
+            let Some(event) = handshake.poll_event() else { return };
+            match event {
+                ServerEvent::StartTls => self.events.push_back(Event::StartTls),
+                ServerEvent::DecryptRsa { ciphertext } => self.events.push_back(Event::DecryptRsa(ciphertext)),
+                ServerEvent::Lookup { user } => handshake.credential(self.config.users.credential(&user)),
+                ServerEvent::Authenticated(info) => self.authenticated(*info),
+                ServerEvent::Rejected(_) => self.leave(Reason::Refused),
+            }
+        }
+    }
+
+    fn authenticated(&mut self, info: ClientInfo) {
+        self.capabilities = info.capabilities;
+        self.max_packet_bytes = info.max_packet_bytes;
+        self.sequence = info.next_sequence;
+        self.state = State::new(info.collation, self.config.variables.clone());
+        self.wish_schema = info.schema;
+        let before = Some(std::mem::replace(&mut self.user, info.user.clone())).filter(|user| !user.is_empty());
+        self.phase = Phase::Admitting;
+        self.events.push_back(Event::Admit { user: info.user, before });
+    }
+
+    /// COM_CHANGE_USER: the session starts over as somebody else. What lived on its connection ends with it.
+    pub(super) fn on_change_user(&mut self, now: Instant, body: &[u8]) {
+        let response = match HandshakeResponse::parse_change_user(body, self.capabilities, self.max_packet_bytes) {
+            Ok(response) => response,
+            Err(error) => return self.break_off(&error.raised_by(Component::Gateway), Reason::ProtocolError),
+        };
+        self.release(Fate::Close);
+        self.statements.clear();
+        self.transaction_lost = false;
+        self.diagnostics = Diagnostics::None;
+        let config = handshake_config(&self.config.greeting, &self.peer);
+        self.phase = Phase::Login(Box::new(ServerHandshake::change_user(config, response, self.sequence)));
+        self.timer = Some((now + self.config.limits.login_time_max, Timer::Login));
+        self.pump_login();
+    }
+
+    /// The answer to [`Event::Admit`].
+    pub fn admitted(&mut self, now: Instant, outcome: Result<(), Error>) {
+        if !matches!(self.phase, Phase::Admitting) {
+            return;
+        }
+        if let Err(error) = outcome {
+            // Not admitted: the driver has not counted the user, and must not count it off.
+            self.user.clear();
+            self.break_off(&error, Reason::Refused);
+            return;
+        }
+        match self.wish_schema.take() {
+            None => self.logged_in(now),
+            Some(schema) => self.check_schema(now, &schema),
+        }
+    }
+
+    /// Lets a server say whether the schema exists and may be used, as it would at the end of its own handshake.
+    fn check_schema(&mut self, now: Instant, schema: &[u8]) {
+        let (name, role) = split_role(schema);
+        self.state.role = role;
+        if name.is_empty() {
+            self.logged_in(now);
+            return;
+        }
+        let job = Job::new(Command::Plain(payload_of(&ClientCommand::InitDb(name))), Origin::Login);
+        self.launch(now, Box::new(job));
+    }
+
+    /// The final OK of the handshake; commands may come.
+    pub(super) fn logged_in(&mut self, now: Instant) {
+        self.write_own_ok();
+        self.become_idle(now);
+    }
+
+    pub(super) fn become_idle(&mut self, now: Instant) {
+        self.phase = Phase::Idle;
+        if let Some(job) = self.afterwards.take() {
+            return self.launch(now, job);
+        }
+        self.arm_idle(now);
+    }
+
+    /// While diagnostics are kept their timer is the shorter one; else the client's idle limit counts.
+    pub(super) fn arm_idle(&mut self, now: Instant) {
+        let limits = &self.config.limits;
+        self.timer = Some(if self.state.pins.contains(super::Pins::DIAGNOSTICS) {
+            (now + limits.diagnostics_kept_time, Timer::Diagnostics)
+        } else {
+            (now + limits.idle_time_max, Timer::Idle)
+        });
+    }
+}
+
+pub(super) fn handshake_config(greeting: &Greeting, peer: &Peer) -> ServerConfig {
+    ServerConfig {
+        server_version: Arc::clone(&greeting.server_version),
+        connection_id: peer.id,
+        nonce: peer.nonce,
+        collation: greeting.collation,
+        plugin: greeting.plugin,
+        transport: peer.transport,
+        tls_available: greeting.tls_available,
+        tls_required: greeting.tls_required,
+        rsa_public_key: greeting.rsa_public_key.clone(),
+        client_host: peer.host.clone(),
+    }
+}

@@ -1,0 +1,397 @@
+//! One client connection: protocol, session state, and where each statement goes.
+//!
+//! A data-plane machine. The driver feeds it the client's bytes and the tablet's [`Reply`](crate::link::Reply) pieces, and drains
+//! [`Session::poll_transmit`] and [`Session::poll_event`] after every call. It never runs two requests at once: while one
+//! is under way the client's further bytes are left unconsumed, which is the back-pressure.
+//!
+//! Life: `Login` → `Idle` ⇄ (`Waiting` for a lease → `Running` a request) → `Closing` → `Closed`. Start with
+//! `Phase`, then `commands` (what a client may say), `job` (how a request gets a server connection) and `answer`
+//! (what comes back, and when the connection is given back).
+
+mod answer;
+mod commands;
+mod insert_id;
+mod job;
+mod login;
+mod prepared;
+mod query;
+mod state;
+mod statements;
+#[cfg(test)]
+mod tests;
+mod tracking;
+mod transmit;
+
+pub use state::Pins;
+pub use transmit::Transmit;
+
+use crate::error::{Component, Error, Kind};
+use crate::gateway::balance::Chooser;
+use crate::gateway::cluster::View;
+use crate::gateway::config::SessionConfig;
+use crate::link::Request;
+use crate::mysql::auth::Nonce;
+use crate::mysql::capability::CapabilityFlags;
+use crate::mysql::frame::{self, PacketReader};
+use crate::mysql::handshake::{ServerHandshake, Transport};
+use crate::mysql::packet::{self, OkHeader, OkPacket};
+use crate::rng::Rng;
+use crate::time::Instant;
+pub use job::{Acquire, Lease, LeaseKey};
+use job::{Held, Job};
+use state::State;
+use statements::Statements;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use transmit::Outbox;
+
+/// What the driver knows of a client when it connects.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The id that `CONNECTION_ID()` shows and KILL takes.
+    pub id: u32,
+    /// The client's address as it stands in "Access denied for user 'u'@'host'".
+    pub host: String,
+    /// How it is connected.
+    pub transport: Transport,
+    /// The authentication's challenge: unpredictable.
+    pub nonce: Nonce,
+    /// Seed for choices among servers.
+    pub seed: u64,
+}
+
+/// What the session wants of its driver, in order.
+#[derive(Debug)]
+pub enum Event {
+    /// Begin TLS as the server; then call [`Session::tls_started`].
+    StartTls,
+    /// Decrypt with the gateway's RSA key (OAEP); then call [`Session::decrypted`].
+    DecryptRsa(Vec<u8>),
+    /// Count this user against its limit, and the one that it was before (COM_CHANGE_USER) no more; then call
+    /// [`Session::admitted`].
+    Admit {
+        /// Who it is now.
+        user: Vec<u8>,
+        /// Who it was.
+        before: Option<Vec<u8>>,
+    },
+    /// Get a server connection; then call [`Session::lease_granted`] or [`Session::lease_refused`].
+    Acquire(Acquire),
+    /// The lease asked for is not wanted any more: when it comes, give it back.
+    CancelAcquire,
+    /// Run a request on the lease.
+    Submit(Box<Request>),
+    /// Pass packets of the client's file on to the server.
+    ClientData(Vec<u8>),
+    /// Give the lease back.
+    Release(Fate),
+    /// Collect the rows of `SHOW WEIR ...`; then call [`Session::shown`].
+    Show(crate::sql::Show),
+    /// Flush, then close the client's connection. Nothing follows.
+    Closed(Reason),
+}
+
+/// What becomes of a server connection that is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes back to the pool.
+    Keep,
+    /// Its state is unknown: it is closed.
+    Close,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// COM_QUIT.
+    Quit,
+    /// The client's connection broke or was closed without COM_QUIT.
+    ClientGone,
+    /// The client was not let in.
+    Refused,
+    /// The client broke the protocol.
+    ProtocolError,
+    /// A time limit of the client's passed.
+    TimedOut,
+    /// The answer was cut off in its middle by the loss of a server connection.
+    ServerLost,
+    /// Session state that cannot be re-established was lost with its server connection.
+    StateLost,
+    /// The gateway stops.
+    Shutdown,
+}
+
+/// What a timer of the session waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    /// The client must finish logging in.
+    Login,
+    /// The client may be silent this long (`wait_timeout`).
+    Idle,
+    /// The last statement's diagnostics are kept this long.
+    Diagnostics,
+}
+
+/// Where the last statement's diagnostics (warnings, errors, counts) are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Diagnostics {
+    /// There are none.
+    None,
+    /// On this connection, while nobody else has used it.
+    At(LeaseKey),
+    /// They were on a connection that is gone.
+    Lost,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Greeting, authentication, admission.
+    Login(Box<ServerHandshake>),
+    /// Authenticated; the user's limit is being checked.
+    Admitting,
+    /// A command may come.
+    Idle,
+    /// A request waits for a server connection.
+    Waiting(Box<Job>),
+    /// A request runs on the lease.
+    Running(Box<Job>),
+    /// The server reads the client's file for LOAD DATA LOCAL.
+    Infile(Box<Job>),
+    /// The driver collects rows for `SHOW WEIR`.
+    Showing,
+    /// Over.
+    Closed,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Session {
+    config: Arc<SessionConfig>,
+    view: Arc<View>,
+    peer: Peer,
+    phase: Phase,
+    user: Vec<u8>,
+    capabilities: CapabilityFlags,
+    /// The longest packet that the client accepts, in bytes.
+    max_packet_bytes: u32,
+    /// Sequence id of the next packet to the client.
+    sequence: u8,
+    state: State,
+    statements: Statements,
+    reader: PacketReader,
+    out: Outbox,
+    events: VecDeque<Event>,
+    lease: Option<Held>,
+    /// The client's request that runs on this lease once a request of the session's own is done.
+    then: Option<Box<Job>>,
+    /// The client's request that runs once the lease has been given back.
+    afterwards: Option<Box<Job>>,
+    /// The schema named at login, until it is checked.
+    wish_schema: Option<Vec<u8>>,
+    /// Why the session is ending, while it cleans up.
+    leaving: Reason,
+    /// Where the last statement's warnings and counts are.
+    diagnostics: Diagnostics,
+    /// An open transaction was lost with its server connection, and the client has not acknowledged it yet.
+    transaction_lost: bool,
+    timer: Option<(Instant, Timer)>,
+    rng: Rng,
+    chooser: Chooser,
+}
+
+impl Session {
+    /// A client connected: its greeting is ready to be sent.
+    #[must_use]
+    pub fn new(config: Arc<SessionConfig>, view: Arc<View>, peer: Peer, now: Instant) -> Self {
+        let mut rng = Rng::new(peer.seed);
+        let handshake = ServerHandshake::new(login::handshake_config(&config.greeting, &peer));
+        let mut session = Self {
+            phase: Phase::Login(Box::new(handshake)),
+            user: Vec::new(),
+            capabilities: CapabilityFlags::empty(),
+            max_packet_bytes: 0,
+            sequence: 0,
+            state: State::new(0, config.variables.clone()),
+            statements: Statements::new(config.limits.statements_max),
+            reader: PacketReader::new(config.limits.packet_bytes_max),
+            out: Outbox::default(),
+            events: VecDeque::new(),
+            lease: None,
+            then: None,
+            afterwards: None,
+            wish_schema: None,
+            leaving: Reason::Quit,
+            diagnostics: Diagnostics::None,
+            transaction_lost: false,
+            timer: Some((now + config.limits.login_time_max, Timer::Login)),
+            chooser: Chooser::new(rng.next_u64()),
+            rng,
+            view,
+            config,
+            peer,
+        };
+        session.pump_login();
+        session
+    }
+
+    /// The cluster as it is now; statements are routed by the view set last.
+    pub fn set_view(&mut self, view: Arc<View>) {
+        self.view = view;
+    }
+
+    /// Takes in bytes of the client and returns how many; the rest must be offered again after the next call that ends a
+    /// request (see [`Self::wants_input`]).
+    pub fn handle_bytes(&mut self, now: Instant, input: &[u8]) -> usize {
+        let mut rest = input;
+        while !rest.is_empty() && self.wants_input() {
+            if let Phase::Login(handshake) = &mut self.phase {
+                let taken = handshake.handle_bytes(rest);
+                rest = &rest[taken..];
+                self.pump_login();
+                if taken == 0 {
+                    break;
+                }
+                continue;
+            }
+            let mut reader = std::mem::replace(&mut self.reader, PacketReader::new(0));
+            match reader.next(&mut rest) {
+                Ok(Some(packet)) => {
+                    self.sequence = packet.last_sequence.wrapping_add(1);
+                    self.on_packet(now, packet.payload);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.sequence = reader.expected_sequence();
+                    self.break_off(&error.raised_by(Component::Gateway), Reason::ProtocolError);
+                }
+            }
+            if !matches!(self.phase, Phase::Infile(_)) {
+                reader.expect_sequence(0);
+            }
+            self.reader = reader;
+        }
+        input.len() - rest.len()
+    }
+
+    fn on_packet(&mut self, now: Instant, payload: &[u8]) {
+        if matches!(self.phase, Phase::Infile(_)) {
+            self.on_file_data(payload);
+        } else {
+            self.on_command(now, payload);
+        }
+    }
+
+    /// False while a request is under way: the client's bytes must wait.
+    #[must_use]
+    pub const fn wants_input(&self) -> bool {
+        matches!(self.phase, Phase::Login(_) | Phase::Idle | Phase::Infile(_))
+    }
+
+    /// True while no request is under way and nothing of one is half read: a good moment to stop.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        matches!(self.phase, Phase::Idle) && self.lease.is_none() && self.reader.is_between_packets()
+    }
+
+    /// The client closed its connection, or it broke.
+    pub fn client_closed(&mut self) {
+        self.leave(Reason::ClientGone);
+    }
+
+    /// The gateway stops: tells the client, and ends.
+    pub fn shut_down(&mut self) {
+        if matches!(self.phase, Phase::Idle) {
+            self.sequence = 0;
+            self.write_error(&Error::new(Component::Gateway, Kind::Shutdown, "Server shutdown in progress"));
+        }
+        self.leave(Reason::Shutdown);
+    }
+
+    /// Time has come; a spurious call does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let Some((at, timer)) = self.timer else { return };
+        if now < at {
+            return;
+        }
+        self.timer = None;
+        match timer {
+            Timer::Login | Timer::Idle => {
+                self.sequence = 0;
+                let error =
+                    Error::new(Component::Gateway, Kind::ReadTimeout, "Got timeout reading communication packets");
+                self.write_error(&error);
+                self.leave(Reason::TimedOut);
+            }
+            Timer::Diagnostics => {
+                self.state.pins -= Pins::DIAGNOSTICS;
+                self.settle(now);
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timer.map(|(at, _)| at)
+    }
+
+    /// The next piece of output to the client; the session's own bytes are appended to `buf`.
+    pub fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
+        self.out.poll(buf)
+    }
+
+    /// The next thing the driver must do.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The authenticated user; empty before.
+    #[must_use]
+    pub fn user(&self) -> &[u8] {
+        &self.user
+    }
+
+    /// The default schema.
+    #[must_use]
+    pub fn schema(&self) -> Option<&[u8]> {
+        self.state.schema()
+    }
+
+    /// Why the session keeps its server connection.
+    #[must_use]
+    pub const fn pins(&self) -> Pins {
+        self.state.pins
+    }
+
+    /// True while a transaction is open.
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        self.state.in_transaction()
+    }
+
+    fn write_ok(&mut self, ok: &OkPacket) {
+        let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
+        self.out.write(|b| frame::write_with(b, sequence, |b| ok.encode(b, OkHeader::Ok, capabilities)));
+    }
+
+    /// An OK for something that the gateway did itself.
+    fn write_own_ok(&mut self) {
+        self.write_ok(&OkPacket { status: self.state.status, ..OkPacket::default() });
+    }
+
+    fn write_error(&mut self, error: &Error) {
+        let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
+        self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_err(error, b, capabilities)));
+    }
+
+    /// Answers with an error; the session goes on.
+    fn refuse(&mut self, kind: Kind, message: impl Into<String>) {
+        self.write_error(&Error::new(Component::Gateway, kind, message));
+    }
+
+    /// Answers with an error that ends the session.
+    fn break_off(&mut self, error: &Error, reason: Reason) {
+        self.write_error(error);
+        self.leave(reason);
+    }
+}

@@ -1,0 +1,132 @@
+//! The COM_STMT commands.
+
+use super::job::{Intent, Job, Origin};
+use super::statements::{self, Prepared};
+use super::{Phase, Pins, Session};
+use crate::error::{Component, Kind};
+use crate::link::{Command, Statement};
+use crate::mysql::execute::Execute;
+use crate::mysql::frame;
+use crate::mysql::packet::PrepareOk;
+use crate::sql::{Effects, Route};
+use crate::time::Instant;
+use std::sync::Arc;
+
+impl Session {
+    /// COM_STMT_PREPARE: a server prepares it, so that errors and metadata are a server's own.
+    pub(super) fn on_prepare(&mut self, now: Instant, sql: &[u8]) {
+        if let Err(error) = self.statements.check_room() {
+            return self.write_error(&error);
+        }
+        let classification = crate::sql::classify(sql, self.dialect());
+        if classification.route == Route::Gateway {
+            return self.refuse(
+                Kind::NotSupported,
+                "weir-gateway: statements that the gateway answers itself cannot be prepared; send it as text",
+            );
+        }
+        let intent = Intent::of(&classification);
+        let statement = Statement { sql: sql.to_vec(), settings: Arc::clone(&self.state.settings) };
+        let mut job = Job::new(Command::Prepare(Arc::new(statement)), Origin::Client);
+        job.role = self.route(intent).role;
+        job.read_only = true;
+        job.prepares = Some(intent);
+        self.run(now, job);
+    }
+
+    /// The server prepared it: the client gets an id of the session's own.
+    pub(super) fn on_prepared(&mut self, seq: u8, ok: PrepareOk) {
+        let Phase::Running(job) = &mut self.phase else { return };
+        let (Command::Prepare(statement), Some(intent)) = (&job.command, job.prepares) else {
+            debug_assert!(false, "a prepared statement nobody asked for");
+            return;
+        };
+        let prepared = Prepared::new(Arc::clone(statement), ok.parameters, intent);
+        job.answered = true;
+        let own = PrepareOk { statement_id: self.statements.add(prepared), ..ok };
+        self.sequence = seq;
+        let sequence = &mut self.sequence;
+        self.out.write(|b| frame::write_with(b, sequence, |b| own.encode(b)));
+    }
+
+    /// COM_STMT_EXECUTE.
+    pub(super) fn on_execute(&mut self, now: Instant, id: u32, body: &[u8]) {
+        let Some(prepared) = self.statements.get_mut(id) else {
+            return self.write_error(&statements::unknown(id, "mysqld_stmt_execute"));
+        };
+        if let Some(error) = prepared.refused.take() {
+            prepared.take_long_data();
+            return self.write_error(&error);
+        }
+        let execute = match Execute::parse(body, prepared.parameters) {
+            Ok(execute) => execute,
+            Err(error) => return self.write_error(&error.raised_by(Component::Gateway)),
+        };
+        let Some(payload) = execute.with_types(prepared.types.as_deref()) else {
+            return self.write_error(&statements::unknown(id, "mysqld_stmt_execute"));
+        };
+        if let Some(types) = execute.types {
+            prepared.types = Some(types.to_vec());
+        }
+        let command = Command::Execute {
+            statement: Arc::clone(&prepared.statement),
+            payload,
+            long_data: prepared.take_long_data(),
+        };
+        let intent = prepared.intent;
+        let mut job = Job::new(command, Origin::Client);
+        job.statement = Some(id);
+        job.role = self.route(intent).role;
+        job.read_only = intent.effects.contains(Effects::READ_ONLY);
+        job.effects = intent.effects;
+        self.run(now, job);
+    }
+
+    /// COM_STMT_SEND_LONG_DATA: kept until the execute. It has no answer, not even an error.
+    pub(super) fn on_long_data(&mut self, id: u32, parameter: u16, data: &[u8]) {
+        let bytes_max = self.config.limits.long_data_bytes_max;
+        if let Some(prepared) = self.statements.get_mut(id) {
+            prepared.add_long_data(parameter, data, bytes_max);
+        }
+    }
+
+    /// COM_STMT_FETCH.
+    pub(super) fn on_fetch(&mut self, now: Instant, id: u32, rows: u32) {
+        let Some(prepared) = self.statements.get_mut(id) else {
+            return self.write_error(&statements::unknown(id, "mysqld_stmt_fetch"));
+        };
+        if !prepared.cursor || self.lease.is_none() {
+            return self.refuse(Kind::NoCursor, format!("The statement ({id}) has no open cursor."));
+        }
+        let command = Command::Fetch { statement: Arc::clone(&prepared.statement), rows };
+        let mut job = Job::new(command, Origin::Client);
+        job.statement = Some(id);
+        self.run(now, job);
+    }
+
+    /// COM_STMT_RESET: drops long data and the cursor.
+    pub(super) fn on_reset_statement(&mut self, now: Instant, id: u32) {
+        let Some(prepared) = self.statements.get_mut(id) else {
+            return self.write_error(&statements::unknown(id, "mysqld_stmt_reset"));
+        };
+        prepared.take_long_data();
+        prepared.refused = None;
+        if !std::mem::take(&mut prepared.cursor) {
+            return self.write_own_ok();
+        }
+        let job = Job::new(Command::ResetStatement(Arc::clone(&prepared.statement)), Origin::Client);
+        self.state.pins.set(Pins::CURSOR, self.statements.any_cursor());
+        self.run(now, job);
+    }
+
+    /// COM_STMT_CLOSE. It has no answer.
+    pub(super) fn on_close_statement(&mut self, id: u32) {
+        let Some(prepared) = self.statements.remove(id) else { return };
+        if prepared.cursor && self.lease.is_some() {
+            self.state.pins.set(Pins::CURSOR, self.statements.any_cursor());
+            let job = Box::new(Job::new(Command::ResetStatement(prepared.statement), Origin::CloseCursor));
+            self.send(&job, None);
+            self.phase = Phase::Running(job);
+        }
+    }
+}

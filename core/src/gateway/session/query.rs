@@ -1,0 +1,153 @@
+//! COM_QUERY: what the gateway answers itself, and what goes to a server.
+
+use super::job::{Intent, Job, Origin};
+use super::{Diagnostics, Event, Phase, Session};
+use crate::error::{Component, Error, Kind as ErrorKind};
+use crate::link::Command;
+use crate::mysql::column::ColumnDefinition;
+use crate::mysql::packet::OkPacket;
+use crate::mysql::resultset::TextResultSet;
+use crate::sql::{self, Classification, Dialect, Effects, Kind, Own, OwnAssignment, OwnColumn, Route};
+use crate::time::Instant;
+
+impl Session {
+    pub(super) fn on_query(&mut self, now: Instant, sql: &[u8], payload: &[u8]) {
+        let classification = sql::classify(sql, self.dialect());
+        if self.transaction_lost && !self.acknowledges_loss(&classification) {
+            return;
+        }
+        if classification.kind == Kind::Empty {
+            return self.refuse(ErrorKind::EmptyQuery, "Query was empty");
+        }
+        if classification.route == Route::Gateway {
+            return self.answer_own(now, &classification, payload);
+        }
+        let mut job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);
+        job.role = self.route(Intent::of(&classification)).role;
+        job.effects = classification.effects;
+        job.read_only = classification.effects.contains(Effects::READ_ONLY);
+        if classification.effects.contains(Effects::SETS_VARIABLES) {
+            job.collation_after = sql::set_names_collation(sql, self.dialect()).map(<[u8]>::to_vec);
+        }
+        if classification.effects.contains(Effects::CHANGES_SCHEMA) {
+            job.role_after = Some(None);
+        }
+        self.run(now, job);
+    }
+
+    /// How the session's SQL mode and character set let text be read.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.state.dialect()
+    }
+
+    /// After the loss of an open transaction only its end is taken, so that what was meant to be in it never runs outside.
+    fn acknowledges_loss(&mut self, classification: &Classification<'_>) -> bool {
+        match classification.kind {
+            Kind::Rollback => {
+                self.transaction_lost = false;
+                self.write_own_ok();
+            }
+            kind => {
+                self.transaction_lost = kind != Kind::Commit;
+                let what =
+                    if kind == Kind::Commit { "nothing was committed" } else { "send ROLLBACK, then start over" };
+                let message = format!("weir-gateway: the transaction was lost with its server connection; {what}");
+                self.refuse(ErrorKind::TransactionLost, message);
+            }
+        }
+        false
+    }
+
+    fn answer_own(&mut self, now: Instant, classification: &Classification<'_>, payload: &[u8]) {
+        self.forget_diagnostics();
+        match &classification.own {
+            Some(Own::SetVariables(assignments)) => self.set_own(assignments),
+            Some(Own::MixedSet) => self.refuse(
+                ErrorKind::NotSupported,
+                "weir-gateway: variables of Weir's own (and session_track_*) must be set in a statement of their own",
+            ),
+            Some(Own::SelectVariables(columns)) => {
+                let (global, own) = (&self.config.variables, &self.state.variables);
+                let value = |c: &OwnColumn<'_>| if c.global { global.get(&c.name) } else { own.get(&c.name) };
+                let row: Vec<_> = columns.iter().map(|c| (c.column.to_vec(), value(c))).collect();
+                self.answer_row(&row);
+            }
+            Some(Own::ShowVariables(names)) => {
+                let columns = ["Variable_name", "Value"].map(ColumnDefinition::text).to_vec();
+                let value = |name: &str| self.state.variables.get(name).map(String::into_bytes);
+                let rows = names.iter().map(|name| vec![Some(name.as_bytes().to_vec()), value(name)]).collect();
+                self.answer_table(&TextResultSet { columns, rows });
+            }
+            Some(Own::SelectConnectionId { column }) => {
+                let id = self.peer.id.to_string();
+                self.answer_row(&[(column.to_vec(), Some(id))]);
+            }
+            Some(Own::UseRole { schema, role }) => {
+                self.use_schema(now, schema, Some(*role));
+            }
+            Some(Own::Show(show)) => {
+                self.phase = Phase::Showing;
+                self.events.push_back(Event::Show(*show));
+            }
+            Some(Own::Kill { .. }) => {
+                self.refuse(ErrorKind::NotSupported, "weir-gateway: KILL is not served yet");
+            }
+            None => {
+                debug_assert!(false, "the gateway's own statement without content");
+                let job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);
+                self.run(now, job);
+            }
+        }
+    }
+
+    /// The gateway's own answers leave no warnings and no counts.
+    fn forget_diagnostics(&mut self) {
+        if self.lease.is_none() {
+            self.diagnostics = Diagnostics::None;
+        }
+    }
+
+    fn set_own(&mut self, assignments: &[OwnAssignment<'_>]) {
+        let (mut variables, mut tracking) = (self.state.variables.clone(), self.state.tracking.clone());
+        for assignment in assignments {
+            let (name, value) = (assignment.name.as_ref(), assignment.value.as_ref());
+            let result = if assignment.global {
+                let message = format!(
+                    "weir-gateway: SET GLOBAL {name} is not served yet; the default is set by the gateway's configuration"
+                );
+                Err(Error::new(Component::Gateway, ErrorKind::NotSupported, message))
+            } else if name.starts_with("session_track_") {
+                tracking.set(name, value)
+            } else {
+                variables.set(name, value, &self.config.variables)
+            };
+            if let Err(error) = result {
+                return self.write_error(&error);
+            }
+        }
+        self.state.variables = variables;
+        self.state.tracking = tracking;
+        self.write_own_ok();
+    }
+
+    /// A result set of one row.
+    fn answer_row(&mut self, columns: &[(Vec<u8>, Option<String>)]) {
+        let row = columns.iter().map(|(_, value)| value.clone().map(String::into_bytes)).collect();
+        let columns = columns.iter().map(|(label, _)| ColumnDefinition::text(label.clone())).collect();
+        self.answer_table(&TextResultSet { columns, rows: vec![row] });
+    }
+
+    pub(super) fn answer_table(&mut self, result: &TextResultSet) {
+        let ok = OkPacket { status: self.state.status, ..OkPacket::default() };
+        let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
+        self.out.write(|b| result.write(b, sequence, &ok, capabilities));
+    }
+
+    /// The answer to [`Event::Show`].
+    pub fn shown(&mut self, now: Instant, result: &TextResultSet) {
+        if matches!(self.phase, Phase::Showing) {
+            self.answer_table(result);
+            self.become_idle(now);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The session's state as the client believes it to be, learnt from the server's own trackers.
+//!
+//! One table: each field is either re-established on whichever connection the session borrows ([`Settings`],
+//! `last_insert_id`), answered by the gateway (`variables`, `tracking`), or a reason to keep one connection ([`Pins`]).
+
+use super::tracking::Tracking;
+use crate::gateway::variables::Variables;
+use crate::gtid::{Flavor, Position};
+use crate::link::Settings;
+use crate::mysql::collation;
+use crate::mysql::packet::OkPacket;
+use crate::mysql::session_state::Change;
+use crate::sql::Dialect;
+use crate::topo::Role;
+use bitflags::bitflags;
+use std::sync::Arc;
+
+bitflags! {
+    /// Why a session may not give its server connection back. Each is counted and shown by name.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Pins: u16 {
+        /// Temporary tables live on the connection.
+        const TEMPORARY_TABLE = 1;
+        /// User-level locks (`GET_LOCK`) are held.
+        const USER_LOCK = 1 << 1;
+        /// `LOCK TABLES` or `FLUSH TABLES WITH READ LOCK` holds.
+        const TABLE_LOCK = 1 << 2;
+        /// User variables were set.
+        const USER_VARIABLE = 1 << 3;
+        /// Text `PREPARE`.
+        const TEXT_STATEMENT = 1 << 4;
+        /// A `HANDLER` is open.
+        const HANDLER = 1 << 5;
+        /// An XA transaction.
+        const XA = 1 << 6;
+        /// A cursor is open on a prepared statement.
+        const CURSOR = 1 << 7;
+        /// `SET TRANSACTION` awaits its transaction.
+        const NEXT_TRANSACTION = 1 << 8;
+        /// Other state that cannot be carried over (seeds, timestamps, ...).
+        const OTHER = 1 << 9;
+        /// The server reports no session changes, and the session changed something.
+        const UNTRACKED = 1 << 10;
+        /// The next statement may ask for warnings, errors or counts of the last one.
+        const DIAGNOSTICS = 1 << 11;
+    }
+}
+
+/// SERVER_STATUS_IN_TRANS.
+pub(super) const IN_TRANSACTION: u16 = 0x0001;
+/// SERVER_STATUS_AUTOCOMMIT.
+pub(super) const AUTOCOMMIT: u16 = 0x0002;
+/// SERVER_MORE_RESULTS_EXISTS.
+pub(super) const MORE_RESULTS: u16 = 0x0008;
+/// SERVER_STATUS_CURSOR_EXISTS.
+pub(super) const CURSOR_EXISTS: u16 = 0x0040;
+/// SERVER_STATUS_LAST_ROW_SENT.
+pub(super) const LAST_ROW_SENT: u16 = 0x0080;
+/// SERVER_STATUS_NO_BACKSLASH_ESCAPES.
+pub(super) const NO_BACKSLASH_ESCAPES: u16 = 0x0200;
+/// Status bits that outlive the statement they came with, and so belong into answers of the gateway's own.
+const LASTING_STATUS: u16 = IN_TRANSACTION | AUTOCOMMIT | NO_BACKSLASH_ESCAPES | 0x2000;
+
+/// The value of `last_insert_id` that a server's tracker reported.
+pub(super) fn reported_insert_id(ok: &OkPacket) -> Option<u64> {
+    ok.session_state().flatten().find_map(|change| match change {
+        Change::Variables(variables) => {
+            let (_, value) = variables.iter().find(|(name, _)| *name == b"last_insert_id")?;
+            core::str::from_utf8(value).ok()?.parse().ok()
+        }
+        _ => None,
+    })
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct State {
+    /// Schema and variables that must hold wherever a statement runs.
+    pub(super) settings: Arc<Settings>,
+    /// What a reset returns to: what the client asked for when it connected.
+    initial: Arc<Settings>,
+    /// The lasting status bits of the last answer.
+    pub(super) status: u16,
+    /// What this session's own writes reached.
+    pub(super) position: Position,
+    /// A write went through whose position is unknown: reads stay on the primary.
+    pub(super) position_unknown: bool,
+    /// What `LAST_INSERT_ID()` returns.
+    pub(super) last_insert_id: u64,
+    /// Reasons to keep the connection.
+    pub(super) pins: Pins,
+    /// The role chosen by `USE db@ROLE`.
+    pub(super) role: Option<Role>,
+    /// Weir's own variables.
+    pub(super) variables: Variables,
+    /// What the client wants to be told of session changes.
+    pub(super) tracking: Tracking,
+}
+
+impl State {
+    /// The state of a client that has just connected with this collation id.
+    pub(super) fn new(collation_id: u16, variables: Variables) -> Self {
+        let mut settings = Settings::default();
+        let names = collation::by_id(collation_id);
+        for name in ["character_set_client", "character_set_results"] {
+            settings.absorb(name.as_bytes(), names.character_set.as_bytes());
+        }
+        settings.absorb(b"collation_connection", names.collation.as_bytes());
+        let initial = Arc::new(settings);
+        Self {
+            settings: Arc::clone(&initial),
+            initial,
+            status: AUTOCOMMIT,
+            position: Position::default(),
+            position_unknown: false,
+            last_insert_id: 0,
+            pins: Pins::empty(),
+            role: None,
+            variables,
+            tracking: Tracking::default(),
+        }
+    }
+
+    /// COM_RESET_CONNECTION: everything but the schema and what was written returns to the start.
+    pub(super) fn reset(&mut self, defaults: &Variables) {
+        let mut settings = (*self.initial).clone();
+        settings.schema.clone_from(&self.settings.schema);
+        self.settings = Arc::new(settings);
+        self.status = AUTOCOMMIT;
+        self.last_insert_id = 0;
+        self.pins = Pins::empty();
+        self.variables = defaults.clone();
+        self.tracking = Tracking::default();
+    }
+
+    pub(super) fn in_transaction(&self) -> bool {
+        self.status & IN_TRANSACTION != 0
+    }
+
+    pub(super) fn autocommit(&self) -> bool {
+        self.status & AUTOCOMMIT != 0
+    }
+
+    pub(super) fn schema(&self) -> Option<&[u8]> {
+        self.settings.schema.as_deref()
+    }
+
+    /// Takes in what the server says has changed, and leaves in `ok` only what the client asked to be told.
+    pub(super) fn absorb(&mut self, ok: &mut OkPacket) {
+        self.status = ok.status & LASTING_STATUS;
+        if ok.session_state.is_empty() {
+            return;
+        }
+        for change in ok.session_state() {
+            match change {
+                Ok(Change::Schema(name)) => {
+                    Arc::make_mut(&mut self.settings).schema = (!name.is_empty()).then(|| name.to_vec());
+                }
+                Ok(Change::Variables(variables)) => {
+                    for (name, value) in variables.iter() {
+                        self.absorb_variable(name, value);
+                    }
+                }
+                Ok(Change::Gtids(gtids)) => self.wrote(Flavor::MySql, gtids),
+                Ok(_) => {}
+                // A block that cannot be read may have held a position.
+                Err(_) => self.position_unknown = true,
+            }
+        }
+        ok.session_state = self.tracking.select(ok.session_state());
+    }
+
+    fn absorb_variable(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b"last_gtid" => self.wrote(Flavor::MariaDb, value),
+            _ => Arc::make_mut(&mut self.settings).absorb(name, value),
+        }
+    }
+
+    fn wrote(&mut self, flavor: Flavor, text: &[u8]) {
+        let merged = Position::parse(flavor, text).and_then(|position| self.position.merge(&position));
+        self.position_unknown |= merged.is_err();
+    }
+
+    /// How the SQL mode and the client's character set let text be read.
+    pub(super) fn dialect(&self) -> Dialect {
+        let text = |name: &str| self.settings.variables.get(name).map_or(&b""[..], Vec::as_slice);
+        let modes = text("sql_mode");
+        let has = |mode: &[u8]| modes.split(|byte| *byte == b',').any(|m| m.eq_ignore_ascii_case(mode));
+        Dialect {
+            ansi_quotes: has(b"ANSI_QUOTES") || has(b"ANSI"),
+            no_backslash_escapes: self.status & NO_BACKSLASH_ESCAPES != 0 || has(b"NO_BACKSLASH_ESCAPES"),
+            unsafe_charset: collation::is_unsafe(text("character_set_client")),
+        }
+    }
+
+    /// An open transaction is gone with its connection; nothing is open now.
+    pub(super) fn lose_transaction(&mut self) {
+        self.status &= !IN_TRANSACTION;
+    }
+
+    /// The effect that a tracker misses: `SET NAMES x COLLATE y` reports the character sets but not the collation.
+    pub(super) fn set_collation(&mut self, collation: &[u8]) {
+        Arc::make_mut(&mut self.settings).absorb(b"collation_connection", collation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mysql::session_state::SessionStateBuilder;
+
+    fn ok(build: impl FnOnce(&mut SessionStateBuilder)) -> OkPacket {
+        let mut builder = SessionStateBuilder::default();
+        build(&mut builder);
+        OkPacket { status: AUTOCOMMIT, session_state: builder.finish(), ..OkPacket::default() }
+    }
+
+    fn state() -> State {
+        State::new(45, Variables::default())
+    }
+
+    #[test]
+    fn a_new_session_carries_its_character_set_everywhere() {
+        let state = state();
+        let settings = &state.settings.variables;
+        assert_eq!(settings["character_set_client"], b"utf8mb4");
+        assert_eq!(settings["collation_connection"], b"utf8mb4_general_ci");
+    }
+
+    #[test]
+    fn schema_variables_and_positions_come_from_the_trackers() {
+        let mut state = state();
+        let mut packet = ok(|b| {
+            b.push(Change::Schema(b"shop"));
+            b.variable(b"sql_mode", b"ANSI");
+            b.variable(b"last_gtid", b"0-1-7");
+        });
+        state.absorb(&mut packet);
+        assert_eq!(state.schema(), Some(&b"shop"[..]));
+        assert_eq!(state.settings.variables["sql_mode"], b"ANSI");
+        assert_eq!(state.position, Position::parse(Flavor::MariaDb, "0-1-7").unwrap());
+        assert!(!state.settings.variables.contains_key("last_gtid"));
+    }
+
+    #[test]
+    fn an_unreadable_position_sends_reads_to_the_primary() {
+        let mut state = state();
+        state.absorb(&mut ok(|b| b.variable(b"last_gtid", b"nonsense")));
+        assert!(state.position_unknown);
+    }
+
+    #[test]
+    fn a_reset_keeps_schema_and_position_and_drops_the_rest() {
+        let mut state = state();
+        state.absorb(&mut ok(|b| {
+            b.push(Change::Schema(b"shop"));
+            b.variable(b"sql_mode", b"ANSI");
+            b.variable(b"last_gtid", b"0-1-7");
+        }));
+        state.pins = Pins::USER_LOCK;
+        state.reset(&Variables::default());
+        assert_eq!(state.schema(), Some(&b"shop"[..]));
+        assert!(!state.settings.variables.contains_key("sql_mode"));
+        assert!(!state.position.is_empty());
+        assert!(state.pins.is_empty());
+    }
+}

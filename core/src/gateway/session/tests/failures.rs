@@ -1,0 +1,125 @@
+//! What a client reads when a server connection fails it.
+
+use super::bench::{Bench, PRIMARY, error_code, lost, ok, ok_reply};
+use crate::error::{Component, Effect, Error, Kind};
+use crate::gateway::session::{Event, Fate, Reason};
+use crate::link::Reply;
+use crate::mysql::command::ClientCommand;
+use crate::mysql::frame::write_packet;
+use crate::mysql::packet::OkPacket;
+
+fn expect_closed_connection(bench: &mut Bench) {
+    assert!(matches!(bench.event(), Some(Event::Release(Fate::Close))));
+}
+
+#[test]
+fn a_write_of_unknown_outcome_is_reported_and_never_run_again() {
+    let mut bench = Bench::logged_in();
+    bench.query("INSERT INTO t VALUES (1)");
+    bench.lend();
+    let packets = bench.answer(lost(Effect::Unknown));
+    assert_eq!(error_code(&packets[0]), 1160);
+    expect_closed_connection(&mut bench);
+    bench.expect_rest();
+}
+
+#[test]
+fn a_write_that_was_never_sent_is_tried_elsewhere_and_then_reported_with_the_reason() {
+    let mut bench = Bench::logged_in();
+    bench.query("INSERT INTO t VALUES (1)");
+    bench.lend();
+    let packets = bench.answer(lost(Effect::None));
+    // There is no second primary: what the first one said is what counts.
+    assert_eq!(error_code(&packets[0]), 1160);
+    expect_closed_connection(&mut bench);
+    bench.expect_rest();
+}
+
+#[test]
+fn a_refused_read_is_tried_on_every_other_tablet_once() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT a FROM t");
+    let full = || Error::new(Component::Tablet, Kind::Unavailable, "full");
+    let mut asked = Vec::new();
+    for _ in 0..2 {
+        asked.push(bench.wish().tablet);
+        bench.session.lease_refused(bench.now, full());
+    }
+    asked.push(bench.wish().tablet);
+    bench.session.lease_refused(bench.now, full());
+    assert_eq!(asked[2], PRIMARY);
+    assert_ne!(asked[0], asked[1]);
+    assert_eq!(error_code(&bench.receive()[0]), 1041);
+    bench.expect_rest();
+}
+
+#[test]
+fn a_lost_transaction_takes_nothing_but_its_end() {
+    let mut bench = Bench::logged_in();
+    bench.query("BEGIN");
+    bench.lend();
+    bench.answer(ok_reply(OkPacket { status: 3, ..ok() }));
+    bench.query("UPDATE t SET a = 1");
+    bench.request();
+    assert_eq!(error_code(&bench.answer(lost(Effect::Unknown))[0]), 1160);
+    expect_closed_connection(&mut bench);
+    assert_eq!(error_code(&bench.query("UPDATE t SET a = 2")[0]), 1213);
+    assert_eq!(error_code(&bench.query("COMMIT")[0]), 1213);
+    bench.run("UPDATE t SET a = 3", ok());
+}
+
+#[test]
+fn state_that_cannot_be_had_again_ends_the_session_with_its_connection() {
+    let mut bench = Bench::logged_in();
+    bench.query("CREATE TEMPORARY TABLE x (a INT)");
+    bench.lend();
+    bench.answer(ok_reply(ok()));
+    bench.query("SELECT a FROM x");
+    bench.request();
+    let packets = bench.answer(lost(Effect::None));
+    assert!(String::from_utf8_lossy(&packets[0]).contains("temporary table"));
+    expect_closed_connection(&mut bench);
+    bench.expect_closed(Reason::StateLost);
+}
+
+#[test]
+fn an_answer_that_breaks_off_ends_the_session() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT a FROM t");
+    bench.lend();
+    bench.session.handle_reply(bench.now, Reply::Own(b"\x01\0\0\x01\x01".to_vec()));
+    bench.answer(lost(Effect::Unknown));
+    expect_closed_connection(&mut bench);
+    bench.expect_closed(Reason::ServerLost);
+}
+
+#[test]
+fn commands_that_no_server_takes_are_unknown() {
+    let mut bench = Bench::logged_in();
+    for byte in [0x00, 0x05, 0x06, 0x0a, 0x0b, 0x12, 0x13, 0x1e, 0x77] {
+        assert_eq!(error_code(&bench.send(&ClientCommand::Unknown(byte))[0]), 1047, "{byte:#x}");
+    }
+    assert_eq!(bench.send(&ClientCommand::Ping)[0][0], 0);
+}
+
+#[test]
+fn a_wrong_sequence_id_ends_the_session() {
+    let mut bench = Bench::logged_in();
+    let mut bytes = Vec::new();
+    write_packet(&mut bytes, &mut 5, b"\x0e");
+    bench.session.handle_bytes(bench.now, &bytes);
+    bench.expect_closed(Reason::ProtocolError);
+}
+
+#[test]
+fn a_command_while_one_runs_is_left_for_later() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT a FROM t");
+    let mut ping = Vec::new();
+    write_packet(&mut ping, &mut 0, b"\x0e");
+    assert_eq!(bench.session.handle_bytes(bench.now, &ping), 0);
+    bench.lend();
+    bench.answer(ok_reply(ok()));
+    assert_eq!(bench.session.handle_bytes(bench.now, &ping), ping.len());
+    assert_eq!(bench.receive()[0][0], 0);
+}

@@ -1,0 +1,88 @@
+//! Greeting, authentication, admission, the schema, and changes of user.
+
+use super::bench::{Bench, error_code, ok, ok_reply, text};
+use crate::error::{Component, Effect, Error, Kind};
+use crate::gateway::session::{Event, Reason};
+use crate::link::{Ended, Reply};
+use crate::mysql::capability::ASKED_OF_SERVERS;
+use crate::mysql::command::ClientCommand;
+
+fn admitted(bench: &mut Bench) {
+    assert!(matches!(bench.event(), Some(Event::Admit { .. })));
+    bench.session.admitted(bench.now, Ok(()));
+}
+
+#[test]
+fn a_wrong_password_is_refused_in_the_servers_words() {
+    let mut bench = Bench::connect(Bench::config());
+    bench.log_in("ann", "wrong", None, ASKED_OF_SERVERS);
+    let packets = bench.receive_from(2);
+    assert_eq!(error_code(&packets[0]), 1045);
+    assert!(
+        String::from_utf8_lossy(&packets[0]).contains("Access denied for user 'ann'@'192.0.2.1' (using password: YES)")
+    );
+    bench.expect_closed(Reason::Refused);
+}
+
+#[test]
+fn a_user_over_its_limit_is_told_and_sent_away() {
+    let mut bench = Bench::connect(Bench::config());
+    bench.log_in("ann", "secret", None, ASKED_OF_SERVERS);
+    assert!(matches!(bench.event(), Some(Event::Admit { .. })));
+    let error = Error::new(Component::Gateway, Kind::TooManyUserConnections, "too many");
+    bench.session.admitted(bench.now, Err(error));
+    assert_eq!(error_code(&bench.receive_from(2)[0]), 1203);
+    bench.expect_closed(Reason::Refused);
+}
+
+#[test]
+fn a_server_says_whether_the_schema_exists() {
+    let mut bench = Bench::connect(Bench::config());
+    bench.log_in("ann", "secret", Some("shop"), ASKED_OF_SERVERS);
+    admitted(&mut bench);
+    let (_, request) = bench.lend();
+    assert_eq!(text(&request), "shop");
+    for reply in ok_reply(ok()) {
+        bench.session.handle_reply(bench.now, reply);
+    }
+    assert_eq!(bench.receive_from(2)[0][0], 0);
+    bench.expect_release();
+}
+
+#[test]
+fn an_unknown_schema_ends_the_login() {
+    let mut bench = Bench::connect(Bench::config());
+    bench.log_in("ann", "secret", Some("nowhere"), ASKED_OF_SERVERS);
+    admitted(&mut bench);
+    bench.lend();
+    let error = Error {
+        code: 1049,
+        sqlstate: *b"42000",
+        effect: Effect::Answered,
+        ..Error::new(Component::Server, Kind::Parse, "Unknown database")
+    };
+    bench.session.handle_reply(bench.now, Reply::Err { seq: 1, error });
+    bench.session.handle_reply(bench.now, Reply::End(Ended::Answered));
+    assert_eq!(error_code(&bench.receive_from(2)[0]), 1049);
+    assert!(matches!(bench.event(), Some(Event::Release(_))));
+    bench.expect_closed(Reason::Refused);
+}
+
+#[test]
+fn a_client_that_does_not_log_in_is_sent_away_in_time() {
+    let mut bench = Bench::connect(Bench::config());
+    bench.now = bench.session.poll_timeout().unwrap();
+    bench.session.handle_timeout(bench.now);
+    bench.expect_closed(Reason::TimedOut);
+}
+
+#[test]
+fn a_change_of_user_starts_over_and_says_who_it_was() {
+    let mut bench = Bench::logged_in();
+    bench.run("SET sql_mode='ANSI'", super::bench::ok_with(&[("sql_mode", "ANSI")]));
+    // User, authentication data, schema, collation, plugin, attributes: the wrong answer gets a new challenge.
+    let body = b"ann\0\x14aaaaaaaaaaaaaaaaaaaa\0\x2d\0mysql_native_password\0\0";
+    let packets = bench.send(&ClientCommand::ChangeUser(crate::mysql::command::Unprinted(body)));
+    assert_eq!(packets[0][0], 0xfe, "a request to authenticate anew");
+    assert!(bench.session.poll_timeout().is_some());
+}

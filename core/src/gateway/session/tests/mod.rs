@@ -1,0 +1,10 @@
+//! The session against a client and a tablet that the tests play.
+
+mod bench;
+mod diagnostics;
+mod failures;
+mod insert_id;
+mod login;
+mod pins;
+mod prepared;
+mod routing;

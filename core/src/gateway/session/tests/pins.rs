@@ -1,0 +1,81 @@
+//! What keeps a connection, and what is carried to another.
+
+use super::bench::{Bench, ok, ok_reply, ok_with};
+use crate::gateway::session::{Event, Fate, Pins, Reason};
+use crate::link::Command;
+use crate::mysql::command::ClientCommand;
+
+#[test]
+fn a_variable_is_carried_to_the_next_connection() {
+    let mut bench = Bench::logged_in();
+    bench.run("SET sql_mode = 'ANSI'", ok_with(&[("sql_mode", "ANSI")]));
+    bench.query("SELECT 1 FROM t");
+    let (_, request) = bench.lend();
+    assert_eq!(request.settings.variables["sql_mode"], b"ANSI");
+}
+
+#[test]
+fn the_collation_of_set_names_is_carried_although_no_server_reports_it() {
+    let mut bench = Bench::logged_in();
+    let told = [
+        ("character_set_client", "latin1"),
+        ("character_set_connection", "latin1"),
+        ("character_set_results", "latin1"),
+    ];
+    bench.run("SET NAMES latin1 COLLATE latin1_bin", ok_with(&told));
+    bench.query("SELECT 1 FROM t");
+    let (_, request) = bench.lend();
+    assert_eq!(request.settings.variables["collation_connection"], b"latin1_bin");
+    assert!(!request.settings.variables.contains_key("character_set_connection"));
+}
+
+#[test]
+fn a_temporary_table_keeps_the_connection_until_a_reset() {
+    let mut bench = Bench::logged_in();
+    bench.query("CREATE TEMPORARY TABLE x (a INT)");
+    bench.lend();
+    bench.answer(ok_reply(ok()));
+    bench.expect_rest();
+    assert_eq!(bench.session.pins(), Pins::TEMPORARY_TABLE);
+    bench.query("SELECT a FROM x");
+    bench.request();
+    bench.answer(ok_reply(ok()));
+    bench.send(&ClientCommand::ResetConnection);
+    assert!(matches!(bench.request().command, Command::ResetConnection));
+    bench.answer(ok_reply(ok()));
+    bench.expect_release();
+    assert!(bench.session.pins().is_empty());
+}
+
+#[test]
+fn the_connection_of_a_client_that_leaves_is_cleaned_before_it_goes_back() {
+    let mut bench = Bench::logged_in();
+    bench.query("SET @a = 1");
+    bench.lend();
+    bench.answer(ok_reply(ok()));
+    bench.session.client_closed();
+    assert!(matches!(bench.request().command, Command::ResetConnection));
+    bench.answer(ok_reply(ok()));
+    assert!(matches!(bench.event(), Some(Event::Release(Fate::Keep))));
+    bench.expect_closed(Reason::ClientGone);
+}
+
+#[test]
+fn a_connection_whose_answer_is_under_way_is_closed_with_its_client() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT SLEEP(100)");
+    bench.lend();
+    bench.session.client_closed();
+    assert!(matches!(bench.event(), Some(Event::Release(Fate::Close))));
+    bench.expect_closed(Reason::ClientGone);
+}
+
+#[test]
+fn a_client_that_leaves_while_it_waits_takes_its_wish_back() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT 1 FROM t");
+    bench.wish();
+    bench.session.client_closed();
+    assert!(matches!(bench.event(), Some(Event::CancelAcquire)));
+    bench.expect_closed(Reason::ClientGone);
+}

@@ -1,0 +1,101 @@
+//! Where statements go, and what they must wait for there.
+
+use super::bench::{Bench, OTHER_REPLICA, PRIMARY, REPLICA, error_code, lost, ok, ok_reply, ok_with, view};
+use crate::error::Effect;
+use crate::gateway::session::Event;
+use crate::link::{Ended, Reply};
+
+#[test]
+fn reads_take_turns_on_the_replicas_and_writes_go_to_the_primary() {
+    let mut bench = Bench::logged_in();
+    let mut went: Vec<_> = (0..4).map(|_| bench.run("SELECT 1 FROM t", ok())).collect();
+    went.sort();
+    assert_eq!(went, [REPLICA, REPLICA, OTHER_REPLICA, OTHER_REPLICA]);
+    assert_eq!(bench.run("INSERT INTO t VALUES (1)", ok()), PRIMARY);
+}
+
+#[test]
+fn a_read_after_a_write_waits_only_where_the_write_is_not_known_to_have_arrived() {
+    let mut bench = Bench::logged_in();
+    bench.run("UPDATE t SET a = 1", ok_with(&[("last_gtid", "0-1-101")]));
+    bench.query("SELECT a FROM t");
+    let (_, request) = bench.lend();
+    assert_eq!(request.wait.unwrap().position.to_string(), "0-1-101");
+    bench.answer(ok_reply(ok()));
+    bench.expect_release();
+
+    bench.session.set_view(view("0-1-50", "0-1-101"));
+    bench.query("SELECT a FROM t");
+    let (tablet, request) = bench.lend();
+    assert_eq!((tablet, request.wait.is_some()), (OTHER_REPLICA, false));
+}
+
+#[test]
+fn a_read_that_waited_in_vain_is_answered_by_the_primary() {
+    let mut bench = Bench::logged_in();
+    bench.run("UPDATE t SET a = 1", ok_with(&[("last_gtid", "0-1-101")]));
+    bench.query("SELECT a FROM t");
+    bench.lend();
+    assert!(bench.answer(vec![Reply::End(Ended::WaitTimedOut)]).is_empty());
+    assert!(matches!(bench.event(), Some(Event::Release(_))));
+    let (tablet, request) = bench.lend();
+    assert_eq!((tablet, request.wait.is_some()), (PRIMARY, false));
+}
+
+#[test]
+fn a_retry_on_another_replica_still_waits() {
+    let mut bench = Bench::logged_in();
+    bench.run("UPDATE t SET a = 1", ok_with(&[("last_gtid", "0-1-101")]));
+    bench.query("SELECT a FROM t");
+    let (first, _) = bench.lend();
+    bench.answer(lost(Effect::Unknown));
+    assert!(matches!(bench.event(), Some(Event::Release(_))));
+    let (second, request) = bench.lend();
+    assert_ne!(first, second);
+    assert!(request.wait.is_some(), "the position was forgotten");
+}
+
+#[test]
+fn an_eventual_read_waits_for_nothing() {
+    let mut bench = Bench::logged_in();
+    assert_eq!(bench.query("SET read_after_write_consistency = EVENTUAL")[0][0], 0);
+    bench.run("UPDATE t SET a = 1", ok_with(&[("last_gtid", "0-1-101")]));
+    bench.query("SELECT a FROM t");
+    assert!(bench.lend().1.wait.is_none());
+}
+
+#[test]
+fn a_transaction_stays_where_it_began() {
+    let mut bench = Bench::logged_in();
+    bench.query("BEGIN");
+    let (tablet, _) = bench.lend();
+    assert_eq!(tablet, PRIMARY);
+    let in_transaction = crate::mysql::packet::OkPacket { status: 3, ..ok() };
+    bench.answer(ok_reply(in_transaction.clone()));
+    bench.expect_rest();
+    bench.query("SELECT a FROM t");
+    assert!(bench.request().wait.is_none());
+    bench.answer(ok_reply(in_transaction));
+    bench.query("COMMIT");
+    bench.request();
+    bench.answer(ok_reply(ok()));
+    bench.expect_release();
+}
+
+#[test]
+fn weirs_own_variables_are_answered_without_a_server() {
+    let mut bench = Bench::logged_in();
+    assert_eq!(bench.query("SET read_write_splitting_policy = 'disable'")[0][0], 0);
+    let packets = bench.query("SELECT @@read_write_splitting_policy");
+    assert!(packets.iter().any(|packet| packet == b"\x07disable"), "{packets:?}");
+    assert_eq!(error_code(&bench.query("SET read_write_splitting_policy = 'often'")[0]), 1231);
+    assert_eq!(bench.run("SELECT a FROM t", ok()), PRIMARY);
+}
+
+#[test]
+fn a_statement_that_nobody_can_take_fails_and_the_session_goes_on() {
+    let mut bench = Bench::logged_in();
+    bench.session.set_view(std::sync::Arc::default());
+    assert_eq!(error_code(&bench.query("SELECT a FROM t")[0]), 1041);
+    assert_eq!(error_code(&bench.query("INSERT INTO t VALUES (1)")[0]), 1041);
+}

@@ -1,0 +1,150 @@
+//! Which session changes the client asked to be told: the gateway's servers report everything, the client hears its choice.
+
+use crate::error::{Component, Error, Kind};
+use crate::mysql::session_state::{Change, SessionState, SessionStateBuilder};
+
+/// The `session_track_*` variables as this client set them; the defaults are a server's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tracking {
+    schema: bool,
+    state_change: bool,
+    gtids: bool,
+    variables: Watched,
+}
+
+/// `session_track_system_variables`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Watched {
+    All,
+    /// Lower-case names.
+    Named(Vec<String>),
+}
+
+/// What servers track unless told otherwise (MySQL 8.0 and MariaDB 10.11 manuals).
+const VARIABLES_BY_DEFAULT: [&str; 5] =
+    ["autocommit", "character_set_client", "character_set_connection", "character_set_results", "time_zone"];
+
+/// Names in `session_track_system_variables`, at most.
+const WATCHED_NAMES_MAX: usize = 1024;
+
+impl Default for Tracking {
+    fn default() -> Self {
+        Self {
+            schema: true,
+            state_change: false,
+            gtids: false,
+            variables: Watched::Named(VARIABLES_BY_DEFAULT.map(str::to_owned).to_vec()),
+        }
+    }
+}
+
+impl Tracking {
+    /// The entries of a server's block that this client asked for, as a block; empty when there are none.
+    pub(super) fn select(&self, changes: SessionState<'_>) -> Vec<u8> {
+        let mut kept = SessionStateBuilder::default();
+        for change in changes.flatten() {
+            match change {
+                Change::Variables(variables) => {
+                    for (name, value) in variables.iter().filter(|(name, _)| self.watches(name)) {
+                        kept.variable(name, value);
+                    }
+                }
+                change if self.wants(change) => kept.push(change),
+                _ => {}
+            }
+        }
+        kept.finish()
+    }
+
+    fn wants(&self, change: Change<'_>) -> bool {
+        match change {
+            Change::Schema(_) => self.schema,
+            Change::StateChange(_) => self.state_change,
+            Change::Gtids(_) => self.gtids,
+            _ => false,
+        }
+    }
+
+    fn watches(&self, name: &[u8]) -> bool {
+        match &self.variables {
+            Watched::All => true,
+            Watched::Named(names) => names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)),
+        }
+    }
+
+    /// `SET name = value` for a `session_track_*` variable; the value's quotes are already taken off.
+    ///
+    /// # Errors
+    /// The error a server gives for a wrong value; a setting that Weir does not deliver yet is refused.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let default = value.eq_ignore_ascii_case("default");
+        match name {
+            "session_track_schema" => self.schema = if default { true } else { switch(name, value)? },
+            "session_track_state_change" => self.state_change = !default && switch(name, value)?,
+            "session_track_gtids" if default || value.eq_ignore_ascii_case("off") => self.gtids = false,
+            "session_track_gtids" if value.eq_ignore_ascii_case("own_gtid") => self.gtids = true,
+            "session_track_system_variables" if default => self.variables = Self::default().variables,
+            "session_track_system_variables" if value.trim() == "*" => self.variables = Watched::All,
+            "session_track_system_variables" => {
+                let names: Vec<String> =
+                    value.split(',').map(|n| n.trim().to_ascii_lowercase()).filter(|n| !n.is_empty()).collect();
+                if names.len() > WATCHED_NAMES_MAX {
+                    return Err(wrong(name, value));
+                }
+                self.variables = Watched::Named(names);
+            }
+            "session_track_transaction_info" if default || value.eq_ignore_ascii_case("off") => {}
+            _ => return Err(wrong(name, value)),
+        }
+        Ok(())
+    }
+}
+
+fn switch(name: &str, value: &str) -> Result<bool, Error> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "on" | "true" => Ok(true),
+        "0" | "off" | "false" => Ok(false),
+        _ => Err(wrong(name, value)),
+    }
+}
+
+fn wrong(name: &str, value: &str) -> Error {
+    let message = format!("Variable '{name}' can't be set to the value of '{value}'");
+    Error::new(Component::Gateway, Kind::WrongValueForVariable, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block() -> Vec<u8> {
+        let mut b = SessionStateBuilder::default();
+        b.push(Change::Schema(b"s"));
+        b.variable(b"last_gtid", b"0-1-2");
+        b.variable(b"time_zone", b"UTC");
+        b.finish()
+    }
+
+    #[test]
+    fn a_client_hears_what_a_server_would_tell_by_default() {
+        let block = block();
+        let kept = Tracking::default().select(SessionState::new(&block));
+        let mut expected = SessionStateBuilder::default();
+        expected.push(Change::Schema(b"s"));
+        expected.variable(b"time_zone", b"UTC");
+        assert_eq!(kept, expected.finish());
+    }
+
+    #[test]
+    fn a_client_that_wants_nothing_hears_nothing() {
+        let mut tracking = Tracking::default();
+        tracking.set("session_track_schema", "OFF").unwrap();
+        tracking.set("session_track_system_variables", "").unwrap();
+        assert!(tracking.select(SessionState::new(&block())).is_empty());
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused() {
+        assert_eq!(Tracking::default().set("session_track_schema", "perhaps").unwrap_err().code, 1231);
+    }
+}

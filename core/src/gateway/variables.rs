@@ -1,0 +1,192 @@
+//! The session variables that are Weir's own, under the names that WeScale gave them.
+
+use super::balance::Policy;
+use crate::error::{Component, Error, Kind};
+use crate::time::Duration;
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Consistency {
+    /// A replica within the allowed lag.
+    Eventual,
+    /// Reads see this connection's earlier writes.
+    Session,
+}
+
+/// Whether, and by which policy, reads go to replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Splitting {
+    /// Everything goes to the primary.
+    Disable,
+    /// Reads go to the replica that the policy chooses.
+    By(Policy),
+}
+
+/// A session's values. The defaults are the gateway's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variables {
+    /// `read_write_splitting_policy`.
+    pub splitting: Splitting,
+    /// `read_write_split_ratio`: percent of the splittable reads that go to replicas (0 to 100).
+    pub split_ratio_percent: u8,
+    /// `read_after_write_consistency`.
+    pub consistency: Consistency,
+    /// `read_after_write_timeout`: how long a replica may take to reach a position before the primary is asked.
+    pub read_after_write_timeout: Duration,
+    /// `enable_read_write_splitting_for_read_only_txn`.
+    pub split_read_only_transactions: bool,
+}
+
+impl Default for Variables {
+    fn default() -> Self {
+        Self {
+            splitting: Splitting::By(Policy::Random),
+            split_ratio_percent: 100,
+            consistency: Consistency::Session,
+            read_after_write_timeout: Duration::from_secs(1),
+            split_read_only_transactions: false,
+        }
+    }
+}
+
+/// The most that `read_after_write_timeout` may be, in seconds.
+pub const READ_AFTER_WRITE_TIMEOUT_MAX_S: f64 = 3600.0;
+
+/// Every variable of Weir's own.
+pub const NAMES: [&str; 5] = [
+    "read_write_splitting_policy",
+    "read_write_split_ratio",
+    "read_after_write_consistency",
+    "read_after_write_timeout",
+    "enable_read_write_splitting_for_read_only_txn",
+];
+
+impl Splitting {
+    const NAMED: [(&'static str, Self); 4] = [
+        ("disable", Self::Disable),
+        ("random", Self::By(Policy::Random)),
+        ("round_robin", Self::By(Policy::RoundRobin)),
+        ("least_connections", Self::By(Policy::LeastConnections)),
+    ];
+}
+
+impl Consistency {
+    const NAMED: [(&'static str, Self); 2] = [("EVENTUAL", Self::Eventual), ("SESSION", Self::Session)];
+}
+
+impl Variables {
+    /// The value of a variable as `SELECT @@name` shows it; `None` when the name is not Weir's.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<String> {
+        Some(match index_of(name)? {
+            0 => name_of(&Splitting::NAMED, self.splitting).to_owned(),
+            1 => self.split_ratio_percent.to_string(),
+            2 => name_of(&Consistency::NAMED, self.consistency).to_owned(),
+            3 => self.read_after_write_timeout.as_secs_f64().to_string(),
+            _ => u8::from(self.split_read_only_transactions).to_string(),
+        })
+    }
+
+    /// Sets a variable from the text of its value (quotes already taken off); `DEFAULT` takes it from `defaults`.
+    ///
+    /// # Errors
+    /// The error a server gives for a wrong value, or for an unknown variable; nothing has changed then.
+    pub fn set(&mut self, name: &str, value: &str, defaults: &Self) -> Result<(), Error> {
+        let index = index_of(name).ok_or_else(|| wrong(name, value))?;
+        if value.eq_ignore_ascii_case("default") {
+            match index {
+                0 => self.splitting = defaults.splitting,
+                1 => self.split_ratio_percent = defaults.split_ratio_percent,
+                2 => self.consistency = defaults.consistency,
+                3 => self.read_after_write_timeout = defaults.read_after_write_timeout,
+                _ => self.split_read_only_transactions = defaults.split_read_only_transactions,
+            }
+            return Ok(());
+        }
+        let refused = || wrong(name, value);
+        match index {
+            0 => self.splitting = by_name(&Splitting::NAMED, value).ok_or_else(refused)?,
+            1 => {
+                self.split_ratio_percent = value.parse().ok().filter(|percent| *percent <= 100).ok_or_else(refused)?;
+            }
+            2 => self.consistency = by_name(&Consistency::NAMED, value).ok_or_else(refused)?,
+            3 => {
+                let seconds: f64 = value.parse().map_err(|_| refused())?;
+                if !(0.0..=READ_AFTER_WRITE_TIMEOUT_MAX_S).contains(&seconds) {
+                    return Err(refused());
+                }
+                self.read_after_write_timeout = Duration::from_secs_f64(seconds);
+            }
+            _ => self.split_read_only_transactions = boolean(value).ok_or_else(refused)?,
+        }
+        Ok(())
+    }
+}
+
+fn index_of(name: &str) -> Option<usize> {
+    NAMES.iter().position(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn by_name<T: Copy>(named: &[(&'static str, T)], value: &str) -> Option<T> {
+    named.iter().find(|(name, _)| name.eq_ignore_ascii_case(value)).map(|(_, value)| *value)
+}
+
+fn name_of<T: Copy + PartialEq>(named: &[(&'static str, T)], value: T) -> &'static str {
+    named.iter().find(|(_, v)| *v == value).map_or("", |(name, _)| name)
+}
+
+fn boolean(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "on" | "true" => Some(true),
+        "0" | "off" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+fn wrong(name: &str, value: &str) -> Error {
+    let message = format!("Variable '{name}' can't be set to the value of '{value}'");
+    Error::new(Component::Gateway, Kind::WrongValueForVariable, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_can_be_read_and_set_to_what_it_shows() {
+        let defaults = Variables::default();
+        let mut vars = defaults.clone();
+        for name in NAMES {
+            let shown = vars.get(name).unwrap();
+            vars.set(name, &shown, &defaults).unwrap();
+        }
+        assert_eq!(vars, defaults);
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_and_changes_nothing() {
+        let defaults = Variables::default();
+        let mut vars = defaults.clone();
+        for (name, value) in [
+            ("read_write_splitting_policy", "sometimes"),
+            ("read_write_split_ratio", "101"),
+            ("read_after_write_timeout", "-1"),
+            ("read_after_write_timeout", "NaN"),
+            ("enable_read_write_splitting_for_read_only_txn", "2"),
+            ("no_such_variable", "1"),
+        ] {
+            assert_eq!(vars.set(name, value, &defaults).unwrap_err().code, 1231, "{name}={value}");
+        }
+        assert_eq!(vars, defaults);
+    }
+
+    #[test]
+    fn default_restores_the_configured_value() {
+        let defaults = Variables { split_ratio_percent: 40, ..Variables::default() };
+        let mut vars = defaults.clone();
+        vars.set("READ_WRITE_SPLIT_RATIO", "7", &defaults).unwrap();
+        assert_eq!(vars.split_ratio_percent, 7);
+        vars.set("read_write_split_ratio", "DEFAULT", &defaults).unwrap();
+        assert_eq!(vars, defaults);
+    }
+}
