@@ -1,3 +1,5 @@
+//! What the normal form of a text is, rule by rule.
+
 use super::*;
 
 fn normal_in(sql: &str, dialect: Dialect) -> String {

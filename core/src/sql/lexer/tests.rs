@@ -1,3 +1,5 @@
+//! One test for each rule that a server's lexer has.
+
 use super::super::token::TokenKind::{self, *};
 use super::*;
 
