@@ -5,6 +5,7 @@
 //! Start with [`TestCluster`] for servers alone, or [`Weir`] for the program under test.
 
 mod cluster;
+pub mod corpus;
 mod counters;
 mod mysql_5_6;
 pub mod source;
