@@ -8,12 +8,14 @@ mod cluster;
 pub mod corpus;
 mod counters;
 mod mysql_5_6;
+mod session;
 pub mod source;
 mod weir;
 
 pub use cluster::{TestCluster, application, as_application, query_value};
 pub use counters::{Counters, counters, counters_since};
 pub use mysql_5_6::MySql56;
+pub use session::Session;
 pub use weir::Weir;
 
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,0 +1,160 @@
+//! A client session with a server: blocking, and made for tests that run thousands of statements or speak in raw bytes.
+
+use std::io::{self, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+use weir_core::mysql::auth::Secret;
+use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, StatusFlags};
+use weir_core::mysql::command::ClientCommand;
+use weir_core::mysql::frame::{FrameHeader, HEADER_BYTES, write_with};
+use weir_core::mysql::handshake::{ClientConfig, ClientEvent, ClientHandshake, RsaKey, TlsMode, Transport};
+use weir_core::mysql::packet::{ERR, parse_err};
+use weir_core::mysql::resultset::{Answer, ResultReader};
+use weir_io::servers::Account;
+
+/// The longest silence of a server.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+/// Definitions and rows of one result, in bytes.
+const RESULT_BYTES_MAX: usize = 16 << 20;
+/// Collation `utf8mb4_general_ci`.
+const UTF8MB4: u16 = 45;
+
+/// A connection that has logged in. It may send several statements in one text.
+#[derive(Debug)]
+pub struct Session {
+    stream: BufReader<TcpStream>,
+    capabilities: CapabilityFlags,
+}
+
+impl Session {
+    /// Logs in at `address`.
+    ///
+    /// # Errors
+    /// Those of the connection, and a refusal.
+    pub fn open(address: SocketAddr, account: &Account, schema: Option<&str>) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(SILENCE_MAX))?;
+        let mut session = Self { stream: BufReader::new(stream), capabilities: CapabilityFlags::empty() };
+        session.log_in(ClientHandshake::new(ClientConfig {
+            user: account.user.clone().into_bytes(),
+            password: Secret::new(account.password.clone()),
+            schema: schema.map(|schema| schema.as_bytes().to_vec()),
+            capabilities: ASKED_OF_SERVERS | CapabilityFlags::CLIENT_MULTI_STATEMENTS,
+            collation: UTF8MB4,
+            max_packet_bytes: RESULT_BYTES_MAX as u32,
+            attributes: Vec::new(),
+            transport: Transport::Plain,
+            tls: TlsMode::Disabled,
+            rsa_key: RsaKey::Refused,
+        }))?;
+        Ok(session)
+    }
+
+    fn log_in(&mut self, mut handshake: ClientHandshake) -> io::Result<()> {
+        loop {
+            let mut bytes = Vec::new();
+            if handshake.poll_transmit(&mut bytes) {
+                self.stream.get_mut().write_all(&bytes)?;
+            }
+            match handshake.poll_event() {
+                Some(ClientEvent::Ready(server)) => {
+                    self.capabilities = server.capabilities;
+                    return Ok(());
+                }
+                Some(event) => return Err(io::Error::other(format!("{event:?}"))),
+                None => {
+                    let (header, payload) = self.frame()?;
+                    handshake.handle_bytes(&[&header.encode(), payload.as_slice()].concat());
+                }
+            }
+        }
+    }
+
+    /// Runs a text of one statement or several: an answer for each, up to the first that fails.
+    ///
+    /// # Errors
+    /// Those of the connection. A failed statement is an answer.
+    pub fn run(&mut self, sql: &[u8]) -> io::Result<Vec<Answer>> {
+        self.send(&ClientCommand::Query(sql))?;
+        let mut answers = Vec::new();
+        loop {
+            let answer = self.answer()?;
+            let status = match &answer {
+                Answer::Ok(ok) | Answer::Rows(_, ok) => StatusFlags::from_bits_truncate(ok.status),
+                Answer::Err(_) => StatusFlags::empty(),
+            };
+            answers.push(answer);
+            if !status.contains(StatusFlags::SERVER_MORE_RESULTS_EXISTS) {
+                return Ok(answers);
+            }
+        }
+    }
+
+    /// Runs one statement: all values of its rows as text, NULL as nothing.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn values(&mut self, sql: &str) -> Vec<String> {
+        let answers = self.run(sql.as_bytes()).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let values = |answer| match answer {
+            Answer::Rows(set, _) => set.rows.into_iter().flatten().map(Option::unwrap_or_default).collect(),
+            Answer::Ok(_) => Vec::new(),
+            Answer::Err(error) => panic!("{sql}: {error:?}"),
+        };
+        let all: Vec<Vec<u8>> = answers.into_iter().flat_map(values).collect();
+        all.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+    }
+
+    /// Forgets transactions, variables, locks and temporary tables. The schema stays.
+    ///
+    /// # Errors
+    /// Those of the connection, and a refusal.
+    pub fn reset(&mut self) -> io::Result<()> {
+        self.send(&ClientCommand::ResetConnection)?;
+        self.simple_answer()
+    }
+
+    fn simple_answer(&mut self) -> io::Result<()> {
+        let payload = self.packet()?;
+        match payload.first() {
+            Some(&ERR) => Err(io::Error::other(format!("{:?}", parse_err(&payload)))),
+            _ => Ok(()),
+        }
+    }
+
+    fn send(&mut self, command: &ClientCommand<'_>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        write_with(&mut bytes, &mut 0, |out| command.encode(out));
+        self.stream.get_mut().write_all(&bytes)
+    }
+
+    fn answer(&mut self) -> io::Result<Answer> {
+        let mut reader = ResultReader::new(self.capabilities, RESULT_BYTES_MAX);
+        loop {
+            let payload = self.packet()?;
+            if let Some(answer) = reader.feed(&payload).map_err(|error| io::Error::other(format!("{error:?}")))? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    fn packet(&mut self) -> io::Result<Vec<u8>> {
+        let (mut header, mut payload) = self.frame()?;
+        while header.continues() {
+            let (next, more) = self.frame()?;
+            payload.extend(more);
+            header = next;
+        }
+        Ok(payload)
+    }
+
+    fn frame(&mut self) -> io::Result<(FrameHeader, Vec<u8>)> {
+        let mut header = [0; HEADER_BYTES];
+        self.stream.read_exact(&mut header)?;
+        let header = FrameHeader::decode(header);
+        let mut payload = vec![0; header.payload_bytes];
+        self.stream.read_exact(&mut payload)?;
+        Ok((header, payload))
+    }
+}
