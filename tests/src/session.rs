@@ -3,12 +3,14 @@
 use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+use weir_core::error::Error as ServerError;
+use weir_core::mysql::ProtocolError;
 use weir_core::mysql::auth::Secret;
 use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, StatusFlags};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::frame::{FrameHeader, HEADER_BYTES, write_with};
 use weir_core::mysql::handshake::{ClientConfig, ClientEvent, ClientHandshake, RsaKey, TlsMode, Transport};
-use weir_core::mysql::packet::{ERR, parse_err};
+use weir_core::mysql::packet::{ERR, PrepareOk, parse_err};
 use weir_core::mysql::resultset::{Answer, ResultReader};
 use weir_io::servers::Account;
 
@@ -100,10 +102,28 @@ impl Session {
         let values = |answer| match answer {
             Answer::Rows(set, _) => set.rows.into_iter().flatten().map(Option::unwrap_or_default).collect(),
             Answer::Ok(_) => Vec::new(),
-            Answer::Err(error) => panic!("{sql}: {error:?}"),
+            Answer::Err(error) => panic!("{sql}: {} {}", error.code, String::from_utf8_lossy(&error.message)),
         };
         let all: Vec<Vec<u8>> = answers.into_iter().flat_map(values).collect();
         all.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+    }
+
+    /// Parses one statement without running it: what the server counts in it, or its refusal.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn prepare(&mut self, sql: &[u8]) -> io::Result<Result<PrepareOk, ServerError>> {
+        self.send(&ClientCommand::Prepare(sql))?;
+        let payload = self.packet()?;
+        if payload.first() == Some(&ERR) {
+            return parse_err(&payload).map(Err).map_err(malformed);
+        }
+        let prepared = PrepareOk::parse(&payload).map_err(malformed)?;
+        for _definition in 0..prepared.parameters + prepared.columns {
+            self.packet()?;
+        }
+        self.send(&ClientCommand::CloseStatement { statement_id: prepared.statement_id })?;
+        Ok(Ok(prepared))
     }
 
     /// Forgets transactions, variables, locks and temporary tables. The schema stays.
@@ -133,7 +153,7 @@ impl Session {
         let mut reader = ResultReader::new(self.capabilities, RESULT_BYTES_MAX);
         loop {
             let payload = self.packet()?;
-            if let Some(answer) = reader.feed(&payload).map_err(|error| io::Error::other(format!("{error:?}")))? {
+            if let Some(answer) = reader.feed(&payload).map_err(malformed)? {
                 return Ok(answer);
             }
         }
@@ -157,4 +177,8 @@ impl Session {
         self.stream.read_exact(&mut payload)?;
         Ok((header, payload))
     }
+}
+
+fn malformed(error: ProtocolError) -> io::Error {
+    io::Error::other(format!("{error:?}"))
 }

@@ -12,6 +12,7 @@
 //! - Inside an executable comment a plain comment may stand and ends at its own `*/`; another executable comment may open,
 //!   but the first live `*/` closes them all. Servers keep a flag, not a depth, and so does this lexer. A `*/` with
 //!   no open executable comment is two operators.
+//! - Servers cut white space and semicolons off the end of a text first; this lexer does not, so `--;` is no comment here.
 //! - A line comment ends at a newline or at a NUL, a quoted name with a NUL in it is unterminated.
 //!
 //! Start reading at `Lexer::next_token`. How far a token reaches is decided by the pure functions in `extent`.

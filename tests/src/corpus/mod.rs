@@ -21,7 +21,7 @@ pub const SCHEMA: &[&str] = &[
     "CREATE VIEW v1 AS SELECT id, a FROM t1",
     "CREATE SEQUENCE s1",
     "CREATE FUNCTION f_read (x INT) RETURNS INT READS SQL DATA RETURN (SELECT MAX(a) + x FROM t1)",
-    "CREATE FUNCTION f_write (x INT) RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO t2 (a) VALUES (x); RETURN x; END",
+    "CREATE FUNCTION f_write (x INT) RETURNS INT DETERMINISTIC MODIFIES SQL DATA BEGIN INSERT INTO t2 (a) VALUES (x); RETURN x; END",
     "CREATE PROCEDURE p1 (x INT) INSERT INTO t2 (a) VALUES (x)",
     // Hidden below a view, a write shows in no token of the statement that reads the view.
     "CREATE VIEW v_write AS SELECT f_write(1) AS a, 1 AS id",
