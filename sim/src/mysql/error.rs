@@ -225,4 +225,11 @@ impl SqlError {
     pub(super) fn wrong_arguments(name: &str) -> Self {
         Self::new(1210, "HY000", format!("Incorrect arguments to {name}"))
     }
+    pub(super) fn unknown_command() -> Self {
+        Self::new(1047, "08S01", "Unknown command")
+    }
+
+    pub(super) fn unknown_statement(id: u32, command: &str) -> Self {
+        Self::new(1243, "HY000", format!("Unknown prepared statement handler ({id}) given to {command}"))
+    }
 }

@@ -1,7 +1,7 @@
 //! The model MySQL: a server that is honest about what a real one does, in both flavours.
 //!
 //! [`Server`] is a machine like those of `weir-core`: statements in, outcomes out, with time, syncs and acknowledgements
-//! as inputs. It knows nothing of connections; the wire server does.
+//! as inputs. It knows nothing of connections; [`wire`] does.
 //!
 //! What it promises: row-level write locks with queues, deadlock detection and timeouts; READ COMMITTED and
 //! REPEATABLE READ snapshots as InnoDB has them (a locking read or a write sees the last committed version); a two-phase
@@ -24,6 +24,7 @@ mod storage;
 mod tables;
 mod value;
 mod variables;
+pub mod wire;
 
 pub use error::SqlError;
 pub use replica::ThreadError;

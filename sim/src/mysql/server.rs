@@ -225,15 +225,28 @@ impl Server {
     /// # Errors
     /// 1040 when there are too many.
     pub fn connect(&mut self, user: &str, is_super: bool, found_rows: bool) -> Result<SessionId, SqlError> {
+        let id = self.reserve();
+        self.connect_as(id, user, is_super, found_rows).map(|()| id)
+    }
+
+    /// The number of the next connection, for its greeting.
+    pub fn reserve(&mut self) -> SessionId {
+        self.last_session += 1;
+        self.last_session
+    }
+
+    /// A client connects under a number that its greeting said.
+    ///
+    /// # Errors
+    /// 1040 when there are too many.
+    pub fn connect_as(&mut self, id: SessionId, user: &str, is_super: bool, found_rows: bool) -> Result<(), SqlError> {
         let limit = usize::try_from(self.globals.int("max_connections")).unwrap_or(usize::MAX);
         // One more for an administrator, as servers keep.
         if self.sessions.len() >= limit + usize::from(is_super) {
             return Err(SqlError::too_many_connections());
         }
-        self.last_session += 1;
-        let id = self.last_session;
         self.sessions.insert(id, Box::new(self.fresh_session(id, user, is_super, found_rows)));
-        Ok(id)
+        Ok(())
     }
 
     fn fresh_session(&self, id: SessionId, user: &str, is_super: bool, found_rows: bool) -> Session {
@@ -331,6 +344,23 @@ impl Server {
     /// 1064 and 1065.
     pub fn parse(&self, sql: &str) -> Result<Parsed, SqlError> {
         parse(self.config.flavor, sql)
+    }
+
+    /// The columns a statement will answer with, for the answer to PREPARE.
+    ///
+    /// # Errors
+    /// Those of unknown tables and columns.
+    pub fn describe(&self, id: SessionId, statement: &Statement) -> Result<Vec<super::session::Column>, SqlError> {
+        let (Statement::Select(select), Some(session)) = (statement, self.sessions.get(&id)) else {
+            return Ok(Vec::new());
+        };
+        self.columns_of(session, select)
+    }
+
+    /// STATUS_* bits of a session.
+    #[must_use]
+    pub fn status(&self, id: SessionId) -> u16 {
+        self.sessions.get(&id).map_or(0, |session| session.status())
     }
 
     /// Executes the first statement of `sql`. `None` when it is suspended.

@@ -1,5 +1,6 @@
 //! SELECT and DO, and how rows are found for every statement that needs some.
 
+use super::super::error::SqlError;
 use super::super::locks::LockKey;
 use super::super::server::{Server, Stop};
 use super::super::session::{Body, Column, Isolation, Rows, Session};
@@ -93,6 +94,20 @@ impl Server {
                 _ => {}
             }
         }
+    }
+
+    /// The columns of a SELECT, without running it.
+    pub(in super::super) fn columns_of(&self, session: &Session, select: &Select) -> Result<Vec<Column>, SqlError> {
+        let def = select.from.as_ref().map(|from| self.table_def(session, &from.table)).transpose()?;
+        let Some(def) = def.as_deref().filter(|_| select.items.is_empty()) else {
+            let flavor = self.config.flavor;
+            let column = |item: &Item| Column {
+                name: item.name.clone(),
+                kind: kind_of(flavor, &item.expr, def.as_deref(), None),
+            };
+            return Ok(select.items.iter().map(column).collect());
+        };
+        Ok(def.columns.iter().map(|column| Column { name: column.name.clone(), kind: column.kind }).collect())
     }
 
     fn take_snapshot_if_repeatable(&mut self, session: &mut Session) {

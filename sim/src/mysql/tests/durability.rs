@@ -1,3 +1,5 @@
+//! What survives a crash, and when a commit is answered.
+
 use super::*;
 use crate::world::disk::Crash;
 use weir_core::rng::Rng;

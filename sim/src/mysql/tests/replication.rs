@@ -1,3 +1,5 @@
+//! A source and a replica joined by hand: receiver, applier, semi-sync, errant writes.
+
 use super::*;
 use std::collections::VecDeque;
 

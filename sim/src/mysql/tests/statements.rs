@@ -1,3 +1,5 @@
+//! Single statements: results, counts, errors, variables, waiting.
+
 use super::*;
 
 fn table() -> (Bench, SessionId) {

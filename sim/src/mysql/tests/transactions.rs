@@ -1,3 +1,5 @@
+//! Isolation, locks, deadlocks, savepoints, read-only servers.
+
 use super::*;
 
 fn accounts() -> (Bench, SessionId, SessionId) {

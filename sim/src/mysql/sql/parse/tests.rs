@@ -1,3 +1,5 @@
+//! The subset, and what lies outside it.
+
 use super::*;
 use crate::mysql::sql::{Assignment, Operator, Replication, Scope, Show};
 
