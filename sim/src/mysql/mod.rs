@@ -14,6 +14,7 @@
 mod commit;
 mod error;
 mod exec;
+pub mod host;
 mod locks;
 mod replica;
 mod semisync;

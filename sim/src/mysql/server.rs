@@ -213,6 +213,28 @@ impl Server {
         self.semi_sync.configure(self.globals.int("rpl_semi_sync_master_enabled") != 0, needed);
     }
 
+    /// Sets up a fresh server: runs statements of administration that no client sees.
+    ///
+    /// # Panics
+    /// When one fails: they are written with the scenario.
+    pub fn initialize(&mut self, statements: &[String]) {
+        let now = self.started_at;
+        let Ok(id) = self.connect("root", true, false) else { return };
+        for sql in statements {
+            let mut outcome = self.execute(now, id, sql);
+            while let Some(output) = self.poll_output() {
+                match output {
+                    Output::Sync { token } => self.synced(now, token),
+                    Output::Done { outcome: done, .. } => outcome = Some(done),
+                    _ => {}
+                }
+            }
+            let ok = outcome.is_some_and(|outcome| !matches!(outcome.body, Body::Err(_)));
+            assert!(ok, "a statement of the set-up failed: {sql}");
+        }
+        self.disconnect(now, id);
+    }
+
     /// Ends the server at once, and says what its disk holds.
     #[must_use]
     pub fn crash(mut self, crash: &mut Crash<'_>) -> Storage {
@@ -324,6 +346,18 @@ impl Server {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// How long the receiver waits for a sign of life (`slave_net_timeout`).
+    #[must_use]
+    pub fn receiver_patience(&self) -> Duration {
+        Duration::from_secs(u64::try_from(self.globals.int("slave_net_timeout")).unwrap_or(60))
+    }
+
+    /// It acknowledges what it receives.
+    #[must_use]
+    pub fn is_semi_sync_replica(&self) -> bool {
+        self.globals.int("rpl_semi_sync_slave_enabled") != 0
     }
 
     /// server_id.

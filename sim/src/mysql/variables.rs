@@ -66,7 +66,7 @@ const fn variable(
 
 /// All known variables, in the order of their names.
 #[rustfmt::skip]
-pub(super) const VARIABLES: [Variable; 67] = [
+pub(super) const VARIABLES: [Variable; 68] = [
     variable("auto_increment_increment", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("auto_increment_offset", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("autocommit", Lives::Both, Kind::Bool, "1", None),
@@ -117,6 +117,7 @@ pub(super) const VARIABLES: [Variable; 67] = [
     variable("session_track_system_variables", Lives::Both, Kind::Text,
         "autocommit,character_set_client,character_set_connection,character_set_results,time_zone", None),
     variable("session_track_transaction_info", Lives::Both, Kind::Enum(&["OFF", "STATE", "CHARACTERISTICS"]), "OFF", None),
+    variable("slave_net_timeout", Lives::Global, Kind::Int(0, 31_536_000), "60", None),
     variable("sql_auto_is_null", Lives::Both, Kind::Bool, "0", None),
     variable("sql_log_bin", Lives::Session, Kind::Bool, "1", None),
     variable("sql_mode", Lives::Both, Kind::Text,

@@ -1,0 +1,243 @@
+//! A model server as a process of the world: client port, replication port, device, timers.
+//!
+//! Replicas fetch transactions over a framing of the model's own, on a port next to the client port: what servers say to
+//! one another is none of Weir's business, but the bytes travel the same network and suffer the same faults.
+
+mod codec;
+mod peer;
+
+use super::server::{Config, Output, Server};
+use super::session::SessionId;
+use super::storage::Storage;
+use super::wire::{Link, Users};
+use crate::world::disk::Crash;
+use crate::world::{Address, ConnId, Ctx, Event, HostId, Image, Process, Program, TimerId};
+use peer::{Dump, Receiver};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use weir_core::rng::Rng;
+use weir_core::time::{Duration, Instant, earliest};
+
+/// Replicas connect to this port.
+pub const REPLICATION_PORT: u16 = 13306;
+/// Clients connect to this port.
+pub const CLIENT_PORT: u16 = 3306;
+
+/// The applier hangs while this signal is on.
+pub const SIGNAL_APPLIER_STALLS: u32 = 1;
+/// The applier takes [`SLOW_APPLY`] for each transaction while this signal is on.
+pub const SIGNAL_APPLIER_SLOW: u32 = 2;
+/// All signals of a server, for fault budgets.
+pub const SIGNALS: [u32; 2] = [SIGNAL_APPLIER_STALLS, SIGNAL_APPLIER_SLOW];
+/// Time per transaction of a slow applier.
+pub const SLOW_APPLY: Duration = Duration::from_millis(200);
+
+/// What a server's process needs to know.
+#[derive(Clone, Debug)]
+pub struct ServerSetup {
+    /// The server's own configuration.
+    pub config: Config,
+    /// Who may log in.
+    pub users: Rc<Users>,
+    /// Hosts by the names that CHANGE MASTER uses.
+    pub names: Rc<BTreeMap<String, HostId>>,
+    /// Statements of administration that a fresh server (one with an empty disk) is set up with.
+    pub init: Vec<String>,
+}
+
+/// The process.
+pub struct ServerProcess {
+    setup: ServerSetup,
+    server: Server,
+    rng: Rng,
+    timer: Option<TimerId>,
+    clients: BTreeMap<ConnId, Link>,
+    by_session: BTreeMap<SessionId, ConnId>,
+    dumps: BTreeMap<ConnId, Dump>,
+    receiver: Receiver,
+    was_full: bool,
+}
+
+impl ServerProcess {
+    /// A program that starts the server on its disk, again and again.
+    #[must_use]
+    pub fn program(setup: ServerSetup) -> Program {
+        Box::new(move |image: Image| {
+            let storage = image.and_then(|image| image.downcast::<Storage>().ok());
+            Box::new(Self::new(setup.clone(), storage.map(|storage| *storage)))
+        })
+    }
+
+    fn new(setup: ServerSetup, storage: Option<Storage>) -> Self {
+        let fresh = storage.is_none();
+        let mut server = Server::start(Instant::ZERO, setup.config.clone(), storage.unwrap_or_default());
+        if fresh {
+            server.initialize(&setup.init);
+        }
+        Self {
+            setup,
+            server,
+            rng: Rng::new(0),
+            timer: None,
+            clients: BTreeMap::new(),
+            by_session: BTreeMap::new(),
+            dumps: BTreeMap::new(),
+            receiver: Receiver::default(),
+            was_full: false,
+        }
+    }
+
+    /// The server inside, for checkers.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    fn start(&mut self, ctx: &mut Ctx<'_>) {
+        self.rng = ctx.fork_rng();
+        self.timer = Some(ctx.timer(0));
+        ctx.listen(CLIENT_PORT);
+        ctx.listen(REPLICATION_PORT);
+    }
+
+    fn readable(&mut self, ctx: &mut Ctx<'_>, conn: ConnId) {
+        let now = ctx.now();
+        let taken = if let Some(link) = self.clients.get_mut(&conn) {
+            link.handle_bytes(&mut self.server, now, ctx.peek(conn))
+        } else if let Some(dump) = self.dumps.get_mut(&conn) {
+            dump.handle_bytes(&mut self.server, now, ctx.peek(conn))
+        } else if self.receiver.is(conn) {
+            self.receiver.handle_bytes(&mut self.server, now, ctx.peek(conn))
+        } else {
+            ctx.peek(conn).len()
+        };
+        ctx.consume(conn, taken);
+    }
+
+    fn closed(&mut self, ctx: &Ctx<'_>, conn: ConnId) {
+        let now = ctx.now();
+        if let Some(link) = self.clients.remove(&conn) {
+            self.by_session.remove(&link.session());
+            self.server.disconnect(now, link.session());
+        } else if let Some(dump) = self.dumps.remove(&conn) {
+            dump.detach(&mut self.server);
+        } else if self.receiver.is(conn) {
+            self.receiver.lost(&mut self.server, now);
+        }
+    }
+
+    /// Carries out what the server wants, until it wants nothing more.
+    fn drain(&mut self, ctx: &mut Ctx<'_>) {
+        let full = ctx.disk().full;
+        if full != self.was_full {
+            self.was_full = full;
+            self.server.set_disk_full(ctx.now(), full);
+        }
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                Output::Done { session, outcome } => {
+                    let conn = self.by_session.get(&session).copied();
+                    if let Some(link) = conn.and_then(|conn| self.clients.get_mut(&conn)) {
+                        link.handle_outcome(&mut self.server, ctx.now(), outcome);
+                    }
+                    // A command that came while the last one ran can begin now.
+                    if let Some(conn) = conn {
+                        self.readable(ctx, conn);
+                    }
+                }
+                Output::Close { session } => {
+                    if let Some(link) = self.by_session.get(&session).and_then(|conn| self.clients.get_mut(conn)) {
+                        link.kill();
+                    }
+                }
+                Output::Sync { token } => ctx.sync(token),
+                Output::Acknowledge { end } => self.receiver.acknowledge(end),
+            }
+        }
+        self.send(ctx);
+        if let Some(timer) = self.timer {
+            let dumps = self.dumps.values().filter_map(Dump::poll_timeout).min();
+            let replication = earliest(dumps, self.receiver.poll_timeout());
+            let wake = earliest(self.server.poll_timeout(), replication);
+            ctx.arm(timer, wake);
+        }
+    }
+
+    fn send(&mut self, ctx: &mut Ctx<'_>) {
+        let mut over = Vec::new();
+        for (conn, link) in &mut self.clients {
+            flush(ctx, *conn, link.output());
+            if link.is_closed() && link.output().is_empty() {
+                over.push(*conn);
+            }
+        }
+        for (conn, dump) in &mut self.dumps {
+            dump.fill(&self.server, ctx.now());
+            flush(ctx, *conn, dump.output());
+            if dump.is_refused() {
+                over.push(*conn);
+            }
+        }
+        for conn in over {
+            self.closed(ctx, conn);
+            ctx.close(conn);
+        }
+        self.receiver.run(ctx, &mut self.server, &self.setup.names);
+    }
+}
+
+/// Sends as much as the connection takes; the rest waits for room.
+fn flush(ctx: &mut Ctx<'_>, conn: ConnId, out: &mut Vec<u8>) {
+    if !out.is_empty() {
+        let taken = ctx.write(conn, out);
+        out.drain(..taken);
+    }
+}
+
+impl Process for ServerProcess {
+    fn on_event(&mut self, ctx: &mut Ctx<'_>, event: Event) {
+        let now = ctx.now();
+        match event {
+            Event::Start => self.start(ctx),
+            Event::Accepted { conn, port: REPLICATION_PORT, .. } => {
+                self.dumps.insert(conn, Dump::default());
+            }
+            Event::Accepted { conn, .. } => {
+                let link = Link::new(&mut self.server, &self.setup.users, &mut self.rng);
+                self.by_session.insert(link.session(), conn);
+                self.clients.insert(conn, link);
+            }
+            Event::Connected { conn } => self.receiver.connected(conn, &self.server),
+            Event::ConnectFailed { conn, .. } | Event::Closed { conn, .. } => {
+                if !matches!(event, Event::ConnectFailed { .. }) {
+                    self.readable(ctx, conn);
+                }
+                self.closed(ctx, conn);
+            }
+            Event::Readable { conn } => self.readable(ctx, conn),
+            Event::Writable { .. } => {}
+            Event::Timer { .. } => {
+                self.server.handle_timeout(now);
+            }
+            Event::Synced { token } => self.server.synced(now, token),
+            Event::Signal { signal: SIGNAL_APPLIER_STALLS, on } => self.server.set_applier_stalled(now, on),
+            Event::Signal { signal: SIGNAL_APPLIER_SLOW, on } => {
+                self.server.set_apply_latency(now, if on { SLOW_APPLY } else { Duration::ZERO });
+            }
+            Event::Signal { .. } => {}
+        }
+        self.drain(ctx);
+    }
+
+    fn crash(self: Box<Self>, crash: &mut Crash<'_>) -> Image {
+        Some(Box::new(self.server.crash(crash)))
+    }
+}
+
+/// The address at which a replica finds its source's replication port.
+fn replication_address(names: &BTreeMap<String, HostId>, host: &str) -> Option<Address> {
+    names.get(host).map(|host| Address { host: *host, port: REPLICATION_PORT })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! The two ends of a replication connection.
+//!
+//! The receiver says who it is and what it has; the source answers with transactions, each with its index, or with an
+//! error; the receiver acknowledges indexes.
+
+use super::super::replica::ThreadError;
+use super::super::server::Server;
+use super::codec::{Message, take_message};
+use super::{flush, replication_address};
+use crate::world::{ConnId, Ctx, HostId};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use weir_core::time::{Duration, Instant, earliest};
+
+/// MASTER_CONNECT_RETRY.
+const RETRY: Duration = Duration::from_secs(1);
+/// Bytes that wait to be sent before no more transactions are added.
+const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// The source's end.
+#[derive(Debug, Default)]
+pub(super) struct Dump {
+    replica: Option<u32>,
+    next: u64,
+    refused: bool,
+    heartbeat: Duration,
+    heartbeat_at: Option<Instant>,
+    out: Vec<u8>,
+}
+
+impl Dump {
+    pub(super) fn handle_bytes(&mut self, server: &mut Server, now: Instant, input: &[u8]) -> usize {
+        let mut rest = input;
+        while let Some(message) = take_message(&mut rest) {
+            match message {
+                Some(Message::Hello { replica, semi_sync, heartbeat_ms, has }) => {
+                    self.heartbeat = Duration::from_millis(heartbeat_ms);
+                    self.heartbeat_at = Some(now + self.heartbeat);
+                    match server.attach_replica(replica, semi_sync, &has) {
+                        Ok(next) => (self.replica, self.next) = (Some(replica), next),
+                        Err(error) => {
+                            Message::Refused(error).encode(&mut self.out);
+                            self.refused = true;
+                        }
+                    }
+                }
+                Some(Message::Acknowledge { end }) => {
+                    if let Some(replica) = self.replica {
+                        server.acknowledge(now, replica, end);
+                    }
+                }
+                _ => self.refused = true,
+            }
+        }
+        input.len() - rest.len()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.heartbeat_at
+    }
+
+    /// Adds the transactions that the replica lacks, as long as it keeps up; or a sign of life.
+    pub(super) fn fill(&mut self, server: &Server, now: Instant) {
+        if self.heartbeat_at.is_some_and(|at| at <= now) {
+            self.heartbeat_at = Some(now + self.heartbeat);
+            Message::Heartbeat.encode(&mut self.out);
+        }
+        while self.replica.is_some() && self.out.len() < OUTPUT_BYTES_MAX {
+            let Some(transaction) = server.dump(self.next) else { return };
+            self.next += 1;
+            self.heartbeat_at = Some(now + self.heartbeat);
+            Message::Transaction { end: self.next, transaction: Rc::clone(transaction) }.encode(&mut self.out);
+        }
+    }
+
+    pub(super) fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused && self.out.is_empty()
+    }
+
+    pub(super) fn detach(&self, server: &mut Server) {
+        if let Some(replica) = self.replica {
+            server.detach_replica(replica);
+        }
+    }
+}
+
+/// The replica's end.
+#[derive(Debug, Default)]
+pub(super) struct Receiver {
+    conn: Option<ConnId>,
+    connected: bool,
+    /// To whom the connection goes.
+    host: String,
+    retry_at: Option<Instant>,
+    /// The source is given up when it has not said anything by then.
+    silence_ends: Option<Instant>,
+    out: Vec<u8>,
+}
+
+impl Receiver {
+    pub(super) fn is(&self, conn: ConnId) -> bool {
+        self.conn == Some(conn)
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        earliest(self.retry_at, self.silence_ends)
+    }
+
+    /// Connects when the server wants it, hangs up when it does not any more, and sends what is to be sent.
+    pub(super) fn run(&mut self, ctx: &mut Ctx<'_>, server: &mut Server, names: &BTreeMap<String, HostId>) {
+        let wanted = server.receiver_wants().map(|(source, _)| source.host.clone());
+        if let Some(conn) = self.conn.filter(|_| wanted.as_deref() != Some(self.host.as_str())) {
+            ctx.close(conn);
+            *self = Self::default();
+            server.receiver_connected(false, None);
+        }
+        if let Some(conn) = self.conn.filter(|_| self.silence_ends.is_some_and(|at| at <= ctx.now())) {
+            ctx.reset(conn);
+            self.lost(server, ctx.now());
+        }
+        if let (None, Some(host)) = (self.conn, wanted)
+            && self.retry_at.is_none_or(|at| at <= ctx.now())
+        {
+            self.retry_at = None;
+            match replication_address(names, &host) {
+                Some(address) => {
+                    self.conn = Some(ctx.connect(address));
+                    self.host = host;
+                    self.heard(server, ctx.now());
+                }
+                None => self.fail(server, ctx.now(), &format!("Unknown MySQL server host '{host}'")),
+            }
+        }
+        if let Some(conn) = self.conn.filter(|_| self.connected) {
+            flush(ctx, conn, &mut self.out);
+        }
+    }
+
+    pub(super) fn connected(&mut self, conn: ConnId, server: &Server) {
+        let Some((_, has)) = server.receiver_wants().filter(|_| self.is(conn)) else { return };
+        self.connected = true;
+        let semi_sync = server.is_semi_sync_replica();
+        let heartbeat_ms = u64::try_from(server.receiver_patience().as_millis() / 2).unwrap_or(u64::MAX);
+        let hello = Message::Hello { replica: server.server_id(), semi_sync, heartbeat_ms, has: has.clone() };
+        hello.encode(&mut self.out);
+    }
+
+    fn heard(&mut self, server: &Server, now: Instant) {
+        self.silence_ends = Some(now + server.receiver_patience());
+    }
+
+    pub(super) fn handle_bytes(&mut self, server: &mut Server, now: Instant, input: &[u8]) -> usize {
+        let mut rest = input;
+        self.heard(server, now);
+        while let Some(message) = take_message(&mut rest) {
+            match message {
+                Some(Message::Heartbeat) => server.receiver_connected(true, None),
+                Some(Message::Transaction { end, transaction }) => {
+                    server.receiver_connected(true, None);
+                    server.receive(now, transaction, end);
+                }
+                Some(Message::Refused(error)) => server.receiver_connected(false, Some(error)),
+                _ => {}
+            }
+        }
+        input.len() - rest.len()
+    }
+
+    pub(super) fn acknowledge(&mut self, end: u64) {
+        if self.connected {
+            Message::Acknowledge { end }.encode(&mut self.out);
+        }
+    }
+
+    pub(super) fn lost(&mut self, server: &mut Server, now: Instant) {
+        self.fail(server, now, "error connecting to master");
+    }
+
+    fn fail(&mut self, server: &mut Server, now: Instant, message: &str) {
+        *self = Self { retry_at: Some(now + RETRY), ..Self::default() };
+        if server.receiver_wants().is_some() {
+            server.receiver_connected(false, Some(ThreadError { code: 2003, message: message.to_owned() }));
+        }
+    }
+}
