@@ -127,4 +127,13 @@ mod tests {
             assert_eq!(route(sql), Route::Primary, "{sql}");
         }
     }
+
+    #[test]
+    fn nesting_costs_no_stack() {
+        for piece in
+            ["EXPLAIN (", "(EXPLAIN ", "SET STATEMENT a = 1 FOR ", "SET STATEMENT a = 1 FOR EXPLAIN (", "ANALYZE "]
+        {
+            assert_eq!(route(&piece.repeat(100_000)), Route::Primary, "{piece}");
+        }
+    }
 }

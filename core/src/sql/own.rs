@@ -8,7 +8,7 @@ use super::set;
 use super::stream::Tokens;
 use super::token::{Dialect, Token, TokenKind};
 use super::variable::{OWN_VARIABLES, Scope, is_one_of, lower, system_variable};
-use crate::topo::TargetString;
+use crate::topo::{Role, TargetString};
 use std::borrow::Cow;
 
 /// What the gateway answers to `sql`, a single statement of this kind, if it does.
@@ -81,16 +81,15 @@ impl<'a> Words<'a> {
         list
     }
 
-    /// `USE db@REPLICA`, quoted or not.
+    /// `` USE db@REPLICA ``, `` USE `db@REPLICA` ``, `` USE `db`@REPLICA ``, `USE @REPLICA`.
     fn use_role(&mut self) -> Option<Own<'a>> {
-        let first = self.next()?;
-        let mut last = first;
-        while let Some(token) = self.next() {
-            last = token;
+        let name = literal(&self.next()?, self.dialect);
+        if let Some(role) = self.take_if(|token| token.kind == TokenKind::UserVariable) {
+            let role = Role::parse(role.text.get(1..)?).filter(|_| self.at_end())?;
+            return Some(Own::UseRole { schema: name, role });
         }
-        let name = if first == last { literal(&first, self.dialect) } else { Cow::Borrowed(self.text(&first, &last)) };
         let target = TargetString::parse(&name);
-        let role = target.role.filter(|_| target.shard.is_none())?;
+        let role = target.role.filter(|_| target.shard.is_none() && self.at_end())?;
         let schema_bytes = target.database.len();
         let schema = match name {
             Cow::Borrowed(name) => Cow::Borrowed(&name[..schema_bytes]),
@@ -239,5 +238,125 @@ fn text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
     match bytes {
         Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
         Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::classify;
+
+    fn own(sql: &str) -> Option<Own<'_>> {
+        classify(sql.as_bytes(), Dialect::default()).own
+    }
+
+    fn assignment<'a>(global: bool, name: &'a str, value: &'a str) -> OwnAssignment<'a> {
+        OwnAssignment { global, name: name.into(), value: value.into() }
+    }
+
+    #[test]
+    fn own_variables_are_set_in_order_with_their_quotes_taken_off() {
+        let sql = r#"SET @@session.Read_Write_Split_Ratio = 50, read_write_splitting_policy := "rand""om",
+            GLOBAL read_after_write_timeout = 1.5, session_track_system_variables = 'a\',b', read_write_split_ratio = -(1 + 2);"#;
+        let expected = vec![
+            assignment(false, "read_write_split_ratio", "50"),
+            assignment(false, "read_write_splitting_policy", "rand\"om"),
+            assignment(true, "read_after_write_timeout", "1.5"),
+            assignment(true, "session_track_system_variables", "a',b"),
+            assignment(true, "read_write_split_ratio", "-(1 + 2)"),
+        ];
+        assert_eq!(own(sql), Some(Own::SetVariables(expected)), "GLOBAL holds on");
+    }
+
+    #[test]
+    fn own_and_server_variables_do_not_mix() {
+        for sql in [
+            "SET read_write_split_ratio = 1, sql_mode = ''",
+            "SET NAMES utf8, session_track_gtids = OFF",
+            "SET @@session . session_track_gtids = OFF, @a = 1",
+            "BEGIN; SET session_track_gtids = OFF",
+            "SET STATEMENT max_statement_time = 1 FOR SET session_track_gtids = OFF",
+        ] {
+            assert_eq!(own(sql), Some(Own::MixedSet), "{sql}");
+        }
+    }
+
+    #[test]
+    fn own_variables_are_selected_under_the_names_written() {
+        let column = |column: &'static str, global, name: &'static str| OwnColumn {
+            column: Cow::Borrowed(column.as_bytes()),
+            global,
+            name: name.into(),
+        };
+        let sql = "SELECT @@Read_Write_Split_Ratio, @@global.read_write_split_ratio AS g, @@session.read_after_write_timeout `t` LIMIT 1";
+        let expected = vec![
+            column("@@Read_Write_Split_Ratio", false, "read_write_split_ratio"),
+            column("g", true, "read_write_split_ratio"),
+            column("t", false, "read_after_write_timeout"),
+        ];
+        assert_eq!(own(sql), Some(Own::SelectVariables(expected)));
+        for sql in [
+            "SELECT @@read_write_split_ratio FROM t",
+            "SELECT @@read_write_split_ratio + 1",
+            "SELECT @@read_write_split_ratio LIMIT 0",
+        ] {
+            assert_eq!(own(sql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn own_variables_are_shown_where_only_they_can_match() {
+        let names = |sql| match own(sql) {
+            Some(Own::ShowVariables(names)) => names,
+            other => panic!("{sql}: {other:?}"),
+        };
+        assert_eq!(
+            names("SHOW VARIABLES LIKE 'read\\_write\\_split%'"),
+            ["read_write_split_ratio", "read_write_splitting_policy"]
+        );
+        assert_eq!(names("SHOW SESSION VARIABLES LIKE 'Read_After_Write_%'").len(), 2);
+        assert_eq!(
+            names("SHOW VARIABLES WHERE variable_name LIKE 'read_write_split%policy'"),
+            ["read_write_splitting_policy"]
+        );
+        for sql in ["SHOW VARIABLES LIKE 'read%'", "SHOW VARIABLES LIKE '%'", "SHOW VARIABLES LIKE 'read_write_splits'"]
+        {
+            assert_eq!(own(sql), None, "{sql}");
+        }
+        let many = format!("SHOW VARIABLES LIKE 'read_write_split{}x'", "%_".repeat(10_000));
+        assert_eq!(own(&many), None, "and soon");
+    }
+
+    #[test]
+    fn a_role_is_used_whatever_the_quotes() {
+        let role = |schema: &'static str, role| Some(Own::UseRole { schema: Cow::Borrowed(schema.as_bytes()), role });
+        assert_eq!(own("USE shop@REPLICA"), role("shop", Role::Replica));
+        assert_eq!(own("use `shop@rdonly`;"), role("shop", Role::RdOnly));
+        assert_eq!(own("USE `sh``op@primary`"), role("sh`op", Role::Primary));
+        assert_eq!(own("USE @PRIMARY"), role("", Role::Primary));
+        assert_eq!(own("USE `shop`@REPLICA"), role("shop", Role::Replica));
+        for sql in ["USE shop", "USE `a@b`", "USE shop@boss", "USE shop:0@REPLICA", "USE"] {
+            assert_eq!(own(sql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn the_connections_id_is_selected_under_the_name_written() {
+        let column = |column: &'static str| Some(Own::SelectConnectionId { column: Cow::Borrowed(column.as_bytes()) });
+        assert_eq!(own("SELECT CONNECTION_ID()"), column("CONNECTION_ID()"));
+        assert_eq!(own("select connection_id( ) AS 'id'"), column("id"));
+        assert_eq!(own("SELECT CONNECTION_ID(), 1"), None);
+    }
+
+    #[test]
+    fn connections_are_killed_by_number() {
+        assert_eq!(own("KILL 7"), Some(Own::Kill { query: false, id: 7 }));
+        assert_eq!(own("KILL SOFT CONNECTION 7"), Some(Own::Kill { query: false, id: 7 }));
+        assert_eq!(own("kill query 18446744073709551615"), Some(Own::Kill { query: true, id: u64::MAX }));
+        for sql in
+            ["KILL", "KILL 18446744073709551616", "KILL -1", "KILL 1.5", "KILL QUERY ID 7", "KILL USER a", "KILL 7 8"]
+        {
+            assert_eq!(own(sql), None, "{sql}");
+        }
     }
 }

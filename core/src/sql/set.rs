@@ -188,3 +188,27 @@ pub fn set_names_collation(sql: &[u8], dialect: Dialect) -> Option<&[u8]> {
     }
     collation
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_collation_of_set_names_is_found_wherever_it_stands() {
+        for (sql, expected) in [
+            ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", Some("utf8mb4_bin")),
+            ("set names 'utf8mb4' collate 'utf8mb4_bin';", Some("utf8mb4_bin")),
+            ("SET sql_mode = '', NAMES latin1 COLLATE `latin1_bin`, @a = (1, 2)", Some("latin1_bin")),
+            ("SELECT 1; SET NAMES utf8 COLLATE utf8_bin; SELECT 2", Some("utf8_bin")),
+            ("SET NAMES utf8 COLLATE utf8_bin, NAMES utf8", None),
+            ("SET NAMES utf8 COLLATE utf8_bin; SET CHARACTER SET latin1", None),
+            ("SET NAMES utf8", None),
+            ("SET @a = 'x' COLLATE utf8_bin", None),
+            ("SELECT NAMES COLLATE utf8_bin", None),
+            ("", None),
+        ] {
+            let found = set_names_collation(sql.as_bytes(), Dialect::default());
+            assert_eq!(found, expected.map(str::as_bytes), "{sql}");
+        }
+    }
+}

@@ -46,7 +46,7 @@ fn by_rule(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
             tokens.skip_statement();
             verdict(rule, rule.effects)
         }
-        Rest::Read | Rest::Evaluated | Rest::Columns | Rest::Assigning => scanned(tokens, rule),
+        Rest::Read | Rest::Evaluated | Rest::Columns | Rest::Assigning | Rest::Loaded => scanned(tokens, rule),
         Rest::Assignments => set::statement(tokens, rule),
         Rest::Explained | Rest::Analyzed => explained(tokens, rule),
         Rest::Prefixed => prefixed(tokens, rule),
@@ -83,34 +83,59 @@ fn scanned(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
     verdict
 }
 
-/// EXPLAIN, DESCRIBE and ANALYZE: options, then perhaps a statement.
+/// EXPLAIN, DESCRIBE and ANALYZE: options, then a statement; or names (DESCRIBE t, EXPLAIN FOR CONNECTION 5).
 fn explained(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
-    const VERBS: [&str; 8] = ["delete", "insert", "replace", "select", "table", "update", "values", "with"];
-    let mut runs = rule.rest == Rest::Analyzed;
-    let mut effects = rule.effects;
+    let options = explain_options(tokens, rule);
+    let first = tokens.clone().next();
+    let rule_within = rule_of(tokens);
+    let explains =
+        matches!(rule_within.kind, Kind::Select | Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete);
+    let inner = if explains && first.is_some() {
+        by_rule(tokens, rule_within)
+    } else {
+        let names = scanned(tokens, rule);
+        Verdict { rule: rule.begins, ..names }
+    };
+    let kept = if options.runs { inner.effects } else { inner.effects - Effects::WRITES };
+    let (route, name) = match inner.route {
+        Route::Replica if options.effects.contains(Effects::READ_ONLY) => (Route::Replica, rule.begins),
+        _ => (Route::Primary, inner.rule),
+    };
+    Verdict { route, kind: Kind::Explain, effects: both(options.effects, kept), rule: name, asks: Asks::Server }
+}
+
+/// What stands between EXPLAIN and what it explains.
+struct ExplainOptions {
+    /// What is explained is also executed.
+    runs: bool,
+    effects: Effects,
+}
+
+fn explain_options(tokens: &mut Tokens<'_>, rule: &StatementRule) -> ExplainOptions {
+    let mut options = ExplainOptions { runs: rule.rest == Rest::Analyzed, effects: rule.effects };
+    let mut words: &[&str] = &["analyze", "desc", "describe", "explain"];
     loop {
-        let next = tokens.clone().next();
-        let Some(token) = next.filter(|token| token.kind != TokenKind::Semicolon) else {
-            // Names only: DESCRIBE t, EXPLAIN FOR CONNECTION 5.
-            tokens.next();
-            return verdict(rule, effects);
-        };
-        let verb = token.kind == TokenKind::Word && is_one_of(token.text, &VERBS);
-        if verb || token.kind == TokenKind::OpenParen {
-            break;
-        }
-        runs |= token.is_word("analyze");
-        if token.kind == TokenKind::UserVariable {
+        let mut ahead = tokens.clone();
+        let Some(token) = ahead.next() else { return options };
+        let option = match token.kind {
+            TokenKind::Word => is_one_of(token.text, words),
             // MySQL 8.1: EXPLAIN FORMAT=JSON INTO @plan SELECT ...
-            effects = both(effects, Effects::PINS_USER_VARIABLE);
+            TokenKind::UserVariable => true,
+            _ => token.text == b"=",
+        };
+        if !option {
+            return options;
         }
-        tokens.next();
+        options.runs |= token.is_word("analyze");
+        if token.kind == TokenKind::UserVariable {
+            options.effects = both(options.effects, Effects::PINS_USER_VARIABLE);
+        }
+        words = match token.text {
+            b"=" => &["json", "traditional", "tree"],
+            _ => &["analyze", "extended", "format", "into", "partitions"],
+        };
+        *tokens = ahead;
     }
-    let inner = by_rule(tokens, rule_of(tokens));
-    let kept = if runs { inner.effects } else { inner.effects - Effects::WRITES };
-    let route = if effects.contains(Effects::READ_ONLY) { inner.route } else { Route::Primary };
-    let rule = if inner.route == Route::Primary { inner.rule } else { rule.begins };
-    Verdict { route, kind: Kind::Explain, effects: both(effects, kept), rule, asks: Asks::Server }
 }
 
 /// SET STATEMENT assignments FOR statement.

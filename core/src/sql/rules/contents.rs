@@ -111,7 +111,7 @@ pub(in crate::sql) static CONTENTS: &[ContentRule] = contents! {
     "verb of a write" Words(["alter", "call", "create", "drop", "grant", "load", "lock", "rename", "revoke", "truncate"]) => WRITE;
         "no read has it; should there be a way to hide one, it is not ours to find";
         "WITH c AS (SELECT 1) CALL p()";
-    "PROCEDURE" Words(["procedure"]) => NONE;
+    "PROCEDURE" Words(["procedure"]) => READ;
         "a procedure behind a SELECT (MySQL 5.7 and MariaDB)";
         "SELECT a FROM t PROCEDURE ANALYSE()";
     "RETURNING" Words(["returning"]) => HIDES_ID;

@@ -29,6 +29,8 @@ pub(super) enum Rest {
     Columns,
     /// Like `Evaluated`, and user variables in it may be assigned.
     Assigning,
+    /// Both like `Columns` and like `Assigning`.
+    Loaded,
     /// Names and options, or a body that does not run now: what it contains does not matter.
     Opaque,
     /// Assignments of a SET, each with rules of its own.

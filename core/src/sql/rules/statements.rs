@@ -158,7 +158,7 @@ pub(in crate::sql) static STATEMENTS: &[StatementRule] = statements! {
         "DO RELEASE_LOCK('a')";
     "LOAD INDEX"                        Admin     WRITE        Opaque       ""
         "LOAD INDEX INTO CACHE t";
-    "LOAD"                              Load      WRITE        Assigning    "columns of the file may go to user variables"
+    "LOAD"                              Load      WRITE        Loaded       "columns of the file may go to user variables"
         "LOAD DATA LOCAL INFILE 'f' INTO TABLE t (a, @b)";
     "HANDLER"                           Handler   HANDLER      Evaluated    ""
         "HANDLER t OPEN";
