@@ -1,8 +1,10 @@
 //! The simulator: the machines of `weir-core` in one thread of virtual time.
 //!
-//! [`world`] is the virtual world that everything else lives in. Start there.
+//! [`world`] is the virtual world that everything else lives in: start there. [`mysql`] is the model server, [`check`] says what
+//! must be true of what clients saw.
 
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod mysql;
 pub mod world;
