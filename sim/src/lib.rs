@@ -1,10 +1,11 @@
 //! The simulator: the machines of `weir-core` in one thread of virtual time.
 //!
-//! [`world`] is the virtual world that everything else lives in: start there. [`mysql`] is the model server, [`check`] says what
-//! must be true of what clients saw.
+//! [`world`] is the virtual world that everything else lives in: start there. [`mysql`] is the model server, [`etcd`] the
+//! model topology store, and [`check`] says what must be true of what clients saw.
 
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod etcd;
 pub mod mysql;
 pub mod world;
