@@ -50,6 +50,8 @@ pub enum Reply {
         /// The file's name as the client wrote it.
         filename: Vec<u8>,
     },
+    /// Nothing for the client: status and session state that the connection asked for after an error, which carries neither.
+    Tracked(OkPacket),
     /// Nothing more comes for this request.
     End(Ended),
 }

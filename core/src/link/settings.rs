@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 bitflags! {
-    /// What a client negotiated that can only be chosen when the server connection is opened.
+    /// What can only be chosen when a server connection is opened: most of it a client negotiated.
     /// Connections of different classes are never exchanged for one another.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     pub struct ConnectionClass: u8 {
@@ -17,6 +17,8 @@ bitflags! {
         const MULTI_STATEMENTS = 4;
         /// CLIENT_LOCAL_FILES: LOAD DATA LOCAL is allowed.
         const LOCAL_FILES = 8;
+        /// No default schema was ever chosen: servers know no way back to that.
+        const NO_SCHEMA = 16;
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns everything that is about one server. It may not know clients, sessions or other tablets. [`pool`] says who gets
 //! which connection; [`probe`] what to ask the server about itself; [`manager`] whether the tablet serves, and as what.
 
+pub mod conn;
 pub mod manager;
 pub mod pool;
 pub mod probe;

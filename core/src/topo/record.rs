@@ -3,6 +3,7 @@
 use super::discover::{Conflict, Evidence, Note, Primary, Verdict, discover};
 use super::{Keyspace, Role, Shard, TabletAlias};
 use crate::time::Instant;
+use core::fmt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -44,6 +45,16 @@ pub enum Change {
     },
     /// Something an operator should look at began.
     Noted(Note),
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Primary { term, before, after } => write!(f, "term {term}: primary was {before}, is {after}"),
+            Self::Role { tablet, before, after } => write!(f, "{tablet} was {before}, is {after}"),
+            Self::Noted(note) => write!(f, "{note}"),
+        }
+    }
 }
 
 impl ShardRecord {

@@ -35,6 +35,7 @@ impl Session {
             Reply::Err { seq, error } => self.on_server_error(seq, error),
             Reply::PrepareOk { seq, ok } => self.on_prepared(seq, ok),
             Reply::LocalInfile { seq, filename } => self.on_local_infile(seq, &filename),
+            Reply::Tracked(mut ok) => self.state.absorb(&mut ok),
             Reply::End(ended) => self.on_end(now, ended),
         }
     }

@@ -229,7 +229,7 @@ impl Session {
         self.events.push_back(Event::Acquire(Acquire {
             tablet,
             role,
-            class: self.class(),
+            class: self.class(&job),
             settings: Arc::clone(&self.state.settings),
             prefer,
         }));
@@ -294,9 +294,12 @@ impl Session {
         self.choose(now, job);
     }
 
-    /// What the client negotiated that fixes the kind of server connection.
-    fn class(&self) -> ConnectionClass {
+    /// What fixes the kind of server connection.
+    fn class(&self, job: &Job) -> ConnectionClass {
         let mut class = ConnectionClass::empty();
+        // A statement that chooses a schema may find another one.
+        let chooses = job.effects.contains(Effects::CHANGES_SCHEMA);
+        class.set(ConnectionClass::NO_SCHEMA, self.state.schema().is_none() && !chooses);
         for (capability, bit) in [
             (CapabilityFlags::CLIENT_FOUND_ROWS, ConnectionClass::FOUND_ROWS),
             (CapabilityFlags::CLIENT_IGNORE_SPACE, ConnectionClass::IGNORE_SPACE),

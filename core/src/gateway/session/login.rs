@@ -10,6 +10,7 @@ use crate::link::Command;
 use crate::mysql::auth::Secret;
 use crate::mysql::command::ClientCommand;
 use crate::mysql::handshake::{ClientInfo, HandshakeResponse, ServerConfig, ServerEvent, ServerHandshake};
+use crate::sql::Effects;
 use crate::time::Instant;
 use std::sync::Arc;
 
@@ -94,7 +95,9 @@ impl Session {
             self.logged_in(now);
             return;
         }
-        let job = Job::new(Command::Plain(payload_of(&ClientCommand::InitDb(name))), Origin::Login);
+        let mut job = Job::new(Command::Plain(payload_of(&ClientCommand::InitDb(name))), Origin::Login);
+        job.effects = Effects::CHANGES_SCHEMA;
+        job.read_only = true;
         self.launch(now, Box::new(job));
     }
 

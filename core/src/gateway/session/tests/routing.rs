@@ -3,7 +3,7 @@
 use super::bench::{Bench, OTHER_REPLICA, PRIMARY, REPLICA, error_code, lost, ok, ok_reply, ok_with, view};
 use crate::error::Effect;
 use crate::gateway::session::Event;
-use crate::link::{Ended, Reply};
+use crate::link::{ConnectionClass, Ended, Reply};
 
 #[test]
 fn reads_take_turns_on_the_replicas_and_writes_go_to_the_primary() {
@@ -98,4 +98,14 @@ fn a_statement_that_nobody_can_take_fails_and_the_session_goes_on() {
     bench.session.set_view(std::sync::Arc::default());
     assert_eq!(error_code(&bench.query("SELECT a FROM t")[0]), 1041);
     assert_eq!(error_code(&bench.query("INSERT INTO t VALUES (1)")[0]), 1041);
+}
+
+#[test]
+fn a_session_without_a_schema_never_borrows_one() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT 1 FROM t");
+    assert!(bench.wish().class.contains(ConnectionClass::NO_SCHEMA));
+    let mut bench = Bench::logged_in();
+    bench.query("USE shop");
+    assert!(!bench.wish().class.contains(ConnectionClass::NO_SCHEMA));
 }

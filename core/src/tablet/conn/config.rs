@@ -1,0 +1,65 @@
+//! What a connection is made with, and its limits.
+
+use crate::link::ConnectionClass;
+use crate::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
+use crate::mysql::handshake::ClientConfig;
+use crate::time::Duration;
+
+/// How long opening a connection may take by default: transport, TLS, authentication and setup.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most prepared statements a connection keeps, by default. The least recently used one makes room.
+pub const STATEMENTS_MAX: usize = 256;
+
+/// Longest `SET` that is sent to bring a connection to a request's settings, in bytes.
+pub const SET_BYTES_MAX: usize = 1 << 20;
+
+/// Most bytes that are kept of an answer that is not for the client (a single small value is expected).
+pub const HEARD_BYTES_MAX: usize = 4096;
+
+/// Id of the collation that every connection begins with: utf8mb4_general_ci, which all servers know. Clients'
+/// own character sets are settings like any other.
+pub const BASELINE_COLLATION: u16 = 45;
+
+/// What a connection is made with; shared by all connections to a server.
+#[derive(Clone, Debug)]
+pub struct BackendConfig {
+    /// The server as messages name it.
+    pub server: String,
+    /// User, password, capabilities, TLS.
+    pub handshake: ClientConfig,
+    /// How long opening may take.
+    pub connect_timeout: Duration,
+    /// How long a request may take, from its submission to the end of its answer; `None` for as long as it likes. A request
+    /// that takes longer costs the connection.
+    pub request_timeout: Option<Duration>,
+    /// Most prepared statements that are kept.
+    pub statements_max: usize,
+}
+
+impl BackendConfig {
+    /// The usual limits; the handshake's collation becomes [`BASELINE_COLLATION`].
+    #[must_use]
+    pub fn new(server: impl Into<String>, handshake: ClientConfig) -> Self {
+        Self {
+            server: server.into(),
+            handshake: ClientConfig { collation: BASELINE_COLLATION, ..handshake },
+            connect_timeout: CONNECT_TIMEOUT,
+            request_timeout: None,
+            statements_max: STATEMENTS_MAX,
+        }
+    }
+}
+
+/// What a connection of this class asks of its server.
+#[must_use]
+pub fn capabilities(class: ConnectionClass) -> CapabilityFlags {
+    let flags = [
+        (ConnectionClass::FOUND_ROWS, CapabilityFlags::CLIENT_FOUND_ROWS),
+        (ConnectionClass::IGNORE_SPACE, CapabilityFlags::CLIENT_IGNORE_SPACE),
+        (ConnectionClass::MULTI_STATEMENTS, CapabilityFlags::CLIENT_MULTI_STATEMENTS),
+        (ConnectionClass::LOCAL_FILES, CapabilityFlags::CLIENT_LOCAL_FILES),
+    ];
+    let asked = flags.into_iter().filter(|(member, _)| class.contains(*member)).map(|(_, flag)| flag);
+    asked.fold(ASKED_OF_SERVERS, CapabilityFlags::union)
+}
