@@ -1,3 +1,25 @@
-//! The operator's tool.
+//! `weir`: the operator's tool.
 
-fn main() {}
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use weir_bins::up;
+
+/// A MySQL gateway: read/write splitting, pooling and consistency in front of replicated servers.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a gateway with its tablets, and with servers of its own unless told to use others.
+    Up(Box<up::Args>),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Up(args) => up::run(*args),
+    }
+}

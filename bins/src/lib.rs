@@ -1,0 +1,3 @@
+//! What the programs of Weir have in common with their tests: arguments and wiring.
+
+pub mod up;

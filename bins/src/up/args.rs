@@ -1,0 +1,116 @@
+//! The command line of `weir up`.
+
+use clap::Args as ClapArgs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use weir_io::net::Address;
+
+/// Arguments of `weir up`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  weir up                                      a primary and two replicas of its own, in .weir
+  weir up --attach db1:3306,db2:3306           in front of servers that already run
+  weir up --servers 5 --port 3307              five servers of its own, clients on port 3307")]
+pub struct Args {
+    /// Servers to start: one primary, the rest replicas.
+    #[arg(long, default_value_t = 3, value_name = "N", env = "WEIR_SERVERS",
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(weir_io::servers::SERVERS_MAX)))]
+    pub servers: u16,
+
+    /// Start no servers: use these, HOST:PORT or /path/of.sock, separated by commas. Roles are found by asking them.
+    #[arg(long, value_delimiter = ',', value_name = "SERVER,...", env = "WEIR_ATTACH", conflicts_with_all = ["servers", "data_dir"])]
+    pub attach: Vec<Address>,
+
+    /// Where the data of Weir's own servers is kept, from one start to the next.
+    #[arg(long, default_value = ".weir", value_name = "DIR", env = "WEIR_DATA_DIR")]
+    pub data_dir: PathBuf,
+
+    /// The address that clients connect to.
+    #[arg(long, default_value = "127.0.0.1", value_name = "IP", env = "WEIR_HOST")]
+    pub host: IpAddr,
+
+    /// The port that clients connect to; 0 for any free one.
+    #[arg(long, default_value_t = 15306, env = "WEIR_PORT")]
+    pub port: u16,
+
+    /// A unix socket for clients on this machine [default with servers of its own: weir.sock in the data directory].
+    #[arg(long, value_name = "PATH", env = "WEIR_SOCKET")]
+    pub socket: Option<PathBuf>,
+
+    /// The account that clients log in with, and under which their statements run on the servers. Keep it without SUPER and
+    /// READ_ONLY ADMIN, which write on read-only replicas.
+    #[arg(long, default_value = "weir", env = "WEIR_USER")]
+    pub user: String,
+
+    /// Its password. Better given by the environment, where other users of the machine cannot see it.
+    #[arg(long, default_value = "weir", env = "WEIR_PASSWORD", hide_env_values = true)]
+    pub password: String,
+
+    /// With --attach: the account that watches the servers (SLAVE MONITOR or REPLICATION CLIENT) [default: --user].
+    #[arg(long, value_name = "USER", env = "WEIR_MONITOR_USER", requires = "attach")]
+    pub monitor_user: Option<String>,
+
+    /// Its password [default: --password].
+    #[arg(long, value_name = "PASSWORD", env = "WEIR_MONITOR_PASSWORD", hide_env_values = true, requires = "attach")]
+    pub monitor_password: Option<String>,
+
+    /// Connections to each server, at most.
+    #[arg(long, default_value_t = 100, value_name = "N", env = "WEIR_POOL_SIZE",
+          value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub pool_size: u32,
+
+    /// Statements that may wait for a connection to one server, at most.
+    #[arg(long, default_value_t = 10_000, value_name = "N", env = "WEIR_WAIT_QUEUE")]
+    pub wait_queue: u32,
+
+    /// How long a statement may wait for a connection, in milliseconds.
+    #[arg(long, default_value_t = 10_000, value_name = "MS", env = "WEIR_WAIT_TIME_MS")]
+    pub wait_time_ms: u64,
+
+    /// Client connections, at most.
+    #[arg(long, default_value_t = 20_000, value_name = "N", env = "WEIR_MAX_CONNECTIONS")]
+    pub max_connections: usize,
+
+    /// Client connections of one user, at most [default: no limit of its own].
+    #[arg(long, value_name = "N", env = "WEIR_MAX_USER_CONNECTIONS")]
+    pub max_user_connections: Option<usize>,
+
+    /// The longest packet taken from a client, in bytes.
+    #[arg(long, default_value_t = 64 << 20, value_name = "BYTES", env = "WEIR_MAX_ALLOWED_PACKET",
+          value_parser = clap::value_parser!(u32).range(1024..=1 << 30))]
+    pub max_allowed_packet: u32,
+
+    /// Prepared statements of one client, at most.
+    #[arg(long, default_value_t = 16_382, value_name = "N", env = "WEIR_MAX_PREPARED_STATEMENTS")]
+    pub max_prepared_statements: usize,
+
+    /// Prepared statements kept on one server connection, at most.
+    #[arg(long, default_value_t = 256, value_name = "N", env = "WEIR_STATEMENTS_PER_CONNECTION",
+          value_parser = clap::value_parser!(u32).range(1..=16_382))]
+    pub statements_per_connection: u32,
+
+    /// Certificate chain (PEM) for clients that want TLS.
+    #[arg(long, value_name = "FILE", env = "WEIR_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key (PEM) of the certificate.
+    #[arg(long, value_name = "FILE", env = "WEIR_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Refuse clients over TCP that do not use TLS.
+    #[arg(long, env = "WEIR_TLS_REQUIRED", requires = "tls_cert")]
+    pub tls_required: bool,
+
+    /// How long clients may take to finish when the gateway stops, in milliseconds.
+    #[arg(long, default_value_t = 5_000, value_name = "MS", env = "WEIR_DRAIN_TIME_MS")]
+    pub drain_time_ms: u64,
+
+    /// Threads that serve clients [default: one for each processor].
+    #[arg(long, value_name = "N", env = "WEIR_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// What is logged on standard error: error, warn, info, debug, or a filter such as weir_io=debug.
+    #[arg(long, default_value = "warn", value_name = "FILTER", env = "WEIR_LOG")]
+    pub log: String,
+}

@@ -1,0 +1,235 @@
+//! `weir up`: everything in one process.
+
+mod args;
+mod tls;
+
+pub use args::Args;
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+use weir_core::gateway::admission::AdmissionLimits;
+use weir_core::gateway::cluster;
+use weir_core::gateway::config::SessionLimits;
+use weir_core::gateway::variables::Variables;
+use weir_core::tablet::{manager, pool};
+use weir_io::embedded::{Options, Running};
+use weir_io::net::Address;
+use weir_io::servers::{self, Account, Cluster};
+
+/// How long the roles may take to be found at the start.
+const PRIMARY_TIME_MAX: Duration = Duration::from_secs(30);
+/// How often the servers are looked after.
+const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs until it is told to stop. Exit codes: 0 stopped in order, 1 could not start or stop, 2 wrong usage.
+#[must_use]
+pub fn run(args: Args) -> ExitCode {
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            say_error(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: Args) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&args.log).map_err(|error| format!("--log {}: {error}", args.log))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = args.threads {
+        runtime.worker_threads(usize::from(threads));
+    }
+    let runtime = runtime.enable_all().build().map_err(|error| format!("cannot start threads: {error}"))?;
+    runtime.block_on(up(args))
+}
+
+async fn up(args: Args) -> Result<(), String> {
+    let begun = Instant::now();
+    // Installed first: a signal that comes while the servers start must not leave them behind.
+    let mut stop = StopSignals::install()?;
+    let application = Account::new(&args.user, &args.password);
+    let mut own =
+        if args.attach.is_empty() { Some(start_servers(&args, &application, &mut stop).await?) } else { None };
+    let options = options(&args, own.as_ref(), application)?;
+    let served = serve(options, &args, own.as_mut(), &mut stop, begun).await;
+    if let Some(mut cluster) = own {
+        let stopped = tokio::task::spawn_blocking(move || cluster.stop()).await;
+        match stopped {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    served
+}
+
+async fn serve(
+    options: Options,
+    args: &Args,
+    mut own: Option<&mut Cluster>,
+    stop: &mut StopSignals,
+    begun: Instant,
+) -> Result<(), String> {
+    let socket = options.socket.clone();
+    let running = tokio::select! {
+        running = Running::start(options) => running.map_err(|error| error.to_string())?,
+        () = stop.wait() => return Ok(()),
+    };
+    say_ready(args, &running, own.as_deref(), socket, begun.elapsed());
+    loop {
+        tokio::select! {
+            () = stop.wait() => break,
+            () = tokio::time::sleep(LOOK_AFTER_EVERY) => if let Some(cluster) = &mut own {
+                look_after(cluster);
+            },
+        }
+    }
+    say("stopping (once more to stop at once)");
+    tokio::select! {
+        () = running.stop(Duration::from_millis(args.drain_time_ms)) => {}
+        () = stop.wait() => {}
+    }
+    Ok(())
+}
+
+/// Starts servers again that died.
+fn look_after(cluster: &mut Cluster) {
+    for (number, outcome) in tokio::task::block_in_place(|| cluster.revive()) {
+        match outcome {
+            Ok(()) => info!("server {number} had died and runs again"),
+            Err(error) => warn!("server {number} has died and does not start: {error}"),
+        }
+    }
+}
+
+async fn start_servers(args: &Args, application: &Account, stop: &mut StopSignals) -> Result<Cluster, String> {
+    let options = servers::Options::new(&args.data_dir, args.servers, application.clone());
+    say(&format!("starting {} MariaDB servers in {}", args.servers, args.data_dir.display()));
+    let starting = tokio::task::spawn_blocking(move || Cluster::start(&options));
+    let started = starting.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    if stop.told() {
+        return Err("stopped while the servers were starting".to_owned());
+    }
+    Ok(started)
+}
+
+fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<Options, String> {
+    let (servers, monitor, socket) = match own {
+        Some(cluster) => {
+            let servers = cluster.servers().iter().map(|server| {
+                let at = server.address();
+                Address::Tcp(at.ip().to_string(), at.port())
+            });
+            let socket = args.socket.clone().unwrap_or_else(|| args.data_dir.join("weir.sock"));
+            (servers.collect(), cluster.service_account().clone(), Some(socket))
+        }
+        None => {
+            let user = args.monitor_user.as_ref().unwrap_or(&args.user);
+            let password = args.monitor_password.as_ref().unwrap_or(&args.password);
+            (args.attach.clone(), Account::new(user, password), args.socket.clone())
+        }
+    };
+    Ok(Options {
+        servers,
+        application,
+        monitor,
+        listen: SocketAddr::new(args.host, args.port),
+        socket,
+        admission: AdmissionLimits {
+            connections_max: args.max_connections,
+            connections_per_user_max: args.max_user_connections.unwrap_or(usize::MAX),
+        },
+        session: SessionLimits {
+            packet_bytes_max: args.max_allowed_packet as usize,
+            statements_max: args.max_prepared_statements,
+            ..SessionLimits::default()
+        },
+        variables: Variables::default(),
+        tablet: manager::Config {
+            pool: pool::Config {
+                connections_max: args.pool_size,
+                wait_queue_max: args.wait_queue,
+                wait_time_max: Duration::from_millis(args.wait_time_ms),
+                ..pool::Config::default()
+            },
+            ..manager::Config::default()
+        },
+        statements_per_connection_max: args.statements_per_connection as usize,
+        cluster: cluster::Config::default(),
+        tls: args
+            .tls_cert
+            .as_deref()
+            .zip(args.tls_key.as_deref())
+            .map(|(cert, key)| tls::load(cert, key))
+            .transpose()?,
+        tls_required: args.tls_required,
+        primary_time_max: PRIMARY_TIME_MAX,
+    })
+}
+
+fn say_ready(args: &Args, running: &Running, own: Option<&Cluster>, socket: Option<PathBuf>, took: Duration) {
+    let at = running.address();
+    let mut text = format!("ready after {:.1} s: {} in front of", took.as_secs_f64(), at);
+    match own {
+        Some(cluster) => {
+            for server in cluster.servers() {
+                text += &format!(" {}", server.address());
+            }
+        }
+        None => args.attach.iter().for_each(|server| text += &format!(" {server}")),
+    }
+    text += &format!("\n\n  mariadb -h {} -P {} -u {} -p", at.ip(), at.port(), args.user);
+    if let Some(socket) = socket {
+        text += &format!("\n  mariadb -S {} -u {} -p", socket.display(), args.user);
+    }
+    text += "\n\n  SHOW WEIR TABLETS;   shows the servers behind; Ctrl-C stops.\n";
+    say(&text);
+}
+
+#[expect(clippy::print_stdout, reason = "what the user runs the command to read")]
+fn say(text: &str) {
+    println!("weir: {text}");
+    // Nobody may be reading any more, which is no reason to stop.
+    let _ = std::io::stdout().flush();
+}
+
+#[expect(clippy::print_stderr, reason = "the reason why the command failed")]
+fn say_error(message: &impl Display) {
+    eprintln!("weir: {message}");
+}
+
+/// SIGINT and SIGTERM.
+struct StopSignals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn install() -> Result<Self, String> {
+        let install = |kind| signal(kind).map_err(|error| format!("cannot handle signals: {error}"));
+        Ok(Self { interrupt: install(SignalKind::interrupt())?, terminate: install(SignalKind::terminate())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// A signal has come already.
+    fn told(&mut self) -> bool {
+        use std::task::{Context, Poll, Waker};
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(self.interrupt.poll_recv(&mut cx), Poll::Ready(_))
+            || matches!(self.terminate.poll_recv(&mut cx), Poll::Ready(_))
+    }
+}

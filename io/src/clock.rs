@@ -1,0 +1,25 @@
+//! The process's monotonic clock, as the machines count time.
+
+use std::sync::OnceLock;
+use weir_core::time::Instant;
+
+static ORIGIN: OnceLock<std::time::Instant> = OnceLock::new();
+
+fn origin() -> std::time::Instant {
+    *ORIGIN.get_or_init(std::time::Instant::now)
+}
+
+/// Nanoseconds since the process first asked.
+#[must_use]
+pub(crate) fn now() -> Instant {
+    Instant(u64::try_from(origin().elapsed().as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// The machines' time as tokio's timers take it.
+#[must_use]
+pub(crate) fn to_tokio(at: Instant) -> tokio::time::Instant {
+    let far = std::time::Duration::from_secs(60 * 60 * 24 * 365);
+    tokio::time::Instant::from_std(
+        origin() + std::time::Duration::from_nanos(at.0).min(now().since(Instant::ZERO) + far),
+    )
+}

@@ -1,0 +1,231 @@
+//! A gateway with its tablets in one process: what `weir up` runs.
+
+use crate::crypto;
+use crate::gateway::{GatewayConfig, Listening};
+use crate::net::Address;
+use crate::servers::Account;
+use crate::tablet::{Connector, LocalTablet};
+use crate::topology::{EmbeddedShard, Member};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use weir_core::error::Error;
+use weir_core::gateway::admission::AdmissionLimits;
+use weir_core::gateway::cluster::{self, TabletId, View};
+use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
+use weir_core::gateway::users::Users;
+use weir_core::gateway::variables::Variables;
+use weir_core::link::ConnectionClass;
+use weir_core::mysql::auth::{AuthPlugin, Credential, Secret};
+use weir_core::tablet::manager;
+use weir_core::tablet::pool::ConnId;
+use weir_core::time::Duration;
+use weir_core::topo::{Cell, Keyspace, Shard, TabletAlias};
+
+/// How long a server may take to accept and log in a connection.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// Reports of tablets that wait to be heard.
+const NEWS_MAX: usize = 1024;
+/// utf8mb4_general_ci: what clients that do not choose are greeted with.
+const COLLATION: u16 = 45;
+
+/// What to run.
+#[derive(Debug)]
+pub struct Options {
+    /// The servers of the one shard.
+    pub servers: Vec<Address>,
+    /// The account that clients log in with, and that their statements run under on the servers.
+    pub application: Account,
+    /// The account that watches the servers.
+    pub monitor: Account,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where clients on this machine may connect too.
+    pub socket: Option<PathBuf>,
+    /// How many clients.
+    pub admission: AdmissionLimits,
+    /// What a session may do.
+    pub session: SessionLimits,
+    /// Defaults of Weir's own variables.
+    pub variables: Variables,
+    /// How each tablet is run.
+    pub tablet: manager::Config,
+    /// Prepared statements kept on one server connection, at most.
+    pub statements_per_connection_max: usize,
+    /// How the shard is seen.
+    pub cluster: cluster::Config,
+    /// Certificate and key for clients that want TLS.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Clients over TCP must use TLS.
+    pub tls_required: bool,
+    /// How long to wait for a primary at the start.
+    pub primary_time_max: Duration,
+}
+
+/// Why it did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// No server can be reached with the monitor's account; each with what it said.
+    NoServer(Vec<(Address, Error)>),
+    /// The servers can be reached, but none of them is the primary.
+    NoPrimary(String),
+    /// The gateway's address cannot be listened on.
+    Listen(SocketAddr, std::io::Error),
+    /// The system has no randomness.
+    Crypto(crypto::CryptoError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoServer(errors) => {
+                f.write_str("no server can be used:")?;
+                errors.iter().try_for_each(|(address, error)| write!(f, "\n  {address}: {error}"))
+            }
+            Self::NoPrimary(why) => write!(f, "no primary was found: {why}"),
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Crypto(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A gateway that serves.
+pub struct Running {
+    gateway: Listening,
+    tablets: Vec<Arc<LocalTablet>>,
+    shard: JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts the tablets, waits until a primary serves, and listens.
+    ///
+    /// # Errors
+    /// When no server answers, none is primary, or the address cannot be listened on.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let version = server_version(&options).await?;
+        let rsa = crypto::RsaKey::generate().map_err(StartError::Crypto)?;
+        let (news_out, news) = mpsc::channel(NEWS_MAX);
+        let members = start_tablets(&options, &news_out)?;
+        drop(news_out);
+        let tablets: Vec<_> = members.iter().map(|member| Arc::clone(&member.tablet)).collect();
+        let (keyspace, shard) = place();
+        let (shard, mut view) = EmbeddedShard::new(keyspace, shard, options.cluster.clone(), members, news);
+        let shard = tokio::spawn(shard.run());
+        wait_for_primary(&mut view, options.primary_time_max).await?;
+        let by_id = tablets.iter().map(|tablet| (tablet.id(), Arc::clone(tablet))).collect();
+        let (listen, socket) = (options.listen, options.socket.clone());
+        let config = gateway_config(options, version, rsa);
+        let gateway = Listening::start(config, view, by_id, listen, socket.as_deref())
+            .map_err(|error| StartError::Listen(listen, error))?;
+        Ok(Self { gateway, tablets, shard })
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.gateway.address()
+    }
+
+    /// Lets clients finish for up to `patience`, then stops.
+    pub async fn stop(self, patience: Duration) {
+        self.gateway.stop(patience).await;
+        self.tablets.iter().for_each(|tablet| tablet.stop());
+        self.shard.abort();
+    }
+}
+
+/// The one shard that a process without a topology service has.
+fn place() -> (Keyspace, Shard) {
+    ("default".parse::<Keyspace>().unwrap_or_else(|_| unreachable!("a plain name")), Shard::unsharded())
+}
+
+fn start_tablets(options: &Options, news: &mpsc::Sender<crate::tablet::News>) -> Result<Vec<Member>, StartError> {
+    let mut members = Vec::new();
+    for (number, address) in (1..).zip(&options.servers) {
+        let (keyspace, shard) = place();
+        let cell = "local".parse::<Cell>().unwrap_or_else(|_| unreachable!("a plain name"));
+        let alias = TabletAlias { cell, uid: number };
+        let identity = manager::Identity { alias: alias.clone(), keyspace, shard };
+        let mut seed = [0; 8];
+        crypto::fill_random(&mut seed).map_err(StartError::Crypto)?;
+        let tablet = LocalTablet::start(
+            TabletId(number),
+            identity,
+            options.tablet.clone(),
+            connector(address, &options.application, options.statements_per_connection_max),
+            connector(address, &options.monitor, 0),
+            news.clone(),
+            u64::from_le_bytes(seed),
+        );
+        members.push(Member { tablet, alias, address: address.clone() });
+    }
+    Ok(members)
+}
+
+fn connector(address: &Address, account: &Account, statements_max: usize) -> Connector {
+    Connector {
+        address: address.clone(),
+        user: account.user.clone(),
+        password: Secret::new(account.password.clone()),
+        connect_time_max: CONNECT_TIME_MAX,
+        statements_max,
+    }
+}
+
+/// The version that clients are greeted with: that of the first server that answers.
+async fn server_version(options: &Options) -> Result<String, StartError> {
+    let mut errors = Vec::new();
+    for address in &options.servers {
+        match connector(address, &options.monitor, 0).connect(ConnId(0), ConnectionClass::empty()).await {
+            Ok(connection) => {
+                let version = connection.machine.server_info().map(|server| server.version.clone()).unwrap_or_default();
+                return Ok(String::from_utf8_lossy(&version).into_owned());
+            }
+            Err(error) => errors.push((address.clone(), error)),
+        }
+    }
+    Err(StartError::NoServer(errors))
+}
+
+async fn wait_for_primary(view: &mut watch::Receiver<Arc<View>>, limit: Duration) -> Result<(), StartError> {
+    let found = view.wait_for(|view| view.primary().is_some_and(|primary| primary.serving.is_yes()));
+    if tokio::time::timeout(limit, found).await.is_ok_and(|found| found.is_ok()) {
+        return Ok(());
+    }
+    let told = view.borrow();
+    let states: Vec<String> = told
+        .tablets()
+        .iter()
+        .map(|tablet| format!("{} is {} and {}", tablet.alias, tablet.role, tablet.serving))
+        .collect();
+    Err(StartError::NoPrimary(format!("after {} s, {}", limit.as_secs(), states.join("; "))))
+}
+
+fn gateway_config(options: Options, version: String, rsa: crypto::RsaKey) -> GatewayConfig {
+    let mut users = Users::default();
+    let password = Secret::new(options.application.password);
+    users.insert(options.application.user, Credential::from_password(&password));
+    GatewayConfig {
+        session: SessionConfig {
+            greeting: Greeting {
+                server_version: version.into(),
+                collation: COLLATION,
+                plugin: AuthPlugin::Native,
+                tls_available: options.tls.is_some(),
+                tls_required: options.tls_required,
+                rsa_public_key: Some(rsa.public_pem()),
+            },
+            users,
+            variables: options.variables,
+            limits: options.session,
+        },
+        admission: options.admission,
+        tls: options.tls,
+        rsa,
+    }
+}

@@ -1,0 +1,326 @@
+//! The driver of one client session: carries bytes between the client, the session machine and the connection it holds.
+//!
+//! The whole loop is [`Driver::poll`]: do what the session asks, then move bytes wherever a socket is ready, until nothing
+//! moves. It decides nothing.
+
+use super::Shared;
+use crate::clock;
+use crate::net::{Stream, Timer};
+use crate::scratch;
+use crate::tablet::{Connection, LocalTablet, Pending};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::watch;
+use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session, Transmit};
+
+/// Output that the client has not taken, in bytes, beyond which nothing more is read from the server.
+const OUTPUT_HIGH_BYTES: usize = 256 * 1024;
+/// Client bytes that the session does not take yet, beyond which nothing more is read from the client.
+const INPUT_HIGH_BYTES: usize = 64 * 1024;
+/// What buffers of an idle session keep, in bytes.
+const BUFFER_KEPT_BYTES: usize = 1024;
+/// How long a client may take to read the last bytes before it is cut off.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Why the loop stopped.
+enum Stop {
+    /// The client wants TLS.
+    Tls,
+    /// The session is over.
+    Closed(Reason),
+}
+
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    session: Session,
+    client: Stream,
+    /// The client closed its side, or it broke.
+    client_gone: bool,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    written: usize,
+    lease: Option<(Arc<LocalTablet>, Box<Connection>)>,
+    pending: Option<(Arc<LocalTablet>, Pending)>,
+    timer: Timer,
+    admitted: bool,
+    /// The gateway stops when this says so.
+    stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
+    told_to_stop: bool,
+    stop: Option<Stop>,
+}
+
+impl Driver {
+    pub(super) fn new(shared: Arc<Shared>, client: Stream, peer: Peer, mut stopped: watch::Receiver<bool>) -> Self {
+        let session = Session::new(shared.session_config(), shared.view(), peer, clock::now());
+        Self {
+            shared,
+            session,
+            client,
+            client_gone: false,
+            input: Vec::new(),
+            output: Vec::new(),
+            written: 0,
+            lease: None,
+            pending: None,
+            timer: Timer::default(),
+            admitted: false,
+            stopping: Box::pin(async move { super::listener::told(&mut stopped).await }),
+            told_to_stop: false,
+            stop: None,
+        }
+    }
+
+    /// Runs the session to its end and says why it ended.
+    pub(super) async fn run(mut self) -> Reason {
+        loop {
+            match poll_fn(|cx| self.poll(cx)).await {
+                Stop::Tls => self.start_tls().await,
+                Stop::Closed(reason) => {
+                    self.linger().await;
+                    return reason;
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        loop {
+            self.obey(cx);
+            let mut moved = self.poll_write_client(cx).is_ready();
+            if let Some(stop) = self.stop.take() {
+                return Poll::Ready(stop);
+            }
+            moved |= self.poll_write_server(cx).is_ready();
+            moved |= self.poll_lease(cx).is_ready();
+            moved |= self.poll_read_server(cx).is_ready();
+            moved |= self.poll_read_client(cx).is_ready();
+            if self.timer.poll(cx, self.session.poll_timeout()).is_ready() {
+                self.session.handle_timeout(clock::now());
+                moved = true;
+            }
+            if !self.told_to_stop && self.stopping.as_mut().poll(cx).is_ready() {
+                self.told_to_stop = true;
+                self.session.shut_down();
+                moved = true;
+            }
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Does what the session asks, in order.
+    fn obey(&mut self, cx: &mut Context<'_>) {
+        loop {
+            self.feed_input();
+            collect(&mut self.session, &mut self.output, &[]);
+            let Some(event) = self.session.poll_event() else { return };
+            match event {
+                Event::StartTls => self.stop = Some(Stop::Tls),
+                Event::DecryptRsa(ciphertext) => self.session.decrypted(self.shared.rsa_decrypt(&ciphertext)),
+                Event::Admit { user, before } => {
+                    let admitted = {
+                        let mut admission = self.shared.admission();
+                        if let Some(before) = before {
+                            admission.leave_user(&before);
+                        }
+                        admission.enter_user(&user)
+                    };
+                    self.admitted = admitted.is_ok();
+                    self.session.admitted(clock::now(), admitted);
+                }
+                Event::Acquire(acquire) => match self.shared.tablet(acquire.tablet) {
+                    Some(tablet) => {
+                        let pending = tablet.acquire(&acquire);
+                        self.pending = Some((tablet, pending));
+                        let _ = self.poll_lease(cx);
+                    }
+                    None => self.session.lease_refused(clock::now(), super::no_such_tablet()),
+                },
+                Event::CancelAcquire => self.pending = None,
+                Event::Submit(request) => {
+                    if let Some((_, connection)) = &mut self.lease {
+                        connection.machine.submit(clock::now(), *request);
+                    }
+                    // A connection that broke while nothing ran on it answers at once.
+                    self.pass_replies();
+                }
+                Event::ClientData(mut packets) => {
+                    if let Some((_, connection)) = &mut self.lease {
+                        connection.machine.client_data(&mut packets);
+                    }
+                }
+                Event::Release(fate) => self.release(fate),
+                Event::Show(show) => {
+                    let table = super::show::table(&self.shared, show);
+                    self.session.shown(clock::now(), &table);
+                }
+                Event::Closed(reason) => self.stop = Some(Stop::Closed(reason)),
+            }
+        }
+    }
+
+    /// Offers the client's bytes that are waiting.
+    fn feed_input(&mut self) {
+        if self.input.is_empty() || !self.session.wants_input() {
+            return;
+        }
+        self.session.set_view(self.shared.view());
+        let taken = self.session.handle_bytes(clock::now(), &self.input);
+        self.input.drain(..taken);
+        if self.input.is_empty() {
+            self.input.shrink_to(BUFFER_KEPT_BYTES);
+        }
+    }
+
+    fn release(&mut self, fate: Fate) {
+        if let Some((tablet, connection)) = self.lease.take() {
+            tablet.release(connection, fate);
+        }
+    }
+
+    fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((_, pending)) = &mut self.pending else { return Poll::Pending };
+        let granted = ready!(pending.poll(cx));
+        let Some((tablet, _)) = self.pending.take() else { return Poll::Pending };
+        let now = clock::now();
+        match granted {
+            Ok(connection) => {
+                let key = LeaseKey { tablet: tablet.id(), connection: connection.id.0, epoch: connection.epoch };
+                let lease = Lease { key, tracks: connection.machine.tracks_session() };
+                self.lease = Some((tablet, connection));
+                self.session.lease_granted(now, lease);
+            }
+            Err(error) => self.session.lease_refused(now, error),
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_write_server(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((_, connection)) = &mut self.lease else { return Poll::Pending };
+        ready!(connection.poll_write(cx));
+        // A connection that broke answers at once.
+        self.pass_replies();
+        Poll::Ready(())
+    }
+
+    fn poll_read_server(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.output.len() - self.written > OUTPUT_HIGH_BYTES {
+            return Poll::Pending;
+        }
+        let Some((_, connection)) = &mut self.lease else { return Poll::Pending };
+        let (session, output) = (&mut self.session, &mut self.output);
+        connection.poll_receive(cx, |reply, piece| {
+            session.handle_reply(clock::now(), reply);
+            collect(session, output, piece);
+        })
+    }
+
+    /// Hands on what the connection answers without having received anything.
+    fn pass_replies(&mut self) {
+        while let Some((_, connection)) = &mut self.lease {
+            let Some(reply) = connection.machine.poll_reply() else { return };
+            self.session.handle_reply(clock::now(), reply);
+            collect(&mut self.session, &mut self.output, &[]);
+        }
+    }
+
+    fn poll_write_client(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.written == self.output.len() || self.client_gone {
+            self.output.clear();
+            self.output.shrink_to(BUFFER_KEPT_BYTES);
+            self.written = 0;
+            return Poll::Pending;
+        }
+        match ready!(Pin::new(&mut self.client).poll_write(cx, &self.output[self.written..])) {
+            Ok(written) if written > 0 => self.written += written,
+            _ => self.lose_client(),
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_read_client(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.client_gone || self.input.len() >= INPUT_HIGH_BYTES {
+            return Poll::Pending;
+        }
+        scratch::with(|scratch| {
+            let mut buf = ReadBuf::new(scratch);
+            match ready!(Pin::new(&mut self.client).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => self.take_input(buf.filled()),
+                _ => self.lose_client(),
+            }
+            Poll::Ready(())
+        })
+    }
+
+    /// Bytes are copied only when the session cannot take them now.
+    fn take_input(&mut self, bytes: &[u8]) {
+        let mut taken = 0;
+        if self.input.is_empty() && self.session.wants_input() {
+            self.session.set_view(self.shared.view());
+            taken = self.session.handle_bytes(clock::now(), bytes);
+        }
+        self.input.extend_from_slice(&bytes[taken..]);
+    }
+
+    fn lose_client(&mut self) {
+        self.client_gone = true;
+        self.input.clear();
+        self.session.client_closed();
+    }
+
+    async fn start_tls(&mut self) {
+        let before = std::mem::replace(&mut self.client, Stream::Gone);
+        let head = std::mem::take(&mut self.input);
+        match self.shared.accept_tls(before, head).await {
+            Ok(client) => {
+                self.client = client;
+                self.session.tls_started();
+            }
+            Err(_) => self.lose_client(),
+        }
+    }
+
+    /// Gives the client a little time to read what it was told last.
+    async fn linger(&mut self) {
+        if self.client_gone {
+            return;
+        }
+        let rest = std::mem::take(&mut self.output);
+        let goodbye = async {
+            self.client.write_all(&rest[self.written..]).await?;
+            self.client.shutdown().await
+        };
+        let _: Result<io::Result<()>, _> = tokio::time::timeout(LINGER, goodbye).await;
+    }
+}
+
+/// Takes what the session has for the client; what it forwards is of `piece`.
+fn collect(session: &mut Session, output: &mut Vec<u8>, mut piece: &[u8]) {
+    while let Some(transmit) = session.poll_transmit(output) {
+        match transmit {
+            Transmit::Own { .. } => {}
+            Transmit::Forward { len } => {
+                let (forwarded, rest) = piece.split_at(len);
+                output.extend_from_slice(forwarded);
+                piece = rest;
+            }
+            Transmit::Skip { len } => piece = &piece[len..],
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.release(Fate::Close);
+        let mut admission = self.shared.admission();
+        if self.admitted {
+            admission.leave_user(self.session.user());
+        }
+        admission.leave();
+    }
+}

@@ -1,0 +1,239 @@
+//! Accepts clients, on TCP and on a unix socket, until told to stop.
+
+use super::driver::Driver;
+use super::{GatewayConfig, SessionEntry, Shared};
+use crate::clock;
+use crate::crypto;
+use crate::net::Stream;
+use crate::tablet::LocalTablet;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+use weir_core::error::Error;
+use weir_core::gateway::cluster::{TabletId, View};
+use weir_core::gateway::session::Peer;
+use weir_core::mysql::auth::Nonce;
+use weir_core::mysql::capability::CapabilityFlags;
+use weir_core::mysql::frame;
+use weir_core::mysql::handshake::Transport;
+use weir_core::mysql::packet;
+
+/// Pause after an accept that failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client that is turned away may take to read why.
+const TURN_AWAY_TIME_MAX: Duration = Duration::from_secs(1);
+/// Connections that the kernel keeps waiting for an accept.
+const BACKLOG: u32 = 4096;
+
+/// A gateway that accepts clients.
+pub struct Listening {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    acceptors: JoinSet<()>,
+    address: SocketAddr,
+    /// Removed when the gateway stops.
+    socket: Option<PathBuf>,
+}
+
+impl Listening {
+    /// Listens on `address`, and on the unix socket `socket` when one is given.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
+    pub fn start(
+        config: GatewayConfig,
+        view: watch::Receiver<Arc<View>>,
+        tablets: BTreeMap<TabletId, Arc<LocalTablet>>,
+        address: SocketAddr,
+        socket: Option<&Path>,
+    ) -> io::Result<Self> {
+        let tcp = listen_tcp(address)?;
+        let address = tcp.local_addr()?;
+        let shared = Arc::new(Shared::new(config, view, tablets));
+        let (stop, stopped) = watch::channel(false);
+        let mut acceptors = JoinSet::new();
+        if let Some(path) = socket {
+            acceptors.spawn(accept_unix(listen_unix(path)?, Arc::clone(&shared), stopped.clone()));
+        }
+        acceptors.spawn(accept_tcp(tcp, Arc::clone(&shared), stopped));
+        Ok(Self { shared, stop, acceptors, address, socket: socket.map(Path::to_owned) })
+    }
+
+    /// The TCP address, with the port that was chosen when 0 was asked for.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, tells the sessions to end, and waits for them up to `patience`.
+    pub async fn stop(mut self, patience: Duration) {
+        let _ = self.stop.send(true);
+        let ended = async { while self.acceptors.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, ended).await.is_err() {
+            warn!("some clients did not go within {patience:?}: their connections are cut");
+            self.acceptors.shutdown().await;
+        }
+        if let Some(path) = &self.socket {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Client connections now.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.shared.admission().connections()
+    }
+}
+
+fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// A socket file that nobody answers on is left from a process that died: it is replaced.
+fn listen_unix(path: &Path) -> io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(error);
+            }
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        other => other,
+    }
+}
+
+async fn accept_tcp(listener: TcpListener, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
+    let mut sessions = JoinSet::new();
+    loop {
+        match next(listener.accept(), &mut sessions, stopped.clone()).await {
+            Next::Stop => break,
+            Next::Failed => {}
+            Next::Client((stream, from)) => {
+                let host = from.ip().to_string();
+                // Without it small answers wait for the client's acknowledgement; a client that is gone is found out soon.
+                let _ = stream.set_nodelay(true);
+                let client = Client { stream: Stream::Tcp(stream), host, transport: Transport::Plain };
+                sessions.spawn(serve(Arc::clone(&shared), client, stopped.clone()));
+            }
+        }
+    }
+    drop(listener);
+    while sessions.join_next().await.is_some() {}
+}
+
+async fn accept_unix(listener: UnixListener, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
+    let mut sessions = JoinSet::new();
+    loop {
+        match next(listener.accept(), &mut sessions, stopped.clone()).await {
+            Next::Stop => break,
+            Next::Failed => {}
+            Next::Client((stream, _)) => {
+                let host = "localhost".to_owned();
+                let client = Client { stream: Stream::Unix(stream), host, transport: Transport::UnixSocket };
+                sessions.spawn(serve(Arc::clone(&shared), client, stopped.clone()));
+            }
+        }
+    }
+    drop(listener);
+    while sessions.join_next().await.is_some() {}
+}
+
+enum Next<C> {
+    Client(C),
+    Failed,
+    Stop,
+}
+
+/// Waits for a client or for the end, and clears away sessions that have ended meanwhile.
+async fn next<C>(
+    accept: impl Future<Output = io::Result<C>>,
+    sessions: &mut JoinSet<()>,
+    mut stopped: watch::Receiver<bool>,
+) -> Next<C> {
+    tokio::pin!(accept);
+    loop {
+        tokio::select! {
+            accepted = &mut accept => return match accepted {
+                Ok(client) => Next::Client(client),
+                // A client that left before it was accepted is its own affair; else the process is short of something.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Next::Failed,
+                Err(error) => {
+                    warn!("cannot accept a client: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    Next::Failed
+                }
+            },
+            () = told(&mut stopped) => return Next::Stop,
+            Some(_) = sessions.join_next() => {}
+        }
+    }
+}
+
+/// Ends when the gateway is told to stop.
+pub(super) async fn told(stopped: &mut watch::Receiver<bool>) {
+    // Without a sender there is nobody left to serve for.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+struct Client {
+    stream: Stream,
+    host: String,
+    transport: Transport,
+}
+
+async fn serve(shared: Arc<Shared>, client: Client, stopped: watch::Receiver<bool>) {
+    shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
+    let entered = shared.admission().enter();
+    if let Err(error) = entered {
+        shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+        return turn_away(client.stream, &error).await;
+    }
+    let mut random = [0; 28];
+    if crypto::fill_random(&mut random).is_err() {
+        warn!("no randomness to be had: a client is turned away");
+        shared.admission().leave();
+        return;
+    }
+    let (challenge, seed) = random.split_at(20);
+    let mut nonce = [0; 20];
+    nonce.copy_from_slice(challenge);
+    let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
+    let peer = Peer {
+        id,
+        host: client.host.clone(),
+        transport: client.transport,
+        nonce: Nonce::from_random(nonce),
+        seed: seed.iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte)),
+    };
+    shared.sessions().insert(id, SessionEntry { host: client.host, since: clock::now() });
+    let reason = Driver::new(Arc::clone(&shared), client.stream, peer, stopped).run().await;
+    shared.sessions().remove(&id);
+    shared.count_end(reason);
+    debug!(session = id, ?reason, "session ended");
+}
+
+/// Says why instead of greeting, as a server that is full does.
+async fn turn_away(mut stream: Stream, error: &Error) {
+    let mut bytes = Vec::new();
+    // Nothing has been negotiated: clients expect no SQLSTATE here.
+    let capabilities = CapabilityFlags::empty();
+    frame::write_with(&mut bytes, &mut 0, |b| packet::encode_err(error, b, capabilities));
+    let _ = tokio::time::timeout(TURN_AWAY_TIME_MAX, async {
+        stream.write_all(&bytes).await?;
+        stream.shutdown().await
+    })
+    .await;
+}

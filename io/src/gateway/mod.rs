@@ -1,0 +1,136 @@
+//! A running gateway: listeners, one task per client session, and what the sessions share.
+
+mod driver;
+mod listener;
+mod show;
+
+use crate::clock;
+use crate::crypto::RsaKey;
+use crate::net::Stream;
+use crate::tablet::LocalTablet;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use weir_core::error::{Component, Error, Kind};
+use weir_core::gateway::admission::{Admission, AdmissionLimits};
+use weir_core::gateway::cluster::{TabletId, View};
+use weir_core::gateway::config::SessionConfig;
+use weir_core::gateway::session::Reason;
+use weir_core::mysql::auth::Secret;
+use weir_core::time::Instant;
+
+pub use listener::Listening;
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct GatewayConfig {
+    /// What every session is made with.
+    pub session: SessionConfig,
+    /// How many clients may be connected.
+    pub admission: AdmissionLimits,
+    /// Certificate and key for clients that want TLS.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// The key that passwords are encrypted with by clients without TLS.
+    pub rsa: RsaKey,
+}
+
+/// What the sessions of a gateway share.
+pub(crate) struct Shared {
+    session_config: Arc<SessionConfig>,
+    tls: Option<TlsAcceptor>,
+    rsa: RsaKey,
+    view: watch::Receiver<Arc<View>>,
+    tablets: BTreeMap<TabletId, Arc<LocalTablet>>,
+    admission: Mutex<Admission>,
+    next_id: AtomicU32,
+    sessions: Mutex<BTreeMap<u32, SessionEntry>>,
+    counters: Counters,
+    started: Instant,
+}
+
+/// What `SHOW WEIR SESSIONS` knows of a client.
+#[derive(Clone, Debug)]
+struct SessionEntry {
+    host: String,
+    since: Instant,
+}
+
+/// Counts since the gateway started.
+#[derive(Debug, Default)]
+struct Counters {
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    protocol_errors: AtomicU64,
+}
+
+impl Shared {
+    fn new(
+        config: GatewayConfig,
+        view: watch::Receiver<Arc<View>>,
+        tablets: BTreeMap<TabletId, Arc<LocalTablet>>,
+    ) -> Self {
+        Self {
+            session_config: Arc::new(config.session),
+            tls: config.tls.map(TlsAcceptor::from),
+            rsa: config.rsa,
+            view,
+            tablets,
+            admission: Mutex::new(Admission::new(config.admission)),
+            next_id: AtomicU32::new(1),
+            sessions: Mutex::default(),
+            counters: Counters::default(),
+            started: clock::now(),
+        }
+    }
+
+    fn session_config(&self) -> Arc<SessionConfig> {
+        Arc::clone(&self.session_config)
+    }
+
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    /// The tablet that the view named: tablets are fixed while a gateway runs.
+    fn tablet(&self, id: TabletId) -> Option<Arc<LocalTablet>> {
+        self.tablets.get(&id).map(Arc::clone)
+    }
+
+    fn admission(&self) -> MutexGuard<'_, Admission> {
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<u32, SessionEntry>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rsa_decrypt(&self, ciphertext: &[u8]) -> Option<Secret> {
+        self.rsa.decrypt(ciphertext)
+    }
+
+    async fn accept_tls(&self, stream: Stream, head: Vec<u8>) -> io::Result<Stream> {
+        match &self.tls {
+            Some(acceptor) => stream.accept_tls(head, acceptor).await,
+            None => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn count_end(&self, reason: Reason) {
+        match reason {
+            Reason::Refused => self.counters.refused.fetch_add(1, Ordering::Relaxed),
+            Reason::ProtocolError => self.counters.protocol_errors.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
+}
+
+fn no_such_tablet() -> Error {
+    Error::new(
+        Component::Gateway,
+        Kind::Unavailable,
+        "weir-gateway: the tablet is not part of this gateway any more; retry is safe",
+    )
+}

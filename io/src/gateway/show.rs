@@ -1,0 +1,100 @@
+//! The rows of `SHOW WEIR ...`.
+
+use super::Shared;
+use crate::clock;
+use std::sync::atomic::Ordering;
+use weir_core::gateway::cluster::{TabletView, View};
+use weir_core::mysql::column::ColumnDefinition;
+use weir_core::mysql::resultset::{TextResultSet, TextRow};
+use weir_core::sql::Show;
+
+pub(super) fn table(shared: &Shared, show: Show) -> TextResultSet {
+    match show {
+        Show::Status => status(shared),
+        Show::Tablets => tablets(&shared.view()),
+        Show::Pools => pools(shared),
+        Show::Sessions => sessions(shared),
+    }
+}
+
+fn table_of(columns: &[&str], rows: Vec<TextRow>) -> TextResultSet {
+    TextResultSet { columns: columns.iter().map(|name| ColumnDefinition::text(*name)).collect(), rows }
+}
+
+fn text(value: impl ToString) -> Option<Vec<u8>> {
+    Some(value.to_string().into_bytes())
+}
+
+fn status(shared: &Shared) -> TextResultSet {
+    let clients = shared.admission().connections();
+    let counters = &shared.counters;
+    let busy: u64 = shared.tablets.values().map(|tablet| u64::from(tablet.counters().busy)).sum();
+    let rows: [(&str, u64); 6] = [
+        ("Uptime_seconds", clock::now().since(shared.started).as_secs()),
+        ("Client_connections", clients as u64),
+        ("Clients_accepted", counters.accepted.load(Ordering::Relaxed)),
+        ("Clients_refused", counters.refused.load(Ordering::Relaxed)),
+        ("Clients_protocol_errors", counters.protocol_errors.load(Ordering::Relaxed)),
+        ("Server_connections_in_use", busy),
+    ];
+    table_of(&["Variable_name", "Value"], rows.map(|(name, value)| vec![text(name), text(value)]).to_vec())
+}
+
+fn tablets(view: &View) -> TextResultSet {
+    let row = |tablet: &TabletView| {
+        vec![
+            text(&tablet.alias),
+            text(tablet.role),
+            text(&tablet.serving),
+            text(tablet.term),
+            tablet.lag.and_then(|lag| text(lag.as_secs_f64())),
+            text(&tablet.position),
+        ]
+    };
+    let columns = ["Tablet", "Role", "State", "Term", "Lag_seconds", "Position"];
+    table_of(&columns, view.tablets().iter().map(row).collect())
+}
+
+fn pools(shared: &Shared) -> TextResultSet {
+    let rows = shared.tablets.values().map(|tablet| {
+        let c = tablet.counters();
+        let refused = c.refused_queue_full + c.refused_queue_timeout + c.refused_connect + c.refused_draining;
+        let numbers = [
+            u64::from(c.busy),
+            u64::from(c.idle),
+            u64::from(c.opening),
+            u64::from(c.waiting),
+            c.granted,
+            c.granted_waited,
+            refused,
+            c.opened,
+            c.open_failed,
+        ];
+        let mut row = vec![text(tablet.alias())];
+        row.extend(numbers.map(text));
+        row
+    });
+    let columns = [
+        "Tablet",
+        "Busy",
+        "Idle",
+        "Opening",
+        "Waiting",
+        "Granted",
+        "Granted_after_wait",
+        "Refused",
+        "Opened",
+        "Open_failed",
+    ];
+    table_of(&columns, rows.collect())
+}
+
+fn sessions(shared: &Shared) -> TextResultSet {
+    let now = clock::now();
+    let rows = shared
+        .sessions()
+        .iter()
+        .map(|(id, entry)| vec![text(id), text(&entry.host), text(now.since(entry.since).as_secs())])
+        .collect();
+    table_of(&["Id", "Host", "Connected_seconds"], rows)
+}

@@ -1,0 +1,35 @@
+//! One deadline of a machine, polled beside its streams.
+
+use crate::clock;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use weir_core::time::Instant;
+
+/// A timer that is armed only when the machine's deadline comes nearer than what is armed already: a deadline that moves away
+/// costs nothing until the old one passes.
+#[derive(Debug, Default)]
+pub struct Timer {
+    armed: Option<(Instant, Pin<Box<tokio::time::Sleep>>)>,
+}
+
+impl Timer {
+    /// Ready when `deadline` has passed. May also be ready early: the machine ignores a spurious call.
+    pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
+        let Some(deadline) = deadline else { return Poll::Pending };
+        match &mut self.armed {
+            Some((at, _)) if *at <= deadline => {}
+            Some((at, sleep)) => {
+                *at = deadline;
+                sleep.as_mut().reset(clock::to_tokio(deadline));
+            }
+            None => self.armed = Some((deadline, Box::pin(tokio::time::sleep_until(clock::to_tokio(deadline))))),
+        }
+        let Some((_, sleep)) = &mut self.armed else { return Poll::Pending };
+        if sleep.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.armed = None;
+        if clock::now() >= deadline { Poll::Ready(()) } else { self.poll(cx, Some(deadline)) }
+    }
+}

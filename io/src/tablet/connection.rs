@@ -1,0 +1,289 @@
+//! One connection to a server: a socket, its machine, and the bytes between them.
+
+use crate::clock;
+use crate::crypto;
+use crate::net::{Address, Stream, Timer};
+use crate::scratch;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use weir_core::error::{Component, Error, Kind};
+use weir_core::link::{ClientFormat, ConnectionClass, Ended, Reply, Request};
+use weir_core::mysql::auth::Secret;
+use weir_core::mysql::capability::CapabilityFlags;
+use weir_core::mysql::frame::PacketReader;
+use weir_core::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
+use weir_core::mysql::packet;
+use weir_core::mysql::resultset::{Answer, ResultReader};
+use weir_core::tablet::conn::{self, BackendConfig, BackendConn, CloseReason, Event};
+use weir_core::tablet::pool::ConnId;
+use weir_core::time::Duration;
+
+/// What an answer to a request of Weir's own may hold, in bytes.
+const OWN_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The longest packet taken from a server, in bytes: what servers allow at most.
+const PACKET_BYTES_MAX: u32 = 1 << 30;
+
+/// How to connect to one server.
+#[derive(Debug)]
+pub struct Connector {
+    /// Where it listens.
+    pub address: Address,
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+    /// How long connecting and logging in may take.
+    pub connect_time_max: Duration,
+    /// Prepared statements kept on one connection, at most.
+    pub statements_max: usize,
+}
+
+/// A connection, opened.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name in the tablet's pool.
+    pub id: ConnId,
+    /// What it was opened as.
+    pub class: ConnectionClass,
+    /// How often it has been lent: tells whether somebody else has had it since.
+    pub epoch: u64,
+    /// The protocol's state.
+    pub machine: BackendConn,
+    /// The socket; `Gone` once it broke.
+    pub stream: Stream,
+    output: Vec<u8>,
+    written: usize,
+}
+
+impl Connector {
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    /// What the network or the server said; nothing was executed.
+    pub async fn connect(&self, id: ConnId, class: ConnectionClass) -> Result<Box<Connection>, Error> {
+        let opening = tokio::time::timeout(self.connect_time_max, Stream::connect(&self.address));
+        let stream = opening.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let stream = stream.map_err(|error| self.unreachable(&error))?;
+        let config = Arc::new(self.config(class, &stream));
+        let machine = BackendConn::new(config, clock::now());
+        let mut connection = Connection { id, class, epoch: 0, machine, stream, output: Vec::new(), written: 0 };
+        connection.log_in().await?;
+        Ok(Box::new(connection))
+    }
+
+    fn config(&self, class: ConnectionClass, stream: &Stream) -> BackendConfig {
+        let handshake = ClientConfig {
+            user: self.user.clone().into_bytes(),
+            password: self.password.clone(),
+            schema: None,
+            capabilities: conn::capabilities(class),
+            collation: conn::BASELINE_COLLATION,
+            max_packet_bytes: PACKET_BYTES_MAX,
+            attributes: vec![(b"program_name".to_vec(), b"weir".to_vec())],
+            transport: if matches!(stream, Stream::Unix(_)) { Transport::UnixSocket } else { Transport::Plain },
+            tls: TlsMode::Disabled,
+            rsa_key: RsaKey::FromServer,
+        };
+        BackendConfig {
+            connect_timeout: self.connect_time_max,
+            statements_max: self.statements_max,
+            ..BackendConfig::new(self.address.to_string(), handshake)
+        }
+    }
+
+    fn unreachable(&self, error: &io::Error) -> Error {
+        // The client's own wording for it (CR_CONN_HOST_ERROR), which operators search for.
+        let message =
+            format!("weir-tablet: can't connect to MySQL server on '{}' ({error}); retry is safe", self.address);
+        Error::new(Component::Tablet, Kind::Unavailable, message)
+    }
+}
+
+impl Connection {
+    /// The next session can use it as it is.
+    #[must_use]
+    pub fn is_reusable(&self) -> bool {
+        let strayed = self.class.contains(ConnectionClass::NO_SCHEMA) && self.machine.settings().schema.is_some();
+        self.machine.is_idle_and_clean() && !strayed
+    }
+
+    async fn log_in(&mut self) -> Result<(), Error> {
+        let mut timer = Timer::default();
+        loop {
+            match poll_fn(|cx| self.poll_event(cx, &mut timer)).await {
+                Event::Ready => return Ok(()),
+                Event::EncryptRsa { pem, plaintext } => self.machine.encrypted(crypto::encrypt(&pem, &plaintext)),
+                Event::StartTls => {
+                    let message = "weir-tablet: TLS towards servers is not served yet";
+                    return Err(Error::new(Component::Tablet, Kind::NotSupported, message));
+                }
+                Event::Closed { reason } => return Err(not_opened(reason)),
+            }
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<Event> {
+        loop {
+            if let Some(event) = self.machine.poll_event() {
+                return Poll::Ready(event);
+            }
+            if self.poll_write(cx).is_ready() || self.poll_receive(cx, |_, _| {}).is_ready() {
+                continue;
+            }
+            ready!(timer.poll(cx, self.machine.poll_timeout()));
+            self.machine.handle_timeout(clock::now());
+        }
+    }
+
+    /// Sends what the machine has to send; ready while there was something, pending when there is nothing (more) to do.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.written == self.output.len() {
+            self.output.clear();
+            self.written = 0;
+            self.machine.poll_transmit(&mut self.output);
+        }
+        if self.output.is_empty() {
+            return Poll::Pending;
+        }
+        match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output[self.written..])) {
+            Ok(written) if written > 0 => self.written += written,
+            _ => self.lose(),
+        }
+        if self.written == self.output.len() {
+            // TLS keeps a record back until it is flushed; what does not go now goes with the next wake-up.
+            let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        }
+        Poll::Ready(())
+    }
+
+    /// Receives once and hands each piece of the answer, with the bytes it counts in, to `take`.
+    pub fn poll_receive(&mut self, cx: &mut Context<'_>, mut take: impl FnMut(Reply, &[u8])) -> Poll<()> {
+        if matches!(self.stream, Stream::Gone) {
+            return Poll::Pending;
+        }
+        scratch::with(|scratch| {
+            let mut buf = ReadBuf::new(scratch);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {
+                    self.machine.handle_bytes(clock::now(), buf.filled_mut());
+                }
+                _ => self.lose(),
+            }
+            let mut rest: &[u8] = buf.filled();
+            while let Some(reply) = self.machine.poll_reply() {
+                let len = match reply {
+                    Reply::Forward { len } | Reply::Skip { len } => len,
+                    _ => 0,
+                };
+                let (piece, after) = rest.split_at(len);
+                rest = after;
+                take(reply, piece);
+            }
+            Poll::Ready(())
+        })
+    }
+
+    fn lose(&mut self) {
+        self.stream = Stream::Gone;
+        self.machine.transport_closed(clock::now());
+    }
+
+    /// Runs a query of Weir's own and returns its answer.
+    ///
+    /// # Errors
+    /// When the connection breaks, or the answer is no answer to a query or too large.
+    pub async fn query(&mut self, request: Request) -> Result<Answer, Error> {
+        self.machine.submit(clock::now(), request);
+        let mut collector = Collector::new();
+        while collector.outcome.is_none() {
+            poll_fn(|cx| {
+                let sent = self.poll_write(cx).is_ready();
+                let received = self.poll_receive(cx, |reply, piece| collector.take(reply, piece)).is_ready();
+                if sent || received || matches!(self.stream, Stream::Gone) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            while let Some(reply) = self.machine.poll_reply() {
+                collector.take(reply, &[]);
+            }
+        }
+        collector.outcome.unwrap_or_else(|| Err(collector_error("no answer")))
+    }
+}
+
+fn not_opened(reason: CloseReason) -> Error {
+    let why = match reason {
+        CloseReason::Refused(error) | CloseReason::Dismissed(error) | CloseReason::Unsettled(error) => return error,
+        CloseReason::Protocol(error) => return error.raised_by(Component::Tablet),
+        CloseReason::TimedOut(_) => "logging in took too long",
+        CloseReason::Lost | CloseReason::Asked => "the connection broke while logging in",
+    };
+    Error::new(Component::Tablet, Kind::Unavailable, format!("weir-tablet: {why}; retry is safe"))
+}
+
+/// How Weir's own queries want to be answered.
+pub(super) const OWN_FORMAT: ClientFormat = ClientFormat { deprecate_eof: true };
+
+/// Puts an answer together from its pieces.
+struct Collector {
+    packets: PacketReader,
+    result: ResultReader,
+    answer: Option<Answer>,
+    outcome: Option<Result<Answer, Error>>,
+}
+
+impl Collector {
+    fn new() -> Self {
+        let mut packets = PacketReader::new(OWN_ANSWER_BYTES_MAX);
+        packets.expect_sequence(1);
+        let result = ResultReader::new(CapabilityFlags::CLIENT_DEPRECATE_EOF, OWN_ANSWER_BYTES_MAX);
+        Self { packets, result, answer: None, outcome: None }
+    }
+
+    fn take(&mut self, reply: Reply, piece: &[u8]) {
+        match reply {
+            Reply::Forward { .. } => self.bytes(piece),
+            Reply::Own(bytes) => self.bytes(&bytes),
+            Reply::Ok { ends_rows: false, ok, .. } => self.answer = Some(Answer::Ok(ok)),
+            Reply::Ok { ends_rows: true, ok, .. } => {
+                let mut payload = Vec::new();
+                packet::encode_end_of_rows(&ok, &mut payload, CapabilityFlags::CLIENT_DEPRECATE_EOF);
+                self.payload(&payload);
+            }
+            Reply::Err { error, .. } => self.answer = Some(Answer::Err(error)),
+            Reply::End(ended) => {
+                self.outcome = Some(match (ended, self.answer.take()) {
+                    (Ended::Answered, Some(answer)) => Ok(answer),
+                    (Ended::Failed(error), _) => Err(error),
+                    _ => Err(collector_error("the answer makes no sense")),
+                });
+            }
+            Reply::Skip { .. } | Reply::PrepareOk { .. } | Reply::LocalInfile { .. } | Reply::Tracked(_) => {}
+        }
+    }
+
+    fn bytes(&mut self, mut bytes: &[u8]) {
+        let mut payloads = Vec::new();
+        while let Ok(Some(packet)) = self.packets.next(&mut bytes) {
+            payloads.push(packet.payload.to_vec());
+        }
+        for payload in payloads {
+            self.payload(&payload);
+        }
+    }
+
+    fn payload(&mut self, payload: &[u8]) {
+        match self.result.feed(payload) {
+            Ok(None) => {}
+            Ok(Some(answer)) => self.answer = Some(answer),
+            Err(error) => self.outcome = Some(Err(error.raised_by(Component::Tablet))),
+        }
+    }
+}
+
+fn collector_error(what: &str) -> Error {
+    Error::new(Component::Tablet, Kind::MalformedPacket, format!("weir-tablet: {what}"))
+}

@@ -1,0 +1,372 @@
+//! One tablet in this process: its machine behind a lock, its idle connections, and the tasks that open, watch and time.
+
+use super::connection::{Connection, Connector};
+use super::probe::Prober;
+use crate::clock;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::{debug, info};
+use weir_core::error::{Component, Error, Kind};
+use weir_core::gateway::cluster::TabletId;
+use weir_core::gateway::session::{Acquire, Fate};
+use weir_core::rng::Rng;
+use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
+use weir_core::tablet::pool::{self, CloseReason, ConnId, Counters, Preferred, Ticket};
+use weir_core::time::{Duration, Instant};
+use weir_core::topo::{Health, Observation, Role, TabletAlias};
+
+/// What a tablet tells the cluster.
+#[derive(Debug)]
+pub enum News {
+    /// Its state, for routing.
+    Health(TabletId, Health),
+    /// What its server said, for finding roles.
+    Observed(TabletId, Box<Observation>),
+    /// Its server did not answer.
+    Silent(TabletId),
+}
+
+/// A tablet of this process.
+pub struct LocalTablet {
+    id: TabletId,
+    alias: TabletAlias,
+    connector: Connector,
+    prober: tokio::sync::Mutex<Prober>,
+    news: mpsc::Sender<News>,
+    state: Mutex<State>,
+    /// The machine's deadline has come nearer than the one slept for.
+    rearm: Arc<Notify>,
+    /// For the tasks that outlive a call.
+    this: Weak<Self>,
+}
+
+struct State {
+    machine: Tablet,
+    idle: BTreeMap<ConnId, Box<Connection>>,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Result<Box<Connection>, Error>>>,
+    next_ticket: u64,
+    /// What the timer task sleeps for.
+    armed: Option<Instant>,
+}
+
+impl fmt::Debug for LocalTablet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalTablet")
+            .field("id", &self.id)
+            .field("address", &self.connector.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LocalTablet {
+    /// A tablet for the server that `connector` reaches; `monitor` is the account that watches it.
+    #[must_use]
+    pub fn start(
+        id: TabletId,
+        identity: Identity,
+        config: Config,
+        connector: Connector,
+        monitor: Connector,
+        news: mpsc::Sender<News>,
+        seed: u64,
+    ) -> Arc<Self> {
+        let tablet = Arc::new_cyclic(|this| Self {
+            id,
+            alias: identity.alias.clone(),
+            connector,
+            prober: tokio::sync::Mutex::new(Prober::new(monitor)),
+            news,
+            state: Mutex::new(State {
+                machine: Tablet::new(identity, config, Rng::new(seed)),
+                idle: BTreeMap::new(),
+                waiting: BTreeMap::new(),
+                next_ticket: 0,
+                armed: None,
+            }),
+            rearm: Arc::default(),
+            this: Weak::clone(this),
+        });
+        tokio::spawn(keep_time(Weak::clone(&tablet.this)));
+        tablet
+    }
+
+    /// Its name in this process.
+    #[must_use]
+    pub const fn id(&self) -> TabletId {
+        self.id
+    }
+
+    /// Its name in the cluster.
+    #[must_use]
+    pub const fn alias(&self) -> &TabletAlias {
+        &self.alias
+    }
+
+    /// What its pool counts.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.state().machine.counters()
+    }
+
+    /// Takes no more requests; idle connections are closed.
+    pub fn stop(&self) {
+        self.handle(Input::Stop);
+    }
+
+    /// The topology says what it is.
+    pub fn assign(&self, role: Role, term: u64) {
+        self.handle(Input::RoleAssigned { role, term });
+    }
+
+    /// Asks for a connection.
+    #[must_use]
+    pub fn acquire(self: &Arc<Self>, wish: &Acquire) -> Pending {
+        let mut state = self.state();
+        loop {
+            let ticket = Ticket(state.next_ticket);
+            state.next_ticket += 1;
+            let prefer = wish.prefer.map(|key| Preferred { conn: ConnId(key.connection), epoch: key.epoch });
+            let (class, settings) = (wish.class, Arc::clone(&wish.settings));
+            let request = pool::Acquire { ticket, class, settings, prefer, deadline: None };
+            state.machine.handle(clock::now(), Input::Acquire { role: wish.role, term: None, request });
+            match self.drain(&mut state, Some(ticket)) {
+                None => {
+                    let (answer, answered) = oneshot::channel();
+                    state.waiting.insert(ticket, answer);
+                    return Pending::Waiting { tablet: Arc::clone(self), ticket, answered };
+                }
+                // The server closed it while it was idle: it is not even tried.
+                Some(Ok(connection)) if connection.stream.is_stale() => {
+                    let lost = pool::Input::Lost { conn: connection.id };
+                    state.machine.handle(clock::now(), Input::Pool(lost));
+                    self.drain(&mut state, None);
+                }
+                Some(Ok(mut connection)) => {
+                    // Back to the one who had it last, it is as it was left.
+                    connection.epoch +=
+                        u64::from(!prefer.is_some_and(|p| p.conn == connection.id && p.epoch == connection.epoch));
+                    return Pending::Ready(Some(Ok(connection)));
+                }
+                Some(refused) => return Pending::Ready(Some(refused)),
+            }
+        }
+    }
+
+    /// Takes a connection back.
+    pub fn release(&self, connection: Box<Connection>, fate: Fate) {
+        let mut state = self.state();
+        self.take_back(&mut state, connection, fate);
+        self.drain(&mut state, None);
+    }
+
+    fn take_back(&self, state: &mut State, connection: Box<Connection>, fate: Fate) {
+        let clean = fate == Fate::Keep && connection.is_reusable();
+        let conn = connection.id;
+        let release = pool::Input::Release {
+            conn,
+            settings: Arc::clone(connection.machine.settings()),
+            epoch: connection.epoch,
+            fate: if clean { pool::Fate::Keep } else { pool::Fate::Close(why_closed(&connection, fate)) },
+        };
+        if clean {
+            state.idle.insert(conn, connection);
+        }
+        state.machine.handle(clock::now(), Input::Pool(release));
+    }
+
+    fn cancel(&self, ticket: Ticket) {
+        let mut state = self.state();
+        state.waiting.remove(&ticket);
+        state.machine.handle(clock::now(), Input::Pool(pool::Input::CancelAcquire { ticket }));
+        self.drain(&mut state, None);
+    }
+
+    fn handle(&self, input: Input) {
+        let mut state = self.state();
+        state.machine.handle(clock::now(), input);
+        self.drain(&mut state, None);
+    }
+
+    fn on_time(&self) -> (Option<Instant>, Arc<Notify>) {
+        let mut state = self.state();
+        state.machine.handle(clock::now(), Input::Timeout);
+        let _ = self.drain(&mut state, None);
+        state.armed = state.machine.poll_timeout();
+        (state.armed, Arc::clone(&self.rearm))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what the machine wants; returns the answer to `own`, if it is among it.
+    fn drain(&self, state: &mut State, own: Option<Ticket>) -> Option<Result<Box<Connection>, Error>> {
+        let mut answer = None;
+        while let Some(output) = state.machine.poll_output() {
+            match output {
+                Output::Pool(pool::Output::Granted { ticket, conn }) => {
+                    let Some(connection) = state.idle.remove(&conn) else {
+                        debug_assert!(false, "granted a connection that is not idle");
+                        continue;
+                    };
+                    if own == Some(ticket) {
+                        answer = Some(Ok(connection));
+                    } else {
+                        self.hand_over(state, ticket, connection);
+                    }
+                }
+                Output::Pool(pool::Output::Refused { ticket, error }) => {
+                    if own == Some(ticket) {
+                        answer = Some(Err(error));
+                    } else if let Some(waiter) = state.waiting.remove(&ticket) {
+                        let _ = waiter.send(Err(error));
+                    }
+                }
+                Output::Pool(pool::Output::Open { conn, class, reason }) => {
+                    debug!(tablet = self.id.0, conn = conn.0, ?reason, "opening a connection");
+                    if let Some(this) = self.this.upgrade() {
+                        tokio::spawn(async move { this.open(conn, class).await });
+                    }
+                }
+                Output::Pool(pool::Output::Close { conn, reason }) => {
+                    debug!(tablet = self.id.0, conn = conn.0, ?reason, "closing a connection");
+                    state.idle.remove(&conn);
+                }
+                Output::Pool(pool::Output::Drained) => debug!(tablet = self.id.0, "drained"),
+                Output::Probe { probe, timeout } => {
+                    if let Some(this) = self.this.upgrade() {
+                        tokio::spawn(async move { this.probe(probe, timeout).await });
+                    }
+                }
+                // When the cluster does not keep up, the next heartbeat tells it again.
+                Output::Health(health) => _ = self.news.try_send(News::Health(self.id, health)),
+            }
+        }
+        if state.machine.poll_timeout() < state.armed || state.armed.is_none() {
+            self.rearm.notify_one();
+        }
+        answer
+    }
+
+    /// A waiter that left at the same moment leaves its connection to the next.
+    fn hand_over(&self, state: &mut State, ticket: Ticket, mut connection: Box<Connection>) {
+        connection.epoch += 1;
+        let refused = match state.waiting.remove(&ticket) {
+            Some(waiter) => waiter.send(Ok(connection)).err(),
+            None => Some(Ok(connection)),
+        };
+        if let Some(Ok(connection)) = refused {
+            self.take_back(state, connection, Fate::Keep);
+        }
+    }
+
+    async fn open(self: Arc<Self>, conn: ConnId, class: weir_core::link::ConnectionClass) {
+        let opened = self.connector.connect(conn, class).await;
+        let mut state = self.state();
+        let input = match opened {
+            Ok(connection) => {
+                state.idle.insert(conn, connection);
+                pool::Input::Opened { conn }
+            }
+            Err(error) => {
+                info!(tablet = self.id.0, "cannot open a connection: {error}");
+                pool::Input::OpenFailed { conn, error }
+            }
+        };
+        state.machine.handle(clock::now(), Input::Pool(input));
+        self.drain(&mut state, None);
+    }
+
+    async fn probe(self: Arc<Self>, probe: ProbeId, limit: Duration) {
+        let outcome = match tokio::time::timeout(limit, async { self.prober.lock().await.probe().await }).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::new(
+                Component::Tablet,
+                Kind::Unavailable,
+                format!("weir-tablet: {} did not answer within {limit:?}", self.connector.address),
+            )),
+        };
+        let (news, input) = match outcome {
+            Ok(observation) => {
+                (News::Observed(self.id, Box::new(observation.clone())), Input::Observed { probe, observation })
+            }
+            Err(error) => {
+                self.prober.lock().await.forget();
+                (News::Silent(self.id), Input::ProbeFailed { probe, error })
+            }
+        };
+        self.handle(input);
+        let _ = self.news.send(news).await;
+    }
+}
+
+fn why_closed(connection: &Connection, fate: Fate) -> CloseReason {
+    if connection.machine.is_closed() {
+        CloseReason::Broken
+    } else if fate == Fate::Close {
+        CloseReason::ClientGone
+    } else {
+        CloseReason::Unclean
+    }
+}
+
+/// Wakes the machine when it wants to be woken, for as long as the tablet lives.
+async fn keep_time(tablet: Weak<LocalTablet>) {
+    while let Some((deadline, rearm)) = tablet.upgrade().map(|tablet| tablet.on_time()) {
+        match deadline {
+            Some(at) => {
+                tokio::select! {
+                    () = tokio::time::sleep_until(clock::to_tokio(at)) => {}
+                    () = rearm.notified() => {}
+                }
+            }
+            None => rearm.notified().await,
+        }
+    }
+}
+
+/// A connection on its way.
+pub enum Pending {
+    /// It is decided.
+    Ready(Option<Result<Box<Connection>, Error>>),
+    /// The pool has none to give yet.
+    Waiting {
+        /// Whose.
+        tablet: Arc<LocalTablet>,
+        /// Which request.
+        ticket: Ticket,
+        /// Where the answer comes.
+        answered: oneshot::Receiver<Result<Box<Connection>, Error>>,
+    },
+}
+
+impl Pending {
+    /// Ready with the connection, or with why there is none.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<Connection>, Error>> {
+        let outcome = match self {
+            Self::Ready(outcome) => outcome.take(),
+            Self::Waiting { answered, .. } => ready!(Pin::new(answered).poll(cx)).ok(),
+        };
+        *self = Self::Ready(None);
+        Poll::Ready(outcome.unwrap_or_else(|| {
+            Err(Error::new(Component::Tablet, Kind::Shutdown, "weir-tablet: the tablet stops; retry is safe"))
+        }))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let Self::Waiting { tablet, ticket, answered } = self else { return };
+        answered.close();
+        match answered.try_recv() {
+            Ok(Ok(connection)) => tablet.release(connection, Fate::Keep),
+            Ok(Err(_)) => {}
+            Err(_) => tablet.cancel(*ticket),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Tablets in this process: the connections to one server, lent to sessions as the tablet machine says.
+
+mod connection;
+mod local;
+mod probe;
+
+pub use connection::{Connection, Connector};
+pub use local::{LocalTablet, News, Pending};

@@ -1,0 +1,136 @@
+//! The embedded topology of one shard: hears its tablets, finds their roles, and keeps the gateway's view of them.
+
+use crate::clock;
+use crate::net::Address;
+use crate::tablet::{LocalTablet, News};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+use weir_core::gateway::cluster::{Cluster, Config, Input, Output, TabletId, View};
+use weir_core::time::Instant;
+use weir_core::topo::discover::Evidence;
+use weir_core::topo::{self, Change, Keyspace, Shard, ShardRecord, Sighting, TabletAlias};
+
+/// Weight of a tablet among the replicas, as long as nobody says otherwise.
+const WEIGHT: u32 = 100;
+
+/// One tablet, as the topology is told of it.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The tablet.
+    pub tablet: Arc<LocalTablet>,
+    /// Its name.
+    pub alias: TabletAlias,
+    /// Where its server listens.
+    pub address: Address,
+}
+
+/// A shard whose topology lives in this process.
+pub struct EmbeddedShard {
+    record: ShardRecord,
+    evidence: Evidence,
+    cluster: Cluster,
+    members: BTreeMap<TabletId, Member>,
+    news: mpsc::Receiver<News>,
+    view: watch::Sender<Arc<View>>,
+}
+
+impl EmbeddedShard {
+    /// A shard of these members, of which nothing is known yet, and where its view will be seen.
+    #[must_use]
+    pub fn new(
+        keyspace: Keyspace,
+        shard: Shard,
+        config: Config,
+        members: Vec<Member>,
+        news: mpsc::Receiver<News>,
+    ) -> (Self, watch::Receiver<Arc<View>>) {
+        let mut cluster = Cluster::new(config);
+        let mut evidence = Evidence::new();
+        let now = clock::now();
+        for member in &members {
+            let (id, alias) = (member.tablet.id(), member.alias.clone());
+            cluster.handle(now, Input::TabletAdded { id, alias: alias.clone(), weight: WEIGHT });
+            evidence.insert(alias, Sighting::new(listening_at(&member.address)));
+        }
+        let (view, seen) = watch::channel(Arc::clone(cluster.view()));
+        let members = members.into_iter().map(|member| (member.tablet.id(), member)).collect();
+        let shard = Self { record: ShardRecord::new(keyspace, shard), evidence, cluster, members, news, view };
+        (shard, seen)
+    }
+
+    /// Runs until the tablets are gone.
+    pub async fn run(mut self) {
+        loop {
+            let deadline = clock::to_tokio(self.cluster.poll_timeout().unwrap_or(Instant::MAX));
+            tokio::select! {
+                news = self.news.recv() => match news {
+                    Some(news) => self.hear(news),
+                    None => return,
+                },
+                () = tokio::time::sleep_until(deadline) => self.cluster.handle(clock::now(), Input::Timeout),
+            }
+            self.publish();
+        }
+    }
+
+    fn hear(&mut self, news: News) {
+        let now = clock::now();
+        match news {
+            News::Health(id, health) => self.cluster.handle(now, Input::Health(id, health)),
+            News::Observed(id, observation) => {
+                if let Some(sighting) = self.sighting(id) {
+                    sighting.answered(now, *observation);
+                    self.judge(now);
+                }
+            }
+            News::Silent(id) => {
+                if let Some(sighting) = self.sighting(id) {
+                    sighting.failed();
+                    self.judge(now);
+                }
+            }
+        }
+    }
+
+    fn sighting(&mut self, id: TabletId) -> Option<&mut Sighting> {
+        self.evidence.get_mut(&self.members.get(&id)?.alias)
+    }
+
+    fn judge(&mut self, now: Instant) {
+        let changes = self.record.judge(now, &self.evidence);
+        if changes.is_empty() {
+            return;
+        }
+        for change in &changes {
+            match change {
+                Change::Noted(note) => warn!("{note}"),
+                change => info!("{change}"),
+            }
+        }
+        let term = self.record.term;
+        for (id, member) in &self.members {
+            let role = self.record.role(&member.alias);
+            member.tablet.assign(role, term);
+            self.cluster.handle(now, Input::RoleAssigned { id: *id, role, term });
+        }
+    }
+
+    fn publish(&mut self) {
+        while let Some(output) = self.cluster.poll_output() {
+            match output {
+                Output::View(view) => _ = self.view.send(view),
+                Output::TooManyTablets(id) => warn!("tablet {} is one too many and is not used", id.0),
+            }
+        }
+    }
+}
+
+/// The address as replicas may name it; a unix socket is of this machine, and has no port.
+fn listening_at(address: &Address) -> topo::Address {
+    match address {
+        Address::Tcp(host, port) => topo::Address { host: host.clone(), port: *port },
+        Address::Unix(_) => topo::Address { host: "localhost".to_owned(), port: 0 },
+    }
+}
