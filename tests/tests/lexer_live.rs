@@ -162,7 +162,7 @@ fn lexer_and_server_cut_the_same() {
             compare(&mut bench, &text, &mut counts);
         }
     }
-    println!("{counts:?}, the server died {} times", bench.deaths);
+    eprintln!("{counts:?}, the server died {} times", bench.deaths);
     let Counts { accepted, refused, unterminated } = counts;
     assert!(accepted > 4_000 && refused > 1_000 && unterminated > 300, "{accepted}, {refused}, {unterminated}");
 }
