@@ -96,7 +96,12 @@ fn explained(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
         let names = scanned(tokens, rule);
         Verdict { rule: rule.begins, ..names }
     };
-    let kept = if options.runs { inner.effects } else { inner.effects - Effects::WRITES };
+    let kept = match options.runs {
+        // Its answer is a plan, so no OK packet tells of an id.
+        true if inner.effects.contains(Effects::WRITES) => inner.effects | Effects::MAY_SET_INSERT_ID,
+        true => inner.effects,
+        false => inner.effects - Effects::WRITES,
+    };
     let (route, name) = match inner.route {
         Route::Replica if options.effects.contains(Effects::READ_ONLY) => (Route::Replica, rule.begins),
         _ => (Route::Primary, inner.rule),

@@ -1,14 +1,16 @@
 //! A seeded stream of SQL statements against a small fixed schema: what applications write, and what they hide.
 //!
 //! [`SCHEMA`] makes the schema, [`Corpus`] the statements. They come from a grammar that is a table, so a new form is a new
-//! line in `grammar`. Afterwards each statement is dressed as a careless client might: other case, white space
+//! line in `reads` or `writes`. Afterwards each statement is dressed as a careless client might: other case, white space
 //! and comments.
 
-mod grammar;
+mod reads;
+mod writes;
 
-use grammar::GRAMMAR;
+use reads::READS;
 use weir_core::rng::Rng;
 use weir_core::sql::{Dialect, Lexer, TokenKind};
+use writes::WRITES;
 
 /// Statements that make the schema, in order, in the current database.
 ///
@@ -28,6 +30,12 @@ pub const SCHEMA: &[&str] = &[
 /// Depth of rules below which the expansion takes each rule's first form, which needs no other rule of its own sort.
 const DEPTH_MAX: usize = 9;
 
+/// What a text is damaged with: all that opens, closes or escapes.
+const PIECES: &[&str] = &[
+    "'", "\"", "`", "\\", "\\'", "''", "\"\"", "``", "/*", "*/", "/**/", "--", "-- ", "#", "\n", "@", "@@", ".", "1",
+    "e1", "x'", "N'", ";", "(", ")", " ",
+];
+
 /// Statements without end, a function of the seed.
 #[derive(Clone, Debug)]
 pub struct Corpus {
@@ -46,6 +54,17 @@ impl Corpus {
         let mut plain = String::new();
         self.expand("{text}", 0, &mut plain);
         if self.rng.chance(0.5) { plain } else { self.dress(&plain) }
+    }
+
+    /// The next statement with up to two pieces put in or over something, anywhere. Often it is still sound.
+    pub fn damaged_statement(&mut self) -> Vec<u8> {
+        let mut text = self.statement().into_bytes();
+        for _ in 0..self.rng.below(3) {
+            let at = self.rng.index(text.len() + 1);
+            let behind = (at + self.rng.index(2)).min(text.len());
+            text.splice(at..behind, self.pick(PIECES).bytes());
+        }
+        text
     }
 
     /// Writes `template` with a form of its rule for every `{rule}`, and for every second `{rule?}`.
@@ -99,8 +118,12 @@ fn is_keyword(word: &str) -> bool {
     !word.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
+fn rules() -> impl Iterator<Item = &'static (&'static str, &'static [&'static str])> {
+    READS.iter().chain(WRITES)
+}
+
 fn forms(name: &str) -> &'static [&'static str] {
-    let rule = GRAMMAR.iter().find(|(rule, _)| *rule == name);
+    let rule = rules().find(|(rule, _)| *rule == name);
     rule.unwrap_or_else(|| panic!("the grammar has no rule {name:?}")).1
 }
 
@@ -115,17 +138,16 @@ mod tests {
 
     #[test]
     fn every_rule_exists_once_and_is_used() {
-        let used: BTreeSet<&str> =
-            GRAMMAR.iter().flat_map(|(_, forms)| forms.iter().flat_map(|f| references(f))).collect();
-        let defined: BTreeSet<&str> = GRAMMAR.iter().map(|(name, _)| *name).collect();
-        assert_eq!(defined.len(), GRAMMAR.len());
+        let used: BTreeSet<&str> = rules().flat_map(|(_, forms)| forms.iter().flat_map(|f| references(f))).collect();
+        let defined: BTreeSet<&str> = rules().map(|(name, _)| *name).collect();
+        assert_eq!(defined.len(), rules().count());
         let start = BTreeSet::from(["text"]);
         assert_eq!(used.union(&start).copied().collect::<BTreeSet<_>>(), defined);
     }
 
     #[test]
     fn the_first_forms_alone_come_to_an_end() {
-        for (name, _) in GRAMMAR {
+        for (name, _) in rules() {
             let mut corpus = Corpus::new(1);
             corpus.expand(&format!("{{{name}}}"), DEPTH_MAX, &mut String::new());
         }
