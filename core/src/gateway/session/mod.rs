@@ -265,7 +265,8 @@ impl Session {
                     self.break_off(&error.raised_by(Component::Gateway), Reason::ProtocolError);
                 }
             }
-            if !matches!(self.phase, Phase::Infile(_)) {
+            // A command starts a new count; the packets of a file go on with theirs.
+            if reader.is_between_packets() && !matches!(self.phase, Phase::Infile(_)) {
                 reader.expect_sequence(0);
             }
             self.reader = reader;

@@ -4,6 +4,7 @@ use super::bench::{Bench, OTHER_REPLICA, PRIMARY, REPLICA, error_code, lost, ok,
 use crate::error::Effect;
 use crate::gateway::session::Event;
 use crate::link::{ConnectionClass, Ended, Reply};
+use crate::mysql::frame::{MAX_PAYLOAD_BYTES, write_packet};
 
 #[test]
 fn reads_take_turns_on_the_replicas_and_writes_go_to_the_primary() {
@@ -108,4 +109,18 @@ fn a_session_without_a_schema_never_borrows_one() {
     let mut bench = Bench::logged_in();
     bench.query("USE shop");
     assert!(!bench.wish().class.contains(ConnectionClass::NO_SCHEMA));
+}
+
+#[test]
+fn a_command_may_come_in_pieces_and_over_several_packets() {
+    let mut bench = Bench::logged_in();
+    let mut sql = b"\x03INSERT INTO t VALUES ('".to_vec();
+    sql.resize(MAX_PAYLOAD_BYTES + 10, b'x');
+    sql.extend_from_slice(b"')");
+    let mut bytes = Vec::new();
+    write_packet(&mut bytes, &mut 0, &sql);
+    for piece in bytes.chunks(5_000_000) {
+        assert_eq!(bench.session.handle_bytes(bench.now, piece), piece.len());
+    }
+    assert_eq!(bench.wish().tablet, PRIMARY);
 }
