@@ -96,10 +96,12 @@ pub enum Kind {
     PacketsOutOfOrder,
     /// ER_NET_READ_INTERRUPTED: a timeout while waiting for the client.
     ReadTimeout,
+    /// ER_SPECIFIC_ACCESS_DENIED_ERROR: a right is missing.
+    MissingPrivilege,
+    /// ER_WRONG_ARGUMENTS.
+    WrongArguments,
     /// ER_PARSE_ERROR.
     Parse,
-    /// ER_EMPTY_QUERY.
-    EmptyQuery,
     /// ER_NOT_SUPPORTED_YET.
     NotSupported,
     /// ER_UNKNOWN_STMT_HANDLER.
@@ -146,8 +148,9 @@ impl Kind {
             Self::PacketTooLarge => (1153, b"08S01"),
             Self::PacketsOutOfOrder => (1156, b"08S01"),
             Self::ReadTimeout => (1159, b"08S01"),
+            Self::MissingPrivilege => (1227, b"42000"),
+            Self::WrongArguments => (1210, b"HY000"),
             Self::Parse => (1064, b"42000"),
-            Self::EmptyQuery => (1065, b"42000"),
             Self::NotSupported => (1235, b"42000"),
             Self::UnknownStatement => (1243, b"HY000"),
             Self::NoCursor => (1421, b"HY000"),

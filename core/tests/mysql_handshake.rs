@@ -325,6 +325,43 @@ fn garbage_is_a_bad_handshake() {
     assert_eq!(error.to_string(), "ERROR 1043 (08S01): Bad handshake");
 }
 
+/// What a client with this user name and answer to the challenge of `mysql_native_password` is told.
+fn denial(user: &[u8], auth_response: &[u8]) -> Error {
+    let response = HandshakeResponse {
+        capabilities: ASKED_OF_SERVERS,
+        max_packet_bytes: 1 << 24,
+        collation: 45,
+        user: user.to_vec(),
+        auth_response: Secret::new(auth_response),
+        schema: None,
+        plugin: Some(AuthPlugin::Native.name().to_vec()),
+        attributes: Vec::new(),
+    };
+    let mut server = ServerHandshake::new(server_config());
+    let mut bytes = Vec::new();
+    write_with(&mut bytes, &mut 1, |out| response.encode(out));
+    server.handle_bytes(&bytes);
+    assert!(matches!(server.poll_event(), Some(ServerEvent::Lookup { .. })));
+    server.credential(Some(both_hashes()));
+    let Some(ServerEvent::Rejected(error)) = server.poll_event() else { panic!("not rejected") };
+    error
+}
+
+#[test]
+fn a_native_answer_has_one_length_or_none() {
+    assert_eq!(denial(b"app", &[1; native::HASH_BYTES]).code, 1045);
+    assert_eq!(denial(b"app", b"").code, 1045);
+    for len in [1, native::HASH_BYTES - 1, native::HASH_BYTES + 1, 200] {
+        assert_eq!(denial(b"app", &vec![1; len]).code, 1043, "{len} bytes");
+    }
+}
+
+#[test]
+fn a_denial_repeats_no_more_of_a_name_than_a_server_does() {
+    let error = denial(&[b'u'; 60_000], b"");
+    assert!(error.message.len() < 250, "{} bytes", error.message.len());
+}
+
 #[test]
 fn a_client_before_4_1_is_told_so_without_a_sqlstate() {
     let (error, answer) = rejection(b"\x09\0\0\x01\x85\x24\0\0\0old\0");

@@ -170,12 +170,15 @@ impl fmt::Debug for Unprinted<'_> {
 }
 
 impl<'a> ClientCommand<'a> {
-    /// Reads a command.
+    /// Reads a command. An empty packet stands for COM_SLEEP, as it does for servers.
     ///
     /// # Errors
-    /// `Malformed` when the packet is empty, or shorter than its command needs.
+    /// `Malformed` when the packet is shorter than its command needs.
     pub fn parse(payload: &'a [u8]) -> Result<Self, ProtocolError> {
         let mut reader = Reader::new(payload);
+        if reader.is_empty() {
+            return Ok(Self::Sleep);
+        }
         Ok(match reader.u8("command")? {
             byte::SLEEP => Self::Sleep,
             byte::QUIT => Self::Quit,
@@ -351,8 +354,13 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_packet_is_a_sleep() {
+        assert_eq!(ClientCommand::parse(b""), Ok(ClientCommand::Sleep));
+    }
+
+    #[test]
     fn a_command_that_is_cut_short_is_malformed() {
-        for payload in [&b""[..], b"\x17\x01\0\0", b"\x18\x01\0\0\0\0", b"\x0c\x01", b"\x04table", b"\x1b\0"] {
+        for payload in [&b"\x17\x01\0\0"[..], b"\x18\x01\0\0\0\0", b"\x0c\x01", b"\x04table", b"\x1b\0"] {
             assert!(ClientCommand::parse(payload).is_err(), "{payload:?}");
         }
     }

@@ -41,13 +41,24 @@ impl Session {
             ClientCommand::ResetStatement { statement_id } => self.on_reset_statement(now, statement_id),
             ClientCommand::CloseStatement { statement_id } => self.on_close_statement(statement_id),
             ClientCommand::ChangeUser(body) => return self.on_change_user(now, body.0),
-            // Replication, shutdown, debugging and what servers no longer serve themselves; COM_PROCESS_KILL and bulk
-            // executions are not served yet.
+            // Nobody may do that to the servers behind: it is refused as to an account without the right.
+            ClientCommand::Shutdown => self.refuse_without("SHUTDOWN"),
+            ClientCommand::Debug => self.refuse_without("SUPER"),
+            ClientCommand::BinlogDump(_) | ClientCommand::BinlogDumpGtid(_) | ClientCommand::RegisterSlave(_) => {
+                self.refuse_without("REPLICATION SLAVE");
+            }
+            // What servers no longer serve themselves; COM_PROCESS_KILL and bulk executions are not served yet.
             _ => self.refuse(Kind::UnknownCommand, "Unknown command"),
         }
         if matches!(self.phase, super::Phase::Idle) && self.timer.is_none() {
             self.arm_idle(now);
         }
+    }
+
+    fn refuse_without(&mut self, privilege: &str) {
+        let message =
+            format!("Access denied; you need (at least one of) the {privilege} privilege(s) for this operation");
+        self.refuse(Kind::MissingPrivilege, message);
     }
 
     /// COM_INIT_DB; `@ROLE` after the name is Weir's.

@@ -63,7 +63,7 @@ impl Session {
             Err(error) => return self.write_error(&error.raised_by(Component::Gateway)),
         };
         let Some(payload) = execute.with_types(prepared.types.as_deref()) else {
-            return self.write_error(&statements::unknown(id, "mysqld_stmt_execute"));
+            return self.refuse(Kind::WrongArguments, "Incorrect arguments to mysqld_stmt_execute");
         };
         if let Some(types) = execute.types {
             prepared.types = Some(types.to_vec());

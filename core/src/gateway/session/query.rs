@@ -16,9 +16,6 @@ impl Session {
         if self.transaction_lost && !self.acknowledges_loss(&classification) {
             return;
         }
-        if classification.kind == Kind::Empty {
-            return self.refuse(ErrorKind::EmptyQuery, "Query was empty");
-        }
         if classification.route == Route::Gateway {
             return self.answer_own(now, &classification, payload);
         }

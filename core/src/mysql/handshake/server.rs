@@ -6,11 +6,14 @@ use super::exchange::{encode_more, encode_switch};
 use super::{Attributes, Greeting, HANDSHAKE_PACKET_BYTES_MAX, HandshakeResponse, Transport};
 use crate::error::{Component, Error, Kind};
 use crate::mysql::ProtocolError;
-use crate::mysql::auth::{AuthPlugin, Credential, Nonce, Secret, Verdict, caching_sha2};
+use crate::mysql::auth::{AuthPlugin, Credential, Nonce, Secret, Verdict, caching_sha2, native};
 use crate::mysql::capability::{CapabilityFlags, OFFERED_TO_CLIENTS, StatusFlags, negotiate};
 use crate::mysql::frame::{PacketReader, write_with};
 use crate::mysql::packet::encode_err;
 use std::sync::Arc;
+
+/// Of a refused user's name, in characters: as much as a server shows.
+const USER_CHARS_SHOWN_MAX: usize = 128;
 
 /// What one handshake needs to know.
 #[derive(Clone, Debug)]
@@ -331,6 +334,9 @@ impl Exchange {
     fn judge(&mut self, plugin: AuthPlugin, answer: &[u8], known: Known) {
         // caching_sha2_password says "no password" with a NUL.
         let answer = if plugin == AuthPlugin::CachingSha2 && answer == [0] { &[] } else { answer };
+        if plugin == AuthPlugin::Native && !matches!(answer.len(), 0 | native::HASH_BYTES) {
+            return self.reject_garbage();
+        }
         match known.credential.verify(plugin, &self.config.nonce, answer) {
             Verdict::Right => {
                 if plugin == AuthPlugin::CachingSha2 && !answer.is_empty() {
@@ -384,7 +390,7 @@ impl Exchange {
     }
 
     fn deny(&mut self, response: &HandshakeResponse, password_used: bool) {
-        let user = String::from_utf8_lossy(&response.user);
+        let user: String = String::from_utf8_lossy(&response.user).chars().take(USER_CHARS_SHOWN_MAX).collect();
         let using = if password_used { "YES" } else { "NO" };
         let host = &self.config.client_host;
         let message = format!("Access denied for user '{user}'@'{host}' (using password: {using})");

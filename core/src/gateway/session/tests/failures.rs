@@ -96,10 +96,28 @@ fn an_answer_that_breaks_off_ends_the_session() {
 #[test]
 fn commands_that_no_server_takes_are_unknown() {
     let mut bench = Bench::logged_in();
-    for byte in [0x00, 0x05, 0x06, 0x0a, 0x0b, 0x12, 0x13, 0x1e, 0x77] {
+    for byte in [0x00, 0x05, 0x06, 0x0a, 0x0b, 0x13, 0x77] {
         assert_eq!(error_code(&bench.send(&ClientCommand::Unknown(byte))[0]), 1047, "{byte:#x}");
     }
     assert_eq!(bench.send(&ClientCommand::Ping)[0][0], 0);
+}
+
+#[test]
+fn commands_for_administrators_need_a_right_that_nobody_has() {
+    let mut bench = Bench::logged_in();
+    let (shutdown, debug) = (ClientCommand::Shutdown, ClientCommand::Debug);
+    for command in [shutdown, debug, ClientCommand::BinlogDump(b""), ClientCommand::RegisterSlave(b"")] {
+        assert_eq!(error_code(&bench.send(&command)[0]), 1227, "{command:?}");
+    }
+    bench.expect_rest();
+}
+
+#[test]
+fn a_server_says_what_it_makes_of_a_text_without_a_statement() {
+    let mut bench = Bench::logged_in();
+    for text in ["", "  ", ";", "/* ping */", "-- ping"] {
+        assert_eq!(bench.run(text, ok()), PRIMARY, "{text:?}");
+    }
 }
 
 #[test]

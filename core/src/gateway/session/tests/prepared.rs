@@ -45,6 +45,14 @@ fn long_data_is_sent_with_the_execute() {
 }
 
 #[test]
+fn types_left_out_the_first_time_are_wrong_arguments() {
+    let mut bench = Bench::logged_in();
+    let id = bench.prepare("SELECT a FROM t WHERE b = ?", 1);
+    assert_eq!(error_code(&execute(&mut bench, id, AGAIN)[0]), 1210);
+    bench.expect_rest();
+}
+
+#[test]
 fn unknown_ids_are_refused_as_a_server_does() {
     let mut bench = Bench::logged_in();
     assert_eq!(error_code(&execute(&mut bench, 9, FIRST)[0]), 1243);
