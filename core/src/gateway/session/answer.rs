@@ -12,6 +12,15 @@ use crate::sql::Effects;
 use crate::time::Instant;
 use crate::topo::Role;
 
+/// Connections that may break under one read before it is given up: a statement that kills servers must not reach them all.
+const BROKEN_MAX: usize = 1;
+
+/// Errors by which a read-only server refuses a write: ER_OPTION_PREVENTS_STATEMENT,
+/// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE.
+const fn refuses_writes(code: u16) -> bool {
+    matches!(code, 1290 | 1792 | 1836)
+}
+
 impl Session {
     /// A piece of the answer to the request submitted last.
     pub fn handle_reply(&mut self, now: Instant, reply: Reply) {
@@ -31,7 +40,7 @@ impl Session {
                 self.out.write(|b| b.extend_from_slice(&bytes));
             }
             Reply::Own(_) => {}
-            Reply::Ok { seq, ends_rows, ok, .. } => self.on_ok(seq, ends_rows, ok),
+            Reply::Ok { seq, ends_rows, rows, ok } => self.on_ok(seq, ends_rows.then_some(rows), ok),
             Reply::Err { seq, error } => self.on_server_error(seq, error),
             Reply::PrepareOk { seq, ok } => self.on_prepared(seq, ok),
             Reply::LocalInfile { seq, filename } => self.on_local_infile(seq, &filename),
@@ -40,7 +49,8 @@ impl Session {
         }
     }
 
-    fn on_ok(&mut self, seq: u8, ends_rows: bool, mut ok: OkPacket) {
+    /// `rows`: how many the result set had that it ends.
+    fn on_ok(&mut self, seq: u8, rows: Option<u64>, mut ok: OkPacket) {
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
         job.warned |= ok.warnings > 0;
         if job.origin == Origin::LearnInsertId {
@@ -56,7 +66,10 @@ impl Session {
         {
             lease.insert_id = InsertId::Dirty;
         }
-        if ends_rows && job.statement.is_some() {
+        self.diagnostics.row_count =
+            if rows.is_some() { -1 } else { i64::try_from(ok.affected_rows).unwrap_or(i64::MAX) };
+        self.diagnostics.found_rows = rows.unwrap_or(self.diagnostics.found_rows);
+        if rows.is_some() && job.statement.is_some() {
             let open = ok.status & CURSOR_EXISTS != 0 && ok.status & LAST_ROW_SENT == 0;
             if let Some(prepared) = job.statement.and_then(|id| self.statements.get_mut(id)) {
                 prepared.cursor = open;
@@ -65,7 +78,7 @@ impl Session {
         }
         job.answered = true;
         self.sequence = seq;
-        if !ends_rows {
+        if rows.is_none() {
             self.write_ok(&ok);
             return;
         }
@@ -77,8 +90,19 @@ impl Session {
     fn on_server_error(&mut self, seq: u8, error: Error) {
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
         job.failed = true;
+        let on_replica = self.lease.is_some_and(|lease| lease.role != Role::Primary);
+        if job.origin == Origin::Client && on_replica && !job.answered && refuses_writes(error.code) && self.may_move()
+        {
+            // A view or a function that writes after all: nothing was changed, and the primary will take it.
+            if let Phase::Running(job) = &mut self.phase {
+                job.refused_write = true;
+            }
+            return;
+        }
+        let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
         match job.origin {
             Origin::Client => {
+                self.diagnostics.row_count = -1;
                 job.answered = true;
                 self.sequence = seq;
                 self.write_error(&error);
@@ -124,7 +148,14 @@ impl Session {
 
     fn on_answered(&mut self, now: Instant, mut job: Box<Job>) {
         match job.origin {
+            Origin::Client if job.refused_write => {
+                job.failed = false;
+                self.release(Fate::Keep);
+                job.role = Role::Primary;
+                self.choose(now, job);
+            }
             Origin::Client => {
+                self.diagnostics.clean = !job.warned && !job.failed;
                 self.pin_for(&job);
                 if !job.failed {
                     self.take_effect(&mut job);
@@ -260,7 +291,16 @@ impl Session {
             return self.fail(now, &job, &error);
         }
         job.tried.extend(tablet);
+        job.broken += usize::from(error.effect != Effect::None || job.read_only);
+        if job.broken > BROKEN_MAX {
+            return self.fail(now, &job, &error);
+        }
         self.try_elsewhere(now, job, error);
+    }
+
+    /// The statement runs on its own, and the client has not chosen the role itself.
+    fn may_move(&self) -> bool {
+        self.state.role.is_none() && self.state.pins.is_empty() && !self.state.in_transaction()
     }
 
     /// The session ends: what it holds is cleaned and given back, then it closes.

@@ -1,8 +1,9 @@
 //! One request of the session: how it gets a server connection, and what is tried when that one will not do.
 
+use super::diagnostics::{self, Place};
 use super::insert_id::InsertId;
-use super::{Diagnostics, Event, Fate, Phase, Pins, Session};
-use crate::error::{Component, Error, Kind as ErrorKind};
+use super::{Event, Fate, Phase, Pins, Session};
+use crate::error::Error;
 use crate::gateway::balance::{self, Policy, Wish};
 use crate::gateway::cluster::TabletId;
 use crate::gateway::routing::{self, Decision, Facts};
@@ -53,8 +54,14 @@ pub(super) struct Job {
     pub(super) reached: bool,
     /// Something of the answer has gone to the client.
     pub(super) answered: bool,
+    /// It asks for `ROW_COUNT()` or `FOUND_ROWS()`.
+    pub(super) asks_for_counts: bool,
     /// The server answered with an error.
     pub(super) failed: bool,
+    /// The server behind, a replica, refused to write: it was not the read it seemed to be.
+    pub(super) refused_write: bool,
+    /// Connections that broke under it.
+    pub(super) broken: usize,
     /// Why it was not executed where it was tried last.
     pub(super) last_error: Option<Error>,
     /// The server counted warnings.
@@ -99,7 +106,10 @@ impl Job {
             tried: Vec::new(),
             reached: false,
             answered: false,
+            asks_for_counts: false,
             failed: false,
+            refused_write: false,
+            broken: 0,
             last_error: None,
             warned: false,
             reported_insert_id: None,
@@ -154,6 +164,8 @@ pub(super) struct Held {
     pub(super) role: Role,
     pub(super) tracks: bool,
     pub(super) insert_id: InsertId,
+    /// A statement of the session's own has run on it since the client's last one.
+    pub(super) overwritten: bool,
 }
 
 impl Session {
@@ -195,9 +207,10 @@ impl Session {
 
     /// Asks for a connection of the best tablet that has not refused `job` yet.
     pub(super) fn choose(&mut self, now: Instant, mut job: Box<Job>) {
-        let prefer = match self.diagnostics {
-            Diagnostics::At(key) if job.effects.contains(Effects::NEEDS_DIAGNOSTICS) => Some(key),
-            _ => None,
+        let prefer = match job.effects.contains(Effects::NEEDS_DIAGNOSTICS).then(|| self.diagnostics.place(&job)) {
+            Some(Place::Gone) => return self.fail(now, &job, &diagnostics::gone()),
+            Some(Place::There(key)) => Some(key),
+            Some(Place::AnyCleared) | None => None,
         };
         let (tablet, role) = if let Some(key) = prefer {
             (key.tablet, self.view.get(key.tablet).map_or(Role::Unknown, |tablet| tablet.role))
@@ -255,17 +268,23 @@ impl Session {
                 return;
             }
         };
-        self.lease = Some(Held { key: lease.key, role: job.role, tracks: lease.tracks, insert_id: InsertId::Zero });
+        self.lease = Some(Held {
+            key: lease.key,
+            role: job.role,
+            tracks: lease.tracks,
+            insert_id: InsertId::Zero,
+            overwritten: false,
+        });
         if job.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
-            match self.diagnostics {
-                Diagnostics::At(key) if key == lease.key => {}
-                Diagnostics::None => {
+            match self.diagnostics.place(&job) {
+                Place::AnyCleared => {
                     self.then = Some(job);
                     return self.submit_internal(b"DO 0", Origin::ClearDiagnostics);
                 }
-                Diagnostics::At(_) | Diagnostics::Lost => {
+                Place::There(key) if key == lease.key => {}
+                Place::There(_) | Place::Gone => {
                     self.release(Fate::Keep);
-                    return self.fail(now, &job, &diagnostics_gone());
+                    return self.fail(now, &job, &diagnostics::gone());
                 }
             }
         }
@@ -330,6 +349,7 @@ impl Session {
         if job.effects.contains(Effects::MAY_SET_INSERT_ID) {
             lease.insert_id = InsertId::Dirty;
         }
+        lease.overwritten = false;
         self.send(&job, last_insert_id);
         self.phase = Phase::Running(job);
     }
@@ -356,7 +376,7 @@ impl Session {
     /// Gives the lease back.
     pub(super) fn release(&mut self, fate: Fate) {
         if let Some(lease) = self.lease.take() {
-            self.diagnostics = if fate == Fate::Keep { Diagnostics::At(lease.key) } else { Diagnostics::Lost };
+            self.diagnostics.at = (fate == Fate::Keep && !lease.overwritten).then_some(lease.key);
             self.events.push_back(Event::Release(fate));
         }
     }
@@ -376,13 +396,4 @@ impl Session {
             }
         }
     }
-}
-
-fn diagnostics_gone() -> Error {
-    Error::new(
-        Component::Gateway,
-        ErrorKind::Unavailable,
-        "weir-gateway: the previous statement's diagnostics are gone, since its server connection has been used by another \
-         session; ask for them in the same transaction, or sooner",
-    )
 }

@@ -3,7 +3,7 @@
 use super::commands::{payload_of, split_role};
 use super::job::{Job, Origin};
 use super::state::State;
-use super::{Diagnostics, Event, Fate, Peer, Phase, Reason, Session, Timer};
+use super::{Event, Fate, Peer, Phase, Reason, Session, Timer};
 use crate::error::{Component, Error};
 use crate::gateway::config::Greeting;
 use crate::link::Command;
@@ -63,7 +63,7 @@ impl Session {
         self.release(Fate::Close);
         self.statements.clear();
         self.transaction_lost = false;
-        self.diagnostics = Diagnostics::None;
+        self.forget_diagnostics();
         let config = handshake_config(&self.config.greeting, &self.peer);
         self.phase = Phase::Login(Box::new(ServerHandshake::change_user(config, response, self.sequence)));
         self.timer = Some((now + self.config.limits.login_time_max, Timer::Login));

@@ -10,6 +10,7 @@
 
 mod answer;
 mod commands;
+mod diagnostics;
 mod insert_id;
 mod job;
 mod login;
@@ -37,6 +38,7 @@ use crate::mysql::handshake::{ServerHandshake, Transport};
 use crate::mysql::packet::{self, OkHeader, OkPacket};
 use crate::rng::Rng;
 use crate::time::Instant;
+use diagnostics::Diagnostics;
 pub use job::{Acquire, Lease, LeaseKey};
 use job::{Held, Job};
 use state::State;
@@ -132,17 +134,6 @@ enum Timer {
     Diagnostics,
 }
 
-/// Where the last statement's diagnostics (warnings, errors, counts) are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Diagnostics {
-    /// There are none.
-    None,
-    /// On this connection, while nobody else has used it.
-    At(LeaseKey),
-    /// They were on a connection that is gone.
-    Lost,
-}
-
 #[derive(Debug)]
 enum Phase {
     /// Greeting, authentication, admission.
@@ -190,7 +181,7 @@ pub struct Session {
     wish_schema: Option<Vec<u8>>,
     /// Why the session is ending, while it cleans up.
     leaving: Reason,
-    /// Where the last statement's warnings and counts are.
+    /// What is known of the last statement's warnings and counts.
     diagnostics: Diagnostics,
     /// An open transaction was lost with its server connection, and the client has not acknowledged it yet.
     transaction_lost: bool,
@@ -221,7 +212,7 @@ impl Session {
             afterwards: None,
             wish_schema: None,
             leaving: Reason::Quit,
-            diagnostics: Diagnostics::None,
+            diagnostics: Diagnostics::default(),
             transaction_lost: false,
             timer: Some((now + config.limits.login_time_max, Timer::Login)),
             chooser: Chooser::new(rng.next_u64()),

@@ -1,5 +1,6 @@
 //! The COM_STMT commands.
 
+use super::diagnostics;
 use super::job::{Intent, Job, Origin};
 use super::statements::{self, Prepared};
 use super::{Phase, Pins, Session};
@@ -79,6 +80,11 @@ impl Session {
         job.role = self.route(intent).role;
         job.read_only = intent.effects.contains(Effects::READ_ONLY);
         job.effects = intent.effects;
+        if intent.effects.contains(Effects::NEEDS_DIAGNOSTICS)
+            && let Command::Execute { statement, .. } = &job.command
+        {
+            job.asks_for_counts = diagnostics::asks_for_counts(&statement.sql, self.dialect());
+        }
         self.run(now, job);
     }
 

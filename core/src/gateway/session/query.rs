@@ -1,7 +1,8 @@
 //! COM_QUERY: what the gateway answers itself, and what goes to a server.
 
+use super::diagnostics::{self, PlainCount};
 use super::job::{Intent, Job, Origin};
-use super::{Diagnostics, Event, Phase, Session};
+use super::{Event, Phase, Session};
 use crate::error::{Component, Error, Kind as ErrorKind};
 use crate::link::Command;
 use crate::mysql::column::ColumnDefinition;
@@ -20,6 +21,14 @@ impl Session {
             return self.answer_own(now, &classification, payload);
         }
         let mut job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);
+        if classification.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
+            if self.lease.is_none()
+                && let Some(count) = PlainCount::parse(sql, self.dialect())
+            {
+                return self.answer_count(&count);
+            }
+            job.asks_for_counts = diagnostics::asks_for_counts(sql, self.dialect());
+        }
         job.role = self.route(Intent::of(&classification)).role;
         job.effects = classification.effects;
         job.read_only = classification.effects.contains(Effects::READ_ONLY);
@@ -97,13 +106,6 @@ impl Session {
         }
     }
 
-    /// The gateway's own answers leave no warnings and no counts.
-    fn forget_diagnostics(&mut self) {
-        if self.lease.is_none() {
-            self.diagnostics = Diagnostics::None;
-        }
-    }
-
     fn set_own(&mut self, assignments: &[OwnAssignment<'_>]) {
         let (mut variables, mut tracking) = (self.state.variables.clone(), self.state.tracking.clone());
         for assignment in assignments {
@@ -128,7 +130,7 @@ impl Session {
     }
 
     /// A result set of one row.
-    fn answer_row(&mut self, columns: &[(Vec<u8>, Option<String>)]) {
+    pub(super) fn answer_row(&mut self, columns: &[(Vec<u8>, Option<String>)]) {
         let row = columns.iter().map(|(_, value)| value.clone().map(String::into_bytes)).collect();
         let columns = columns.iter().map(|(label, _)| ColumnDefinition::text(label.clone())).collect();
         self.answer_table(&TextResultSet { columns, rows: vec![row] });

@@ -51,15 +51,41 @@ fn a_connection_is_not_kept_for_long() {
 }
 
 #[test]
+fn counts_are_answered_by_the_gateway_or_where_they_are() {
+    let mut bench = Bench::logged_in();
+    bench.run("UPDATE t SET a = 1", OkPacket { affected_rows: 3, ..ok() });
+    let packets = bench.query("SELECT ROW_COUNT() AS n");
+    assert!(packets.iter().any(|packet| packet == b"\x013"), "{packets:?}");
+    assert!(bench.query("SELECT ROW_COUNT()").iter().any(|packet| packet == b"\x02-1"));
+
+    bench.run("UPDATE t SET a = 1", ok());
+    bench.query("SELECT ROW_COUNT() + 1");
+    let wish = bench.wish();
+    bench.grant_key(wish.prefer.unwrap());
+    assert_eq!(text(&bench.request()), "SELECT ROW_COUNT() + 1");
+}
+
+#[test]
 fn what_another_session_may_have_overwritten_is_refused() {
     let mut bench = Bench::logged_in();
     bench.run("UPDATE t SET a = 1", ok());
-    bench.query("SELECT ROW_COUNT()");
+    bench.query("SELECT ROW_COUNT() + 1");
     let wish = bench.wish();
     let key = wish.prefer.unwrap();
     bench.grant_key(LeaseKey { epoch: key.epoch + 1, ..key });
     assert!(matches!(bench.event(), Some(Event::Release(_))));
     assert_eq!(error_code(&bench.receive()[0]), 1041);
+}
+
+#[test]
+fn a_statement_without_warnings_leaves_none_on_any_connection() {
+    let mut bench = Bench::logged_in();
+    bench.run("UPDATE t SET a = 1", ok());
+    bench.query("SHOW WARNINGS");
+    let wish = bench.wish();
+    assert!(wish.prefer.is_none());
+    bench.grant(&wish);
+    assert_eq!(text(&bench.request()), "DO 0");
 }
 
 #[test]

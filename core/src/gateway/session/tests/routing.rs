@@ -1,7 +1,7 @@
 //! Where statements go, and what they must wait for there.
 
 use super::bench::{Bench, OTHER_REPLICA, PRIMARY, REPLICA, error_code, lost, ok, ok_reply, ok_with, view};
-use crate::error::Effect;
+use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::session::Event;
 use crate::link::{ConnectionClass, Ended, Reply};
 use crate::mysql::frame::{MAX_PAYLOAD_BYTES, write_packet};
@@ -123,4 +123,29 @@ fn a_command_may_come_in_pieces_and_over_several_packets() {
         assert_eq!(bench.session.handle_bytes(bench.now, piece), piece.len());
     }
     assert_eq!(bench.wish().tablet, PRIMARY);
+}
+
+#[test]
+fn a_read_that_turns_out_to_write_moves_to_the_primary() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT a FROM view_that_calls_a_function");
+    assert_ne!(bench.lend().0, PRIMARY);
+    let error = Error { code: 1290, ..Error::new(Component::Server, Kind::ReadOnly, "read-only") };
+    let replies = vec![Reply::Err { seq: 1, error }, Reply::End(Ended::Answered)];
+    assert!(bench.answer(replies).is_empty(), "the client hears nothing of it");
+    assert!(matches!(bench.event(), Some(Event::Release(_))));
+    assert_eq!(bench.lend().0, PRIMARY);
+}
+
+#[test]
+fn a_read_that_breaks_connections_does_not_reach_every_server() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT a FROM t");
+    for _ in 0..2 {
+        bench.lend();
+        bench.session.handle_reply(bench.now, lost(Effect::None).remove(0));
+        assert!(matches!(bench.event(), Some(Event::Release(_))));
+    }
+    assert_eq!(error_code(&bench.receive()[0]), 1160);
+    bench.expect_rest();
 }
