@@ -5,7 +5,7 @@
 
 use super::classification::{Effects, Kind};
 use super::functions;
-use super::rules::{CONTENTS, ContentRule, Match, Rest, both};
+use super::rules::{CONTENTS, ContentRule, Match, Rest, both, function_may_have_a_rule, word_may_have_a_rule};
 use super::token::{Token, TokenKind};
 use super::variable::{OWN_VARIABLES, is_one_of, system_variable, unquoted};
 
@@ -72,6 +72,10 @@ impl<'a> Scan<'a> {
             TokenKind::QuotedIdentifier if is(next, TokenKind::Dot) => self.schema(current.text),
             TokenKind::OpenParen => self.call(&current, next),
             TokenKind::SystemVariable => self.system_variable(current.text),
+            // `@@session . name`
+            TokenKind::Dot if is(self.before[1].as_ref(), TokenKind::SystemVariable) => {
+                self.system_variable(next.map_or(&[], |name| name.text));
+            }
             TokenKind::UserVariable if self.assigning || next.is_some_and(|next| next.text == b":=") => {
                 self.hit(|matches| matches!(matches, Match::AssignedVariable));
             }
@@ -81,7 +85,7 @@ impl<'a> Scan<'a> {
 
     fn word(&mut self, word: &Token<'a>, next: Option<&Token<'a>>) {
         self.calls = self.calls || is_one_of(word.text, &["select", "set", "value", "values"]);
-        if !may_have_a_rule(word.text) {
+        if !word_may_have_a_rule(word.text) {
             return;
         }
         if self.into_assigns && word.is_word("into") {
@@ -127,6 +131,7 @@ impl<'a> Scan<'a> {
         let qualified = is(before.as_ref(), TokenKind::Dot);
         let with_arguments = !is(next, TokenKind::CloseParen);
         let known = !qualified
+            && function_may_have_a_rule(called)
             && self.hit(|matches| match matches {
                 Match::Functions(names) => is_one_of(called, names),
                 Match::WithArguments(known) => with_arguments && called.eq_ignore_ascii_case(known.as_bytes()),
@@ -173,40 +178,4 @@ fn may_be_called(before: Option<&Token<'_>>, name: &Token<'_>, next: Option<&Tok
     });
     let query = next.is_some_and(|next| next.is_word("select") || next.is_word("with"));
     !operand && !query
-}
-
-/// False for most words that no row knows, by their first letter and their length.
-fn may_have_a_rule(word: &[u8]) -> bool {
-    const LENGTHS: [u32; 32] = lengths_by_first_letter();
-    word.first().is_some_and(|first| LENGTHS[usize::from(first & 31)] & length_bit(word.len()) != 0)
-}
-
-const fn length_bit(length: usize) -> u32 {
-    if length < 32 { 1 << length } else { 0 }
-}
-
-/// For every first letter, in any case: the lengths of the words that rows begin to match with.
-const fn lengths_by_first_letter() -> [u32; 32] {
-    let mut lengths = [0; 32];
-    let mut row = 0;
-    while row < CONTENTS.len() {
-        let count = match CONTENTS[row].matches {
-            Match::Words(words) | Match::Schemas(words) => words.len(),
-            Match::Pairs(pairs) => pairs.len(),
-            _ => 0,
-        };
-        let mut at = 0;
-        while at < count {
-            let word = match CONTENTS[row].matches {
-                Match::Words(words) | Match::Schemas(words) => words[at],
-                Match::Pairs(pairs) => pairs[at].0,
-                _ => "",
-            };
-            assert!(word.len() < 32);
-            lengths[(word.as_bytes()[0] & 31) as usize] |= length_bit(word.len());
-            at += 1;
-        }
-        row += 1;
-    }
-    lengths
 }

@@ -181,12 +181,12 @@ pub(super) fn rule_of(tokens: &Tokens<'_>) -> &'static StatementRule {
 
 /// Whether `first`, and then `rest`, are the words of `rule`.
 fn begins(rule: &StatementRule, first: &Token<'_>, rest: &Tokens<'_>) -> bool {
-    let mut words = rule.begins.split(' ');
-    if !words.next().is_some_and(|word| first.is_word(word)) {
+    let Some((word, words)) = rule.begins.split_at_checked(first.text.len()) else { return false };
+    if !first.is_word(word) || !(words.is_empty() || words.starts_with(' ')) {
         return false;
     }
     let mut rest = rest.clone();
-    words.all(|word| match rest.next() {
+    words.split(' ').skip(1).all(|word| match rest.next() {
         None => word == ";",
         Some(token) => token.kind != TokenKind::QuotedIdentifier && token.text.eq_ignore_ascii_case(word.as_bytes()),
     })

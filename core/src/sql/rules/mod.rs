@@ -9,10 +9,12 @@
 
 mod assignments;
 mod contents;
+mod names;
 mod statements;
 
 pub(super) use assignments::{ASSIGNMENTS, AssignmentRule, Target};
 pub(super) use contents::{CONTENTS, ContentRule, Match};
+pub(super) use names::{function_may_have_a_rule, word_may_have_a_rule};
 pub(super) use statements::{STATEMENTS, StatementRule, UNKNOWN};
 
 use super::classification::Effects;
