@@ -11,12 +11,14 @@ mod mysql_5_6;
 mod session;
 pub mod source;
 mod weir;
+pub mod wire;
 
 pub use cluster::{TestCluster, application, as_application, query_value};
 pub use counters::{Counters, counters, counters_since};
 pub use mysql_5_6::MySql56;
 pub use session::Session;
 pub use weir::Weir;
+pub use wire::{Heard, Wire};
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
