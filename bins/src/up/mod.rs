@@ -147,8 +147,12 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<O
             connections_max: args.max_connections,
             connections_per_user_max: args.max_user_connections.unwrap_or(usize::MAX),
         },
-        session: SessionLimits { statements_max: args.max_prepared_statements, ..SessionLimits::default() },
-        packet_bytes_max: args.max_allowed_packet.map(|bytes| bytes as usize),
+        session: SessionLimits {
+            login_time_max: Duration::from_millis(args.login_time_ms),
+            packet_bytes_max: args.max_allowed_packet as usize,
+            statements_max: args.max_prepared_statements,
+            ..SessionLimits::default()
+        },
         variables: Variables::default(),
         tablet: manager::Config {
             pool: pool::Config {
