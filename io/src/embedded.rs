@@ -20,6 +20,7 @@ use weir_core::gateway::users::Users;
 use weir_core::gateway::variables::Variables;
 use weir_core::link::ConnectionClass;
 use weir_core::mysql::auth::{AuthPlugin, Credential, Secret};
+use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::manager;
 use weir_core::tablet::pool::ConnId;
 use weir_core::time::Duration;
@@ -49,6 +50,8 @@ pub struct Options {
     pub admission: AdmissionLimits,
     /// What a session may do.
     pub session: SessionLimits,
+    /// The longest packet taken from a client, in bytes; `None` for what the servers take.
+    pub packet_bytes_max: Option<usize>,
     /// Defaults of Weir's own variables.
     pub variables: Variables,
     /// How each tablet is run.
@@ -106,8 +109,9 @@ impl Running {
     ///
     /// # Errors
     /// When no server answers, none is primary, or the address cannot be listened on.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
-        let version = server_version(&options).await?;
+    pub async fn start(mut options: Options) -> Result<Self, StartError> {
+        let server = first_server(&options).await?;
+        options.session.packet_bytes_max = options.packet_bytes_max.unwrap_or(server.packet_bytes_max);
         let rsa = crypto::RsaKey::generate().map_err(StartError::Crypto)?;
         let (news_out, news) = mpsc::channel(NEWS_MAX);
         let members = start_tablets(&options, &news_out)?;
@@ -119,7 +123,7 @@ impl Running {
         wait_for_primary(&mut view, options.primary_time_max).await?;
         let by_id = tablets.iter().map(|tablet| (tablet.id(), Arc::clone(tablet))).collect();
         let (listen, socket) = (options.listen, options.socket.clone());
-        let config = gateway_config(options, version, rsa);
+        let config = gateway_config(options, server.version, rsa);
         let gateway = Listening::start(config, view, by_id, listen, socket.as_deref())
             .map_err(|error| StartError::Listen(listen, error))?;
         Ok(Self { gateway, tablets, shard })
@@ -177,19 +181,38 @@ fn connector(address: &Address, account: &Account, statements_max: usize) -> Con
     }
 }
 
-/// The version that clients are greeted with: that of the first server that answers.
-async fn server_version(options: &Options) -> Result<String, StartError> {
+/// What is asked of a server before clients are served.
+struct FirstServer {
+    /// What clients are greeted with.
+    version: String,
+    /// `max_allowed_packet`.
+    packet_bytes_max: usize,
+}
+
+/// Asks the first server that answers.
+async fn first_server(options: &Options) -> Result<FirstServer, StartError> {
     let mut errors = Vec::new();
     for address in &options.servers {
-        match connector(address, &options.monitor, 0).connect(ConnId(0), ConnectionClass::empty()).await {
-            Ok(connection) => {
-                let version = connection.machine.server_info().map(|server| server.version.clone()).unwrap_or_default();
-                return Ok(String::from_utf8_lossy(&version).into_owned());
-            }
+        match ask_server(&connector(address, &options.monitor, 0)).await {
+            Ok(server) => return Ok(server),
             Err(error) => errors.push((address.clone(), error)),
         }
     }
     Err(StartError::NoServer(errors))
+}
+
+async fn ask_server(connector: &Connector) -> Result<FirstServer, Error> {
+    let mut connection = connector.connect(ConnId(0), ConnectionClass::empty()).await?;
+    let version = connection.machine.server_info().map(|server| server.version.clone()).unwrap_or_default();
+    let packet_bytes_max = match connection.query("SELECT @@GLOBAL.max_allowed_packet AS bytes").await? {
+        Answer::Rows(rows, _) => {
+            let bytes = rows.value(0, "bytes").and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
+            bytes.unwrap_or(SessionLimits::default().packet_bytes_max)
+        }
+        Answer::Err(error) => return Err(error),
+        Answer::Ok(_) => SessionLimits::default().packet_bytes_max,
+    };
+    Ok(FirstServer { version: String::from_utf8_lossy(&version).into_owned(), packet_bytes_max })
 }
 
 async fn wait_for_primary(view: &mut watch::Receiver<Arc<View>>, limit: Duration) -> Result<(), StartError> {

@@ -81,10 +81,10 @@ pub struct Args {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub login_time_ms: u64,
 
-    /// The longest packet taken from a client, in bytes.
-    #[arg(long, default_value_t = 64 << 20, value_name = "BYTES", env = "WEIR_MAX_ALLOWED_PACKET",
+    /// The longest packet taken from a client, in bytes [default: the servers' max_allowed_packet].
+    #[arg(long, value_name = "BYTES", env = "WEIR_MAX_ALLOWED_PACKET",
           value_parser = clap::value_parser!(u32).range(1024..=1 << 30))]
-    pub max_allowed_packet: u32,
+    pub max_allowed_packet: Option<u32>,
 
     /// Prepared statements of one client, at most.
     #[arg(long, default_value_t = 16_382, value_name = "N", env = "WEIR_MAX_PREPARED_STATEMENTS")]

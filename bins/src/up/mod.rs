@@ -149,10 +149,10 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<O
         },
         session: SessionLimits {
             login_time_max: Duration::from_millis(args.login_time_ms),
-            packet_bytes_max: args.max_allowed_packet as usize,
             statements_max: args.max_prepared_statements,
             ..SessionLimits::default()
         },
+        packet_bytes_max: args.max_allowed_packet.map(|bytes| bytes as usize),
         variables: Variables::default(),
         tablet: manager::Config {
             pool: pool::Config {

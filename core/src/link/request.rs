@@ -17,6 +17,9 @@ pub struct Request {
     /// The command provably changes nothing: it may be pipelined behind what makes the connection ready, and run again when
     /// its outcome is not known.
     pub read_only: bool,
+    /// The variables that the command sets hold for itself only (`SET STATEMENT ... FOR`): what trackers say of them is not so
+    /// afterwards.
+    pub restores_variables: bool,
     /// For a read on a replica: the position the server must have executed before the command runs.
     pub wait: Option<Wait>,
     /// How the client reads packets.

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use weir_core::error::{Component, Error, Kind};
-use weir_core::link::{ClientFormat, ConnectionClass, Ended, Reply, Request};
+use weir_core::link::{ClientFormat, Command, ConnectionClass, Ended, Reply, Request};
 use weir_core::mysql::auth::Secret;
 use weir_core::mysql::capability::CapabilityFlags;
+use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::frame::PacketReader;
 use weir_core::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
 use weir_core::mysql::packet;
@@ -192,11 +193,22 @@ impl Connection {
         self.machine.transport_closed(clock::now());
     }
 
-    /// Runs a query of Weir's own and returns its answer.
+    /// Runs a read of Weir's own, under the settings that hold, and returns its answer.
     ///
     /// # Errors
     /// When the connection breaks, or the answer is no answer to a query or too large.
-    pub async fn query(&mut self, request: Request) -> Result<Answer, Error> {
+    pub async fn query(&mut self, sql: &str) -> Result<Answer, Error> {
+        let mut payload = Vec::new();
+        ClientCommand::Query(sql.as_bytes()).encode(&mut payload);
+        let request = Request {
+            settings: Arc::clone(self.machine.settings()),
+            last_insert_id: None,
+            command: Command::Plain(payload),
+            read_only: true,
+            restores_variables: false,
+            wait: None,
+            client: OWN_FORMAT,
+        };
         self.machine.submit(clock::now(), request);
         let mut collector = Collector::new();
         while collector.outcome.is_none() {
@@ -225,7 +237,7 @@ fn not_opened(reason: CloseReason) -> Error {
 }
 
 /// How Weir's own queries want to be answered.
-pub(super) const OWN_FORMAT: ClientFormat = ClientFormat { deprecate_eof: true };
+const OWN_FORMAT: ClientFormat = ClientFormat { deprecate_eof: true };
 
 /// Puts an answer together from its pieces.
 struct Collector {

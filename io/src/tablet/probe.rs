@@ -1,10 +1,8 @@
 //! Asks a server about itself, on a connection of its own that is kept between probes.
 
-use super::connection::{Connection, Connector, OWN_FORMAT};
-use std::sync::Arc;
+use super::connection::{Connection, Connector};
 use weir_core::error::{Component, Error, Kind};
-use weir_core::link::{Command, ConnectionClass, Request, Settings};
-use weir_core::mysql::command::ClientCommand;
+use weir_core::link::ConnectionClass;
 use weir_core::tablet::pool::ConnId;
 use weir_core::tablet::probe::Probe;
 use weir_core::topo::{Observation, ServerVersion};
@@ -13,13 +11,11 @@ use weir_core::topo::{Observation, ServerVersion};
 pub(super) struct Prober {
     connector: Connector,
     connection: Option<Box<Connection>>,
-    /// Every query runs under the settings that the connection began with.
-    settings: Arc<Settings>,
 }
 
 impl Prober {
     pub(super) fn new(connector: Connector) -> Self {
-        Self { connector, connection: None, settings: Arc::default() }
+        Self { connector, connection: None }
     }
 
     /// Drops the connection: the next probe opens another.
@@ -35,17 +31,12 @@ impl Prober {
         // Taken out, so that a round that is given up half-way leaves no half-read answer behind.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => {
-                let connection = self.connector.connect(ConnId(0), ConnectionClass::empty()).await?;
-                self.settings = Arc::clone(connection.machine.settings());
-                connection
-            }
+            None => self.connector.connect(ConnId(0), ConnectionClass::empty()).await?,
         };
         let version = self.version(&connection)?;
         let mut round = Probe::new(version);
         while let Some(question) = round.next() {
-            let command = ClientCommand::Query(question.sql.as_bytes());
-            round.answer(&connection.query(self.request(&command)).await?);
+            round.answer(&connection.query(question.sql).await?);
         }
         let (observation, _missing) = round.finish()?;
         self.connection = Some(connection);
@@ -58,18 +49,5 @@ impl Prober {
             let message = format!("weir-tablet: {} does not tell its version", self.connector.address);
             Error::new(Component::Tablet, Kind::Unavailable, message)
         })
-    }
-
-    fn request(&self, command: &ClientCommand<'_>) -> Request {
-        let mut payload = Vec::new();
-        command.encode(&mut payload);
-        Request {
-            settings: Arc::clone(&self.settings),
-            last_insert_id: None,
-            command: Command::Plain(payload),
-            read_only: true,
-            wait: None,
-            client: OWN_FORMAT,
-        }
     }
 }

@@ -44,7 +44,7 @@ impl Session {
             Reply::Err { seq, error } => self.on_server_error(seq, error),
             Reply::PrepareOk { seq, ok } => self.on_prepared(seq, ok),
             Reply::LocalInfile { seq, filename } => self.on_local_infile(seq, &filename),
-            Reply::Tracked(mut ok) => self.state.absorb(&mut ok),
+            Reply::Tracked(mut ok) => self.state.absorb(&mut ok, false),
             Reply::End(ended) => self.on_end(now, ended),
         }
     }
@@ -57,7 +57,7 @@ impl Session {
             job.reported_insert_id = super::state::reported_insert_id(&ok);
             return;
         }
-        self.state.absorb(&mut ok);
+        self.state.absorb(&mut ok, job.restores_variables);
         if job.origin != Origin::Client {
             return;
         }

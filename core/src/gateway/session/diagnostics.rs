@@ -92,12 +92,11 @@ impl Session {
 
     /// Answers `SELECT ROW_COUNT()` and its like, when the session holds no connection that could.
     pub(super) fn answer_count(&mut self, count: &PlainCount) {
-        let value = if count.found_rows {
-            self.diagnostics.found_rows.to_string()
+        if count.found_rows {
+            self.answer_number(&count.column, self.diagnostics.found_rows);
         } else {
-            self.diagnostics.row_count.to_string()
-        };
-        self.answer_row(&[(count.column.clone(), Some(value))]);
+            self.answer_number(&count.column, self.diagnostics.row_count);
+        }
         // It was a statement with a result set of one row.
         self.diagnostics = Diagnostics { row_count: -1, found_rows: 1, ..Diagnostics::default() };
         debug_assert!(!matches!(self.events.back(), Some(Event::Submit(_))), "answered without a server");

@@ -54,6 +54,8 @@ pub(super) struct Job {
     pub(super) reached: bool,
     /// Something of the answer has gone to the client.
     pub(super) answered: bool,
+    /// The variables that it sets hold for itself only.
+    pub(super) restores_variables: bool,
     /// It asks for `ROW_COUNT()` or `FOUND_ROWS()`.
     pub(super) asks_for_counts: bool,
     /// The server answered with an error.
@@ -106,6 +108,7 @@ impl Job {
             tried: Vec::new(),
             reached: false,
             answered: false,
+            restores_variables: false,
             asks_for_counts: false,
             failed: false,
             refused_write: false,
@@ -368,6 +371,7 @@ impl Session {
             last_insert_id,
             command: job.command.clone(),
             read_only: job.read_only,
+            restores_variables: job.restores_variables,
             wait,
             client: ClientFormat { deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
         })));

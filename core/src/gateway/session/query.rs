@@ -33,6 +33,7 @@ impl Session {
         job.effects = classification.effects;
         job.read_only = classification.effects.contains(Effects::READ_ONLY);
         if classification.effects.contains(Effects::SETS_VARIABLES) {
+            job.restores_variables = sql::restores_variables(sql, self.dialect());
             job.collation_after = sql::set_names_collation(sql, self.dialect()).map(<[u8]>::to_vec);
         }
         if classification.effects.contains(Effects::CHANGES_SCHEMA) {
@@ -84,10 +85,7 @@ impl Session {
                 let rows = names.iter().map(|name| vec![Some(name.as_bytes().to_vec()), value(name)]).collect();
                 self.answer_table(&TextResultSet { columns, rows });
             }
-            Some(Own::SelectConnectionId { column }) => {
-                let id = self.peer.id.to_string();
-                self.answer_row(&[(column.to_vec(), Some(id))]);
-            }
+            Some(Own::SelectConnectionId { column }) => self.answer_number(column, self.peer.id),
             Some(Own::UseRole { schema, role }) => {
                 self.use_schema(now, schema, Some(*role));
             }
@@ -129,11 +127,17 @@ impl Session {
         self.write_own_ok();
     }
 
-    /// A result set of one row.
+    /// A result set of one row of text.
     pub(super) fn answer_row(&mut self, columns: &[(Vec<u8>, Option<String>)]) {
         let row = columns.iter().map(|(_, value)| value.clone().map(String::into_bytes)).collect();
         let columns = columns.iter().map(|(label, _)| ColumnDefinition::text(label.clone())).collect();
         self.answer_table(&TextResultSet { columns, rows: vec![row] });
+    }
+
+    /// A result set of one number.
+    pub(super) fn answer_number(&mut self, label: &[u8], value: impl ToString) {
+        let columns = vec![ColumnDefinition::integer(label)];
+        self.answer_table(&TextResultSet { columns, rows: vec![vec![Some(value.to_string().into_bytes())]] });
     }
 
     pub(super) fn answer_table(&mut self, result: &TextResultSet) {

@@ -146,7 +146,9 @@ impl State {
     }
 
     /// Takes in what the server says has changed, and leaves in `ok` only what the client asked to be told.
-    pub(super) fn absorb(&mut self, ok: &mut OkPacket) {
+    ///
+    /// `restored`: its variables held for its statement only.
+    pub(super) fn absorb(&mut self, ok: &mut OkPacket, restored: bool) {
         self.status = ok.status & LASTING_STATUS;
         if ok.session_state.is_empty() {
             return;
@@ -158,7 +160,7 @@ impl State {
                 }
                 Ok(Change::Variables(variables)) => {
                     for (name, value) in variables.iter() {
-                        self.absorb_variable(name, value);
+                        self.absorb_variable(name, value, restored);
                     }
                 }
                 Ok(Change::Gtids(gtids)) => self.wrote(Flavor::MySql, gtids),
@@ -170,9 +172,10 @@ impl State {
         ok.session_state = self.tracking.select(ok.session_state());
     }
 
-    fn absorb_variable(&mut self, name: &[u8], value: &[u8]) {
+    fn absorb_variable(&mut self, name: &[u8], value: &[u8], restored: bool) {
         match name {
             b"last_gtid" => self.wrote(Flavor::MariaDb, value),
+            _ if restored => {}
             _ => Arc::make_mut(&mut self.settings).absorb(name, value),
         }
     }
@@ -236,7 +239,7 @@ mod tests {
             b.variable(b"sql_mode", b"ANSI");
             b.variable(b"last_gtid", b"0-1-7");
         });
-        state.absorb(&mut packet);
+        state.absorb(&mut packet, false);
         assert_eq!(state.schema(), Some(&b"shop"[..]));
         assert_eq!(state.settings.variables["sql_mode"], b"ANSI");
         assert_eq!(state.position, Position::parse(Flavor::MariaDb, "0-1-7").unwrap());
@@ -246,18 +249,21 @@ mod tests {
     #[test]
     fn an_unreadable_position_sends_reads_to_the_primary() {
         let mut state = state();
-        state.absorb(&mut ok(|b| b.variable(b"last_gtid", b"nonsense")));
+        state.absorb(&mut ok(|b| b.variable(b"last_gtid", b"nonsense")), false);
         assert!(state.position_unknown);
     }
 
     #[test]
     fn a_reset_keeps_schema_and_position_and_drops_the_rest() {
         let mut state = state();
-        state.absorb(&mut ok(|b| {
-            b.push(Change::Schema(b"shop"));
-            b.variable(b"sql_mode", b"ANSI");
-            b.variable(b"last_gtid", b"0-1-7");
-        }));
+        state.absorb(
+            &mut ok(|b| {
+                b.push(Change::Schema(b"shop"));
+                b.variable(b"sql_mode", b"ANSI");
+                b.variable(b"last_gtid", b"0-1-7");
+            }),
+            false,
+        );
         state.pins = Pins::USER_LOCK;
         state.reset(&Variables::default());
         assert_eq!(state.schema(), Some(&b"shop"[..]));

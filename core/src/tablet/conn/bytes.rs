@@ -183,8 +183,12 @@ impl BackendConn {
     }
 
     fn on_command_ok(&mut self, ok: &OkPacket) {
-        self.tracked.absorb(ok);
         let Life::Busy(busy) = &self.life else { return };
+        if busy.request.restores_variables {
+            self.tracked.absorb_restored(ok);
+        } else {
+            self.tracked.absorb(ok);
+        }
         match &busy.request.command {
             Command::ResetConnection => {
                 self.tracked.reset(ok.status);

@@ -326,6 +326,7 @@ mod tests {
             last_insert_id: None,
             command: Command::Plain(b"\x03DO 1".to_vec()),
             read_only,
+            restores_variables: false,
             wait: None,
             client: ClientFormat { deprecate_eof: true },
         })

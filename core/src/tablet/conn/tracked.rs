@@ -40,10 +40,20 @@ impl Tracked {
 
     /// Takes in an OK that is not the answer to a `SET` of Weir's own.
     pub(super) fn absorb(&mut self, ok: &OkPacket) {
+        self.absorb_all(ok, false);
+    }
+
+    /// Takes in an OK whose variables held for its statement only.
+    pub(super) fn absorb_restored(&mut self, ok: &OkPacket) {
+        self.absorb_all(ok, true);
+    }
+
+    fn absorb_all(&mut self, ok: &OkPacket, restored: bool) {
         self.status = ok.status;
         for change in ok.session_state() {
             match change {
                 Ok(Change::Schema(name)) => self.set_schema(name),
+                Ok(Change::Variables(_)) if restored => {}
                 Ok(Change::Variables(variables)) => {
                     for (name, value) in variables.iter() {
                         if core::str::from_utf8(name).is_ok_and(Settings::carries) {

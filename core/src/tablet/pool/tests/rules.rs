@@ -207,6 +207,18 @@ fn pauses_between_failures_grow_and_are_spread() {
 }
 
 #[test]
+fn attempts_that_fail_together_count_as_one_failure() {
+    let mut bench = Bench::new(Config { connections_max: 9, opening_max: 4, idle_min: 4, ..small() });
+    bench.feed(Input::Timeout);
+    for conn in (1..=4).map(ConnId) {
+        bench.feed(Input::OpenFailed { conn, error: server_error() });
+    }
+    let failed_at = bench.now;
+    assert_eq!(bench.wake().len(), 1, "one at a time, until it succeeds");
+    assert!(bench.now - failed_at <= Duration::from_millis(50));
+}
+
+#[test]
 fn idle_connections_end_beyond_the_minimum_and_the_one_used_last_stays() {
     let mut bench = Bench::new(Config { idle_min: 1, connection_age_max: None, ..small() });
     let (first, second) = (bench.connect(PLAIN), bench.connect(PLAIN));
