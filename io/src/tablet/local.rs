@@ -133,7 +133,7 @@ impl LocalTablet {
             let prefer = wish.prefer.map(|key| Preferred { conn: ConnId(key.connection), epoch: key.epoch });
             let (class, settings) = (wish.class, Arc::clone(&wish.settings));
             let request = pool::Acquire { ticket, class, settings, prefer, deadline: None };
-            state.machine.handle(clock::now(), Input::Acquire { role: wish.role, term: None, request });
+            state.machine.handle(clock::now(), Input::Acquire { role: wish.role, term: wish.term, request });
             match self.drain(&mut state, Some(ticket)) {
                 None => {
                     let (answer, answered) = oneshot::channel();
@@ -247,7 +247,8 @@ impl LocalTablet {
                 Output::Health(health) => _ = self.news.try_send(News::Health(self.id, health)),
             }
         }
-        if state.machine.poll_timeout() < state.armed || state.armed.is_none() {
+        let sooner = |deadline: Instant| state.armed.is_none_or(|armed| deadline < armed);
+        if state.machine.poll_timeout().is_some_and(sooner) {
             self.rearm.notify_one();
         }
         answer

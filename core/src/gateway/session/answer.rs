@@ -25,7 +25,10 @@ impl Session {
     /// A piece of the answer to the request submitted last.
     pub fn handle_reply(&mut self, now: Instant, reply: Reply) {
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else {
-            debug_assert!(matches!(self.phase, Phase::Closed), "an answer to no request");
+            // The end has been told already; bytes that came with it are still counted.
+            if let Reply::Forward { len } | Reply::Skip { len } = reply {
+                self.out.skip(len);
+            }
             return;
         };
         let for_client = job.origin == Origin::Client;
@@ -57,7 +60,7 @@ impl Session {
             job.reported_insert_id = super::state::reported_insert_id(&ok);
             return;
         }
-        self.state.absorb(&mut ok, job.restores_variables);
+        self.state.absorb(&mut ok, job.effects.contains(Effects::RESTORES_VARIABLES));
         if job.origin != Origin::Client {
             return;
         }
@@ -181,6 +184,12 @@ impl Session {
                 }
                 self.settle(now);
             }
+            Origin::Scrub => {
+                if let Some(lease) = &mut self.lease {
+                    lease.unclean = false;
+                }
+                self.settle(now);
+            }
             Origin::Clean => self.cleaned(if job.failed { Fate::Close } else { Fate::Keep }),
         }
     }
@@ -207,6 +216,14 @@ impl Session {
         }
         if !tracks && happened && job.effects.intersects(Effects::SETS_VARIABLES | Effects::WRITES) {
             self.state.pins |= Pins::UNTRACKED;
+        }
+        if job.effects.contains(Effects::RUNS_STORED_CODE) {
+            if job.effects.contains(Effects::WRITES) {
+                self.state.pins |= Pins::STORED_CODE;
+            } else if let Some(lease) = &mut self.lease {
+                // A function: its caller has the result and wants nothing else, and nobody else shall find what it left.
+                lease.unclean = true;
+            }
         }
         if job.warned || job.failed || job.effects.contains(Effects::LEAVES_FOUND_ROWS) {
             self.state.pins |= Pins::DIAGNOSTICS;
@@ -244,6 +261,7 @@ impl Session {
             match lease.insert_id {
                 InsertId::Dirty => return self.learn_insert_id(None),
                 InsertId::Synced => return self.clear_insert_id(),
+                InsertId::Zero if lease.unclean => return self.scrub(),
                 InsertId::Zero => self.release(Fate::Keep),
             }
         }
@@ -326,6 +344,16 @@ impl Session {
         } else {
             self.events.push_back(Event::Closed(reason));
         }
+    }
+
+    /// Resets the connection before it goes back.
+    fn scrub(&mut self) {
+        let job = Box::new(Job::new(Command::ResetConnection, Origin::Scrub));
+        if let Some(lease) = &mut self.lease {
+            lease.overwritten = true;
+        }
+        self.send(&job, None);
+        self.phase = Phase::Running(job);
     }
 
     fn cleaned(&mut self, fate: Fate) {

@@ -10,7 +10,7 @@ use crate::gateway::routing::{self, Decision, Facts};
 use crate::gateway::variables::{Consistency, Splitting};
 use crate::link::{ClientFormat, Command, ConnectionClass, Request, Settings, Wait};
 use crate::mysql::capability::CapabilityFlags;
-use crate::sql::{Classification, Effects, Route};
+use crate::sql::{Classification, Effects, Route, is_system_schema};
 use crate::time::Instant;
 use crate::topo::Role;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ pub(super) enum Origin {
     ClearDiagnostics,
     /// The cursor of a statement that was closed is closed.
     CloseCursor,
+    /// The connection is reset because a stored function may have left something on it.
+    Scrub,
     /// The connection is cleaned because the client has gone.
     Clean,
 }
@@ -54,8 +56,6 @@ pub(super) struct Job {
     pub(super) reached: bool,
     /// Something of the answer has gone to the client.
     pub(super) answered: bool,
-    /// The variables that it sets hold for itself only.
-    pub(super) restores_variables: bool,
     /// It asks for `ROW_COUNT()` or `FOUND_ROWS()`.
     pub(super) asks_for_counts: bool,
     /// The server answered with an error.
@@ -108,7 +108,6 @@ impl Job {
             tried: Vec::new(),
             reached: false,
             answered: false,
-            restores_variables: false,
             asks_for_counts: false,
             failed: false,
             refused_write: false,
@@ -131,6 +130,8 @@ pub struct Acquire {
     pub tablet: TabletId,
     /// The role it must have: it refuses when it has another by now.
     pub role: Role,
+    /// The term in which it is the primary; of replicas any will do.
+    pub term: Option<u64>,
     /// What cannot be changed after connecting.
     pub class: ConnectionClass,
     /// A connection that has these already is the best.
@@ -169,6 +170,8 @@ pub(super) struct Held {
     pub(super) insert_id: InsertId,
     /// A statement of the session's own has run on it since the client's last one.
     pub(super) overwritten: bool,
+    /// Stored code may have left something on it.
+    pub(super) unclean: bool,
 }
 
 impl Session {
@@ -192,7 +195,7 @@ impl Session {
     /// Where a statement goes when the session holds no connection.
     pub(super) fn route(&mut self, intent: Intent) -> Decision {
         let facts = Facts {
-            may_use_replica: intent.route == Route::Replica,
+            may_use_replica: intent.route == Route::Replica && !self.state.schema().is_some_and(is_system_schema),
             hint: intent.hint.filter(|_| !intent.effects.contains(Effects::WRITES)),
             target: self.state.role,
             autocommit: self.state.autocommit(),
@@ -245,6 +248,7 @@ impl Session {
         self.events.push_back(Event::Acquire(Acquire {
             tablet,
             role,
+            term: self.view.get(tablet).filter(|_| role == Role::Primary).map(|tablet| tablet.term),
             class: self.class(&job),
             settings: Arc::clone(&self.state.settings),
             prefer,
@@ -277,6 +281,7 @@ impl Session {
             tracks: lease.tracks,
             insert_id: InsertId::Zero,
             overwritten: false,
+            unclean: false,
         });
         if job.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
             match self.diagnostics.place(&job) {
@@ -371,7 +376,7 @@ impl Session {
             last_insert_id,
             command: job.command.clone(),
             read_only: job.read_only,
-            restores_variables: job.restores_variables,
+            restores_variables: job.effects.contains(Effects::RESTORES_VARIABLES),
             wait,
             client: ClientFormat { deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
         })));

@@ -80,11 +80,6 @@ impl Session {
         job.role = self.route(intent).role;
         job.read_only = intent.effects.contains(Effects::READ_ONLY);
         job.effects = intent.effects;
-        if intent.effects.contains(Effects::SETS_VARIABLES)
-            && let Command::Execute { statement, .. } = &job.command
-        {
-            job.restores_variables = crate::sql::restores_variables(&statement.sql, self.dialect());
-        }
         if intent.effects.contains(Effects::NEEDS_DIAGNOSTICS)
             && let Command::Execute { statement, .. } = &job.command
         {

@@ -33,7 +33,6 @@ impl Session {
         job.effects = classification.effects;
         job.read_only = classification.effects.contains(Effects::READ_ONLY);
         if classification.effects.contains(Effects::SETS_VARIABLES) {
-            job.restores_variables = sql::restores_variables(sql, self.dialect());
             job.collation_after = sql::set_names_collation(sql, self.dialect()).map(<[u8]>::to_vec);
         }
         if classification.effects.contains(Effects::CHANGES_SCHEMA) {

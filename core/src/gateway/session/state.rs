@@ -39,6 +39,8 @@ bitflags! {
         const NEXT_TRANSACTION = 1 << 8;
         /// Other state that cannot be carried over (seeds, timestamps, ...).
         const OTHER = 1 << 9;
+        /// A procedure ran: what it left behind (user variables, locks) no server tells.
+        const STORED_CODE = 1 << 12;
         /// The server reports no session changes, and the session changed something.
         const UNTRACKED = 1 << 10;
         /// The next statement may ask for warnings, errors or counts of the last one.

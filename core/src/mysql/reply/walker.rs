@@ -143,6 +143,13 @@ impl ReplyWalker {
         }
     }
 
+    /// The answer starts with another sequence id: that after the command's last packet, when it took several.
+    #[must_use]
+    pub fn starting_at(mut self, sequence: u8) -> Self {
+        self.sequence = sequence;
+        self
+    }
+
     fn server_deprecates_eof(&self) -> bool {
         self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF)
     }

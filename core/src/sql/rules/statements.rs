@@ -32,6 +32,7 @@ macro_rules! statements {
 const NONE: Effects = Effects::empty();
 const READ: Effects = Effects::READ_ONLY;
 const WRITE: Effects = Effects::WRITES;
+const RESTORING: Effects = READ.union(Effects::RESTORES_VARIABLES);
 /// Schema changes, and everything else that commits implicitly.
 const DDL: Effects = WRITE.union(Effects::ENDS_TRANSACTION);
 const TEMPORARY: Effects = WRITE.union(Effects::PINS_TEMP_TABLE);
@@ -114,7 +115,7 @@ pub(in crate::sql) static STATEMENTS: &[StatementRule] = statements! {
     "RELEASE"                           Savepoint NONE         Opaque       ""
         "RELEASE SAVEPOINT s";
 
-    "SET STATEMENT"                     Set       READ         Prefixed     "variables for one statement only"
+    "SET STATEMENT"                     Set       RESTORING    Prefixed     "variables for one statement only"
         "SET STATEMENT max_statement_time = 1 FOR SELECT 1";
     "SET"                               Set       NONE         Assignments  "each assignment has its own rule"
         "SET sql_mode = ''";

@@ -40,14 +40,16 @@ impl Purpose {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Flight {
-    due: VecDeque<Purpose>,
+    /// With the sequence id that the answer starts with.
+    due: VecDeque<(Purpose, u8)>,
     /// Walks over the first one's answer, once it has begun.
     walker: Option<ReplyWalker>,
 }
 
 impl Flight {
-    pub(super) fn expect(&mut self, purpose: Purpose) {
-        self.due.push_back(purpose);
+    /// `sequence` is the id after that of the command's last packet.
+    pub(super) fn expect(&mut self, purpose: Purpose, sequence: u8) {
+        self.due.push_back((purpose, sequence));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -66,11 +68,12 @@ impl Flight {
         client: ClientFormat,
         status: u16,
     ) -> Option<(Purpose, &mut ReplyWalker)> {
-        let purpose = *self.due.front()?;
+        let (purpose, sequence) = *self.due.front()?;
         // Answers to Weir's own commands are read in one way.
         let own = ClientFormat { deprecate_eof: true };
         let format = if matches!(purpose, Purpose::Command(_)) { client } else { own };
-        let walker = self.walker.get_or_insert_with(|| ReplyWalker::new(purpose.shape(), capabilities, format, status));
+        let begin = || ReplyWalker::new(purpose.shape(), capabilities, format, status).starting_at(sequence);
+        let walker = self.walker.get_or_insert_with(begin);
         Some((purpose, walker))
     }
 

@@ -280,14 +280,17 @@ impl BackendConn {
     }
 
     /// Puts a command into the next write.
-    fn command(&mut self, command: &ClientCommand<'_>) {
-        write_with(&mut self.out, &mut 0, |payload| command.encode(payload));
+    /// Returns the sequence id that an answer starts with.
+    fn command(&mut self, command: &ClientCommand<'_>) -> u8 {
+        let mut sequence = 0;
+        write_with(&mut self.out, &mut sequence, |payload| command.encode(payload));
+        sequence
     }
 
     /// Puts a command into the next write, and notes that its answer is due.
     fn ask(&mut self, command: &ClientCommand<'_>, purpose: Purpose) {
-        self.command(command);
-        self.flight.expect(purpose);
+        let sequence = self.command(command);
+        self.flight.expect(purpose, sequence);
     }
 
     fn fail_protocol(&mut self, error: ProtocolError) {

@@ -245,8 +245,9 @@ impl BackendConn {
             Ok(ClientCommand::Statistics) => Shape::Text,
             _ => Shape::Simple,
         };
-        crate::mysql::frame::write_packet(&mut self.out, &mut 0, payload);
-        self.flight.expect(Purpose::Command(shape));
+        let mut sequence = 0;
+        crate::mysql::frame::write_packet(&mut self.out, &mut sequence, payload);
+        self.flight.expect(Purpose::Command(shape), sequence);
     }
 
     fn execute(&mut self, statement: &Statement, payload: &[u8], long_data: &[LongData]) {

@@ -1,6 +1,6 @@
 //! What keeps a connection, and what is carried to another.
 
-use super::bench::{Bench, ok, ok_reply, ok_with};
+use super::bench::{Bench, ok, ok_reply, ok_with, text};
 use crate::gateway::session::{Event, Fate, Pins, Reason};
 use crate::link::Command;
 use crate::mysql::command::ClientCommand;
@@ -78,4 +78,23 @@ fn a_client_that_leaves_while_it_waits_takes_its_wish_back() {
     bench.session.client_closed();
     assert!(matches!(bench.event(), Some(Event::CancelAcquire)));
     bench.expect_closed(Reason::ClientGone);
+}
+
+#[test]
+fn a_procedure_keeps_the_connection_and_a_function_leaves_nothing_on_it() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT my_function(1)");
+    bench.lend();
+    bench.answer(ok_reply(ok()));
+    assert_eq!(text(&bench.request()), "SET last_insert_id=LAST_INSERT_ID()");
+    bench.answer(ok_reply(ok_with(&[("last_insert_id", "0")])));
+    assert!(matches!(bench.request().command, Command::ResetConnection));
+    bench.answer(ok_reply(ok()));
+    bench.expect_release();
+
+    bench.query("CALL my_procedure()");
+    bench.lend();
+    bench.answer(ok_reply(ok()));
+    bench.expect_rest();
+    assert_eq!(bench.session.pins(), Pins::STORED_CODE);
 }
