@@ -3,6 +3,34 @@
 use std::collections::BTreeMap;
 use weir_io::servers::Server;
 
+/// Statements that a server counted for one user (`information_schema.USER_STATISTICS`, which needs `userstat=ON`).
+/// `SHOW GLOBAL STATUS` cannot tell clients from replication: MariaDB counts replicated rows as commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statements {
+    /// Statements that read.
+    pub reads: u64,
+    /// Statements that write.
+    pub writes: u64,
+}
+
+impl Statements {
+    /// What `server` counted for `user` so far.
+    #[must_use]
+    pub fn of(server: &Server, user: &str) -> Self {
+        let sql = "SELECT SUM(SELECT_COMMANDS) AS `reads`, SUM(UPDATE_COMMANDS) AS `writes` \
+                   FROM information_schema.USER_STATISTICS WHERE USER = ";
+        let rows = server.query(&format!("{sql}'{user}'")).unwrap_or_else(|error| panic!("{error}"));
+        let column = |name| rows.first(name).and_then(|value| value.parse().ok()).unwrap_or(0);
+        Self { reads: column("reads"), writes: column("writes") }
+    }
+
+    /// How many there were since `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self { reads: self.reads - before.reads, writes: self.writes - before.writes }
+    }
+}
+
 /// Counters by lower-case name, such as `com_select`.
 pub type Counters = BTreeMap<String, u64>;
 

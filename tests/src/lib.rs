@@ -14,7 +14,7 @@ mod weir;
 pub mod wire;
 
 pub use cluster::{TestCluster, application, as_application, query_value};
-pub use counters::{Counters, counters, counters_since};
+pub use counters::{Counters, Statements, counters, counters_since};
 pub use mysql_5_6::MySql56;
 pub use session::Session;
 pub use weir::Weir;

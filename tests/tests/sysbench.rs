@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 use weir_io::servers::{Account, Server};
-use weir_tests::{Counters, TestCluster, Weir, application, counters, counters_since, eventually};
+use weir_tests::{Statements, TestCluster, Weir, application, counters, counters_since, eventually};
 
 const CLIENTS: u64 = 64;
 const POOL_SIZE: u64 = 20;
@@ -58,13 +58,9 @@ fn count(report: &str, name: &str) -> u64 {
     number.unwrap_or_else(|| panic!("no `{name}` in\n{report}"))
 }
 
-fn writes(counted: &Counters) -> u64 {
-    ["com_insert", "com_update", "com_delete", "com_replace"].iter().map(|name| counted[*name]).sum()
-}
-
 #[test]
 fn many_clients_over_few_connections() {
-    let cluster = TestCluster::start(3);
+    let cluster = TestCluster::with_settings(3, &["userstat=ON"]);
     cluster.primary().query("CREATE DATABASE sbtest").expect("a database");
     let pool_size = POOL_SIZE.to_string();
     let mut weir = Weir::attach(&cluster, &["--pool-size", &pool_size]);
@@ -87,38 +83,42 @@ fn many_clients_over_few_connections() {
 }
 
 fn point_selects_spread_over_the_replicas(cluster: &TestCluster, weir: &Weir) {
-    let before: Vec<Counters> = cluster.servers().iter().map(counters).collect();
+    let before = statements(cluster);
     let done = workload(cluster, weir, "oltp_point_select", &[]);
-    let counted = since(cluster, &before);
-    for (replica, counted) in counted.iter().enumerate().skip(1) {
-        let reads = counted["com_select"];
-        assert!(reads > done / 5, "server {} got {reads} of {done} reads", replica + 1);
+    let [primary, replicas @ ..] = statements_since(cluster, &before);
+    for (n, replica) in replicas.iter().enumerate() {
+        assert!(replica.reads > done / 5, "replica {n} got {replica:?} of {done} reads");
     }
-    assert_eq!(counted.iter().map(writes).sum::<u64>(), 0, "point selects write nothing");
+    assert!(primary.reads + replicas[0].reads + replicas[1].reads >= done, "every read was counted");
+    assert_eq!(primary.writes + replicas[0].writes + replicas[1].writes, 0, "point selects write nothing");
 }
 
 fn writes_stay_on_the_primary(cluster: &TestCluster, weir: &Weir) {
-    let before: Vec<Counters> = cluster.servers().iter().map(counters).collect();
+    let before = statements(cluster);
     // In transactions, which the primary serves whole: one delete, one insert and two updates each.
     let whole = workload(cluster, weir, "oltp_read_write", &[]);
     // Statement by statement, which is split. Deletes and inserts are left out: outside a transaction two clients would
     // insert the same row.
     let split = workload(cluster, weir, "oltp_read_write", &["--skip-trx=on", "--delete-inserts=0"]);
-    let counted = since(cluster, &before);
-    let written = writes(&counted[0]);
-    assert!(written >= 4 * whole + 2 * split, "{written} writes of {whole} and {split} rounds on the primary");
-    for (replica, counted) in counted.iter().enumerate().skip(1) {
-        // Replication applies rows, not commands: what is counted came from clients.
-        assert_eq!(writes(counted), 0, "server {} got writes", replica + 1);
-        assert!(counted["com_select"] > split, "server {} got {} reads", replica + 1, counted["com_select"]);
+    let [primary, replicas @ ..] = statements_since(cluster, &before);
+    assert!(primary.writes >= 4 * whole + 2 * split, "{primary:?} after {whole} and {split} rounds");
+    for (n, replica) in replicas.iter().enumerate() {
+        assert_eq!(replica.writes, 0, "replica {n} got writes");
+        assert!(replica.reads > split, "replica {n} got {replica:?} of {split} rounds");
     }
     cluster.wait_for_replicas();
     let sums: Vec<String> = cluster.servers().iter().map(checksum).collect();
     assert!(sums.iter().all(|sum| *sum == sums[0]), "the servers differ: {sums:?}");
 }
 
-fn since(cluster: &TestCluster, before: &[Counters]) -> Vec<Counters> {
-    cluster.servers().iter().zip(before).map(|(server, before)| counters_since(server, before)).collect()
+/// What each server counted for the application, the primary first.
+fn statements(cluster: &TestCluster) -> [Statements; 3] {
+    std::array::from_fn(|n| Statements::of(&cluster.servers()[n], &application().user))
+}
+
+fn statements_since(cluster: &TestCluster, before: &[Statements; 3]) -> [Statements; 3] {
+    let now = statements(cluster);
+    std::array::from_fn(|n| now[n].since(before[n]))
 }
 
 fn checksum(server: &Server) -> String {
