@@ -3,7 +3,7 @@
 use super::error::SqlError;
 use super::locks::{LockKey, Owner};
 use super::server::{Output, Server};
-use super::session::{Body, Session, Tracked, Wait};
+use super::session::{Body, Session, SessionId, Tracked, Wait};
 use super::storage::{Redo, Transaction, merge};
 use super::tables::Change;
 use std::rc::Rc;
@@ -18,6 +18,8 @@ const BACKGROUND_SYNC: Duration = Duration::from_secs(1);
 pub(super) struct Pending {
     /// Who waits for it: a session, the applier (0), or nobody.
     owner: Option<Owner>,
+    /// Whose it is, when it commits on the way to something else.
+    passing: Option<SessionId>,
     transaction: Rc<Transaction>,
     binlog_end: Option<u64>,
     redo_end: u64,
@@ -35,6 +37,7 @@ pub(super) struct Pending {
 /// What a commit is made of.
 pub(super) struct Commit {
     pub(super) owner: Option<Owner>,
+    pub(super) passing: Option<SessionId>,
     pub(super) changes: Vec<Change>,
     pub(super) locks: Vec<LockKey>,
     /// Its GTID when it comes from a source.
@@ -49,16 +52,17 @@ impl Server {
         let Some(mut trx) = session.trx.take() else { return Ok(Some(body)) };
         self.drop_snapshot(trx.snapshot.take());
         if trx.changes.is_empty() {
-            self.release(&trx.locks);
+            self.release(session.id, &trx.locks);
             return Ok(Some(body));
         }
         if let Err(error) = self.check_writable(session) {
-            self.release(&trx.locks);
+            self.release(session.id, &trx.locks);
             return Err(error);
         }
         let logged = session.values.int("sql_log_bin") != 0;
         self.submit(Commit {
             owner: Some(session.id),
+            passing: None,
             changes: trx.changes,
             locks: trx.locks,
             gtid: None,
@@ -72,7 +76,7 @@ impl Server {
     pub(super) fn rollback(&mut self, session: &mut Session) {
         if let Some(mut trx) = session.trx.take() {
             self.drop_snapshot(trx.snapshot.take());
-            self.release(&trx.locks);
+            self.release(session.id, &trx.locks);
         }
     }
 
@@ -89,9 +93,9 @@ impl Server {
         }
     }
 
-    pub(super) fn release(&mut self, locks: &[LockKey]) {
+    pub(super) fn release(&mut self, owner: Owner, locks: &[LockKey]) {
         for key in locks {
-            self.ready.extend(self.locks.release(key));
+            self.ready.extend(self.locks.release(key, owner));
         }
     }
 
@@ -109,6 +113,7 @@ impl Server {
         let redo_end = self.storage.redo.append(redo) + 1;
         self.pipeline.push_back(Pending {
             owner: commit.owner,
+            passing: commit.passing,
             transaction,
             binlog_end: binlog_index.map(|index| index + 1),
             redo_end,
@@ -266,6 +271,7 @@ impl Server {
         let pending = &mut self.pipeline[at];
         pending.visible = true;
         let transaction = Rc::clone(&pending.transaction);
+        let holder = pending.owner.or(pending.passing).unwrap_or(0);
         let (replicated, logged, locks) =
             (pending.replicated, pending.binlog_end.is_some(), core::mem::take(&mut pending.locks));
         let keep_old = !self.snapshots.is_empty();
@@ -276,7 +282,7 @@ impl Server {
         if replicated {
             merge(&mut self.slave_pos, &transaction.gtid);
         }
-        self.release(&locks);
+        self.release(holder, &locks);
         if self.position_waiters > 0 {
             self.wake_reached();
         }
@@ -296,7 +302,15 @@ impl Server {
                 self.sessions.insert(owner, session);
                 self.outputs.push_back(Output::Done { session: owner, outcome });
             }
-            None => {}
+            None => {
+                let passing = pending.passing.filter(|_| pending.binlog_end.is_some());
+                let Some(mut session) = passing.and_then(|id| self.sessions.remove(&id)) else { return };
+                let told = core::mem::take(&mut session.tracked);
+                self.track_gtid(&mut session, &pending.transaction.gtid);
+                let news = core::mem::replace(&mut session.tracked, told);
+                session.untold.extend(news);
+                self.sessions.insert(session.id, session);
+            }
         }
     }
 

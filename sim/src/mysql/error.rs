@@ -18,6 +18,29 @@ pub struct SqlError {
 /// How many bytes of a statement a syntax error quotes.
 const NEAR_BYTES_MAX: usize = 80;
 
+/// The part of a statement that an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clause {
+    Select,
+    Insert,
+    Set,
+    Where,
+}
+
+impl Clause {
+    /// What the servers call it.
+    const fn name(self, flavor: Flavor) -> &'static str {
+        match (flavor, self) {
+            (Flavor::MariaDb, Self::Select) => "SELECT",
+            (Flavor::MariaDb, Self::Insert) => "INSERT INTO",
+            (Flavor::MariaDb, Self::Set) => "SET",
+            (Flavor::MariaDb, Self::Where) => "WHERE",
+            (Flavor::MySql, Self::Where) => "where clause",
+            (Flavor::MySql, _) => "field list",
+        }
+    }
+}
+
 impl SqlError {
     fn new(code: u16, state: &'static str, message: impl Into<String>) -> Self {
         Self { code, state, message: message.into() }
@@ -47,7 +70,8 @@ impl SqlError {
         Self::new(1048, "23000", format!("Column '{column}' cannot be null"))
     }
 
-    pub(super) fn unknown_column(name: &str, place: &str) -> Self {
+    pub(super) fn unknown_column(flavor: Flavor, name: &str, clause: Clause) -> Self {
+        let place = clause.name(flavor);
         Self::new(1054, "42S22", format!("Unknown column '{name}' in '{place}'"))
     }
 
@@ -60,11 +84,13 @@ impl SqlError {
             Flavor::MariaDb => "MariaDB",
             Flavor::MySql => "MySQL",
         };
-        let mut end = near.len().min(NEAR_BYTES_MAX);
+        // MariaDB says that it cut, within the same length.
+        let dots = if flavor == Flavor::MariaDb && near.len() > NEAR_BYTES_MAX { "..." } else { "" };
+        let mut end = near.len().min(NEAR_BYTES_MAX - dots.len());
         while !near.is_char_boundary(end) {
             end -= 1;
         }
-        let near = &near[..end];
+        let near = format!("{}{dots}", &near[..end]);
         Self::new(
             1064,
             "42000",
@@ -118,8 +144,16 @@ impl SqlError {
         }
     }
 
-    pub(super) fn not_a_slave() -> Self {
-        Self::new(1200, "HY000", "The server is not configured as slave; fix in config file or with CHANGE MASTER TO")
+    pub(super) fn not_a_slave(flavor: Flavor) -> Self {
+        let message = match flavor {
+            Flavor::MariaDb => {
+                "Misconfigured slave: MASTER_HOST was not set; Fix in config file or with CHANGE MASTER TO"
+            }
+            Flavor::MySql => {
+                "The server is not configured as replica; fix in config file or with CHANGE REPLICATION SOURCE TO"
+            }
+        };
+        Self::new(1200, "HY000", message)
     }
 
     pub(super) fn lock_wait_timeout() -> Self {
@@ -219,7 +253,7 @@ impl SqlError {
     }
 
     pub(super) fn gtid_text() -> Self {
-        Self::new(1942, "HY000", "Could not parse GTID list")
+        Self::new(1941, "HY000", "Could not parse GTID list")
     }
 
     pub(super) fn wrong_arguments(name: &str) -> Self {

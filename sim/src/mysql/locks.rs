@@ -1,15 +1,22 @@
-//! Row locks: exclusive, by key, with queues, deadlock detection and no gaps.
-//!
-//! The model has no shared and no gap locks; a locking read takes the row for itself.
+//! Row locks: shared and exclusive, by key, with queues and deadlock detection; no gaps.
 
 use super::value::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A row, whether it exists or not: table id and key.
 pub(super) type LockKey = (u32, Value);
 
 /// Who holds or wants a lock: a session's id, or 0 for the applier.
 pub(super) type Owner = u64;
+
+/// How a row is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mode {
+    /// Others may read with a lock, too: LOCK IN SHARE MODE, and the check of an INSERT that finds its key taken.
+    Shared,
+    /// Nobody else may lock it.
+    Exclusive,
+}
 
 /// What came of asking for a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,84 +29,152 @@ pub(super) enum Asked {
     Deadlock,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lock {
-    holder: Owner,
-    queue: VecDeque<Owner>,
+    holders: BTreeMap<Owner, Mode>,
+    queue: VecDeque<(Owner, Mode)>,
+}
+
+impl Lock {
+    /// Those who keep `owner` from holding it in this mode.
+    fn blockers(&self, owner: Owner, mode: Mode) -> impl Iterator<Item = Owner> {
+        let blocks = move |(holder, held): &(&Owner, &Mode)| {
+            **holder != owner && (mode == Mode::Exclusive || **held == Mode::Exclusive)
+        };
+        self.holders.iter().filter(blocks).map(|(holder, _)| *holder)
+    }
+
+    fn grant(&mut self, owner: Owner, mode: Mode) {
+        let held = self.holders.entry(owner).or_insert(mode);
+        *held = (*held).max(mode);
+    }
 }
 
 /// All locks of a server.
 #[derive(Debug, Default)]
 pub(super) struct Locks {
-    held: BTreeMap<LockKey, Lock>,
-    waiting: BTreeMap<Owner, LockKey>,
+    locks: BTreeMap<LockKey, Lock>,
+    waiting: BTreeMap<Owner, (LockKey, Mode)>,
 }
 
 impl Locks {
     /// Asks for a lock. An owner may wait for one lock at a time.
-    pub(super) fn ask(&mut self, key: &LockKey, owner: Owner) -> Asked {
-        let Some(lock) = self.held.get_mut(key) else {
-            self.held.insert(key.clone(), Lock { holder: owner, queue: VecDeque::new() });
-            return Asked::Granted;
-        };
-        if lock.holder == owner {
+    pub(super) fn ask(&mut self, key: &LockKey, owner: Owner, mode: Mode) -> Asked {
+        let lock = self.locks.entry(key.clone()).or_default();
+        if lock.holders.get(&owner).is_some_and(|held| *held >= mode) {
             return Asked::Granted;
         }
-        if self.closes_circle(key, owner) {
+        // Who comes later than a waiting one waits behind it, unless it holds the row already.
+        let behind = !lock.holders.contains_key(&owner) && lock.queue.iter().any(|(waiter, _)| *waiter != owner);
+        if !behind && lock.blockers(owner, mode).next().is_none() {
+            lock.grant(owner, mode);
+            return Asked::Granted;
+        }
+        if self.closes_circle(key, owner, mode) {
             return Asked::Deadlock;
         }
-        let lock = self.held.get_mut(key).expect("just seen");
-        if !lock.queue.contains(&owner) {
-            lock.queue.push_back(owner);
+        if let Some(lock) = self.locks.get_mut(key)
+            && !lock.queue.iter().any(|(waiter, _)| *waiter == owner)
+        {
+            lock.queue.push_back((owner, mode));
         }
-        self.waiting.insert(owner, key.clone());
+        self.waiting.insert(owner, (key.clone(), mode));
         Asked::Queued
     }
 
-    fn closes_circle(&self, key: &LockKey, owner: Owner) -> bool {
-        let mut key = key;
-        loop {
-            let Some(lock) = self.held.get(key) else { return false };
-            if lock.holder == owner {
+    /// Keys of a table that somebody other than `owner` holds, in order.
+    pub(super) fn held_by_others(&self, table: u32, owner: Owner) -> impl Iterator<Item = &Value> {
+        let of_table = self.locks.range((table, Value::Null)..).take_while(move |(key, _)| key.0 == table);
+        of_table.filter(move |(_, lock)| lock.holders.keys().any(|holder| *holder != owner)).map(|(key, _)| &key.1)
+    }
+
+    /// Whether `owner` would have to wait for the lock.
+    pub(super) fn is_held_by_other(&self, key: &LockKey, owner: Owner, mode: Mode) -> bool {
+        self.locks.get(key).is_some_and(|lock| lock.blockers(owner, mode).next().is_some())
+    }
+
+    /// Follows from who is waited for to whom they wait for.
+    fn closes_circle(&self, key: &LockKey, owner: Owner, mode: Mode) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<Owner> = self.waited_for(key, owner, mode);
+        while let Some(next) = open.pop() {
+            if next == owner {
                 return true;
             }
-            match self.waiting.get(&lock.holder) {
-                Some(next) => key = next,
-                None => return false,
+            if seen.insert(next)
+                && let Some((key, mode)) = self.waiting.get(&next)
+            {
+                open.extend(self.waited_for(key, next, *mode));
             }
         }
+        false
     }
 
-    /// Stops waiting.
-    pub(super) fn leave(&mut self, owner: Owner) {
-        if let Some(key) = self.waiting.remove(&owner)
-            && let Some(lock) = self.held.get_mut(&key)
-        {
-            lock.queue.retain(|waiter| *waiter != owner);
+    fn waited_for(&self, key: &LockKey, owner: Owner, mode: Mode) -> Vec<Owner> {
+        let Some(lock) = self.locks.get(key) else { return Vec::new() };
+        let ahead = lock.queue.iter().map(|(waiter, _)| *waiter).take_while(|waiter| *waiter != owner);
+        lock.blockers(owner, mode).chain(ahead).collect()
+    }
+
+    /// Stops waiting. Returns who can go on.
+    pub(super) fn leave(&mut self, owner: Owner) -> Vec<Owner> {
+        let Some((key, _)) = self.waiting.remove(&owner) else { return Vec::new() };
+        if let Some(lock) = self.locks.get_mut(&key) {
+            lock.queue.retain(|(waiter, _)| *waiter != owner);
         }
+        self.pass_on(&key)
     }
 
-    /// Releases a lock and returns to whom it passes.
-    pub(super) fn release(&mut self, key: &LockKey) -> Option<Owner> {
-        let lock = self.held.get_mut(key)?;
-        let Some(next) = lock.queue.pop_front() else {
-            self.held.remove(key);
-            return None;
-        };
-        lock.holder = next;
-        self.waiting.remove(&next);
-        Some(next)
+    /// Releases what `owner` holds of a row. Returns who can go on.
+    pub(super) fn release(&mut self, key: &LockKey, owner: Owner) -> Vec<Owner> {
+        self.put_back(key, owner, None)
+    }
+
+    /// How `owner` holds a row.
+    pub(super) fn held(&self, key: &LockKey, owner: Owner) -> Option<Mode> {
+        self.locks.get(key)?.holders.get(&owner).copied()
+    }
+
+    /// Lets `owner` hold a row as it did before it asked for more. Returns who can go on.
+    pub(super) fn put_back(&mut self, key: &LockKey, owner: Owner, before: Option<Mode>) -> Vec<Owner> {
+        if let Some(lock) = self.locks.get_mut(key) {
+            match before {
+                Some(mode) => lock.holders.insert(owner, mode),
+                None => lock.holders.remove(&owner),
+            };
+        }
+        self.pass_on(key)
+    }
+
+    /// Grants the lock to those at the head of the queue who can hold it together.
+    fn pass_on(&mut self, key: &LockKey) -> Vec<Owner> {
+        let Some(lock) = self.locks.get_mut(key) else { return Vec::new() };
+        let mut granted = Vec::new();
+        while let Some((owner, mode)) = lock.queue.front().copied() {
+            if lock.blockers(owner, mode).next().is_some() {
+                break;
+            }
+            lock.queue.pop_front();
+            lock.grant(owner, mode);
+            self.waiting.remove(&owner);
+            granted.push(owner);
+        }
+        if lock.holders.is_empty() {
+            self.locks.remove(key);
+        }
+        granted
     }
 
     /// No lock is held.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.locks.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Mode::{Exclusive, Shared};
     use super::*;
 
     fn key(n: i64) -> LockKey {
@@ -109,24 +184,45 @@ mod tests {
     #[test]
     fn a_lock_passes_in_the_order_of_asking() {
         let mut locks = Locks::default();
-        assert_eq!(locks.ask(&key(1), 10), Asked::Granted);
-        assert_eq!(locks.ask(&key(1), 10), Asked::Granted);
-        assert_eq!(locks.ask(&key(1), 20), Asked::Queued);
-        assert_eq!(locks.ask(&key(1), 30), Asked::Queued);
-        locks.leave(20);
-        assert_eq!(locks.release(&key(1)), Some(30));
-        assert_eq!(locks.release(&key(1)), None);
+        assert_eq!(locks.ask(&key(1), 10, Exclusive), Asked::Granted);
+        assert_eq!(locks.ask(&key(1), 10, Shared), Asked::Granted);
+        assert_eq!(locks.ask(&key(1), 20, Exclusive), Asked::Queued);
+        assert_eq!(locks.ask(&key(1), 30, Exclusive), Asked::Queued);
+        assert!(locks.leave(20).is_empty());
+        assert_eq!(locks.release(&key(1), 10), [30]);
+        assert!(locks.release(&key(1), 30).is_empty());
         assert!(locks.is_empty());
+    }
+
+    #[test]
+    fn readers_share_and_a_writer_waits_for_all_of_them() {
+        let mut locks = Locks::default();
+        assert_eq!(locks.ask(&key(1), 1, Shared), Asked::Granted);
+        assert_eq!(locks.ask(&key(1), 2, Shared), Asked::Granted);
+        assert_eq!(locks.ask(&key(1), 3, Exclusive), Asked::Queued);
+        assert_eq!(locks.ask(&key(1), 4, Shared), Asked::Queued, "nobody overtakes a writer");
+        assert!(locks.release(&key(1), 1).is_empty());
+        assert_eq!(locks.release(&key(1), 2), [3]);
+        assert_eq!(locks.release(&key(1), 3), [4]);
     }
 
     #[test]
     fn a_circle_of_three_is_a_deadlock() {
         let mut locks = Locks::default();
         for n in 1..=3 {
-            assert_eq!(locks.ask(&key(n), n as u64), Asked::Granted);
+            assert_eq!(locks.ask(&key(n), n as u64, Exclusive), Asked::Granted);
         }
-        assert_eq!(locks.ask(&key(2), 1), Asked::Queued);
-        assert_eq!(locks.ask(&key(3), 2), Asked::Queued);
-        assert_eq!(locks.ask(&key(1), 3), Asked::Deadlock);
+        assert_eq!(locks.ask(&key(2), 1, Exclusive), Asked::Queued);
+        assert_eq!(locks.ask(&key(3), 2, Shared), Asked::Queued);
+        assert_eq!(locks.ask(&key(1), 3, Exclusive), Asked::Deadlock);
+    }
+
+    #[test]
+    fn two_readers_who_both_want_to_write_are_a_deadlock() {
+        let mut locks = Locks::default();
+        assert_eq!(locks.ask(&key(1), 1, Shared), Asked::Granted);
+        assert_eq!(locks.ask(&key(1), 2, Shared), Asked::Granted);
+        assert_eq!(locks.ask(&key(1), 1, Exclusive), Asked::Queued);
+        assert_eq!(locks.ask(&key(1), 2, Exclusive), Asked::Deadlock);
     }
 }

@@ -8,7 +8,7 @@
 //! commit between redo and binary log, each with its own durability; GTIDs; a replica's receiver and applier, apart;
 //! semi-sync at both wait points.
 //!
-//! What it leaves out, on purpose: gap and shared locks, metadata locks (a definition does not wait for transactions that
+//! What it leaves out, on purpose: gap locks, metadata locks (a definition does not wait for transactions that
 //! use its table), dirty reads, secondary keys, joins and subqueries, collations other than binary.
 
 mod commit;
@@ -25,6 +25,7 @@ mod storage;
 mod tables;
 mod value;
 mod variables;
+mod waits;
 pub mod wire;
 
 pub use error::SqlError;

@@ -5,7 +5,7 @@
 
 use super::commit::Commit;
 use super::error::SqlError;
-use super::locks::{Asked, LockKey};
+use super::locks::{Asked, LockKey, Mode};
 use super::server::{Output, Server};
 use super::session::Body;
 use super::storage::{SourceConfig, Transaction, UseGtid, merge};
@@ -229,7 +229,7 @@ impl Server {
         }
         if let Err((misfit, table)) = self.check_fit(transaction) {
             let locks = core::mem::take(&mut self.replica.locks);
-            self.release(&locks);
+            self.release(0, &locks);
             self.replica.applier_on = false;
             self.replica.applier_error = Some(misfit_error(misfit, &table));
             return false;
@@ -239,6 +239,7 @@ impl Server {
         let locks = core::mem::take(&mut self.replica.locks);
         self.submit(Commit {
             owner: Some(0),
+            passing: None,
             changes: transaction.changes.clone(),
             locks,
             gtid: Some(transaction.gtid.clone()),
@@ -259,7 +260,7 @@ impl Server {
             if self.replica.locks.contains(&lock) {
                 continue;
             }
-            match self.locks.ask(&lock, 0) {
+            match self.locks.ask(&lock, 0, Mode::Exclusive) {
                 Asked::Granted => self.replica.locks.push(lock),
                 // A deadlock with a session: the session's wait ends by its timeout, as the applier is never the victim.
                 Asked::Queued | Asked::Deadlock => return false,
@@ -346,7 +347,7 @@ impl Server {
 
     pub(super) fn start_replica(&mut self, now: Instant, receiver: bool, applier: bool) -> Result<(), SqlError> {
         if self.storage.source.is_none() {
-            return Err(SqlError::not_a_slave());
+            return Err(SqlError::not_a_slave(self.config.flavor));
         }
         if self.config.flavor == Flavor::MariaDb && !self.replica.receiver_on && !self.replica.applier_on {
             self.purge_relay();

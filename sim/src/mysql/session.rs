@@ -92,6 +92,15 @@ pub enum Tracked {
     StateChange,
 }
 
+/// A savepoint of a transaction.
+#[derive(Debug)]
+pub(super) struct Savepoint {
+    pub(super) name: String,
+    /// How many changes there were.
+    pub(super) changes: usize,
+    pub(super) logged: bool,
+}
+
 /// An open transaction.
 #[derive(Debug, Default)]
 pub(super) struct Trx {
@@ -103,9 +112,13 @@ pub(super) struct Trx {
     pub(super) snapshot: Option<u64>,
     pub(super) isolation: Isolation,
     pub(super) read_only: bool,
-    pub(super) savepoints: Vec<(String, usize)>,
+    pub(super) savepoints: Vec<Savepoint>,
+    /// It has changed a row, even if that was undone: savepoints are logged from then on.
+    pub(super) logged: bool,
     /// It lasts beyond the statement that began it.
     pub(super) lasting: bool,
+    /// It has begun: by BEGIN, or by using a table. One that only holds savepoints has not.
+    pub(super) begun: bool,
 }
 
 /// Isolation levels that the model tells apart. READ UNCOMMITTED reads what is committed.
@@ -137,6 +150,7 @@ impl Trx {
     pub(super) fn change(&mut self, table_id: u32, change: Change) {
         self.see(table_id, &change);
         self.changes.push(change);
+        self.logged = true;
     }
 
     fn see(&mut self, table_id: u32, change: &Change) {
@@ -200,6 +214,14 @@ pub(super) struct Suspended {
     pub(super) deadline: Option<Instant>,
 }
 
+/// A line of SHOW WARNINGS.
+#[derive(Clone, Debug)]
+pub(super) struct Condition {
+    pub(super) level: &'static str,
+    pub(super) code: u16,
+    pub(super) message: String,
+}
+
 /// A session.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -220,8 +242,12 @@ pub(super) struct Session {
     pub(super) statement_insert_id: Option<i64>,
     pub(super) row_count: i64,
     pub(super) last_gtid: String,
-    pub(super) warnings: Vec<(u16, String)>,
+    pub(super) warnings: Vec<Condition>,
+    /// They are of the current statement.
+    pub(super) warned: bool,
     pub(super) tracked: Vec<Tracked>,
+    /// What no OK has carried yet: it rides on the next one that has something to tell.
+    pub(super) untold: Vec<Tracked>,
     pub(super) suspended: Option<Suspended>,
     /// The current statement has committed something on its way, and must not answer before that is durable.
     pub(super) committed_on_the_way: bool,
@@ -230,7 +256,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn status(&self) -> u16 {
         let mut status = if self.autocommit { STATUS_AUTOCOMMIT } else { 0 };
-        if let Some(trx) = self.trx.as_ref().filter(|trx| trx.lasting) {
+        if let Some(trx) = self.trx.as_ref().filter(|trx| trx.lasting && trx.begun) {
             status |= STATUS_IN_TRANS;
             if trx.read_only {
                 status |= STATUS_IN_TRANS_READONLY;
@@ -239,8 +265,23 @@ impl Session {
         status
     }
 
-    /// The transaction of this statement; one that lasts when autocommit is off.
+    /// The open transaction, or the one that would begin now, is READ ONLY.
+    pub(super) fn is_read_only_transaction(&self) -> bool {
+        match &self.trx {
+            Some(trx) => trx.read_only,
+            None => self.next_read_only.unwrap_or_else(|| self.values.int("tx_read_only") != 0),
+        }
+    }
+
+    /// The transaction of a statement that uses a table.
     pub(super) fn transaction(&mut self) -> &mut Trx {
+        let trx = self.open_transaction();
+        trx.begun = true;
+        trx
+    }
+
+    /// The transaction of this statement; one that lasts when autocommit is off.
+    pub(super) fn open_transaction(&mut self) -> &mut Trx {
         let (isolation, read_only) = (&mut self.next_isolation, &mut self.next_read_only);
         let (values, lasting) = (&self.values, !self.autocommit);
         self.trx.get_or_insert_with(|| Trx {
@@ -252,15 +293,58 @@ impl Session {
     }
 
     pub(super) fn warn(&mut self, error: &SqlError) {
-        self.warnings.push((error.code, error.message.clone()));
+        self.condition("Warning", error);
+    }
+
+    pub(super) fn note(&mut self, error: &SqlError) {
+        self.condition("Note", error);
+    }
+
+    pub(super) fn condition(&mut self, level: &'static str, error: &SqlError) {
+        if !core::mem::replace(&mut self.warned, true) {
+            self.warnings.clear();
+        }
+        self.warnings.push(Condition { level, code: error.code, message: error.message.clone() });
+    }
+
+    /// Warnings of the current statement.
+    pub(super) fn warning_count(&self) -> u16 {
+        if self.warned { u16::try_from(self.warnings.len()).unwrap_or(u16::MAX) } else { 0 }
+    }
+
+    /// A statement begins. Old warnings stay while nothing uses a table or warns anew.
+    pub(super) fn forget_warnings(&mut self, statement: &Statement) {
+        self.warned = false;
+        if statement.uses_table() {
+            self.warnings.clear();
+        }
     }
 
     pub(super) fn outcome(&mut self, body: Body) -> Outcome {
         Outcome {
             status: self.status(),
-            warnings: u16::try_from(self.warnings.len()).unwrap_or(u16::MAX),
-            tracked: core::mem::take(&mut self.tracked),
+            warnings: self.warning_count(),
+            tracked: self.tell(matches!(body, Body::Err(_))),
             body,
         }
+    }
+
+    /// What the trackers report now. An error carries nothing; what it leaves untold waits for a change to come.
+    fn tell(&mut self, failed: bool) -> Vec<Tracked> {
+        let news = core::mem::take(&mut self.tracked);
+        if failed {
+            self.untold.extend(news);
+            return Vec::new();
+        }
+        if news.is_empty() {
+            return news;
+        }
+        let mut told = core::mem::take(&mut self.untold);
+        let name = |change: &Tracked| if let Tracked::Variable(name, _) = change { Some(name.clone()) } else { None };
+        for change in news {
+            told.retain(|earlier| name(earlier).is_none() || name(earlier) != name(&change));
+            told.push(change);
+        }
+        told
     }
 }

@@ -61,6 +61,8 @@ pub enum Change {
     CreateSchema(String),
     /// DROP DATABASE.
     DropSchema(String),
+    /// A definition that found nothing to do; servers log it all the same.
+    NoEffect,
 }
 
 /// Why a change does not fit the data it meets: histories have diverged.
@@ -234,6 +236,7 @@ impl Tables {
             }
             Change::CreateSchema(name) => fits(!self.has_schema(name), Misfit::Definition),
             Change::DropSchema(name) => fits(self.has_schema(name), Misfit::Definition),
+            Change::NoEffect => Ok(()),
         }
     }
 
@@ -266,6 +269,7 @@ impl Tables {
             Change::DropSchema(name) => {
                 self.schemas.remove(name);
             }
+            Change::NoEffect => {}
         }
     }
 

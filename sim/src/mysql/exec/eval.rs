@@ -1,6 +1,6 @@
 //! Expressions: three-valued logic, integers that do not overflow silently, and the functions of the subset.
 
-use super::super::error::SqlError;
+use super::super::error::{Clause, SqlError};
 use super::super::server::{Server, Stop};
 use super::super::session::{Session, Wait};
 use super::super::sql::{ColumnKind, Expr, Operator, Scope};
@@ -26,7 +26,7 @@ pub(super) struct Env<'a> {
     pub(super) session: &'a Session,
     pub(super) def: Option<&'a TableDef>,
     /// Clause named by an error about an unknown column.
-    pub(super) place: &'static str,
+    pub(super) place: Clause,
     /// Waiting functions met so far: as many have returned before.
     pub(super) waits: Cell<usize>,
     /// What LAST_INSERT_ID(expr) has set.
@@ -73,12 +73,14 @@ impl Env<'_> {
     }
 
     fn column(&self, name: &str, input: Input<'_>) -> Result<Value, Stop> {
-        let index =
-            self.def.and_then(|def| def.column(name)).ok_or_else(|| SqlError::unknown_column(name, self.place))?;
+        let index = self
+            .def
+            .and_then(|def| def.column(name))
+            .ok_or_else(|| SqlError::unknown_column(self.flavor(), name, self.place))?;
         Ok(match input {
             Input::Row(row) => row[index].clone(),
             Input::Group(rows) => rows.first().map_or(Value::Null, |row| row[index].clone()),
-            Input::Nothing => return Err(SqlError::unknown_column(name, self.place).into()),
+            Input::Nothing => return Err(SqlError::unknown_column(self.flavor(), name, self.place).into()),
         })
     }
 

@@ -1,6 +1,7 @@
 //! What each statement does.
 
 mod eval;
+mod scan;
 mod select;
 mod set;
 mod show;
@@ -8,9 +9,9 @@ mod write;
 
 use super::commit::Commit;
 use super::error::SqlError;
-use super::locks::{Asked, LockKey};
+use super::locks::{Asked, LockKey, Mode};
 use super::server::{Server, Stop};
-use super::session::{Body, Isolation, Job, Session, Tracked, Wait};
+use super::session::{Body, Isolation, Job, Savepoint, Session, Tracked, Trx, Wait};
 use super::sql::{Replication, Scope, Statement, TableName, TransactionMode};
 use super::tables::{Change, TableDef, TableRef};
 use super::value::Value;
@@ -31,6 +32,9 @@ impl Server {
     /// Runs a statement until it is done, fails, or has to wait. One that has waited begins anew.
     pub(super) fn perform(&mut self, now: Instant, session: &mut Session, job: &Job) -> Done {
         let turn = Turn { now, job };
+        if is_definition(&job.statement) {
+            self.begin_definition(session)?;
+        }
         match &*job.statement {
             Statement::Select(select) => self.select(turn, session, select),
             Statement::Insert(insert) => self.insert(turn, session, insert),
@@ -44,7 +48,12 @@ impl Server {
                 }
                 if self.tables.get(&reference.schema, &reference.name).is_some() {
                     let error = SqlError::table_exists(&reference.name);
-                    return self.unless(*if_not_exists, session, error);
+                    if *if_not_exists {
+                        // Unlike the others, this is not logged.
+                        session.note(&error);
+                        return Ok(Body::ok());
+                    }
+                    return Err(error.into());
                 }
                 let def = TableDef { reference, columns: columns.clone(), primary_key: *primary_key };
                 self.define(session, Change::CreateTable(Rc::new(def)))
@@ -78,6 +87,7 @@ impl Server {
             Statement::Begin(mode) => self.begin(session, *mode),
             Statement::Commit => Ok(Self::end_transaction(session)),
             Statement::Rollback => {
+                (session.next_isolation, session.next_read_only) = (None, None);
                 self.rollback(session);
                 Ok(Body::ok())
             }
@@ -116,19 +126,21 @@ impl Server {
         if !lenient {
             return Err(error.into());
         }
-        self.check_writable(session)?;
-        self.commit_implicitly(session)?;
-        session.warn(&error);
-        Ok(Body::ok())
+        let body = self.define(session, Change::NoEffect)?;
+        session.note(&error);
+        Ok(body)
     }
 
-    /// A definition: commits what is open, then is a transaction of its own.
-    fn define(&mut self, session: &mut Session, change: Change) -> Done {
-        if session.trx.as_ref().is_some_and(|trx| trx.read_only && trx.lasting) {
-            return Err(SqlError::read_only_transaction().into());
-        }
+    /// A definition commits what is open, even if it then fails.
+    fn begin_definition(&mut self, session: &mut Session) -> Result<(), SqlError> {
         self.check_writable(session)?;
         self.commit_implicitly(session)?;
+        (session.next_isolation, session.next_read_only) = (None, None);
+        if session.values.int("tx_read_only") != 0 { Err(SqlError::read_only_transaction()) } else { Ok(()) }
+    }
+
+    /// A definition is a transaction of its own.
+    fn define(&mut self, session: &mut Session, change: Change) -> Done {
         let affected = u64::from(matches!(change, Change::CreateSchema(_)));
         let trx = session.transaction();
         trx.lasting = false;
@@ -149,6 +161,7 @@ impl Server {
         self.drop_snapshot(trx.snapshot);
         self.submit(Commit {
             owner: None,
+            passing: Some(session.id),
             changes: trx.changes,
             locks: trx.locks,
             gtid: None,
@@ -199,6 +212,7 @@ impl Server {
     }
 
     fn end_transaction(session: &mut Session) -> Body {
+        (session.next_isolation, session.next_read_only) = (None, None);
         if let Some(trx) = &mut session.trx {
             // The statement's end commits what does not last.
             trx.lasting = false;
@@ -208,29 +222,37 @@ impl Server {
 
     fn savepoint(session: &mut Session, name: &str) -> Body {
         if session.trx.is_some() || !session.autocommit {
-            let trx = session.transaction();
-            trx.savepoints.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-            trx.savepoints.push((name.to_owned(), trx.changes.len()));
+            let trx = session.open_transaction();
+            trx.savepoints.retain(|known| !known.name.eq_ignore_ascii_case(name));
+            if trx.logged {
+                // It is logged, so that the transaction is not empty even if the rest was undone.
+                trx.changes.push(Change::NoEffect);
+            }
+            let (changes, logged) = (trx.changes.len(), trx.logged);
+            trx.savepoints.push(Savepoint { name: name.to_owned(), changes, logged });
         }
         Body::ok()
     }
 
     fn rollback_to(session: &mut Session, name: &str) -> Done {
-        let trx = session.trx.as_mut().ok_or_else(|| SqlError::savepoint(name))?;
-        let found = trx.savepoints.iter().position(|(known, _)| known.eq_ignore_ascii_case(name));
-        let found = found.ok_or_else(|| SqlError::savepoint(name))?;
-        let keep = trx.savepoints[found].1;
+        let (trx, found) = Self::find_savepoint(session, name)?;
+        let Savepoint { changes, logged, .. } = trx.savepoints[found];
         trx.savepoints.truncate(found + 1);
-        trx.undo_to(keep);
+        trx.undo_to(changes);
+        trx.logged = logged;
         Ok(Body::ok())
     }
 
     fn release_savepoint(session: &mut Session, name: &str) -> Done {
-        let trx = session.trx.as_mut().ok_or_else(|| SqlError::savepoint(name))?;
-        let found = trx.savepoints.iter().position(|(known, _)| known.eq_ignore_ascii_case(name));
-        let found = found.ok_or_else(|| SqlError::savepoint(name))?;
+        let (trx, found) = Self::find_savepoint(session, name)?;
         trx.savepoints.truncate(found);
         Ok(Body::ok())
+    }
+
+    fn find_savepoint<'s>(session: &'s mut Session, name: &str) -> Result<(&'s mut Trx, usize), SqlError> {
+        let trx = session.trx.as_mut().ok_or_else(|| SqlError::savepoint(name))?;
+        let found = trx.savepoints.iter().position(|known| known.name.eq_ignore_ascii_case(name));
+        found.map(|found| (trx, found)).ok_or_else(|| SqlError::savepoint(name))
     }
 
     fn set_transaction(&mut self, session: &mut Session, scope: Option<Scope>, name: &str, value: &Value) -> Done {
@@ -281,10 +303,10 @@ impl Server {
     }
 
     /// Takes a row lock for the session's transaction, or waits for it.
-    pub(super) fn lock(&mut self, now: Instant, session: &mut Session, key: LockKey) -> Result<(), Stop> {
+    pub(super) fn lock(&mut self, now: Instant, session: &mut Session, key: LockKey, mode: Mode) -> Result<(), Stop> {
         let id = session.id;
         let patience = u64::try_from(session.values.int("innodb_lock_wait_timeout")).unwrap_or(0);
-        match self.locks.ask(&key, id) {
+        match self.locks.ask(&key, id, mode) {
             Asked::Granted => {
                 let trx = session.transaction();
                 if !trx.locks.contains(&key) {
@@ -300,4 +322,15 @@ impl Server {
             Asked::Deadlock => Err(SqlError::deadlock().into()),
         }
     }
+}
+
+const fn is_definition(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::CreateTable { .. }
+            | Statement::DropTable { .. }
+            | Statement::Truncate(_)
+            | Statement::CreateDatabase(..)
+            | Statement::DropDatabase(..)
+    )
 }

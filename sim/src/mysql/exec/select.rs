@@ -1,18 +1,16 @@
 //! SELECT and DO, and how rows are found for every statement that needs some.
 
-use super::super::error::SqlError;
-use super::super::locks::LockKey;
+use super::super::error::{Clause, SqlError};
+use super::super::locks::Mode;
 use super::super::server::{Server, Stop};
 use super::super::session::{Body, Column, Isolation, Rows, Session};
-use super::super::sql::{Expr, Item, Operator, Select, TableName};
+use super::super::sql::{Expr, Item, Locking, Select};
 use super::super::tables::{TableDef, View};
 use super::super::value::{Row, Value};
 use super::eval::{Env, Input, aggregates, kind_of};
+use super::scan::Scan;
 use super::{Done, Turn};
 use core::cell::Cell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
-use weir_core::time::Instant;
 
 impl Server {
     pub(super) fn env<'a>(
@@ -20,13 +18,13 @@ impl Server {
         turn: Turn<'a>,
         session: &'a Session,
         def: Option<&'a TableDef>,
-        place: &'static str,
+        place: Clause,
     ) -> Env<'a> {
         Env { turn, server: self, session, def, place, waits: Cell::new(0), insert_id: Cell::new(None) }
     }
 
     pub(super) fn do_items(&mut self, turn: Turn<'_>, session: &mut Session, items: &[Item]) -> Done {
-        let env = self.env(turn, session, None, "field list");
+        let env = self.env(turn, session, None, Clause::Select);
         for item in items {
             env.eval(&item.expr, Input::Nothing)?;
         }
@@ -37,32 +35,51 @@ impl Server {
 
     pub(super) fn select(&mut self, turn: Turn<'_>, session: &mut Session, select: &Select) -> Done {
         let Some(from) = &select.from else { return self.select_values(turn, session, select) };
+        let updates = from.locking == Some(Locking::Update);
+        if updates && session.is_read_only_transaction() {
+            return Err(SqlError::read_only_transaction().into());
+        }
         let def = self.table_def(session, &from.table)?;
+        if updates {
+            self.check_writable(session)?;
+        }
         if !session.autocommit {
             session.transaction();
         }
         let serializable = |trx: &super::super::session::Trx| trx.isolation == Isolation::Serializable && trx.lasting;
-        let locking = from.locking || session.trx.as_ref().is_some_and(serializable);
-        if !locking {
+        let shares = from.locking.is_some() || session.trx.as_ref().is_some_and(serializable);
+        let mode = if updates { Some(Mode::Exclusive) } else { shares.then_some(Mode::Shared) };
+        if mode.is_none() {
             self.take_snapshot_if_repeatable(session);
         }
-        let view = if locking { View::Latest } else { session.trx.as_ref().map_or(View::Latest, |trx| trx.view()) };
-        let mut rows = self.find(turn, session, &from.table, &def, select.filter.as_ref(), view)?;
-        if locking {
-            self.lock_found(turn.now, session, &def, &rows)?;
-        }
-        let env = self.env(turn, session, Some(&def), "field list");
+        let mut rows = if let Some(mode) = mode {
+            let id = self.tables.get(&def.reference.schema, &def.reference.name).map_or(0, |table| table.id);
+            let filter = select.filter.as_ref();
+            self.find_locked(
+                turn,
+                session,
+                &Scan { table: &from.table, def: &def, id, filter, mode, writes: false, semi_consistent: false },
+            )?
+        } else {
+            let view = session.trx.as_ref().map_or(View::Latest, |trx| trx.view());
+            self.find(turn, session, &from.table, &def, select.filter.as_ref(), view)?
+        };
+        let env = self.env(turn, session, Some(&def), Clause::Select);
         if !select.order.is_empty() {
             sort(&env, &mut rows, &select.order)?;
         }
         let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
         let body = project(&env, select, &def, &rows)?;
+        if session.trx.is_none() {
+            // A statement on its own is a transaction, too: what SET TRANSACTION said is used up.
+            (session.next_isolation, session.next_read_only) = (None, None);
+        }
         Ok(Body::Rows(body))
     }
 
     /// SELECT without FROM.
     fn select_values(&mut self, turn: Turn<'_>, session: &mut Session, select: &Select) -> Done {
-        let env = self.env(turn, session, None, "field list");
+        let env = self.env(turn, session, None, Clause::Select);
         let mut values = Vec::with_capacity(select.items.len());
         for item in &select.items {
             values.push(env.eval(&item.expr, Input::Nothing)?);
@@ -116,107 +133,6 @@ impl Server {
         if repeatable {
             self.take_snapshot(session);
         }
-    }
-
-    fn lock_found(
-        &mut self,
-        now: Instant,
-        session: &mut Session,
-        def: &TableDef,
-        rows: &[(Value, Row)],
-    ) -> Result<(), Stop> {
-        let Some(id) = self.tables.get(&def.reference.schema, &def.reference.name).map(|table| table.id) else {
-            return Ok(());
-        };
-        for (key, _) in rows {
-            self.lock(now, session, (id, key.clone()))?;
-        }
-        Ok(())
-    }
-
-    /// Rows that pass a filter, in key order, as the session's transaction sees them.
-    pub(super) fn find(
-        &self,
-        turn: Turn<'_>,
-        session: &Session,
-        table: &TableName,
-        def: &TableDef,
-        filter: Option<&Expr>,
-        view: View,
-    ) -> Result<Vec<(Value, Row)>, Stop> {
-        let env = self.env(turn, session, Some(def), "where clause");
-        let schema = table.schema.as_deref().or(session.schema.as_deref()).unwrap_or_default();
-        let Some(data) = self.tables.get(schema, &table.name) else { return Ok(Vec::new()) };
-        let own = session.trx.as_ref().map(|trx| &trx.overlay).filter(|overlay| !overlay.is_empty());
-        let mut found = Vec::new();
-        let mut take = |key: &Value, row: &Row| -> Result<(), Stop> {
-            if env.passes(filter, row)? {
-                found.push((key.clone(), Rc::clone(row)));
-            }
-            Ok(())
-        };
-        if let Some(keys) = filter.and_then(|filter| points(&env, def, filter)) {
-            for key in keys {
-                let lock: LockKey = (data.id, key);
-                let row = match own.and_then(|own| own.get(&lock)) {
-                    Some((_, row)) => row.as_ref(),
-                    None => data.row(&lock.1, view),
-                };
-                if let Some(row) = row {
-                    take(&lock.1, row)?;
-                }
-            }
-            return Ok(found);
-        }
-        let Some(own) = own else {
-            for (key, row) in data.rows(view) {
-                take(key, row)?;
-            }
-            return Ok(found);
-        };
-        let mut merged: BTreeMap<&Value, &Row> = data.rows(view).collect();
-        for ((id, key), (_, row)) in own {
-            if *id != data.id {
-                continue;
-            }
-            match row {
-                Some(row) => merged.insert(key, row),
-                None => merged.remove(key),
-            };
-        }
-        for (key, row) in merged {
-            take(key, row)?;
-        }
-        Ok(found)
-    }
-}
-
-/// The keys that a filter names, sorted, when it pins the primary key.
-pub(super) fn points(env: &Env<'_>, def: &TableDef, filter: &Expr) -> Option<Vec<Value>> {
-    let key = def.primary_key?;
-    let is_key = |expr: &Expr| matches!(expr, Expr::Column(name) if def.column(name) == Some(key));
-    let constant = |expr: &Expr| match expr {
-        Expr::Literal(_) | Expr::Parameter(_) | Expr::UserVariable(_) => {
-            let value = env.eval(expr, Input::Nothing).ok()?;
-            match (def.is_integer(key), &value) {
-                (true, _) => value.to_int().map(Value::Int),
-                (false, Value::Text(_)) => Some(value),
-                (false, _) => None,
-            }
-        }
-        _ => None,
-    };
-    match filter {
-        Expr::Binary(Operator::And, both) => points(env, def, &both.0).or_else(|| points(env, def, &both.1)),
-        Expr::Binary(Operator::Equal, both) if is_key(&both.0) => constant(&both.1).map(|value| vec![value]),
-        Expr::Binary(Operator::Equal, both) if is_key(&both.1) => constant(&both.0).map(|value| vec![value]),
-        Expr::In(left, list, false) if is_key(left) => {
-            let mut keys = list.iter().map(constant).collect::<Option<Vec<Value>>>()?;
-            keys.sort_unstable();
-            keys.dedup();
-            Some(keys)
-        }
-        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! SET.
 
-use super::super::error::SqlError;
+use super::super::error::{Clause, SqlError};
 use super::super::server::{Server, Stop};
 use super::super::session::{Body, Session, Wait};
 use super::super::sql::{Assignment, Expr, Scope};
@@ -27,7 +27,7 @@ impl Server {
     }
 
     fn check_assignment(&self, turn: Turn<'_>, session: &Session, assignment: &Assignment) -> Result<Checked, Stop> {
-        let env = self.env(turn, session, None, "field list");
+        let env = self.env(turn, session, None, Clause::Select);
         match assignment {
             Assignment::User(name, expr) => Ok(Checked::User(name.clone(), env.eval(expr, Input::Nothing)?)),
             Assignment::Names(charset) => Ok(Checked::Names(charset.clone())),
@@ -37,7 +37,7 @@ impl Server {
                 variables::check_scope(variable, *scope)?;
                 let privileged = *scope == Scope::Global || variable.name == "sql_log_bin";
                 if privileged && !session.is_super {
-                    return Err(SqlError::access_denied("SUPER").into());
+                    return Err(SqlError::access_denied(privilege(self.config.flavor, variable.name)).into());
                 }
                 let value = match expr {
                     None if *scope == Scope::Session => self.globals.get(variable),
@@ -87,6 +87,11 @@ impl Server {
             "autocommit" => {
                 let on = value.truth() == Some(true);
                 if on && !session.autocommit {
+                    if let Some(trx) = &session.trx {
+                        // A quirk of MariaDB: the next transaction takes over what this one was told to be.
+                        session.next_isolation = Some(trx.isolation);
+                        session.next_read_only = Some(trx.read_only);
+                    }
                     self.commit_implicitly(session)?;
                 }
                 session.autocommit = on;
@@ -145,4 +150,18 @@ enum Checked {
     User(String, Value),
     Names(String),
     System(Scope, &'static Variable, Value),
+}
+
+/// The privilege that setting a global variable takes.
+fn privilege(flavor: Flavor, name: &str) -> &'static str {
+    match (flavor, name) {
+        (Flavor::MySql, _) => "SUPER or SYSTEM_VARIABLES_ADMIN",
+        (Flavor::MariaDb, "read_only") => "READ_ONLY ADMIN",
+        (Flavor::MariaDb, "sql_log_bin") => "SUPER, BINLOG ADMIN",
+        (Flavor::MariaDb, "sync_binlog" | "binlog_format") => "BINLOG ADMIN",
+        (Flavor::MariaDb, name) if name.starts_with("rpl_semi_sync_master") => "REPLICATION MASTER ADMIN",
+        (Flavor::MariaDb, "gtid_slave_pos" | "rpl_semi_sync_slave_enabled") => "REPLICATION SLAVE ADMIN",
+        (Flavor::MariaDb, "max_connections") => "CONNECTION ADMIN",
+        (Flavor::MariaDb, _) => "SUPER",
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::super::error::SqlError;
 use super::super::server::Server;
-use super::super::session::{Body, Column, Rows, Session};
+use super::super::session::{Body, Column, Condition, Rows, Session};
 use super::super::sql::{ColumnKind, Scope, Show};
 use super::super::value::{Row, Value};
 use super::super::variables::VARIABLES;
@@ -58,9 +58,9 @@ impl Server {
                 rows(&columns, vec![row])
             }
             Show::Warnings => {
-                let warning = |(code, message): &(u16, String)| {
-                    let level = if *code >= 1050 && *code != 1051 { "Error" } else { "Note" };
-                    vec![Value::text(level), Value::Int(i64::from(*code)), Value::text(message)]
+                let warning = |condition: &Condition| {
+                    let code = Value::Int(i64::from(condition.code));
+                    vec![Value::text(condition.level), code, Value::text(&condition.message)]
                 };
                 rows(&["Level", "Code", "Message"], session.warnings.iter().map(warning).collect())
             }

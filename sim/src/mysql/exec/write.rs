@@ -1,31 +1,31 @@
 //! INSERT, REPLACE, UPDATE and DELETE.
 
-use super::super::error::SqlError;
-use super::super::locks::LockKey;
+use super::super::error::{Clause, SqlError};
+use super::super::locks::{LockKey, Mode};
 use super::super::server::{Server, Stop};
-use super::super::session::{Body, Isolation, Session};
+use super::super::session::{Body, Session};
 use super::super::sql::{ColumnKind, Delete, Expr, Insert, TableName, Update};
 use super::super::tables::{Change, TableDef, View};
 use super::super::value::{Row, Value};
 use super::eval::Input;
-use super::select::points;
+use super::scan::Scan;
 use super::{Done, Turn};
 use std::rc::Rc;
 
 impl Server {
     fn writable_table(&self, session: &mut Session, table: &TableName) -> Result<(Rc<TableDef>, u32), SqlError> {
-        let def = self.table_def(session, table)?;
-        let id = self.tables.get(&def.reference.schema, &def.reference.name).map_or(0, |table| table.id);
-        if session.trx.as_ref().is_some_and(|trx| trx.read_only) || session.next_read_only == Some(true) {
+        self.check_writable(session)?;
+        if session.is_read_only_transaction() {
             return Err(SqlError::read_only_transaction());
         }
-        self.check_writable(session)?;
+        let def = self.table_def(session, table)?;
+        let id = self.tables.get(&def.reference.schema, &def.reference.name).map_or(0, |table| table.id);
         session.transaction();
         Ok((def, id))
     }
 
     /// A row as the writing transaction sees it: its own version, else the last committed one.
-    fn current(&self, session: &Session, def: &TableDef, lock: &LockKey) -> Option<Row> {
+    pub(super) fn current(&self, session: &Session, def: &TableDef, lock: &LockKey) -> Option<Row> {
         if let Some((_, row)) = session.trx.as_ref().and_then(|trx| trx.overlay.get(lock)) {
             return row.clone();
         }
@@ -34,9 +34,10 @@ impl Server {
 
     pub(super) fn insert(&mut self, turn: Turn<'_>, session: &mut Session, insert: &Insert) -> Done {
         let (def, id) = self.writable_table(session, &insert.table)?;
+        let flavor = self.config.flavor;
         let mut targets = Vec::new();
         for name in &insert.columns {
-            targets.push(def.column(name).ok_or_else(|| SqlError::unknown_column(name, "field list"))?);
+            targets.push(def.column(name).ok_or_else(|| SqlError::unknown_column(flavor, name, Clause::Insert))?);
         }
         if insert.columns.is_empty() {
             targets = (0..def.columns.len()).collect();
@@ -58,7 +59,7 @@ impl Server {
                 "Records: {}  Duplicates: {}  Warnings: {}",
                 insert.rows.len(),
                 tally.duplicates,
-                session.warnings.len()
+                session.warning_count()
             )
         } else {
             String::new()
@@ -76,7 +77,7 @@ impl Server {
         values: &[Expr],
     ) -> Result<(Row, Option<i64>), Stop> {
         let mut row: Vec<Option<Value>> = vec![None; def.columns.len()];
-        let env = self.env(turn, session, Some(def), "field list");
+        let env = self.env(turn, session, Some(def), Clause::Insert);
         for (target, expr) in targets.iter().zip(values) {
             let is_default = matches!(expr, Expr::Call(name, arguments) if name == "DEFAULT" && arguments.is_empty());
             row[*target] = if is_default { None } else { Some(env.eval(expr, Input::Nothing)?) };
@@ -102,6 +103,15 @@ impl Server {
         Ok((Row::from(full), generated))
     }
 
+    /// A value given for the AUTO_INCREMENT column moves the counter at once, whatever becomes of the transaction.
+    fn note_auto(&mut self, def: &TableDef, row: &Row) {
+        let given = def.columns.iter().position(|column| column.auto_increment).and_then(|column| row[column].to_int());
+        let table = self.tables.get_mut(&def.reference.schema, &def.reference.name);
+        if let (Some(given), Some(table)) = (given, table) {
+            table.next_auto = table.next_auto.max(given.saturating_add(1));
+        }
+    }
+
     fn take_auto(&mut self, def: &TableDef) -> i64 {
         let Some(table) = self.tables.get_mut(&def.reference.schema, &def.reference.name) else { return 0 };
         table.next_auto += 1;
@@ -125,13 +135,16 @@ impl Server {
             None => Value::Int(self.take_auto(def)),
         };
         let lock = (id, key.clone());
-        self.lock(turn.now, session, lock.clone())?;
+        let taken = self.current(session, def, &lock).is_some() && !insert.replace && insert.on_duplicate.is_empty();
+        let mode = if taken { Mode::Shared } else { Mode::Exclusive };
+        self.lock(turn.now, session, lock.clone(), mode)?;
         let name = Rc::clone(&def.reference);
         let trx_change = |session: &mut Session, change| session.transaction().change(id, change);
         match self.current(session, def, &lock) {
             None => {
                 trx_change(session, Change::Insert(name, key, Rc::clone(&row)));
                 tally.affected += 1;
+                self.note_auto(def, &row);
                 tally.note_id(def, &row, generated);
             }
             Some(old) if insert.replace => {
@@ -141,6 +154,7 @@ impl Server {
                 }
                 tally.affected += 1;
                 tally.duplicates += 1;
+                self.note_auto(def, &row);
                 tally.note_id(def, &row, generated);
             }
             Some(old) if !insert.on_duplicate.is_empty() => {
@@ -173,8 +187,9 @@ impl Server {
     ) -> Result<Row, Stop> {
         let mut row = Rc::clone(row);
         for (name, expr) in set {
-            let column = def.column(name).ok_or_else(|| SqlError::unknown_column(name, "field list"))?;
-            let env = self.env(turn, session, Some(def), "field list");
+            let column =
+                def.column(name).ok_or_else(|| SqlError::unknown_column(self.config.flavor, name, Clause::Set))?;
+            let env = self.env(turn, session, Some(def), Clause::Set);
             let value = fit(def, column, env.eval(expr, Input::Row(&row))?)?;
             let insert_id = env.insert_id.get();
             if insert_id.is_some() {
@@ -187,36 +202,21 @@ impl Server {
         Ok(row)
     }
 
-    /// Finds and locks the rows that a statement will change, as they are once they are locked.
-    fn find_to_write(
-        &mut self,
-        turn: Turn<'_>,
-        session: &mut Session,
-        table: &TableName,
-        def: &TableDef,
-        id: u32,
-        filter: Option<&Expr>,
-    ) -> Result<Vec<(Value, Row)>, Stop> {
-        let by_key = {
-            let env = self.env(turn, session, Some(def), "where clause");
-            filter.is_some_and(|filter| points(&env, def, filter).is_some())
-        };
-        // Without a key, every row that is looked at is locked, save at READ COMMITTED, which keeps those that match.
-        let locks_all = !by_key && session.transaction().isolation != Isolation::ReadCommitted;
-        let looked_at = if locks_all { None } else { filter };
-        let rows = self.find(turn, session, table, def, looked_at, View::Latest)?;
-        for (key, _) in &rows {
-            self.lock(turn.now, session, (id, key.clone()))?;
-        }
-        if locks_all { self.find(turn, session, table, def, filter, View::Latest) } else { Ok(rows) }
-    }
-
     pub(super) fn update(&mut self, turn: Turn<'_>, session: &mut Session, update: &Update) -> Done {
         let (def, id) = self.writable_table(session, &update.table)?;
         for (name, _) in &update.set {
-            def.column(name).ok_or_else(|| SqlError::unknown_column(name, "field list"))?;
+            def.column(name).ok_or_else(|| SqlError::unknown_column(self.config.flavor, name, Clause::Set))?;
         }
-        let rows = self.find_to_write(turn, session, &update.table, &def, id, update.filter.as_ref())?;
+        let scan = Scan {
+            table: &update.table,
+            def: &def,
+            id,
+            filter: update.filter.as_ref(),
+            mode: Mode::Exclusive,
+            writes: true,
+            semi_consistent: true,
+        };
+        let rows = self.find_locked(turn, session, &scan)?;
         let limit = update.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let (mut matched, mut changed) = (0u64, 0u64);
         for (key, old) in rows.into_iter().take(limit) {
@@ -229,7 +229,7 @@ impl Server {
         }
         let affected = if session.found_rows { matched } else { changed };
         let insert_id = session.statement_insert_id.and_then(|id| u64::try_from(id).ok()).unwrap_or(0);
-        let info = format!("Rows matched: {matched}  Changed: {changed}  Warnings: {}", session.warnings.len());
+        let info = format!("Rows matched: {matched}  Changed: {changed}  Warnings: {}", session.warning_count());
         Ok(Body::Ok { affected, insert_id, info })
     }
 
@@ -249,7 +249,9 @@ impl Server {
             return Ok(());
         }
         let lock = (id, new_key.clone());
-        self.lock(turn.now, session, lock.clone())?;
+        let taken = self.current(session, def, &lock).is_some();
+        let mode = if taken { Mode::Shared } else { Mode::Exclusive };
+        self.lock(turn.now, session, lock.clone(), mode)?;
         if self.current(session, def, &lock).is_some() {
             return Err(SqlError::duplicate(&new_key.display()).into());
         }
@@ -260,7 +262,16 @@ impl Server {
 
     pub(super) fn delete(&mut self, turn: Turn<'_>, session: &mut Session, delete: &Delete) -> Done {
         let (def, id) = self.writable_table(session, &delete.table)?;
-        let rows = self.find_to_write(turn, session, &delete.table, &def, id, delete.filter.as_ref())?;
+        let scan = Scan {
+            table: &delete.table,
+            def: &def,
+            id,
+            filter: delete.filter.as_ref(),
+            mode: Mode::Exclusive,
+            writes: true,
+            semi_consistent: false,
+        };
+        let rows = self.find_locked(turn, session, &scan)?;
         let limit = delete.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let mut affected = 0;
         for (key, _) in rows.into_iter().take(limit) {

@@ -199,6 +199,7 @@ fn put_change(out: &mut Vec<u8>, change: &Change) {
             out.push(8);
             put_lenenc_str(out, name.as_bytes());
         }
+        Change::NoEffect => out.push(9),
     }
 }
 
@@ -212,6 +213,7 @@ fn change(reader: &mut Reader<'_>) -> Option<Change> {
         6 => Change::Truncate(table(reader)?),
         7 => Change::CreateSchema(text(reader)?),
         8 => Change::DropSchema(text(reader)?),
+        9 => Change::NoEffect,
         _ => return None,
     })
 }
@@ -284,6 +286,7 @@ mod tests {
             Change::Truncate(Rc::clone(&name)),
             Change::DropTable(name),
             Change::DropSchema("d".into()),
+            Change::NoEffect,
         ];
         let transaction = Rc::new(Transaction { gtid: Position::mariadb(0, 1, 7), changes });
         let messages = [

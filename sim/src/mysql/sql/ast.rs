@@ -68,6 +68,24 @@ pub enum Statement {
     Nothing,
 }
 
+impl Statement {
+    /// It names a table, or shows what servers keep in one.
+    #[must_use]
+    pub const fn uses_table(&self) -> bool {
+        match self {
+            Self::Select(select) => select.from.is_some(),
+            Self::Insert(_)
+            | Self::Update(_)
+            | Self::Delete(_)
+            | Self::CreateTable { .. }
+            | Self::DropTable { .. }
+            | Self::Truncate(_)
+            | Self::Show(Show::Variables(..) | Show::Status(_) | Show::Databases | Show::Tables) => true,
+            _ => false,
+        }
+    }
+}
+
 /// How START TRANSACTION was qualified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransactionMode {
@@ -160,8 +178,17 @@ pub struct Delete {
 pub struct Source {
     /// The table.
     pub table: TableName,
-    /// FOR UPDATE or LOCK IN SHARE MODE (which the model takes for FOR UPDATE).
-    pub locking: bool,
+    /// FOR UPDATE or LOCK IN SHARE MODE.
+    pub locking: Option<Locking>,
+}
+
+/// How a SELECT locks its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locking {
+    /// LOCK IN SHARE MODE.
+    Share,
+    /// FOR UPDATE.
+    Update,
 }
 
 /// SELECT.

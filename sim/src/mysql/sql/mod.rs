@@ -7,7 +7,7 @@ mod lex;
 mod parse;
 
 pub use ast::{
-    Assignment, ColumnDef, ColumnKind, Delete, Expr, Insert, Item, Operator, Replication, Scope, Select, Show, Source,
-    Statement, TableName, TransactionMode, Update,
+    Assignment, ColumnDef, ColumnKind, Delete, Expr, Insert, Item, Locking, Operator, Replication, Scope, Select, Show,
+    Source, Statement, TableName, TransactionMode, Update,
 };
 pub use parse::{Parsed, parse};

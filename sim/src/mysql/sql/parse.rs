@@ -8,7 +8,7 @@ mod expr;
 
 use super::super::error::SqlError;
 use super::super::value::Value;
-use super::ast::{Delete, Expr, Insert, Item, Select, Source, Statement, TableName, TransactionMode, Update};
+use super::ast::{Delete, Expr, Insert, Item, Locking, Select, Source, Statement, TableName, TransactionMode, Update};
 use super::lex::{self, Token, What};
 use weir_core::gtid::Flavor;
 
@@ -29,7 +29,8 @@ pub struct Parsed {
 /// 1064 with the text at which it went wrong, 1065 for an empty statement.
 pub fn parse(flavor: Flavor, sql: &str) -> Result<Parsed, SqlError> {
     let mut parser = Parser { flavor, sql, token: lex::next(sql, 0), parameters: 0, depth: 0 };
-    if parser.token.what == What::End || parser.is_symbol(";") {
+    let lone = parser.is_symbol(";") && lex::next(sql, parser.token.end).what == What::End;
+    if parser.token.what == What::End || lone {
         return Err(SqlError::empty_query());
     }
     let statement = parser.statement()?;
@@ -193,7 +194,7 @@ impl<'a> Parser<'a> {
         let items = if self.take_symbol("*") { Vec::new() } else { self.items()? };
         let mut select = Select { items, from: None, filter: None, order: Vec::new(), limit: None };
         if self.take_word("FROM") {
-            select.from = Some(Source { table: self.table_name()?, locking: false });
+            select.from = Some(Source { table: self.table_name()?, locking: None });
             select.filter = self.filter()?;
             if self.take_words(&["ORDER", "BY"])? {
                 select.order = self.comma_separated(Self::order_term)?;
@@ -202,7 +203,11 @@ impl<'a> Parser<'a> {
             return Err(self.error());
         }
         select.limit = self.limit()?;
-        let locking = self.take_words(&["FOR", "UPDATE"])? || self.take_words(&["LOCK", "IN", "SHARE", "MODE"])?;
+        let locking = if self.take_words(&["FOR", "UPDATE"])? {
+            Some(Locking::Update)
+        } else {
+            self.take_words(&["LOCK", "IN", "SHARE", "MODE"])?.then_some(Locking::Share)
+        };
         if let Some(from) = &mut select.from {
             from.locking = locking;
         }

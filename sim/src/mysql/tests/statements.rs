@@ -50,7 +50,7 @@ fn replace_and_on_duplicate_count_as_servers_count() {
     assert_eq!(b.rows(id, "SELECT id, v FROM t"), "1,7 2,2");
     let outcome = b.run(id, "INSERT IGNORE INTO t (id, v) VALUES (1, 0)");
     assert_eq!(outcome.warnings, 1);
-    assert_eq!(b.rows(id, "SHOW WARNINGS"), "Error,1062,Duplicate entry '1' for key 'PRIMARY'");
+    assert_eq!(b.rows(id, "SHOW WARNINGS"), "Warning,1062,Duplicate entry '1' for key 'PRIMARY'");
 }
 
 #[test]
