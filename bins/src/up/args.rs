@@ -81,6 +81,11 @@ pub struct Args {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub login_time_ms: u64,
 
+    /// How long a client may take nothing of an answer that waits for it, in milliseconds.
+    #[arg(long, default_value_t = 60_000, value_name = "MS", env = "WEIR_WRITE_TIME_MS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub write_time_ms: u64,
+
     /// The longest packet taken from a client, in bytes [default: the servers' max_allowed_packet].
     #[arg(long, value_name = "BYTES", env = "WEIR_MAX_ALLOWED_PACKET",
           value_parser = clap::value_parser!(u32).range(1024..=1 << 30))]

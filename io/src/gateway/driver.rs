@@ -13,9 +13,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session, Transmit};
+use weir_core::time::Instant;
 
 /// Output that the client has not taken, in bytes, beyond which nothing more is read from the server.
 const OUTPUT_HIGH_BYTES: usize = 256 * 1024;
@@ -24,7 +26,7 @@ const INPUT_HIGH_BYTES: usize = 64 * 1024;
 /// What buffers of an idle session keep, in bytes.
 const BUFFER_KEPT_BYTES: usize = 1024;
 /// How long a client may take to read the last bytes before it is cut off.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Why the loop stopped.
 enum Stop {
@@ -46,6 +48,12 @@ pub(super) struct Driver {
     lease: Option<(Arc<LocalTablet>, Box<Connection>)>,
     pending: Option<(Arc<LocalTablet>, Pending)>,
     timer: Timer,
+    /// The lease's own deadline.
+    lease_timer: Timer,
+    /// How long the client may take nothing of the output, when it must have taken some, and the timer for it.
+    write_time_max: Duration,
+    write_deadline: Option<Instant>,
+    write_timer: Timer,
     admitted: bool,
     /// The gateway stops when this says so.
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -55,7 +63,9 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, client: Stream, peer: Peer, mut stopped: watch::Receiver<bool>) -> Self {
-        let session = Session::new(shared.session_config(), shared.view(), peer, clock::now());
+        let config = shared.session_config();
+        let write_time_max = config.limits.write_time_max;
+        let session = Session::new(config, shared.view(), peer, clock::now());
         Self {
             shared,
             session,
@@ -67,6 +77,10 @@ impl Driver {
             lease: None,
             pending: None,
             timer: Timer::default(),
+            lease_timer: Timer::default(),
+            write_time_max,
+            write_deadline: None,
+            write_timer: Timer::default(),
             admitted: false,
             stopping: Box::pin(async move { super::listener::told(&mut stopped).await }),
             told_to_stop: false,
@@ -98,10 +112,7 @@ impl Driver {
             moved |= self.poll_lease(cx).is_ready();
             moved |= self.poll_read_server(cx).is_ready();
             moved |= self.poll_read_client(cx).is_ready();
-            if self.timer.poll(cx, self.session.poll_timeout()).is_ready() {
-                self.session.handle_timeout(clock::now());
-                moved = true;
-            }
+            moved |= self.poll_timers(cx).is_ready();
             if !self.told_to_stop && self.stopping.as_mut().poll(cx).is_ready() {
                 self.told_to_stop = true;
                 self.session.shut_down();
@@ -111,6 +122,27 @@ impl Driver {
                 return Poll::Pending;
             }
         }
+    }
+
+    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut passed = Poll::Pending;
+        if self.timer.poll(cx, self.session.poll_timeout()).is_ready() {
+            self.session.handle_timeout(clock::now());
+            passed = Poll::Ready(());
+        }
+        let of_lease = self.lease.as_ref().and_then(|(_, connection)| connection.machine.poll_timeout());
+        if self.lease_timer.poll(cx, of_lease).is_ready() {
+            if let Some((_, connection)) = &mut self.lease {
+                connection.machine.handle_timeout(clock::now());
+            }
+            self.pass_replies();
+            passed = Poll::Ready(());
+        }
+        if self.write_timer.poll(cx, self.write_deadline).is_ready() {
+            self.lose_client();
+            passed = Poll::Ready(());
+        }
+        passed
     }
 
     /// Does what the session asks, in order.
@@ -234,12 +266,18 @@ impl Driver {
             self.output.clear();
             self.output.shrink_to(BUFFER_KEPT_BYTES);
             self.written = 0;
+            self.write_deadline = None;
             return Poll::Pending;
         }
-        match ready!(Pin::new(&mut self.client).poll_write(cx, &self.output[self.written..])) {
-            Ok(written) if written > 0 => self.written += written,
-            _ => self.lose_client(),
+        match Pin::new(&mut self.client).poll_write(cx, &self.output[self.written..]) {
+            Poll::Pending => {
+                self.write_deadline.get_or_insert_with(|| clock::now() + self.write_time_max);
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(written)) if written > 0 => self.written += written,
+            Poll::Ready(_) => self.lose_client(),
         }
+        self.write_deadline = None;
         Poll::Ready(())
     }
 
@@ -276,12 +314,14 @@ impl Driver {
     async fn start_tls(&mut self) {
         let before = std::mem::replace(&mut self.client, Stream::Gone);
         let head = std::mem::take(&mut self.input);
-        match self.shared.accept_tls(before, head).await {
-            Ok(client) => {
+        // TLS is part of the login, and has only as much time.
+        let until = clock::to_tokio(self.session.poll_timeout().unwrap_or(Instant::MAX));
+        match tokio::time::timeout_at(until, self.shared.accept_tls(before, head)).await {
+            Ok(Ok(client)) => {
                 self.client = client;
                 self.session.tls_started();
             }
-            Err(_) => self.lose_client(),
+            Ok(Err(_)) | Err(_) => self.lose_client(),
         }
     }
 

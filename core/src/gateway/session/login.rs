@@ -43,6 +43,17 @@ impl Session {
         }
     }
 
+    /// The time for it is over.
+    pub(super) fn break_off_login(&mut self, error: &Error) {
+        if let Phase::Login(handshake) = &mut self.phase {
+            handshake.give_up(error.clone());
+            self.out.write(|b| handshake.poll_transmit(b));
+        } else {
+            self.write_error(error);
+        }
+        self.leave(Reason::TimedOut);
+    }
+
     fn authenticated(&mut self, info: ClientInfo) {
         self.capabilities = info.capabilities;
         self.max_packet_bytes = info.max_packet_bytes;

@@ -307,12 +307,10 @@ impl Session {
         }
         self.timer = None;
         match timer {
-            Timer::Login | Timer::Idle => {
+            Timer::Login => self.break_off_login(&read_timeout()),
+            Timer::Idle => {
                 self.sequence = 0;
-                let error =
-                    Error::new(Component::Gateway, Kind::ReadTimeout, "Got timeout reading communication packets");
-                self.write_error(&error);
-                self.leave(Reason::TimedOut);
+                self.break_off(&read_timeout(), Reason::TimedOut);
             }
             Timer::Diagnostics => {
                 self.state.pins -= Pins::DIAGNOSTICS;
@@ -386,4 +384,8 @@ impl Session {
         self.write_error(error);
         self.leave(reason);
     }
+}
+
+fn read_timeout() -> Error {
+    Error::new(Component::Gateway, Kind::ReadTimeout, "Got timeout reading communication packets")
 }

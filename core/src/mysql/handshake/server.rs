@@ -226,6 +226,11 @@ impl ServerHandshake {
         }
     }
 
+    /// Tells the client this error where it reads it, and ends the handshake: its time is over.
+    pub fn give_up(&mut self, error: Error) {
+        self.exchange.reject_with(error);
+    }
+
     /// Appends what must be sent to the client; false when there is nothing.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
         let any = !self.exchange.out.is_empty();

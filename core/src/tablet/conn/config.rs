@@ -8,6 +8,10 @@ use crate::time::Duration;
 /// How long opening a connection may take by default: transport, TLS, authentication and setup.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long COM_RESET_CONNECTION may take by default. What takes longer, such as the rollback of a large transaction, the
+/// server does as well when the connection is closed instead.
+pub const RESET_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Most prepared statements a connection keeps, by default. The least recently used one makes room.
 pub const STATEMENTS_MAX: usize = 256;
 
@@ -33,6 +37,8 @@ pub struct BackendConfig {
     /// How long a request may take, from its submission to the end of its answer; `None` for as long as it likes. A request
     /// that takes longer costs the connection.
     pub request_timeout: Option<Duration>,
+    /// How long a reset may take: whoever waits for it has gone, and would never give the connection up.
+    pub reset_timeout: Duration,
     /// Most prepared statements that are kept.
     pub statements_max: usize,
 }
@@ -46,6 +52,7 @@ impl BackendConfig {
             handshake: ClientConfig { collation: BASELINE_COLLATION, ..handshake },
             connect_timeout: CONNECT_TIMEOUT,
             request_timeout: None,
+            reset_timeout: RESET_TIMEOUT,
             statements_max: STATEMENTS_MAX,
         }
     }

@@ -51,4 +51,6 @@ pub enum TimerCause {
     Connect,
     /// A request is being answered.
     Request,
+    /// The connection is being reset.
+    Reset,
 }

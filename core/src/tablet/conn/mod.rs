@@ -26,12 +26,13 @@ mod tracked;
 mod wait;
 
 pub use config::{
-    BASELINE_COLLATION, BackendConfig, CONNECT_TIMEOUT, HEARD_BYTES_MAX, SET_BYTES_MAX, STATEMENTS_MAX, capabilities,
+    BASELINE_COLLATION, BackendConfig, CONNECT_TIMEOUT, HEARD_BYTES_MAX, RESET_TIMEOUT, SET_BYTES_MAX, STATEMENTS_MAX,
+    capabilities,
 };
 pub use event::{CloseReason, Event, TimerCause};
 
 use crate::error::{Component, Effect, Error, Kind};
-use crate::link::{Ended, Reply, Request, Settings};
+use crate::link::{Command, Ended, Reply, Request, Settings};
 use crate::mysql::ProtocolError;
 use crate::mysql::capability::CapabilityFlags;
 use crate::mysql::command::ClientCommand;
@@ -129,7 +130,10 @@ impl BackendConn {
             return;
         }
         self.uses += 1;
-        self.timer = self.config.request_timeout.map(|timeout| (now + timeout, TimerCause::Request));
+        self.timer = match request.command {
+            Command::ResetConnection => Some((now + self.config.reset_timeout, TimerCause::Reset)),
+            _ => self.config.request_timeout.map(|timeout| (now + timeout, TimerCause::Request)),
+        };
         self.life = Life::Busy(Box::new(Busy::new(request)));
         self.advance();
     }

@@ -71,8 +71,10 @@ fn an_unknown_schema_ends_the_login() {
 #[test]
 fn a_client_that_does_not_log_in_is_sent_away_in_time() {
     let mut bench = Bench::connect(Bench::config());
+    bench.receive_from(0);
     bench.now = bench.session.poll_timeout().unwrap();
     bench.session.handle_timeout(bench.now);
+    assert_eq!(error_code(&bench.receive_from(1)[0]), 1159, "where the client reads the answer to its response");
     bench.expect_closed(Reason::TimedOut);
 }
 
