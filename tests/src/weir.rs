@@ -111,6 +111,12 @@ impl Weir {
         self.child.try_wait().expect("the state of a child").is_none()
     }
 
+    /// Panics when it has ended, or when anything in it has panicked: a session that does is a task that is gone, which
+    /// nothing else may show.
+    pub fn assert_unharmed(&mut self) {
+        assert!(self.is_running() && !self.output().contains("panicked"), "{}", self.output());
+    }
+
     /// Asks it to stop (SIGTERM) and waits until it did.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);

@@ -312,7 +312,6 @@ impl Wire {
     }
 
     /// The first value of a statement's result, as text; empty for NULL.
-    #[must_use]
     pub fn value(&mut self, sql: &str) -> String {
         let rows = self.query(sql).unwrap_or_else(|heard| panic!("{sql}: {heard:?}"));
         let value = rows.rows.first().and_then(|row| row.first()?.clone());

@@ -17,9 +17,7 @@ fn with_weir(test: impl FnOnce(&TestCluster, &Weir)) {
     let cluster = TestCluster::start(1);
     let mut weir = Weir::attach(&cluster, &[]);
     test(&cluster, &weir);
-    assert!(weir.is_running(), "{}", weir.output());
-    // A session that panics is a task that is gone, which nothing else may show.
-    assert!(!weir.output().contains("panicked"), "{}", weir.output());
+    weir.assert_unharmed();
 }
 
 #[test]

@@ -1,0 +1,13 @@
+//! Limits, and what must be left of clients, connections and servers that go: nothing.
+//!
+//! `census` counts what a gateway and its servers hold. Each other module holds one kind of trouble.
+
+mod admission;
+mod census;
+mod churn;
+mod dirt;
+mod kills;
+mod packets;
+mod pool;
+mod restarts;
+mod stalls;
