@@ -105,7 +105,8 @@ impl EmbeddedShard {
         }
         for change in &changes {
             match change {
-                Change::Noted(note) => warn!("{note}"),
+                // Before everybody has been asked much looks odd.
+                Change::Noted(note) if self.record.term > 0 => warn!("{note}"),
                 change => info!("{change}"),
             }
         }
