@@ -50,7 +50,8 @@ pub enum Reply {
         /// The file's name as the client wrote it.
         filename: Vec<u8>,
     },
-    /// Nothing for the client: status and session state that the connection asked for after an error, which carries neither.
+    /// Nothing for the client: status and session state that the connection asked for because the answer could not carry
+    /// them, or carried what did not last. Comes after the answer and before the end; overrides what the answer said.
     Tracked(OkPacket),
     /// Nothing more comes for this request.
     End(Ended),

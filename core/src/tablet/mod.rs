@@ -1,7 +1,7 @@
 //! The server's side: one mysqld's connections, pool, role and health.
 //!
-//! Owns everything that is about one server. It may not know clients, sessions or other tablets. [`pool`] says who gets
-//! which connection; [`probe`] what to ask the server about itself; [`manager`] whether the tablet serves, and as what.
+//! Owns everything that is about one server. It may not know clients, sessions or other tablets. [`conn`] is one connection
+//! to it, [`pool`] says who gets which; [`probe`] what to ask the server about itself; [`manager`] whether the tablet serves, and as what.
 
 pub mod conn;
 pub mod manager;

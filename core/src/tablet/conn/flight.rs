@@ -1,85 +1,187 @@
-//! The commands whose answers are due, in the order in which they were sent.
+//! The commands that were sent and whose answers are due, in order, and what is made of each answer.
 
-use crate::link::ClientFormat;
+use super::config::HEARD_BYTES_MAX;
+use super::settings::Changes;
+use crate::error::Error;
+use crate::link::{ClientFormat, Reply, Statement};
 use crate::mysql::capability::CapabilityFlags;
+use crate::mysql::frame::{FrameHeader, HEADER_BYTES};
+use crate::mysql::packet::{OkPacket, PrepareOk};
 use crate::mysql::reply::{ReplyWalker, Shape};
+use crate::mysql::wire::Reader;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-/// What a command is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How answers are read that are not for the client.
+pub(super) const SWALLOWED: ClientFormat = ClientFormat { deprecate_eof: true };
+
+/// Why a command was sent.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Purpose {
-    /// Trackers are turned on.
-    SetUp,
-    /// The schema becomes the wished one.
-    Schema,
-    /// The variables become the wished ones.
-    Variables,
-    /// `LAST_INSERT_ID()` becomes the session's.
-    InsertId,
-    /// The server waits for a position.
+    /// Turns the session trackers on.
+    Setup,
+    /// Changes the default schema.
+    Schema(Vec<u8>),
+    /// Sets variables back to what they are on a fresh connection.
+    Resets(Changes),
+    /// Sets variables, and what LAST_INSERT_ID() returns.
+    Variables(Changes),
+    /// Waits for a position.
     Wait,
-    /// A statement is prepared that will be executed.
-    Prepare,
-    /// The command itself; its answer is the client's.
-    Command(Shape),
-    /// What is the state, after an error that does not say?
-    Status,
+    /// Prepares a statement that is executed next.
+    Prepare(Arc<Statement>),
+    /// The request's own command: its answer is the client's.
+    Command,
+    /// Asks for the transaction's state and pending trackers after an error.
+    AskState,
+    /// Asks for the values of variables.
+    AskVariables(Vec<String>),
 }
 
-impl Purpose {
-    const fn shape(self) -> Shape {
-        match self {
-            Self::SetUp | Self::Variables | Self::InsertId | Self::Wait => Shape::Results,
-            Self::Schema | Self::Status => Shape::Simple,
-            Self::Prepare => Shape::Prepare,
-            Self::Command(shape) => shape,
-        }
-    }
+#[derive(Debug)]
+struct Expected {
+    purpose: Purpose,
+    shape: Shape,
+    /// The id that the answer starts with: that after the command's last packet.
+    sequence: u8,
 }
 
-/// See the module.
+/// Answers that are due. At most one request's and its prefix's, so that the queue stays short.
 #[derive(Debug, Default)]
 pub(super) struct Flight {
-    /// With the sequence id that the answer starts with.
-    due: VecDeque<(Purpose, u8)>,
-    /// Walks over the first one's answer, once it has begun.
+    expected: VecDeque<Expected>,
+    /// The walk over the first one, once its first byte came.
     walker: Option<ReplyWalker>,
+    heard: Heard,
 }
 
 impl Flight {
-    /// `sequence` is the id after that of the command's last packet.
+    /// An answer of the shape that its purpose implies is due.
     pub(super) fn expect(&mut self, purpose: Purpose, sequence: u8) {
-        self.due.push_back((purpose, sequence));
+        let shape = match purpose {
+            Purpose::Wait | Purpose::AskState | Purpose::AskVariables(_) => Shape::Results,
+            Purpose::Prepare(_) => Shape::Prepare,
+            _ => Shape::Simple,
+        };
+        self.expected.push_back(Expected { purpose, shape, sequence });
+    }
+
+    /// The answer to the request's own command is due.
+    pub(super) fn expect_command(&mut self, shape: Shape, sequence: u8) {
+        self.expected.push_back(Expected { purpose: Purpose::Command, shape, sequence });
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.due.is_empty()
+        self.expected.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
-        self.due.clear();
-        self.walker = None;
+        *self = Self::default();
     }
 
-    /// Whose answer comes now, and the walk over it.
-    pub(super) fn front(
+    /// What the next answer is for.
+    pub(super) fn next(&self) -> Option<&Purpose> {
+        self.expected.front().map(|expected| &expected.purpose)
+    }
+
+    /// What the next answer is for, and the walk over it.
+    pub(super) fn due(
         &mut self,
         capabilities: CapabilityFlags,
         client: ClientFormat,
         status: u16,
-    ) -> Option<(Purpose, &mut ReplyWalker)> {
-        let (purpose, sequence) = *self.due.front()?;
-        // Answers to Weir's own commands are read in one way.
-        let own = ClientFormat { deprecate_eof: true };
-        let format = if matches!(purpose, Purpose::Command(_)) { client } else { own };
-        let begin = || ReplyWalker::new(purpose.shape(), capabilities, format, status).starting_at(sequence);
+    ) -> Option<(&Purpose, &mut ReplyWalker)> {
+        let Expected { purpose, shape, sequence } = self.expected.front()?;
+        let client = if *purpose == Purpose::Command { client } else { SWALLOWED };
+        let begin = || ReplyWalker::new(*shape, capabilities, client, status).starting_at(*sequence);
         let walker = self.walker.get_or_insert_with(begin);
         Some((purpose, walker))
     }
 
-    /// The answer is complete.
-    pub(super) fn answered(&mut self) {
-        self.due.pop_front();
+    /// The next answer is complete: what it was for, and what was heard of it.
+    pub(super) fn finish(&mut self) -> Option<(Purpose, Heard)> {
         self.walker = None;
+        let expected = self.expected.pop_front()?;
+        Some((expected.purpose, core::mem::take(&mut self.heard)))
+    }
+
+    pub(super) fn heard(&mut self) -> &mut Heard {
+        &mut self.heard
+    }
+}
+
+/// What was heard of an answer that is not for the client.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    pub(super) error: Option<Error>,
+    pub(super) ok: Option<OkPacket>,
+    pub(super) prepared: Option<PrepareOk>,
+    /// Packets of a result set: column count, definitions, rows; no more than [`HEARD_BYTES_MAX`].
+    packets: Vec<u8>,
+}
+
+impl Heard {
+    /// Takes in a piece; `bytes` are those of a run.
+    pub(super) fn take(&mut self, piece: Reply, bytes: &[u8]) {
+        match piece {
+            Reply::Forward { .. } => self.keep(bytes),
+            Reply::Own(own) => self.keep(&own),
+            Reply::Ok { ok, .. } => self.ok = Some(ok),
+            Reply::Err { error, .. } => self.error = Some(error),
+            Reply::PrepareOk { ok, .. } => self.prepared = Some(ok),
+            Reply::Skip { .. } | Reply::LocalInfile { .. } | Reply::Tracked(_) | Reply::End(_) => {}
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = HEARD_BYTES_MAX - self.packets.len();
+        self.packets.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// The first row of a text result set, NULLs as `None`; `None` when there is none, or it is too long.
+    pub(super) fn row(&self) -> Option<Vec<Option<&[u8]>>> {
+        let mut packets = Packets(&self.packets);
+        let columns = Reader::new(packets.next()?).lenenc_int("column count").ok()?;
+        let columns = usize::try_from(columns).ok()?;
+        let mut values = Reader::new(packets.nth(columns)?);
+        (0..columns).map(|_| values.nullable_str("value").ok()).collect()
+    }
+}
+
+/// Payloads of packets that lie one behind the other; a cut one ends them.
+struct Packets<'a>(&'a [u8]);
+
+impl<'a> Iterator for Packets<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let header = FrameHeader::peek(self.0)?;
+        let (packet, rest) = self.0.split_at_checked(HEADER_BYTES + header.payload_bytes)?;
+        self.0 = rest;
+        Some(&packet[HEADER_BYTES..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(bytes: &[u8]) -> Heard {
+        let mut heard = Heard::default();
+        heard.take(Reply::Forward { len: bytes.len() }, bytes);
+        heard
+    }
+
+    #[test]
+    fn the_first_row_is_found_behind_the_columns() {
+        let set = b"\x01\x00\x00\x01\x02\x04\x00\x00\x02\x03def\x04\x00\x00\x03\x03def\x04\x00\x00\x04\xfb\x02-1";
+        assert_eq!(heard(set).row(), Some(vec![None, Some(&b"-1"[..])]));
+        assert_eq!(heard(&set[..set.len() - 1]).row(), None);
+        assert_eq!(heard(b"").row(), None);
+    }
+
+    #[test]
+    fn no_more_is_kept_than_the_limit() {
+        assert_eq!(heard(&vec![0; 2 * HEARD_BYTES_MAX]).packets.len(), HEARD_BYTES_MAX);
     }
 }

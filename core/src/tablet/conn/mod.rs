@@ -4,7 +4,8 @@
 //! transaction), and how that state is made to be what a request needs. It may not know who asks, why, or which other
 //! connections there are: lending it out is [`super::pool`]'s work.
 //!
-//! Where to start reading: [`BackendConn::submit`], then `request` for the life of a request, `flight` for the commands whose
+//! Where to start reading: [`BackendConn::submit`], then `request` for the life of a request, `prefix` for what must be true before its
+//! command runs, `flight` for the commands whose
 //! answers are due, `settings` for the way from one set of variables to another.
 //!
 //! **One write.** What a request needs first (schema, variables, a position) goes to the server in front of the command
@@ -13,12 +14,20 @@
 //!
 //! **Driving.** After every call drain `poll_transmit`, `poll_reply` and `poll_event`. The runs in the replies drained after
 //! [`BackendConn::handle_bytes`] add up to exactly the bytes that were handed in, whatever the connection was doing.
+//!
+//! **What trackers leave out.** A server's trackers do not say everything: after an error they are silent until the next
+//! statement, `SET NAMES ... COLLATE` reports no collation, and what stored code restores is reported as if it had stayed. In
+//! these cases the connection asks after the answer (`SHOW COUNT(*) WARNINGS`, which leaves the diagnostics as they are, or a
+//! `SELECT` of the variables), and passes on what it learns as [`Reply::Tracked`]. The client has its answer by then.
 
+mod after;
 mod bytes;
 mod config;
 mod event;
 mod flight;
 mod infile;
+mod open;
+mod prefix;
 mod request;
 mod settings;
 mod statements;
@@ -65,10 +74,6 @@ pub struct BackendConn {
     events: VecDeque<Event>,
     timer: Option<(Instant, TimerCause)>,
     uses: u64,
-    /// What COM_INIT_DB asks for, while it is under way.
-    wished_schema: Option<Vec<u8>>,
-    /// What `SET` asks for, while it is under way.
-    wished_variables: Option<Arc<Settings>>,
 }
 
 /// What the connection is doing.
@@ -98,8 +103,6 @@ impl BackendConn {
             events: VecDeque::new(),
             timer: Some((now + config.connect_timeout, TimerCause::Connect)),
             uses: 0,
-            wished_schema: None,
-            wished_variables: None,
             config,
         }
     }
@@ -135,7 +138,7 @@ impl BackendConn {
             _ => self.config.request_timeout.map(|timeout| (now + timeout, TimerCause::Request)),
         };
         self.life = Life::Busy(Box::new(Busy::new(request)));
-        self.advance();
+        self.begin();
     }
 
     /// Relays the client's packets of a file that the server asked for, in any pieces, sequence ids fitted in place. Returns how
@@ -267,12 +270,6 @@ impl BackendConn {
         self.is_idle() && self.tracked.is_clean() && !self.statements.has_cursor()
     }
 
-    /// It can be brought to these settings: a default schema can be changed, but not be taken away.
-    #[must_use]
-    pub fn can_serve(&self, settings: &Settings) -> bool {
-        settings.schema.is_some() || self.settings().schema.is_none()
-    }
-
     /// Requests that were submitted so far.
     #[must_use]
     pub fn uses(&self) -> u64 {
@@ -283,8 +280,7 @@ impl BackendConn {
         self.server.as_ref().map_or(CapabilityFlags::empty(), |server| server.capabilities)
     }
 
-    /// Puts a command into the next write.
-    /// Returns the sequence id that an answer starts with.
+    /// Puts a command into the next write; returns the sequence id that its answer starts with.
     fn command(&mut self, command: &ClientCommand<'_>) -> u8 {
         let mut sequence = 0;
         write_with(&mut self.out, &mut sequence, |payload| command.encode(payload));
@@ -314,9 +310,9 @@ impl BackendConn {
         self.events.push_back(Event::Closed { reason });
     }
 
-    /// An error of this connection's own; `what` follows "The connection to server ...".
+    /// An error of this connection's own; `what` follows "the connection to server ...".
     fn error(&self, kind: Kind, what: &str, effect: Effect) -> Error {
-        let message = format!("The connection to server {} {what}", self.config.server);
+        let message = format!("weir-tablet: the connection to server {} {what}", self.config.server);
         Error::new(Component::Tablet, kind, message).with_effect(effect)
     }
 }

@@ -1,356 +1,394 @@
-//! The life of one request: what it needs first, the command, and what came of them.
-//!
-//! A request goes through [`Stage`]s. Each stage sends all it can at once, and the next one begins when every answer has
-//! come. The first failure ends the request once the answers that are due have been swallowed.
+//! The life of a request: its prefix, the command, what is asked after it, and how it ends.
 
 use super::flight::Purpose;
 use super::infile::FileRelay;
-use super::settings::set_statement;
-use super::{BackendConn, Life, SET_BYTES_MAX, wait};
+use super::tracked::Reported;
+use super::{BackendConn, CloseReason, Life, settings};
 use crate::error::{Component, Effect, Error, Kind};
-use crate::link::{Command, Ended, LongData, Reply, Request, Settings, Statement};
+use crate::link::{ClientFormat, Command, Ended, Reply, Request, Statement};
+use crate::mysql::ProtocolError;
+use crate::mysql::capability::StatusFlags;
 use crate::mysql::command::ClientCommand;
-use crate::mysql::execute::CURSOR_READ_ONLY;
+use crate::mysql::frame::{MAX_PAYLOAD_BYTES, write_packet, write_with};
+use crate::mysql::packet::OkPacket;
 use crate::mysql::reply::Shape;
 use std::sync::Arc;
-
-/// How far a request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
-    /// The settings that the statement was prepared under.
-    StatementSettings,
-    /// The statement is prepared.
-    Prepare,
-    /// The settings that the session wants, and the position; a read's command with them.
-    Settings,
-    /// The command.
-    Command,
-    /// Trackers are turned on again after a reset, or the state is asked for after an error.
-    Aftermath,
-    /// Nothing is left to do.
-    Done,
-}
-
-/// What kept a command from being executed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The server would not make the connection ready: its own words are the answer.
-    Server(Error),
-    /// The position was not reached in time.
-    Wait,
-}
 
 /// A request under way.
 #[derive(Debug)]
 pub(super) struct Busy {
     pub(super) request: Request,
+    /// The id that the client expects an answer to start with: that after its command's last packet.
+    answer_sequence: u8,
     pub(super) stage: Stage,
-    pub(super) failure: Option<Failure>,
-    /// The command has been written.
-    pub(super) sent: bool,
-    /// It has been handed to the transport.
+    /// The command is in the next write, or was sent.
+    written: bool,
+    /// The command was given to the transport.
     handed_over: bool,
-    /// Some of its answer has been passed on.
-    pub(super) answered: bool,
-    /// Its answer was an error, after which a server does not tell its state.
-    pub(super) ask_status: bool,
-    /// The server did not know a statement that it had prepared: once, it is prepared anew.
-    pub(super) prepared_anew: bool,
-    /// The client's file, while the server reads it.
+    /// Why the command's answer is not what the client gets.
+    pub(super) failure: Option<Failure>,
+    /// Something of the answer was passed on.
+    begun: bool,
+    /// The server's error, when the answer ended with one.
+    pub(super) error: bool,
+    /// Settings that the answer reported as changed.
+    pub(super) reported: Reported,
+    /// The command is a plain SET: what it was reported to change has changed for good.
+    pub(super) plain_set: bool,
+    /// The server's id of the statement that the command prepared.
+    prepared: Option<u32>,
+    /// The statement turned out to be gone.
+    gone: Gone,
+    /// The client's file on its way to the server.
     pub(super) file: Option<FileRelay>,
-    /// What is kept of an answer that is not for the client.
-    pub(super) heard: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// What must be true first is being made true.
+    Prefix,
+    /// The command's answer is due.
+    Command,
+    /// The client has its answer; what trackers left out is being asked.
+    After,
+}
+
+/// Whether a server has said that it does not know a statement that the connection believed it held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gone {
+    No,
+    /// It has just said so: the statement is prepared again.
+    Now,
+    /// It said so once. A second time is for the client.
+    Before,
+}
+
+/// Why a command is not run, or its answer thrown away.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server refused what the command needs: the client reads the server's error.
+    Refused(Error),
+    /// The position was not reached.
+    WaitTimedOut,
+    /// The connection cannot be brought to a known state.
+    Unsettled(Error),
 }
 
 impl Busy {
     pub(super) fn new(request: Request) -> Self {
+        let payload_bytes = match &request.command {
+            Command::Plain(payload) | Command::Execute { payload, .. } => payload.len(),
+            _ => 0,
+        };
         Self {
+            answer_sequence: (payload_bytes / MAX_PAYLOAD_BYTES + 1) as u8,
             request,
-            stage: Stage::StatementSettings,
-            failure: None,
-            sent: false,
+            stage: Stage::Prefix,
+            written: false,
             handed_over: false,
-            answered: false,
-            ask_status: false,
-            prepared_anew: false,
+            failure: None,
+            begun: false,
+            error: false,
+            reported: Reported::new(),
+            plain_set: false,
+            prepared: None,
+            gone: Gone::No,
             file: None,
-            heard: Vec::new(),
         }
     }
 
-    pub(super) fn handed_over(&mut self) {
-        self.handed_over |= self.sent;
-    }
-
-    /// The connection broke: what is known of the command.
-    pub(super) fn ended_by_loss(&self, error: impl FnOnce(&str, Effect) -> Error) -> Ended {
-        let harmless = self.request.read_only || !self.handed_over;
-        Ended::Failed(if harmless {
-            error("broke; nothing was changed, and a retry is safe", Effect::None)
-        } else {
-            error("broke while the statement ran; whether it was executed is not known", Effect::Unknown)
-        })
-    }
-
-    /// The statement to execute, when the connection must hold it.
+    /// The statement to execute.
     fn executes(&self) -> Option<&Arc<Statement>> {
         match &self.request.command {
             Command::Execute { statement, .. } => Some(statement),
             _ => None,
         }
     }
+
+    /// The command can be sent before it is known that its answer is wanted.
+    fn may_be_in_vain(&self) -> bool {
+        let command = &self.request.command;
+        self.request.read_only && matches!(command, Command::Plain(_) | Command::Prepare(_) | Command::Execute { .. })
+    }
+
+    pub(super) fn client(&self) -> ClientFormat {
+        self.request.client
+    }
+
+    /// What is waiting to be sent is now the transport's.
+    pub(super) fn handed_over(&mut self) {
+        self.handed_over |= self.written;
+    }
+
+    /// How the request ends when the connection does.
+    pub(super) fn ended_by_loss(self, error: impl FnOnce(&str, Effect) -> Error) -> Ended {
+        if self.stage == Stage::After {
+            return Ended::Answered;
+        }
+        Ended::Failed(if !self.handed_over {
+            error("was lost before the statement was sent: it is safe to run it again", Effect::None)
+        } else if self.request.read_only && !self.begun {
+            error("was lost before the read was answered: it is safe to run it again", Effect::None)
+        } else {
+            error("was lost while the statement ran: whether it took effect is unknown", Effect::Unknown)
+        })
+    }
 }
 
 impl BackendConn {
-    /// Goes through the stages until answers are due, or the request is over.
-    pub(super) fn advance(&mut self) {
-        while self.flight.is_empty() {
-            let Life::Busy(busy) = &mut self.life else { return };
-            if busy.failure.is_some() && busy.stage < Stage::Aftermath {
-                busy.stage = Stage::Done;
-            }
-            match busy.stage {
-                Stage::StatementSettings => self.wish_statement_settings(),
-                Stage::Prepare => self.prepare(),
-                Stage::Settings => self.wish_settings(),
-                Stage::Command => self.send_command(),
-                Stage::Aftermath => self.clear_up(),
-                Stage::Done => return self.finish(),
-            }
-        }
+    pub(super) fn busy(&mut self) -> Option<&mut Busy> {
+        if let Life::Busy(busy) = &mut self.life { Some(busy) } else { None }
     }
 
-    fn enter(&mut self, stage: Stage) {
-        if let Life::Busy(busy) = &mut self.life {
-            busy.stage = stage;
-        }
-    }
-
-    /// A statement that the connection does not hold is prepared under the settings that it was first prepared under.
-    fn wish_statement_settings(&mut self) {
+    /// Sends the prefix, and the command behind it when it may be sent in vain.
+    pub(super) fn begin(&mut self) {
         let Life::Busy(busy) = &self.life else { return };
-        let missing = busy.executes().filter(|statement| !self.statements.holds(statement));
-        match missing.map(|statement| Arc::clone(&statement.settings)) {
-            Some(settings) => {
-                self.enter(Stage::Prepare);
-                self.wish(&settings);
-            }
-            None => self.enter(Stage::Settings),
+        let to_prepare = busy.executes().filter(|statement| !self.statements.holds(statement)).cloned();
+        let in_vain = busy.may_be_in_vain() && to_prepare.is_none();
+        match self.send_prefix(to_prepare) {
+            Err(failure) => self.give_up(failure),
+            Ok(()) if in_vain || self.flight.is_empty() => self.send_command(),
+            Ok(()) => {}
         }
     }
 
-    fn prepare(&mut self) {
+    pub(super) fn send_command(&mut self) {
+        let Life::Busy(busy) = &mut self.life else { return };
+        busy.written = true;
+        if self.flight.is_empty() {
+            busy.stage = Stage::Command;
+            self.tracked.share(&busy.request.settings);
+        }
+        match &mut busy.request.command {
+            Command::Plain(payload) => {
+                let payload = core::mem::take(payload);
+                busy.plain_set = payload.split_first().is_some_and(|(_, sql)| settings::is_plain_set(sql));
+                let mut sequence = 0;
+                write_packet(&mut self.out, &mut sequence, &payload);
+                self.flight.expect_command(shape(&payload), sequence);
+            }
+            Command::Prepare(statement) => {
+                let statement = Arc::clone(statement);
+                let sequence = self.command(&ClientCommand::Prepare(&statement.sql));
+                self.flight.expect_command(Shape::Prepare, sequence);
+            }
+            Command::Execute { .. } => self.send_execute(),
+            Command::Fetch { statement, rows } => match self.statements.id(statement) {
+                Some(statement_id) => {
+                    let rows = *rows;
+                    let sequence = self.command(&ClientCommand::Fetch { statement_id, rows });
+                    self.flight.expect_command(Shape::Rows, sequence);
+                }
+                None => self.refuse(Error::new(
+                    Component::Tablet,
+                    Kind::UnknownStatement,
+                    "weir-tablet: the prepared statement is not on this connection any more",
+                )),
+            },
+            Command::ResetStatement(statement) => match self.statements.id(statement) {
+                Some(statement_id) => {
+                    let sequence = self.command(&ClientCommand::ResetStatement { statement_id });
+                    self.flight.expect_command(Shape::Simple, sequence);
+                }
+                None => {
+                    // What is not held has nothing to reset.
+                    let ok = OkPacket { status: self.tracked.status(), ..OkPacket::default() };
+                    self.replies.push(Reply::Ok { seq: 1, ends_rows: false, rows: 0, ok });
+                    self.conclude(Ended::Answered);
+                }
+            },
+            Command::ResetConnection => {
+                let sequence = self.command(&ClientCommand::ResetConnection);
+                self.flight.expect_command(Shape::Simple, sequence);
+                self.set_up();
+            }
+        }
+    }
+
+    fn send_execute(&mut self) {
         let Life::Busy(busy) = &self.life else { return };
-        let Some(statement) = busy.executes().map(Arc::clone) else { return };
-        self.enter(Stage::Settings);
-        if self.make_room() {
-            self.ask(&ClientCommand::Prepare(&statement.sql), Purpose::Prepare);
+        let Command::Execute { statement, payload, long_data } = &busy.request.command else { return };
+        let Some(statement_id) = self.statements.id(statement) else {
+            debug_assert!(false, "prepared just before");
+            return;
+        };
+        let out = &mut self.out;
+        for chunk in long_data {
+            let command = ClientCommand::SendLongData { statement_id, parameter: chunk.parameter, data: &chunk.data };
+            write_with(out, &mut 0, |payload| command.encode(payload));
+        }
+        let mut sequence = 0;
+        write_with(out, &mut sequence, |packet| ClientCommand::Execute { statement_id, body: payload }.encode(packet));
+        self.flight.expect_command(Shape::Results, sequence);
+    }
+
+    /// Pieces of the command's answer: to the client, or to nobody when the prefix failed.
+    pub(super) fn route(&mut self, file: Option<u8>) -> Result<(), ProtocolError> {
+        let Life::Busy(busy) = &mut self.life else { return Ok(()) };
+        let in_vain = busy.failure.is_some();
+        match file {
+            Some(_) if in_vain => return Err(ProtocolError::Malformed("unasked file request")),
+            Some(shift) if busy.file.is_none() => busy.file = Some(FileRelay::new(shift)),
+            Some(_) => {}
+            None => busy.file = None,
+        }
+        while let Some(piece) = self.step.pop() {
+            match &piece {
+                Reply::Ok { ok, .. } => {
+                    let reported = self.tracked.absorb(ok, busy.request.restores_variables)?;
+                    busy.reported.extend(reported);
+                    if let Some(statement) = busy.executes() {
+                        self.statements.set_cursor(statement, opens_cursor(ok));
+                    } else if let Command::Fetch { statement, .. } = &busy.request.command {
+                        self.statements.set_cursor(statement, !ends_cursor(ok));
+                    }
+                }
+                Reply::Err { error, .. } => {
+                    busy.error = true;
+                    if busy.executes().is_some() && is_gone(error) && busy.gone == Gone::No && !busy.begun {
+                        busy.gone = Gone::Now;
+                        continue;
+                    }
+                }
+                Reply::PrepareOk { ok, .. } => busy.prepared = Some(ok.statement_id),
+                _ => {}
+            }
+            match piece {
+                Reply::Skip { len } => self.replies.skip(len),
+                Reply::Forward { len } if in_vain => self.replies.skip(len),
+                _ if in_vain => {}
+                Reply::Forward { len } => {
+                    busy.begun = true;
+                    self.replies.forward(len);
+                }
+                piece => {
+                    busy.begun = true;
+                    self.replies.push(piece);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer that was due is complete.
+    pub(super) fn answered(&mut self) {
+        let Some((purpose, heard)) = self.flight.finish() else { return };
+        if let Some(ok) = &heard.ok {
+            self.tracked.absorb_own(ok);
+        }
+        match purpose {
+            Purpose::Setup => self.set_up_done(heard.error),
+            Purpose::Command => self.command_answered(),
+            Purpose::AskState => self.state_told(heard),
+            Purpose::AskVariables(names) => self.variables_told(&names, &heard),
+            purpose => {
+                if let Err(failure) = self.prefix_answered(purpose, heard) {
+                    self.note(failure);
+                }
+                self.after_prefix();
+            }
         }
     }
 
-    /// Closes a statement when there are too many. False when none can be closed: the request has failed then.
-    fn make_room(&mut self) -> bool {
-        match self.statements.make_room() {
-            Ok(None) => true,
-            Ok(Some(id)) => {
-                self.command(&ClientCommand::CloseStatement { statement_id: id });
-                true
+    fn command_answered(&mut self) {
+        let Life::Busy(busy) = &mut self.life else { return };
+        if let Command::Prepare(statement) = &busy.request.command {
+            let (statement, id) = (Arc::clone(statement), busy.prepared);
+            self.keep_prepared(statement, id);
+        }
+        let Life::Busy(busy) = &mut self.life else { return };
+        if let Some(failure) = busy.failure.take() {
+            return self.conclude_failed(failure);
+        }
+        if busy.gone == Gone::Now {
+            return self.prepare_again();
+        }
+        busy.stage = Stage::After;
+        if matches!(busy.request.command, Command::ResetConnection) {
+            // The answer to the setup is still due.
+            if !busy.error {
+                self.statements.clear();
+                self.tracked.reset();
             }
-            Err(_) => {
-                let message = "weir-tablet: every prepared statement that this connection can keep has an open cursor";
-                self.fail(Failure::Server(Error::new(Component::Tablet, Kind::TooManyStatements, message)));
-                false
-            }
+            return;
+        }
+        self.ask_what_trackers_left_out();
+        if self.flight.is_empty() {
+            self.conclude(Ended::Answered);
         }
     }
 
-    fn fail(&mut self, failure: Failure) {
-        if let Life::Busy(busy) = &mut self.life {
+    fn prepare_again(&mut self) {
+        let Life::Busy(busy) = &mut self.life else { return };
+        (busy.gone, busy.error, busy.stage) = (Gone::Before, false, Stage::Prefix);
+        (busy.written, busy.handed_over) = (false, false);
+        if let Some(statement) = busy.executes() {
+            self.statements.forget(statement);
+        }
+        self.begin();
+    }
+
+    /// Remembers the first failure; what follows from it comes when the answers that are due have come.
+    pub(super) fn note(&mut self, failure: Failure) {
+        if let Some(busy) = self.busy() {
             busy.failure.get_or_insert(failure);
         }
     }
 
-    /// A read's command is sent along; one that may write waits until all is as it should be.
-    fn wish_settings(&mut self) {
-        let Life::Busy(busy) = &self.life else { return };
-        let settings = Arc::clone(&busy.request.settings);
-        let (insert_id, wait) = (busy.request.last_insert_id, busy.request.wait.clone());
-        let read_only = busy.request.read_only;
-        self.enter(Stage::Command);
-        self.wish(&settings);
-        if let Some(id) = insert_id {
-            let sql = format!("SET last_insert_id={id}");
-            self.ask(&ClientCommand::Query(sql.as_bytes()), Purpose::InsertId);
-        }
-        if let Some(wait) = wait {
-            self.ask(&ClientCommand::Query(&wait::query(&wait)), Purpose::Wait);
-        }
-        if read_only || self.flight.is_empty() {
-            self.send_command();
+    /// The command will not be sent.
+    fn give_up(&mut self, failure: Failure) {
+        if self.flight.is_empty() {
+            self.conclude_failed(failure);
+        } else {
+            self.note(failure);
         }
     }
 
-    /// Asks for these settings, as far as they do not hold.
-    fn wish(&mut self, wished: &Arc<Settings>) {
-        if self.tracked.share(wished) {
-            return;
-        }
-        let current = Arc::clone(self.tracked.settings());
-        match &wished.schema {
-            Some(schema) if current.schema.as_ref() != Some(schema) => {
-                self.ask(&ClientCommand::InitDb(schema), Purpose::Schema);
-                self.wished_schema = Some(schema.clone());
-            }
-            // A statement that names no schema finds the session's own; the pool keeps connections without one apart.
-            _ => {}
-        }
-        if let Some(sql) = set_statement(&current, wished) {
-            if sql.len() > SET_BYTES_MAX {
-                let message = "weir-tablet: the session's variables are too many to be set on another connection";
-                return self.fail(Failure::Server(Error::new(Component::Tablet, Kind::PacketTooLarge, message)));
-            }
-            self.ask(&ClientCommand::Query(&sql), Purpose::Variables);
-            self.wished_variables = Some(Arc::clone(wished));
-        }
-    }
-
-    fn send_command(&mut self) {
-        let Life::Busy(busy) = &mut self.life else { return };
-        busy.stage = Stage::Aftermath;
-        busy.sent = true;
-        let command = busy.request.command.clone();
-        match command {
-            Command::Plain(payload) => self.ask_plain(&payload),
-            Command::Prepare(statement) => {
-                self.ask(&ClientCommand::Prepare(&statement.sql), Purpose::Command(Shape::Prepare))
-            }
-            Command::Execute { statement, payload, long_data } => self.execute(&statement, &payload, &long_data),
-            Command::Fetch { statement, rows } => {
-                let fetch = |statement_id| ClientCommand::Fetch { statement_id, rows };
-                self.ask_about(&statement, Shape::Rows, fetch);
-            }
-            Command::ResetStatement(statement) => {
-                let reset = |statement_id| ClientCommand::ResetStatement { statement_id };
-                self.ask_about(&statement, Shape::Simple, reset);
-                self.statements.set_cursor(&statement, false);
-            }
-            Command::ResetConnection => self.ask(&ClientCommand::ResetConnection, Purpose::Command(Shape::Simple)),
-        }
-    }
-
-    fn ask_plain(&mut self, payload: &[u8]) {
-        let shape = match ClientCommand::parse(payload) {
-            Ok(ClientCommand::Query(_)) => Shape::Results,
-            Ok(ClientCommand::FieldList { .. }) => Shape::Rows,
-            Ok(ClientCommand::Statistics) => Shape::Text,
-            _ => Shape::Simple,
-        };
-        let mut sequence = 0;
-        crate::mysql::frame::write_packet(&mut self.out, &mut sequence, payload);
-        self.flight.expect(Purpose::Command(shape), sequence);
-    }
-
-    fn execute(&mut self, statement: &Statement, payload: &[u8], long_data: &[LongData]) {
-        let Some(statement_id) = self.statements.id(statement) else {
-            debug_assert!(false, "a statement is prepared before it is executed");
-            return;
-        };
-        for LongData { parameter, data } in long_data {
-            self.command(&ClientCommand::SendLongData { statement_id, parameter: *parameter, data });
-        }
-        self.ask(&ClientCommand::Execute { statement_id, body: payload }, Purpose::Command(Shape::Results));
-        let cursor = payload.first().is_some_and(|flags| flags & CURSOR_READ_ONLY != 0);
-        self.statements.set_cursor(statement, cursor);
-    }
-
-    /// A command about a statement whose cursor is on this connection; without one it has lost its sense.
-    fn ask_about<'a>(&mut self, statement: &Statement, shape: Shape, command: impl FnOnce(u32) -> ClientCommand<'a>) {
-        match self.statements.id(statement) {
-            Some(id) => self.ask(&command(id), Purpose::Command(shape)),
-            None => {
-                let message = "weir-tablet: the prepared statement is not on this connection any more";
-                self.fail(Failure::Server(Error::new(Component::Tablet, Kind::UnknownStatement, message)));
-                self.enter(Stage::Done);
+    pub(super) fn conclude_failed(&mut self, failure: Failure) {
+        match failure {
+            Failure::Refused(error) => self.refuse(error),
+            Failure::WaitTimedOut => self.conclude(Ended::WaitTimedOut),
+            Failure::Unsettled(error) => {
+                self.conclude(Ended::Failed(error.clone().with_effect(Effect::None)));
+                self.close_because(CloseReason::Unsettled(error));
             }
         }
     }
 
-    /// What the server must be asked or told after the answer.
-    fn clear_up(&mut self) {
-        let Life::Busy(busy) = &mut self.life else { return };
-        let reset = matches!(busy.request.command, Command::ResetConnection);
-        let ask_status = core::mem::take(&mut busy.ask_status);
-        busy.stage = Stage::Done;
-        if reset {
-            self.set_up();
-        } else if ask_status {
-            self.ask(&ClientCommand::Ping, Purpose::Status);
-        }
+    /// The client reads an error in place of the command's answer.
+    fn refuse(&mut self, error: Error) {
+        let seq = self.busy().map_or(1, |busy| busy.answer_sequence);
+        self.replies.push(Reply::Err { seq, error });
+        self.conclude(Ended::Answered);
     }
 
-    fn finish(&mut self) {
-        let Life::Busy(mut busy) = core::mem::replace(&mut self.life, Life::Idle) else { return };
-        self.timer = None;
-        let ended = match busy.failure.take() {
-            None => Ended::Answered,
-            Some(Failure::Wait) => Ended::WaitTimedOut,
-            Some(Failure::Server(error)) => {
-                self.replies.push(Reply::Err { seq: 1, error });
-                Ended::Answered
-            }
-        };
+    pub(super) fn conclude(&mut self, ended: Ended) {
+        debug_assert!(self.flight.is_empty(), "answers are due");
         self.replies.push(Reply::End(ended));
-    }
-
-    /// Turns on what lets the server say what changes in its session.
-    pub(super) fn set_up(&mut self) {
-        if !self.tracks_session() {
-            return;
-        }
-        let mut sql =
-            b"SET session_track_schema=1,session_track_system_variables='*',session_track_state_change=0".to_vec();
-        if self.server.as_ref().is_some_and(|server| !server.is_mariadb()) {
-            sql.extend_from_slice(b",session_track_gtids='OWN_GTID'");
-        }
-        self.ask(&ClientCommand::Query(&sql), Purpose::SetUp);
+        self.life = Life::Idle;
+        self.timer = None;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::link::ClientFormat;
+/// The server does not know the statement.
+fn is_gone(error: &Error) -> bool {
+    error.code == Kind::UnknownStatement.code().0
+}
 
-    fn busy(read_only: bool) -> Busy {
-        Busy::new(Request {
-            settings: Arc::default(),
-            last_insert_id: None,
-            command: Command::Plain(b"\x03DO 1".to_vec()),
-            read_only,
-            restores_variables: false,
-            wait: None,
-            client: ClientFormat { deprecate_eof: true },
-        })
-    }
+fn opens_cursor(ok: &OkPacket) -> bool {
+    ok.status & StatusFlags::SERVER_STATUS_CURSOR_EXISTS.bits() != 0
+}
 
-    #[test]
-    fn only_a_write_that_was_handed_over_is_of_unknown_outcome() {
-        let effect = |busy: &Busy| match busy
-            .ended_by_loss(|what, effect| Error::new(Component::Tablet, Kind::ServerLost, what).with_effect(effect))
-        {
-            Ended::Failed(error) => error.effect,
-            other => panic!("{other:?}"),
-        };
-        let mut write = busy(false);
-        write.handed_over();
-        assert_eq!(effect(&write), Effect::None);
-        write.sent = true;
-        assert_eq!(effect(&write), Effect::None, "it is still in our own buffer");
-        write.handed_over();
-        assert_eq!(effect(&write), Effect::Unknown);
-        let mut read = busy(true);
-        read.sent = true;
-        read.handed_over();
-        assert_eq!(effect(&read), Effect::None);
+fn ends_cursor(ok: &OkPacket) -> bool {
+    ok.status & StatusFlags::SERVER_STATUS_LAST_ROW_SENT.bits() != 0
+}
+
+/// The shape of the answer to a command that is passed on as it stands.
+fn shape(payload: &[u8]) -> Shape {
+    match ClientCommand::parse(payload) {
+        Ok(ClientCommand::Query(_) | ClientCommand::ProcessInfo) => Shape::Results,
+        Ok(ClientCommand::FieldList { .. }) => Shape::Rows,
+        Ok(ClientCommand::Statistics) => Shape::Text,
+        _ => Shape::Simple,
     }
 }

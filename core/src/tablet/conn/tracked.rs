@@ -1,103 +1,121 @@
-//! What holds on the connection, as the server said it.
+//! What holds on the server's side of a connection, as the server itself has said.
 
 use crate::link::Settings;
+use crate::mysql::ProtocolError;
 use crate::mysql::capability::StatusFlags;
 use crate::mysql::packet::OkPacket;
 use crate::mysql::session_state::Change;
 use std::sync::Arc;
 
-/// See the module.
+/// Settings and transaction of a connection.
 #[derive(Debug)]
 pub(super) struct Tracked {
     settings: Arc<Settings>,
     status: u16,
-    /// The server said something of its session that could not be read.
+    /// SET TRANSACTION has prepared the next transaction.
+    next_transaction: bool,
+    /// Something may hold that nobody has reported: an error came and nothing after it, or the server does not track.
     unknown: bool,
 }
 
+/// Variables that a client's command was reported to have changed and that are settings, by lower-case name.
+pub(super) type Reported = Vec<String>;
+
 impl Tracked {
-    /// A connection that was opened with this schema. No variable is taken for granted: what a session wants is set.
     pub(super) fn new(schema: Option<Vec<u8>>) -> Self {
-        let settings = Settings { schema, ..Settings::default() };
-        Self { settings: Arc::new(settings), status: StatusFlags::SERVER_STATUS_AUTOCOMMIT.bits(), unknown: false }
+        let settings = Arc::new(Settings { schema, ..Settings::default() });
+        Self { settings, status: 0, next_transaction: false, unknown: false }
     }
 
     pub(super) fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
 
+    pub(super) fn settings_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
+
+    /// Takes over an equal value, so that the next comparison is one of pointers.
+    pub(super) fn share(&mut self, settings: &Arc<Settings>) {
+        if self.settings == *settings {
+            self.settings = Arc::clone(settings);
+        }
+    }
+
     pub(super) fn status(&self) -> u16 {
         self.status
     }
 
+    pub(super) fn set_status(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    pub(super) fn set_unknown(&mut self, unknown: bool) {
+        self.unknown = unknown;
+    }
+
+    fn has(&self, flag: StatusFlags) -> bool {
+        self.status & flag.bits() != 0
+    }
+
     pub(super) fn in_transaction(&self) -> bool {
-        self.status & StatusFlags::SERVER_STATUS_IN_TRANS.bits() != 0
+        self.has(StatusFlags::SERVER_STATUS_IN_TRANS)
+    }
+
+    pub(super) fn autocommit(&self) -> bool {
+        self.has(StatusFlags::SERVER_STATUS_AUTOCOMMIT)
     }
 
     pub(super) fn is_clean(&self) -> bool {
-        !self.in_transaction() && !self.unknown
+        !self.in_transaction() && !self.next_transaction && !self.unknown
     }
 
-    /// Takes in an OK that is not the answer to a `SET` of Weir's own.
-    pub(super) fn absorb(&mut self, ok: &OkPacket) {
-        self.absorb_all(ok, false);
+    /// COM_RESET_CONNECTION has been answered: all is as on a fresh connection, but for the schema.
+    pub(super) fn reset(&mut self) {
+        let schema = self.settings.schema.clone();
+        *self = Self { status: self.status, ..Self::new(schema) };
     }
 
-    /// Takes in an OK whose variables held for its statement only.
-    pub(super) fn absorb_restored(&mut self, ok: &OkPacket) {
-        self.absorb_all(ok, true);
-    }
-
-    fn absorb_all(&mut self, ok: &OkPacket, restored: bool) {
+    /// Takes in an OK that answers a command of the client's; returns the settings it reports as changed. Variables that the
+    /// command has `restored` by now are passed over.
+    pub(super) fn absorb(&mut self, ok: &OkPacket, restored: bool) -> Result<Reported, ProtocolError> {
         self.status = ok.status;
+        let mut reported = Reported::new();
         for change in ok.session_state() {
-            match change {
-                Ok(Change::Schema(name)) => self.set_schema(name),
-                Ok(Change::Variables(_)) if restored => {}
-                Ok(Change::Variables(variables)) => {
+            match change? {
+                Change::Schema(name) => self.absorb_schema(name),
+                Change::Variables(_) if restored => {}
+                Change::Variables(variables) => {
                     for (name, value) in variables.iter() {
-                        if core::str::from_utf8(name).is_ok_and(Settings::carries) {
-                            Arc::make_mut(&mut self.settings).absorb(name, value);
-                        }
+                        self.absorb_variable(name, value, &mut reported);
                     }
                 }
-                Ok(_) => {}
-                Err(_) => self.unknown = true,
+                Change::TransactionCharacteristics(text) => self.next_transaction = !text.is_empty(),
+                Change::StateChange(_) | Change::Gtids(_) | Change::TransactionState(_) => {}
             }
         }
+        Ok(reported)
     }
 
-    pub(super) fn set_schema(&mut self, name: &[u8]) {
+    /// Takes in an OK that answers a command of the connection's own, whose changes are known.
+    pub(super) fn absorb_own(&mut self, ok: &OkPacket) {
+        self.status = ok.status;
+    }
+
+    fn absorb_schema(&mut self, name: &[u8]) {
         if self.settings.schema.as_deref().unwrap_or_default() != name {
-            Arc::make_mut(&mut self.settings).schema = (!name.is_empty()).then(|| name.to_vec());
+            self.settings_mut().schema = (!name.is_empty()).then(|| name.to_vec());
         }
     }
 
-    /// A `SET` of Weir's own succeeded: these variables hold.
-    pub(super) fn set_variables(&mut self, wished: &Arc<Settings>, status: u16) {
-        self.status = status;
-        if self.settings.schema == wished.schema {
-            self.settings = Arc::clone(wished);
-        } else {
-            Arc::make_mut(&mut self.settings).variables = wished.variables.clone();
+    fn absorb_variable(&mut self, name: &[u8], value: &[u8], reported: &mut Reported) {
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        if !Settings::carries(&name) {
+            return;
         }
-    }
-
-    /// Equal values become one value, so that the next comparison is of pointers.
-    pub(super) fn share(&mut self, wished: &Arc<Settings>) -> bool {
-        if Arc::ptr_eq(&self.settings, wished) {
-            return true;
+        if self.settings.variables.get(&name).is_none_or(|known| known != value) {
+            self.settings_mut().absorb(name.as_bytes(), value);
         }
-        let equal = self.settings == *wished;
-        if equal {
-            self.settings = Arc::clone(wished);
-        }
-        equal
-    }
-
-    /// COM_RESET_CONNECTION: the schema stays, and no variable is known any more.
-    pub(super) fn reset(&mut self, status: u16) {
-        let settings = Settings { schema: self.settings.schema.clone(), ..Settings::default() };
-        *self = Self { settings: Arc::new(settings), status, unknown: false };
+        reported.push(name);
     }
 }

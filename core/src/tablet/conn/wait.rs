@@ -1,74 +1,80 @@
-//! Waiting on the server for a position, and reading what came of it.
+//! Waiting on the server until it has executed a position.
 
 use crate::gtid::Flavor;
 use crate::link::Wait;
-use crate::mysql::capability::CapabilityFlags;
-use crate::mysql::frame::PacketReader;
-use crate::mysql::packet;
-use crate::mysql::resultset::{Answer, ResultReader};
+use crate::mysql::handshake::ServerInfo;
 
-/// The query that waits. Positions print as digits, letters and punctuation that cannot end a string.
-pub(super) fn query(wait: &Wait) -> Vec<u8> {
+/// The statement that waits for a position that is not empty; `None` when it is not of this server's flavour, and can never
+/// be reached.
+///
+/// MariaDB counts what its replication has applied (`MASTER_GTID_WAIT` looks at `gtid_slave_pos`): on a server that was
+/// never a replica the position is not reached.
+pub(super) fn statement(wait: &Wait, server: &ServerInfo) -> Option<String> {
+    let position = &wait.position;
     let seconds = wait.timeout.as_secs_f64();
-    let text = match wait.position.flavor() {
-        Some(Flavor::MySql) => format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{}',{seconds:.3})", wait.position),
-        _ => format!("SELECT MASTER_GTID_WAIT('{}',{seconds:.3})", wait.position),
-    };
-    text.into_bytes()
+    match (position.flavor()?, server.is_mariadb()) {
+        (Flavor::MariaDb, true) => Some(format!("SELECT MASTER_GTID_WAIT('{position}', {seconds:.3})")),
+        (Flavor::MySql, false) => {
+            // A timeout of 0 waits for ever, and servers before 8.0 count whole seconds.
+            let seconds = seconds.ceil().max(1.0);
+            Some(match version(&server.version) {
+                (5, 0..=6) => {
+                    format!("SELECT (WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS('{position}', {seconds}) >= 0) IS NOT TRUE")
+                }
+                _ => format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds})"),
+            })
+        }
+        _ => None,
+    }
 }
 
-/// The raw packets of the answer; true when they say that the position has been reached (0; 1 and -1 are timeouts, NULL
-/// is no replica).
-pub(super) fn is_reached(heard: &[u8], limit_bytes: usize) -> bool {
-    let mut packets = PacketReader::new(limit_bytes);
-    packets.expect_sequence(1);
-    let mut result = ResultReader::new(CapabilityFlags::CLIENT_DEPRECATE_EOF, limit_bytes);
-    let mut rest = heard;
-    while let Ok(Some(packet)) = packets.next(&mut rest) {
-        if result.feed(packet.payload).is_err() {
-            return false;
-        }
-    }
-    let mut end = Vec::new();
-    packet::encode_end_of_rows(&packet::OkPacket::default(), &mut end, CapabilityFlags::CLIENT_DEPRECATE_EOF);
-    match result.feed(&end) {
-        Ok(Some(Answer::Rows(rows, _))) => {
-            rows.rows.first().is_some_and(|row| row.first() == Some(&Some(b"0".to_vec())))
-        }
-        _ => false,
-    }
+/// Whether the statement's one value says that the position was reached. NULL: the server is no replica.
+pub(super) fn reached(value: Option<&[u8]>) -> bool {
+    value == Some(b"0")
+}
+
+/// Major and minor version.
+fn version(text: &[u8]) -> (u32, u32) {
+    let mut numbers =
+        text.split(|byte| !byte.is_ascii_digit()).map_while(|digits| core::str::from_utf8(digits).ok()?.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::gtid::Position;
-    use crate::mysql::column::ColumnDefinition;
-    use crate::mysql::resultset::{write_columns, write_text_row};
+    use crate::mysql::capability::CapabilityFlags;
+    use crate::mysql::handshake::Transport;
+    use crate::mysql::packet::OkPacket;
     use crate::time::Duration;
 
-    fn wait(flavor: Flavor, position: &str) -> String {
-        let position = Position::parse(flavor, position).unwrap();
-        String::from_utf8(query(&Wait { position, timeout: Duration::from_millis(1500) })).unwrap()
+    fn asked(version: &str, position: &str, timeout_ms: u64) -> Option<String> {
+        let server = ServerInfo {
+            version: version.into(),
+            capabilities: CapabilityFlags::empty(),
+            offered: CapabilityFlags::empty(),
+            connection_id: 1,
+            collation: 45,
+            transport: Transport::Plain,
+            ok: OkPacket::default(),
+        };
+        let position: Position = position.parse().unwrap();
+        statement(&Wait { position, timeout: Duration::from_millis(timeout_ms) }, &server)
     }
 
     #[test]
-    fn each_flavour_is_asked_in_its_own_words() {
-        assert_eq!(wait(Flavor::MariaDb, "0-1-7"), "SELECT MASTER_GTID_WAIT('0-1-7',1.500)");
-        let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
-        let set = format!("{uuid}:1-5");
-        assert_eq!(wait(Flavor::MySql, &set), format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{set}',1.500)"));
+    fn each_server_is_asked_in_its_own_words() {
+        let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
+        assert_eq!(asked("10.11.6-MariaDB", "0-1-7", 250).unwrap(), "SELECT MASTER_GTID_WAIT('0-1-7', 0.250)");
+        assert_eq!(asked("8.0.36", uuid, 250).unwrap(), format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{uuid}', 1)"));
+        assert!(asked("5.6.51-log", uuid, 250).unwrap().contains("WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS"));
+        assert_eq!(asked("8.0.36", "0-1-7", 250), None);
     }
 
     #[test]
-    fn only_zero_is_success() {
-        for (value, reached) in [(Some("0"), true), (Some("1"), false), (Some("-1"), false), (None, false)] {
-            let (mut bytes, mut sequence) = (Vec::new(), 1);
-            let columns = [ColumnDefinition::integer("wait")];
-            write_columns(&mut bytes, &mut sequence, &columns, 0, CapabilityFlags::CLIENT_DEPRECATE_EOF);
-            write_text_row(&mut bytes, &mut sequence, [value.map(str::as_bytes)]);
-            assert_eq!(is_reached(&bytes, 4096), reached, "{value:?}");
-        }
-        assert!(!is_reached(b"", 4096));
+    fn only_a_zero_is_a_yes() {
+        assert!(reached(Some(b"0")));
+        assert!(!reached(Some(b"-1")) && !reached(Some(b"1")) && !reached(None));
     }
 }
