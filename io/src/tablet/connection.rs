@@ -99,7 +99,7 @@ impl Connector {
     fn unreachable(&self, error: &io::Error) -> Error {
         // The client's own wording for it (CR_CONN_HOST_ERROR), which operators search for.
         let message =
-            format!("weir-tablet: can't connect to MySQL server on '{}' ({error}); retry is safe", self.address);
+            format!("weir-tablet: can't connect to MySQL server on '{}' ({error})", self.address);
         Error::new(Component::Tablet, Kind::Unavailable, message)
     }
 }
@@ -233,7 +233,7 @@ fn not_opened(reason: CloseReason) -> Error {
         CloseReason::TimedOut(_) => "logging in took too long",
         CloseReason::Lost | CloseReason::Asked => "the connection broke while logging in",
     };
-    Error::new(Component::Tablet, Kind::Unavailable, format!("weir-tablet: {why}; retry is safe"))
+    Error::new(Component::Tablet, Kind::Unavailable, format!("weir-tablet: {why}"))
 }
 
 /// How Weir's own queries want to be answered.

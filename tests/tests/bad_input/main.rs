@@ -1,11 +1,12 @@
 //! What a client can say wrong: a MariaDB server is told the same, and Weir must answer as it does.
 //!
 //! `compare` says how answers are compared, and holds them against a list of differences that are meant; `login`,
-//! `commands` and `executions` hold what is said wrong. `streams` sends what nobody thought of.
+//! `commands`, `executions` and `files` hold what is said wrong. `streams` sends what nobody thought of.
 
 mod commands;
 mod compare;
 mod executions;
+mod files;
 mod login;
 mod streams;
 
@@ -33,6 +34,14 @@ fn a_wrong_command_is_answered_as_by_a_server() {
         let addresses = (cluster.primary().address(), weir.address());
         compare(&commands::wrong(), commands::DIFFERENCES, addresses.0, addresses.1);
         compare(&executions::wrong(), executions::DIFFERENCES, addresses.0, addresses.1);
+    });
+}
+
+#[test]
+fn a_wrong_file_is_answered_as_by_a_server() {
+    with_weir(|cluster, weir| {
+        files::prepare(cluster);
+        compare(&files::wrong(), files::DIFFERENCES, cluster.primary().address(), weir.address());
     });
 }
 
