@@ -98,8 +98,7 @@ impl Connector {
 
     fn unreachable(&self, error: &io::Error) -> Error {
         // The client's own wording for it (CR_CONN_HOST_ERROR), which operators search for.
-        let message =
-            format!("weir-tablet: can't connect to MySQL server on '{}' ({error})", self.address);
+        let message = format!("weir-tablet: can't connect to MySQL server on '{}' ({error})", self.address);
         Error::new(Component::Tablet, Kind::Unavailable, message)
     }
 }

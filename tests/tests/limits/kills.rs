@@ -75,7 +75,7 @@ fn a_write_that_was_killed_is_reported_and_not_repeated() {
         running.join().expect("the client")
     });
     let text = String::from_utf8_lossy(&error.message).into_owned();
-    assert!(error.code == 1160 && text.contains("whether it was executed is not known"), "{error}");
+    assert!(error.code == 1160 && text.contains("whether it took effect is unknown"), "{error}");
     assert_eq!(rows(&cluster), "0");
     client.query("INSERT INTO t VALUES (1)").expect("the session goes on");
     assert_eq!(rows(&cluster), "1");
@@ -94,7 +94,7 @@ fn a_read_that_was_killed_is_told_so_or_runs_elsewhere() {
     });
     // A server closes its client's connection then; here only one server connection is gone, and there is no other server.
     let text = String::from_utf8_lossy(&error.message).into_owned();
-    assert!(error.code == 1160 && text.contains("a retry is safe"), "{error}");
+    assert!(error.code == 1160 && text.contains("it is safe to run it again"), "{error}");
     assert_eq!(client.value("SELECT 1"), "1", "the session goes on");
     weir.assert_unharmed();
 }
