@@ -18,15 +18,15 @@ impl BackendConn {
             _ => Arc::clone(&busy.request.settings),
         };
         let (last_insert_id, wait) = (busy.request.last_insert_id, busy.request.wait.clone());
+        // First of all: schemas and tables, too, are what a replica may not have yet.
+        if let Some(wait) = wait.filter(|wait| !wait.position.is_empty()) {
+            self.send_wait(&wait)?;
+        }
         let mut held = Arc::clone(self.tracked.settings());
         if let Some(statement) = to_prepare {
             held = self.send_prepare(&held, statement)?;
         }
-        self.settle(&held, &wish, last_insert_id)?;
-        match wait {
-            Some(wait) if !wait.position.is_empty() => self.send_wait(&wait),
-            _ => Ok(()),
-        }
+        self.settle(&held, &wish, last_insert_id)
     }
 
     /// Prepares a statement under its own settings, which are returned.
