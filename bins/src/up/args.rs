@@ -81,6 +81,11 @@ pub struct Args {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub login_time_ms: u64,
 
+    /// How long a client may be silent in the middle of a packet, in milliseconds.
+    #[arg(long, default_value_t = 30_000, value_name = "MS", env = "WEIR_READ_TIME_MS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub read_time_ms: u64,
+
     /// How long a client may take nothing of an answer that waits for it, in milliseconds.
     #[arg(long, default_value_t = 60_000, value_name = "MS", env = "WEIR_WRITE_TIME_MS",
           value_parser = clap::value_parser!(u64).range(1..))]

@@ -149,6 +149,7 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<O
         },
         session: SessionLimits {
             login_time_max: Duration::from_millis(args.login_time_ms),
+            read_time_max: Duration::from_millis(args.read_time_ms),
             write_time_max: Duration::from_millis(args.write_time_ms),
             statements_max: args.max_prepared_statements,
             ..SessionLimits::default()

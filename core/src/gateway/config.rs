@@ -43,6 +43,8 @@ pub struct SessionLimits {
     pub login_time_max: Duration,
     /// A client that says nothing for this long is sent away (`wait_timeout`).
     pub idle_time_max: Duration,
+    /// A client that says nothing for this long in the middle of a packet is sent away (`net_read_timeout`).
+    pub read_time_max: Duration,
     /// A client that takes nothing of an answer for this long is cut off (`net_write_timeout`).
     pub write_time_max: Duration,
     /// How long the server connection is kept for `SHOW WARNINGS` and its like after a statement that left any.
@@ -62,6 +64,7 @@ impl Default for SessionLimits {
         Self {
             login_time_max: Duration::from_secs(10),
             idle_time_max: Duration::from_secs(28_800),
+            read_time_max: Duration::from_secs(30),
             write_time_max: Duration::from_secs(60),
             diagnostics_kept_time: Duration::from_secs(1),
             packet_bytes_max: 64 * 1024 * 1024,

@@ -153,9 +153,7 @@ impl PacketReader {
     /// A wrong sequence id, or a packet over the limit, which is refused before any of its excess is stored.
     /// The stream cannot be read any further then.
     pub fn next<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Result<Option<Packet<'a>>, ProtocolError> {
-        if self.partial.handed_out {
-            self.partial.reset();
-        }
+        self.let_go();
         if self.is_between_packets()
             && let Some(payload) = self.whole(input)?
         {
@@ -177,6 +175,14 @@ impl PacketReader {
             }
         }
         Ok(None)
+    }
+
+    /// Gives back what the packet handed out last was joined in. The next call of [`Self::next`] does it too, but a peer may
+    /// be silent for hours before that.
+    pub fn let_go(&mut self) {
+        if self.partial.handed_out {
+            self.partial.reset();
+        }
     }
 
     /// A packet of one frame that lies whole at the front of `input`.
@@ -309,8 +315,9 @@ mod tests {
         assert_eq!(reader.next(&mut &bytes[..10]), Ok(None));
         let mut input = &bytes[10..];
         assert_eq!(reader.next(&mut input).unwrap().unwrap().payload, payload);
-        assert_eq!(reader.next(&mut input).unwrap().unwrap().payload, b"x");
+        reader.let_go();
         assert!(reader.partial.payload.capacity() <= RETAINED_BUFFER_BYTES);
+        assert_eq!(reader.next(&mut input).unwrap().unwrap().payload, b"x");
     }
 
     #[test]

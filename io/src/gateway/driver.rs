@@ -23,6 +23,8 @@ use weir_core::time::Instant;
 const OUTPUT_HIGH_BYTES: usize = 256 * 1024;
 /// Client bytes that the session does not take yet, beyond which nothing more is read from the client.
 const INPUT_HIGH_BYTES: usize = 64 * 1024;
+/// Bytes of a client's file that the server has not taken, beyond which the session gets no more of it.
+const FILE_HIGH_BYTES: usize = 256 * 1024;
 /// What buffers of an idle session keep, in bytes.
 const BUFFER_KEPT_BYTES: usize = 1024;
 /// How long a client may take to read the last bytes before it is cut off.
@@ -196,9 +198,15 @@ impl Driver {
         }
     }
 
+    /// Whether the client's next bytes have a place to go to.
+    fn takes_input(&self) -> bool {
+        let server_is_behind = |(_, connection): &(_, Box<Connection>)| connection.unsent_bytes() > FILE_HIGH_BYTES;
+        self.session.wants_input() && !self.lease.as_ref().is_some_and(server_is_behind)
+    }
+
     /// Offers the client's bytes that are waiting.
     fn feed_input(&mut self) {
-        if self.input.is_empty() || !self.session.wants_input() {
+        if self.input.is_empty() || !self.takes_input() {
             return;
         }
         self.session.set_view(self.shared.view());
@@ -298,7 +306,7 @@ impl Driver {
     /// Bytes are copied only when the session cannot take them now.
     fn take_input(&mut self, bytes: &[u8]) {
         let mut taken = 0;
-        if self.input.is_empty() && self.session.wants_input() {
+        if self.input.is_empty() && self.takes_input() {
             self.session.set_view(self.shared.view());
             taken = self.session.handle_bytes(clock::now(), bytes);
         }

@@ -143,6 +143,7 @@ impl Connection {
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.written == self.output.len() {
             self.output.clear();
+            self.output.shrink_to(conn::OUTPUT_KEPT_BYTES);
             self.written = 0;
             self.machine.poll_transmit(&mut self.output);
         }
@@ -158,6 +159,12 @@ impl Connection {
             let _ = Pin::new(&mut self.stream).poll_flush(cx);
         }
         Poll::Ready(())
+    }
+
+    /// How many bytes the server has not taken yet.
+    #[must_use]
+    pub fn unsent_bytes(&self) -> usize {
+        self.output.len() - self.written + self.machine.unsent_bytes()
     }
 
     /// Receives once and hands each piece of the answer, with the bytes it counts in, to `take`.

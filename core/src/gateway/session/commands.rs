@@ -17,13 +17,10 @@ impl Session {
         self.timer = None;
         let command = match ClientCommand::parse(payload) {
             Ok(command) => command,
-            Err(error) => {
-                self.write_error(&error.raised_by(Component::Gateway));
-                return self.arm_idle(now);
-            }
+            Err(error) => return self.write_error(&error.raised_by(Component::Gateway)),
         };
         match command {
-            ClientCommand::Quit => return self.leave(Reason::Quit),
+            ClientCommand::Quit => self.leave(Reason::Quit),
             ClientCommand::Ping => self.write_own_ok(),
             ClientCommand::Query(sql) => self.on_query(now, sql, payload),
             ClientCommand::InitDb(name) => self.on_init_db(now, name),
@@ -40,7 +37,7 @@ impl Session {
             ClientCommand::Fetch { statement_id, rows } => self.on_fetch(now, statement_id, rows),
             ClientCommand::ResetStatement { statement_id } => self.on_reset_statement(now, statement_id),
             ClientCommand::CloseStatement { statement_id } => self.on_close_statement(statement_id),
-            ClientCommand::ChangeUser(body) => return self.on_change_user(now, body.0),
+            ClientCommand::ChangeUser(body) => self.on_change_user(now, body.0),
             // Nobody may do that to the servers behind: it is refused as to an account without the right.
             ClientCommand::Shutdown => self.refuse_without("SHUTDOWN"),
             ClientCommand::Debug => self.refuse_without("SUPER"),
@@ -49,9 +46,6 @@ impl Session {
             }
             // What servers no longer serve themselves; COM_PROCESS_KILL and bulk executions are not served yet.
             _ => self.refuse(Kind::UnknownCommand, "Unknown command"),
-        }
-        if matches!(self.phase, super::Phase::Idle) && self.timer.is_none() {
-            self.arm_idle(now);
         }
     }
 

@@ -126,11 +126,13 @@ impl Session {
         self.arm_idle(now);
     }
 
-    /// While diagnostics are kept their timer is the shorter one; else the client's idle limit counts.
+    /// While diagnostics are kept their timer is the shortest one; then comes that of half a packet.
     pub(super) fn arm_idle(&mut self, now: Instant) {
         let limits = &self.config.limits;
         self.timer = Some(if self.state.pins.contains(super::Pins::DIAGNOSTICS) {
             (now + limits.diagnostics_kept_time, Timer::Diagnostics)
+        } else if !self.reader.is_between_packets() {
+            (now + limits.read_time_max, Timer::Read)
         } else {
             (now + limits.idle_time_max, Timer::Idle)
         });

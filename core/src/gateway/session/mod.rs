@@ -130,6 +130,8 @@ enum Timer {
     Login,
     /// The client may be silent this long (`wait_timeout`).
     Idle,
+    /// The client may be silent this long in the middle of a packet (`net_read_timeout`).
+    Read,
     /// The last statement's diagnostics are kept this long.
     Diagnostics,
 }
@@ -256,11 +258,16 @@ impl Session {
                     self.break_off(&error.raised_by(Component::Gateway), Reason::ProtocolError);
                 }
             }
+            reader.let_go();
             // A command starts a new count; the packets of a file go on with theirs.
             if reader.is_between_packets() && !matches!(self.phase, Phase::Infile(_)) {
                 reader.expect_sequence(0);
             }
             self.reader = reader;
+        }
+        // The timer of diagnostics looks at the reader when it is through.
+        if matches!(self.phase, Phase::Idle) && !matches!(self.timer, Some((_, Timer::Diagnostics))) {
+            self.arm_idle(now);
         }
         input.len() - rest.len()
     }
@@ -310,6 +317,10 @@ impl Session {
             Timer::Login => self.break_off_login(&read_timeout()),
             Timer::Idle => {
                 self.sequence = 0;
+                self.break_off(&read_timeout(), Reason::TimedOut);
+            }
+            Timer::Read => {
+                self.sequence = self.reader.expected_sequence();
                 self.break_off(&read_timeout(), Reason::TimedOut);
             }
             Timer::Diagnostics => {

@@ -21,6 +21,10 @@ pub const SET_BYTES_MAX: usize = 1 << 20;
 /// Most bytes that are kept of an answer that is not for the client (a single small value is expected).
 pub const HEARD_BYTES_MAX: usize = 4096;
 
+/// What a connection keeps of the buffer that its requests are written to, in bytes: one large request must not be held for
+/// as long as its connection lives.
+pub const OUTPUT_KEPT_BYTES: usize = 4096;
+
 /// Id of the collation that every connection begins with: utf8mb4_general_ci, which all servers know. Clients'
 /// own character sets are settings like any other.
 pub const BASELINE_COLLATION: u16 = 45;

@@ -35,8 +35,8 @@ mod tracked;
 mod wait;
 
 pub use config::{
-    BASELINE_COLLATION, BackendConfig, CONNECT_TIMEOUT, HEARD_BYTES_MAX, RESET_TIMEOUT, SET_BYTES_MAX, STATEMENTS_MAX,
-    capabilities,
+    BASELINE_COLLATION, BackendConfig, CONNECT_TIMEOUT, HEARD_BYTES_MAX, OUTPUT_KEPT_BYTES, RESET_TIMEOUT,
+    SET_BYTES_MAX, STATEMENTS_MAX, capabilities,
 };
 pub use event::{CloseReason, Event, TimerCause};
 
@@ -206,7 +206,14 @@ impl BackendConn {
         }
         let any = !self.out.is_empty();
         out.append(&mut self.out);
+        self.out.shrink_to(OUTPUT_KEPT_BYTES);
         any
+    }
+
+    /// How many bytes wait for [`BackendConn::poll_transmit`].
+    #[must_use]
+    pub fn unsent_bytes(&self) -> usize {
+        self.out.len()
     }
 
     /// The next piece of the current request's answer.

@@ -130,6 +130,21 @@ fn a_wrong_sequence_id_ends_the_session() {
 }
 
 #[test]
+fn half_a_packet_is_waited_for_only_so_long() {
+    let mut bench = Bench::logged_in();
+    let idle = bench.session.poll_timeout().unwrap();
+    bench.session.handle_bytes(bench.now, b"\x05\0\0\0\x03SE");
+    let half = bench.session.poll_timeout().unwrap();
+    assert!(half < idle);
+    bench.session.handle_bytes(half, b"L");
+    let later = bench.session.poll_timeout().unwrap();
+    assert!(later > half && later < idle, "who says more gets more time");
+    bench.session.handle_timeout(later);
+    assert_eq!(error_code(&bench.receive()[0]), 1159);
+    bench.expect_closed(Reason::TimedOut);
+}
+
+#[test]
 fn a_command_while_one_runs_is_left_for_later() {
     let mut bench = Bench::logged_in();
     bench.query("SELECT a FROM t");
