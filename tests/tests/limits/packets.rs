@@ -2,9 +2,10 @@
 
 use crate::census::Census;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use weir_core::mysql::command::ClientCommand;
-use weir_tests::{Heard, TestCluster, Weir, Wire, eventually};
+use weir_tests::{Heard, TestCluster, Weir, Wire, eventually, query_value};
 
 const MIB: usize = 1 << 20;
 /// The longest payload that one header can announce before another follows, in bytes.
@@ -113,10 +114,73 @@ fn half_of_a_large_packet_is_held_once_and_given_back() {
     before.expect_return(&cluster, &weir);
     let kept = weir.memory_kib().saturating_sub(memory_before);
     assert!(kept <= KEPT_KIB_MAX, "{kept} KiB are kept of {sent_kib}");
+    weir.assert_unharmed();
+}
 
-    // Read to its end, such a packet is served.
+#[test]
+fn a_large_statement_is_not_kept_by_its_client_or_its_connection() {
+    const CLIENTS: usize = 24;
+    const STATEMENT_BYTES: usize = 8 * MIB;
+    /// What the allocator may keep, however many clients there are: half of one copy of each statement.
+    const KEPT_KIB_MAX: u64 = (CLIENTS * STATEMENT_BYTES / 2 / 1024) as u64;
+    let cluster = TestCluster::start(1);
+    let mut weir = Weir::attach(&cluster, &[]);
+    let memory_before = weir.memory_kib();
+    let text = format!("SELECT LENGTH('{}')", "x".repeat(STATEMENT_BYTES));
+    // In transactions, so that each has a connection of its own.
+    let mut clients: Vec<Wire> = (0..CLIENTS).map(|_| Wire::login(weir.address())).collect();
+    for client in &mut clients {
+        client.query("START TRANSACTION").expect("a transaction");
+        assert_eq!(client.value(&text), STATEMENT_BYTES.to_string());
+    }
+    let kept = weir.memory_kib().saturating_sub(memory_before);
+    assert!(kept <= KEPT_KIB_MAX, "{kept} KiB are kept of {CLIENTS} statements of {STATEMENT_BYTES} bytes");
+    assert!(clients.iter_mut().all(Wire::is_usable));
+    weir.assert_unharmed();
+}
+
+#[test]
+fn a_file_waits_with_its_client_for_a_server_that_does_not_take_it() {
+    const PIECES: usize = 4096;
+    const PIECE_BYTES: usize = 16 << 10;
+    /// What the gateway and the kernel's buffers may take in together, of 64 MiB, and the gateway alone.
+    const TAKEN_BYTES_MAX: usize = 32 * MIB;
+    const HELD_KIB_MAX: u64 = 8 * 1024;
+    let cluster = TestCluster::start(1);
+    cluster.primary().query("CREATE DATABASE d; CREATE TABLE d.t (a TEXT) ENGINE = MyISAM").expect("a table");
+    let mut weir = Weir::attach(&cluster, &[]);
     let mut wire = Wire::login(weir.address());
-    wire.command(&ClientCommand::Query(format!("SELECT LENGTH('{}')", "x".repeat(8 * MIB)).as_bytes()));
-    assert_eq!(wire.result().expect("a length").rows, [[Some((8 * MIB).to_string().into_bytes())]]);
+    let memory_before = weir.memory_kib();
+    assert_eq!(
+        wire.ask(&ClientCommand::Query(b"LOAD DATA LOCAL INFILE 'f' INTO TABLE d.t")),
+        Heard::Packet(b"\xfbf".to_vec())
+    );
+
+    cluster.primary().freeze();
+    let sent = AtomicUsize::new(0);
+    let mut line = vec![b'x'; PIECE_BYTES];
+    line[PIECE_BYTES - 1] = b'\n';
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            for _ in 0..PIECES {
+                wire.send(&line);
+                sent.fetch_add(PIECE_BYTES, Ordering::Relaxed);
+            }
+            wire.send(b"");
+            wire.hear()
+        });
+        let mut before = usize::MAX;
+        eventually(Duration::from_secs(20), "the client has to wait", || {
+            std::thread::sleep(Duration::from_millis(200));
+            let now = sent.load(Ordering::Relaxed);
+            std::mem::replace(&mut before, now) == now
+        });
+        let held = weir.memory_kib().saturating_sub(memory_before);
+        let taken = sent.load(Ordering::Relaxed);
+        cluster.primary().thaw();
+        assert!(taken <= TAKEN_BYTES_MAX && held <= HELD_KIB_MAX, "{taken} bytes are taken, {held} KiB are held");
+        assert!(sending.join().expect("the client").is_ok());
+    });
+    assert_eq!(query_value(cluster.primary(), "SELECT COUNT(*) FROM d.t"), PIECES.to_string());
     weir.assert_unharmed();
 }

@@ -140,6 +140,37 @@ fn tls_that_stalls_is_ended_in_time() {
 }
 
 #[test]
+fn half_a_command_is_not_waited_for_as_long_as_a_whole_one() {
+    const READ_TIME: Duration = Duration::from_millis(500);
+    let cluster = TestCluster::start(1);
+    let mut weir = Weir::attach(&cluster, &["--read-time-ms", &READ_TIME.as_millis().to_string()]);
+    let before = Census::at_rest(&cluster, &weir);
+    let mut idle = Wire::login(weir.address());
+    let started = Instant::now();
+    let mut half = Wire::login(weir.address());
+    half.announce(0, 1000);
+    half.send_bytes(b"\x03SELECT");
+    let mut after_an_error = Wire::login(weir.address());
+    let _ = after_an_error.refusal("SELECT * FROM nowhere.nothing");
+    after_an_error.send_bytes(b"\x01\0\0");
+    let mut slow = Wire::login(weir.address());
+    for byte in b"\x09\0\0\0\x03SELECT 1" {
+        slow.send_bytes(&[*byte]);
+        std::thread::sleep(READ_TIME / 5);
+    }
+    assert_eq!(slow.result().expect("a row").rows.len(), 1, "slow is not silent");
+    for mut wire in [half, after_an_error] {
+        assert_eq!(wire.hear().error().map(|error| error.code), Some(1159));
+        assert_eq!(wire.hear(), Heard::Closed);
+    }
+    assert!(started.elapsed() >= READ_TIME);
+    assert!(idle.is_usable(), "whoever says nothing at all may");
+    drop((idle, slow));
+    before.expect_return(&cluster, &weir);
+    weir.assert_unharmed();
+}
+
+#[test]
 fn a_client_that_does_not_read_is_cut_off_and_its_connection_is_free() {
     let cluster = TestCluster::start(1);
     let mut weir = Weir::attach(&cluster, &["--write-time-ms", "500", "--pool-size", "2"]);
