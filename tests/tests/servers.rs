@@ -92,6 +92,17 @@ fn a_server_added_later_catches_up() {
 }
 
 #[test]
+fn a_first_start_that_was_cut_short_is_begun_again() {
+    let dir = TempDir::new().unwrap();
+    let half = dir.path().join("server-1/data.new");
+    std::fs::create_dir_all(&half).unwrap();
+    std::fs::write(half.join("ibdata1"), "half of it").unwrap();
+    let cluster = Cluster::start(&Options::new(dir.path(), 2, application())).unwrap();
+    assert_eq!(query_value(&cluster.servers()[0], "SELECT 1"), "1");
+    assert!(!half.exists());
+}
+
+#[test]
 fn nothing_runs_after_a_stop_even_when_a_server_is_frozen() {
     let mut cluster = TestCluster::start(2);
     let pids: Vec<u32> = cluster.servers().iter().filter_map(Server::pid).collect();
