@@ -1,7 +1,7 @@
 //! The client's side: sessions, authentication, routing.
 //!
 //! Owns what a client sees: one [`Session`] machine per client connection, who may connect ([`users`], [`admission`]),
-//! where a statement goes ([`routing`], one table), and what is known of the tablets behind ([`cluster`], [`balance`]). It
+//! where a statement goes ([`routing`], one table), how far a read must see ([`freshness`]), and what is known of the tablets behind ([`cluster`], [`balance`]). It
 //! may not know how a server connection is opened, pooled or made ready: it asks a tablet through [`crate::link`].
 //! Start with [`session`].
 
@@ -9,6 +9,7 @@ pub mod admission;
 pub mod balance;
 pub mod cluster;
 pub mod config;
+pub mod freshness;
 pub mod routing;
 pub mod session;
 pub mod users;
