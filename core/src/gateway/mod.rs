@@ -10,6 +10,7 @@ pub mod balance;
 pub mod cluster;
 pub mod config;
 pub mod freshness;
+pub mod hint;
 pub mod routing;
 pub mod session;
 pub mod users;

@@ -16,8 +16,6 @@ pub struct Facts<'a> {
     pub autocommit: bool,
     /// It begins a read-only transaction.
     pub begins_read_only: bool,
-    /// A write of this session went through whose position is unknown.
-    pub position_unknown: bool,
     /// Weir's variables of the session.
     pub variables: &'a Variables,
 }
@@ -46,19 +44,18 @@ const fn replica(_: &Facts<'_>) -> Role {
 }
 
 /// A session that holds a connection (transaction, pin) is not asked: everything runs there.
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 7] = [
     Rule { name: "hint", holds: |f| f.hint.is_some(), role: |f| f.hint.unwrap_or(Role::Primary) },
     Rule { name: "use-target", holds: |f| f.target.is_some(), role: |f| f.target.unwrap_or(Role::Primary) },
     Rule {
         name: "read-only-transaction",
-        holds: |f| f.begins_read_only && f.variables.split_read_only_transactions && !f.position_unknown,
+        holds: |f| f.begins_read_only && f.variables.split_read_only_transactions,
         role: replica,
     },
     Rule { name: "not-a-plain-read", holds: |f| !f.may_use_replica, role: primary },
     Rule { name: "splitting-disabled", holds: |f| f.variables.splitting == Splitting::Disable, role: primary },
     // The statement would open a transaction, and the next one in it may write.
     Rule { name: "autocommit-off", holds: |f| !f.autocommit, role: primary },
-    Rule { name: "position-unknown", holds: |f| f.position_unknown, role: primary },
     Rule { name: "read", holds: |_| true, role: replica },
 ];
 
@@ -84,7 +81,6 @@ mod tests {
             target: None,
             autocommit: true,
             begins_read_only: false,
-            position_unknown: false,
             variables,
         }
     }
@@ -105,7 +101,6 @@ mod tests {
             (base, ("read", Role::Replica)),
             (Facts { may_use_replica: false, ..base }, ("not-a-plain-read", Role::Primary)),
             (Facts { autocommit: false, ..base }, ("autocommit-off", Role::Primary)),
-            (Facts { position_unknown: true, ..base }, ("position-unknown", Role::Primary)),
             (Facts { variables: &off, ..base }, ("splitting-disabled", Role::Primary)),
             (Facts { hint: Some(Role::Primary), ..base }, ("hint", Role::Primary)),
             (Facts { hint: Some(Role::RdOnly), may_use_replica: false, ..base }, ("hint", Role::RdOnly)),

@@ -11,6 +11,10 @@ pub enum Consistency {
     Eventual,
     /// Reads see this connection's earlier writes.
     Session,
+    /// Reads see every write that this gateway acknowledged before they began.
+    Instance,
+    /// Reads see every write that any gateway acknowledged before they began.
+    Global,
 }
 
 /// Whether, and by which policy, reads go to replicas.
@@ -33,6 +37,8 @@ pub struct Variables {
     pub consistency: Consistency,
     /// `read_after_write_timeout`: how long a replica may take to reach a position before the primary is asked.
     pub read_after_write_timeout: Duration,
+    /// `monotonic_reads`: this connection never reads older data than it has read, at any level.
+    pub monotonic_reads: bool,
     /// `enable_read_write_splitting_for_read_only_txn`.
     pub split_read_only_transactions: bool,
 }
@@ -44,6 +50,7 @@ impl Default for Variables {
             split_ratio_percent: 100,
             consistency: Consistency::Session,
             read_after_write_timeout: Duration::from_secs(1),
+            monotonic_reads: false,
             split_read_only_transactions: false,
         }
     }
@@ -53,15 +60,28 @@ impl Default for Variables {
 pub const READ_AFTER_WRITE_TIMEOUT_MAX_S: f64 = 3600.0;
 
 /// Every variable of Weir's own.
-pub const NAMES: [&str; 5] = [
+pub const NAMES: [&str; 6] = [
     "read_write_splitting_policy",
     "read_write_split_ratio",
     "read_after_write_consistency",
     "read_after_write_timeout",
+    "monotonic_reads",
     "enable_read_write_splitting_for_read_only_txn",
 ];
 
 impl Splitting {
+    /// Reads a policy's name, or `disable`, in any case.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        by_name(&Self::NAMED, name)
+    }
+
+    /// The name by which it is set.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        name_of(&Self::NAMED, self)
+    }
+
     const NAMED: [(&'static str, Self); 4] = [
         ("disable", Self::Disable),
         ("random", Self::By(Policy::Random)),
@@ -71,7 +91,24 @@ impl Splitting {
 }
 
 impl Consistency {
-    const NAMED: [(&'static str, Self); 2] = [("EVENTUAL", Self::Eventual), ("SESSION", Self::Session)];
+    const NAMED: [(&'static str, Self); 4] = [
+        ("EVENTUAL", Self::Eventual),
+        ("SESSION", Self::Session),
+        ("INSTANCE", Self::Instance),
+        ("GLOBAL", Self::Global),
+    ];
+
+    /// Reads a level's name, in any case.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        by_name(&Self::NAMED, name)
+    }
+
+    /// The level's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        name_of(&Self::NAMED, self)
+    }
 }
 
 impl Variables {
@@ -83,6 +120,7 @@ impl Variables {
             1 => self.split_ratio_percent.to_string(),
             2 => name_of(&Consistency::NAMED, self.consistency).to_owned(),
             3 => self.read_after_write_timeout.as_secs_f64().to_string(),
+            4 => u8::from(self.monotonic_reads).to_string(),
             _ => u8::from(self.split_read_only_transactions).to_string(),
         })
     }
@@ -99,6 +137,7 @@ impl Variables {
                 1 => self.split_ratio_percent = defaults.split_ratio_percent,
                 2 => self.consistency = defaults.consistency,
                 3 => self.read_after_write_timeout = defaults.read_after_write_timeout,
+                4 => self.monotonic_reads = defaults.monotonic_reads,
                 _ => self.split_read_only_transactions = defaults.split_read_only_transactions,
             }
             return Ok(());
@@ -117,6 +156,7 @@ impl Variables {
                 }
                 self.read_after_write_timeout = Duration::from_secs_f64(seconds);
             }
+            4 => self.monotonic_reads = boolean(value).ok_or_else(refused)?,
             _ => self.split_read_only_transactions = boolean(value).ok_or_else(refused)?,
         }
         Ok(())

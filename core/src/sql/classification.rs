@@ -22,6 +22,8 @@ pub struct Classification<'a> {
     pub rule: &'static str,
     /// From `/*vt+ ROLE=REPLICA */`. Overrides `route` only where the statement does not have [`Effects::WRITES`].
     pub hint_role: Option<Role>,
+    /// The body of the first `/*vt+ ... */`.
+    pub hint: Option<&'a [u8]>,
     /// What the gateway answers itself: given exactly when `route` is [`Route::Gateway`].
     pub own: Option<Own<'a>>,
 }

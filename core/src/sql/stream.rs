@@ -11,13 +11,15 @@ pub(super) struct Tokens<'a> {
     lexer: Lexer<'a>,
     /// From the first `/*vt+ ROLE=... */` so far.
     pub(super) role: Option<Role>,
+    /// The body of the first `/*vt+ ... */` so far.
+    pub(super) hint: Option<&'a [u8]>,
     /// A string, a quoted name or a comment has no end.
     pub(super) unterminated: bool,
 }
 
 impl<'a> Tokens<'a> {
     pub(super) fn new(sql: &'a [u8], dialect: Dialect) -> Self {
-        Self { lexer: Lexer::new(sql, dialect), role: None, unterminated: false }
+        Self { lexer: Lexer::new(sql, dialect), role: None, hint: None, unterminated: false }
     }
 
     /// See [`Lexer::has_executable_comment`].
@@ -44,7 +46,10 @@ impl<'a> Iterator for Tokens<'a> {
             let token = self.lexer.next()?;
             match token.kind {
                 TokenKind::Hint => {}
-                TokenKind::WeirHint => self.role = self.role.or_else(|| token.hint_body().and_then(role_of)),
+                TokenKind::WeirHint => {
+                    self.hint = self.hint.or_else(|| token.hint_body());
+                    self.role = self.role.or_else(|| token.hint_body().and_then(role_of));
+                }
                 kind => {
                     self.unterminated |= kind == TokenKind::Unterminated;
                     return Some(token);

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 /// Weir's own session variables; servers know none of them.
-pub(super) const OWN_VARIABLES: [&str; 5] = [
+pub(super) const OWN_VARIABLES: [&str; 6] = [
     "enable_read_write_splitting_for_read_only_txn",
+    "monotonic_reads",
     "read_after_write_consistency",
     "read_after_write_timeout",
     "read_write_split_ratio",

@@ -26,6 +26,8 @@ pub struct Wish<'a> {
     pub role: Role,
     /// How to choose among those equally good.
     pub policy: Policy,
+    /// Where to stay, if it is fit.
+    pub stick: Option<TabletId>,
     /// What the server must have executed before the statement runs.
     pub position: Option<&'a Position>,
     /// These have been tried.
@@ -76,6 +78,9 @@ fn pick_primary(view: &View, wish: &Wish<'_>) -> Result<Pick, Error> {
 fn pick_replica(view: &View, wish: &Wish<'_>, chooser: &mut Chooser) -> Option<Pick> {
     let fit = |tablet: &&TabletView| unfit::reason(view, wish, tablet).is_none();
     let mut candidates: Vec<&TabletView> = view.tablets().iter().filter(fit).collect();
+    if let Some(stick) = wish.stick {
+        narrow(&mut candidates, |tablet| tablet.id == stick);
+    }
     let reached = match wish.position {
         Some(position) => narrow(&mut candidates, |tablet| tablet.has_reached(position)),
         None => true,

@@ -24,7 +24,7 @@ fn replica_at(id: u32, seq: u64) -> TabletView {
 }
 
 fn wish(role: Role) -> Wish<'static> {
-    Wish { role, policy: Policy::Random, position: None, exclude: &[], loads: None }
+    Wish { role, policy: Policy::Random, position: None, stick: None, exclude: &[], loads: None }
 }
 
 /// Of the first `picks` choices, how many fell on each tablet.
@@ -269,7 +269,7 @@ proptest! {
         let view = View::new(tablets, rules);
         let position = needed.map(at);
         let loads = live.then_some(&loads as &dyn Loads);
-        let wish = Wish { role: REPLICA, policy, position: position.as_ref(), exclude: &exclude, loads };
+        let wish = Wish { role: REPLICA, policy, position: position.as_ref(), stick: None, exclude: &exclude, loads };
 
         let may = |tablet: &&TabletView| tablet.serving.is_yes() && !exclude.contains(&tablet.id);
         let near = |tablet: &&TabletView| limit.is_none_or(|limit| tablet.lag.is_some_and(|lag| lag <= limit));

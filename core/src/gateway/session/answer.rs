@@ -47,7 +47,10 @@ impl Session {
             Reply::Err { seq, error } => self.on_server_error(seq, error),
             Reply::PrepareOk { seq, ok } => self.on_prepared(seq, ok),
             Reply::LocalInfile { seq, filename } => self.on_local_infile(seq, &filename),
-            Reply::Tracked(mut ok) => self.state.absorb(&mut ok, false),
+            Reply::Tracked(mut ok) => {
+                self.state.absorb(&mut ok, false);
+                self.report_written();
+            }
             Reply::End(ended) => self.on_end(now, ended),
         }
     }
@@ -61,6 +64,15 @@ impl Session {
             return;
         }
         self.state.absorb(&mut ok, job.effects.contains(Effects::RESTORES_VARIABLES));
+        if rows.is_some()
+            && job.origin == Origin::Client
+            && let Some(lease) = &self.lease
+        {
+            self.state.read_on = Some(lease.key.tablet);
+        }
+        if let Some(written) = self.state.written.take() {
+            self.events.push_back(Event::Acknowledged(written));
+        }
         if job.origin != Origin::Client {
             return;
         }
@@ -160,6 +172,8 @@ impl Session {
             Origin::Client => {
                 self.diagnostics.clean = !job.warned && !job.failed;
                 self.pin_for(&job);
+                self.notice_untracked(&job);
+                self.report_written();
                 if !job.failed {
                     self.take_effect(&mut job);
                 }
@@ -268,13 +282,6 @@ impl Session {
         self.become_idle(now);
     }
 
-    fn on_wait_timed_out(&mut self, now: Instant, mut job: Box<Job>) {
-        debug_assert!(!job.answered, "a read that waits in vain shows nothing");
-        self.release(Fate::Keep);
-        job.role = Role::Primary;
-        self.choose(now, job);
-    }
-
     /// The connection is gone, and with it whatever lived on it.
     fn on_lost(&mut self, now: Instant, mut job: Box<Job>, error: Error) {
         let tablet = self.lease.map(|lease| lease.key.tablet);
@@ -331,6 +338,7 @@ impl Session {
                 self.phase = Phase::Running(job);
                 return;
             }
+            Phase::Freshening(_) => self.events.push_back(Event::CancelFreshen),
             Phase::Waiting(_) => self.events.push_back(Event::CancelAcquire),
             // The answer still under way cannot be told from the next session's.
             Phase::Running(_) | Phase::Infile(_) => self.release(Fate::Close),

@@ -7,7 +7,9 @@ use crate::error::Error;
 use crate::gateway::balance::{self, Policy, Wish};
 use crate::gateway::cluster::TabletId;
 use crate::gateway::routing::{self, Decision, Facts};
-use crate::gateway::variables::{Consistency, Splitting};
+use crate::gateway::hint::Hint;
+use crate::gateway::variables::Splitting;
+use crate::gtid::Position;
 use crate::link::{ClientFormat, Command, ConnectionClass, Request, Settings, Wait};
 use crate::mysql::capability::CapabilityFlags;
 use crate::sql::{Classification, Effects, Route, is_system_schema};
@@ -52,7 +54,13 @@ pub(super) struct Job {
     pub(super) asked: Option<TabletId>,
     /// Tablets that did not take it.
     pub(super) tried: Vec<TabletId>,
-    /// The tablet is known to have reached the session's position.
+    /// What the client asks for in the statement itself.
+    pub(super) hint: Hint,
+    /// What a replica must have executed before it runs there.
+    pub(super) floor: Position,
+    /// The floor includes whatever this session has read.
+    pub(super) covers_reads: bool,
+    /// The tablet is known to have reached the floor.
     pub(super) reached: bool,
     /// Something of the answer has gone to the client.
     pub(super) answered: bool,
@@ -86,12 +94,12 @@ pub(super) struct Intent {
     /// It may run on a replica.
     pub(super) route: Route,
     pub(super) effects: Effects,
-    pub(super) hint: Option<Role>,
+    pub(super) hint: Hint,
 }
 
 impl Intent {
     pub(super) fn of(classification: &Classification<'_>) -> Self {
-        Self { route: classification.route, effects: classification.effects, hint: classification.hint_role }
+        Self { route: classification.route, effects: classification.effects, hint: Hint::of(classification) }
     }
 }
 
@@ -106,6 +114,9 @@ impl Job {
             statement: None,
             asked: None,
             tried: Vec::new(),
+            hint: Hint::default(),
+            floor: Position::default(),
+            covers_reads: false,
             reached: false,
             answered: false,
             asks_for_counts: false,
@@ -185,22 +196,17 @@ impl Session {
                 return self.settle(now);
             }
         }
-        if self.lease.is_some() {
-            self.submit(job);
-        } else {
-            self.choose(now, job);
-        }
+        self.prepare_floor(now, job);
     }
 
     /// Where a statement goes when the session holds no connection.
     pub(super) fn route(&mut self, intent: Intent) -> Decision {
         let facts = Facts {
             may_use_replica: intent.route == Route::Replica && !self.state.schema().is_some_and(is_system_schema),
-            hint: intent.hint.filter(|_| !intent.effects.contains(Effects::WRITES)),
+            hint: intent.hint.role.filter(|_| !intent.effects.contains(Effects::WRITES)),
             target: self.state.role,
             autocommit: self.state.autocommit(),
             begins_read_only: intent.effects.contains(Effects::OPENS_READ_ONLY),
-            position_unknown: self.state.position_unknown,
             variables: &self.state.variables,
         };
         let decision = routing::decide(&facts);
@@ -221,18 +227,20 @@ impl Session {
         let (tablet, role) = if let Some(key) = prefer {
             (key.tablet, self.view.get(key.tablet).map_or(Role::Unknown, |tablet| tablet.role))
         } else {
-            let policy = match self.state.variables.splitting {
-                Splitting::By(policy) => policy,
-                Splitting::Disable => Policy::default(),
+            let policy = match (job.hint.policy, self.state.variables.splitting) {
+                (Some(policy), _) | (None, Splitting::By(policy)) => policy,
+                (None, Splitting::Disable) => Policy::default(),
             };
             let wish = Wish {
                 role: job.role,
                 policy,
-                position: self.position_needed(&job).then_some(&self.state.position),
+                position: (!job.floor.is_empty()).then_some(&job.floor),
+                stick: self.sticks_to(&job),
                 exclude: &job.tried,
                 loads: None,
             };
             match balance::pick(&self.view, &wish, &mut self.chooser) {
+                Ok(pick) if self.could_go_back(&job, pick) => return self.cover_reads(job),
                 Ok(pick) => {
                     job.reached = pick.reached;
                     (pick.tablet, pick.role)
@@ -255,13 +263,6 @@ impl Session {
         }));
         job.asked = Some(tablet);
         self.phase = Phase::Waiting(job);
-    }
-
-    /// A read on a replica needs what this session wrote, at every level above EVENTUAL.
-    fn position_needed(&self, job: &Job) -> bool {
-        job.role != Role::Primary
-            && self.state.variables.consistency >= Consistency::Session
-            && !self.state.position.is_empty()
     }
 
     /// The connection asked for by [`Event::Acquire`].
@@ -365,12 +366,9 @@ impl Session {
     /// Hands a request to the lease's connection.
     pub(super) fn send(&mut self, job: &Job, last_insert_id: Option<u64>) {
         let on_replica = self.lease.is_some_and(|lease| lease.role != Role::Primary);
-        // Inside a transaction the snapshot is what it is.
-        let waits = on_replica && !job.reached && !self.state.in_transaction() && self.position_needed(job);
-        let wait = waits.then(|| Wait {
-            position: self.state.position.clone(),
-            timeout: self.state.variables.read_after_write_timeout,
-        });
+        let waits = on_replica && !job.reached && !job.floor.is_empty();
+        let timeout = self.state.variables.read_after_write_timeout;
+        let wait = waits.then(|| Wait { position: job.floor.clone(), timeout });
         self.events.push_back(Event::Submit(Box::new(Request {
             settings: Arc::clone(&self.state.settings),
             last_insert_id,

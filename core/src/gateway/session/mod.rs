@@ -4,13 +4,14 @@
 //! [`Session::poll_transmit`] and [`Session::poll_event`] after every call. It never runs two requests at once: while one
 //! is under way the client's further bytes are left unconsumed, which is the back-pressure.
 //!
-//! Life: `Login` → `Idle` ⇄ (`Waiting` for a lease → `Running` a request) → `Closing` → `Closed`. Start with
+//! Life: `Login` → `Idle` ⇄ (`Freshening` → `Waiting` for a lease → `Running` a request) → `Closed`. Start with
 //! `Phase`, then `commands` (what a client may say), `job` (how a request gets a server connection) and `answer`
 //! (what comes back, and when the connection is given back).
 
 mod answer;
 mod commands;
 mod diagnostics;
+mod freshness;
 mod insert_id;
 mod job;
 mod login;
@@ -30,6 +31,7 @@ use crate::error::{Component, Error, Kind};
 use crate::gateway::balance::Chooser;
 use crate::gateway::cluster::View;
 use crate::gateway::config::SessionConfig;
+use crate::gateway::freshness::{Scope, Written};
 use crate::link::Request;
 use crate::mysql::auth::Nonce;
 use crate::mysql::capability::CapabilityFlags;
@@ -77,6 +79,13 @@ pub enum Event {
         /// Who it was.
         before: Option<Vec<u8>>,
     },
+    /// A write went through. To be passed on before anything that [`Session::poll_transmit`] gave goes to the client, so that
+    /// whoever hears of it finds it taken in.
+    Acknowledged(Written),
+    /// Find out how far a read must see; then call [`Session::freshened`].
+    Freshen(Scope),
+    /// The answer to [`Event::Freshen`] is not wanted any more.
+    CancelFreshen,
     /// Get a server connection; then call [`Session::lease_granted`] or [`Session::lease_refused`].
     Acquire(Acquire),
     /// The lease asked for is not wanted any more: when it comes, give it back.
@@ -144,6 +153,8 @@ enum Phase {
     Admitting,
     /// A command may come.
     Idle,
+    /// It is being found out how far a request must see.
+    Freshening(Box<Job>),
     /// A request waits for a server connection.
     Waiting(Box<Job>),
     /// A request runs on the lease.

@@ -30,6 +30,7 @@ impl Session {
         let statement = Statement { sql: sql.to_vec(), settings: Arc::clone(&self.state.settings) };
         let mut job = Job::new(Command::Prepare(Arc::new(statement)), Origin::Client);
         job.role = self.route(intent).role;
+        job.hint = intent.hint;
         job.read_only = true;
         job.prepares = Some(intent);
         self.run(now, job);
@@ -78,6 +79,7 @@ impl Session {
         let mut job = Job::new(command, Origin::Client);
         job.statement = Some(id);
         job.role = self.route(intent).role;
+        job.hint = intent.hint;
         job.read_only = intent.effects.contains(Effects::READ_ONLY);
         job.effects = intent.effects;
         if intent.effects.contains(Effects::NEEDS_DIAGNOSTICS)

@@ -29,7 +29,9 @@ impl Session {
             }
             job.asks_for_counts = diagnostics::asks_for_counts(sql, self.dialect());
         }
-        job.role = self.route(Intent::of(&classification)).role;
+        let intent = Intent::of(&classification);
+        job.role = self.route(intent).role;
+        job.hint = intent.hint;
         job.effects = classification.effects;
         job.read_only = classification.effects.contains(Effects::READ_ONLY);
         if classification.effects.contains(Effects::SETS_VARIABLES) {

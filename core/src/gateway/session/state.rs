@@ -4,6 +4,8 @@
 //! `last_insert_id`), answered by the gateway (`variables`, `tracking`), or a reason to keep one connection ([`Pins`]).
 
 use super::tracking::Tracking;
+use crate::gateway::cluster::TabletId;
+use crate::gateway::freshness::Written;
 use crate::gateway::variables::Variables;
 use crate::gtid::{Flavor, Position};
 use crate::link::Settings;
@@ -85,8 +87,12 @@ pub(super) struct State {
     pub(super) status: u16,
     /// What this session's own writes reached.
     pub(super) position: Position,
-    /// A write went through whose position is unknown: reads stay on the primary.
+    /// A write went through whose position is unknown.
     pub(super) position_unknown: bool,
+    /// What was written and has not been reported to the gateway yet.
+    pub(super) written: Option<Written>,
+    /// The tablet that the last rows came from.
+    pub(super) read_on: Option<TabletId>,
     /// What `LAST_INSERT_ID()` returns.
     pub(super) last_insert_id: u64,
     /// Reasons to keep the connection.
@@ -115,6 +121,8 @@ impl State {
             status: AUTOCOMMIT,
             position: Position::default(),
             position_unknown: false,
+            written: None,
+            read_on: None,
             last_insert_id: 0,
             pins: Pins::empty(),
             role: None,
@@ -168,7 +176,7 @@ impl State {
                 Ok(Change::Gtids(gtids)) => self.wrote(Flavor::MySql, gtids),
                 Ok(_) => {}
                 // A block that cannot be read may have held a position.
-                Err(_) => self.position_unknown = true,
+                Err(_) => self.wrote_somewhere(),
             }
         }
         ok.session_state = self.tracking.select(ok.session_state());
@@ -183,8 +191,20 @@ impl State {
     }
 
     fn wrote(&mut self, flavor: Flavor, text: &[u8]) {
-        let merged = Position::parse(flavor, text).and_then(|position| self.position.merge(&position));
-        self.position_unknown |= merged.is_err();
+        let Ok(position) = Position::parse(flavor, text) else { return self.wrote_somewhere() };
+        if self.position.merge(&position).is_err() {
+            return self.wrote_somewhere();
+        }
+        match self.written {
+            Some(Written::Unknown) => {}
+            // What one answer holds of several writes, the session's position includes.
+            _ => self.written = Some(Written::At(self.position.clone())),
+        }
+    }
+
+    fn wrote_somewhere(&mut self) {
+        self.position_unknown = true;
+        self.written = Some(Written::Unknown);
     }
 
     /// How the SQL mode and the client's character set let text be read.
@@ -249,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_position_sends_reads_to_the_primary() {
+    fn an_unreadable_position_is_known_to_be_unknown() {
         let mut state = state();
         state.absorb(&mut ok(|b| b.variable(b"last_gtid", b"nonsense")), false);
         assert!(state.position_unknown);

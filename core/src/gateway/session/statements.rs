@@ -131,11 +131,12 @@ pub(super) fn unknown(id: u32, function: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::hint::Hint;
     use crate::sql::{Effects, Route};
 
     fn prepared() -> Prepared {
         let statement = Statement { sql: b"SELECT ?".to_vec(), settings: Arc::default() };
-        let intent = Intent { route: Route::Replica, effects: Effects::empty(), hint: None };
+        let intent = Intent { route: Route::Replica, effects: Effects::empty(), hint: Hint::default() };
         Prepared::new(Arc::new(statement), 1, intent)
     }
 

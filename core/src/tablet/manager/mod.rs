@@ -218,6 +218,24 @@ impl Tablet {
         (self.role, self.term)
     }
 
+    /// Whether it is the serving primary of this very term. A position read from its server speaks for the shard only when this
+    /// holds *after* it was read: a successor may have taken writes else.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn vouch(&self, term: u64) -> Result<(), Error> {
+        if let Some(error) = self.refusal(Role::Primary, Some(term)) {
+            return Err(error);
+        }
+        match self.obstacle() {
+            None => Ok(()),
+            Some(obstacle) => {
+                let message = format!("tablet {} {}", self.identity.alias, self.words_for(&obstacle));
+                Err(Error::new(Component::Tablet, Kind::Unavailable, message))
+            }
+        }
+    }
+
     // Requests.
 
     fn acquire(&mut self, now: Instant, role: Role, term: Option<u64>, request: pool::Acquire) {

@@ -15,7 +15,7 @@ mod reading;
 #[cfg(test)]
 mod tests;
 
-pub use questions::{Question, Topic};
+pub use questions::{Question, Topic, primary_position};
 
 use crate::error::{Component, Error, Kind};
 use crate::gtid::Position;
@@ -95,6 +95,23 @@ impl Probe {
             (None, None) => Err(unusable("it was not asked")),
         }
     }
+}
+
+/// Reads the answer to [`primary_position`].
+///
+/// # Errors
+/// When the server says that it is `read_only`, which a primary is not, or the answer makes no sense.
+pub fn read_primary_position(version: ServerVersion, answer: &Answer) -> Result<Position, Error> {
+    let told = rows(answer).and_then(|result| {
+        if reading::switch(result, "read_only") != Some(false) {
+            return Err("it is read_only, as no primary is".into());
+        }
+        position(version, result)
+    });
+    told.map_err(|why| {
+        let message = format!("weir-tablet: the server's position is of no use: {why}");
+        Error::new(Component::Tablet, Kind::Unavailable, message)
+    })
 }
 
 /// The result set of an answer that has one.

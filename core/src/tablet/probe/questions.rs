@@ -100,6 +100,21 @@ static MYSQL_5_6: [Question; 5] = [
     THREADS_RUNNING,
 ];
 
+/// What a primary has executed, for a read that must see every acknowledged write.
+///
+/// On MariaDB `gtid_current_pos` of a primary takes in a transaction when it is written to the binary log, which is before it
+/// is committed in the engine and before its client is told: what was acknowledged before the question is in it. It may be
+/// ahead of what can be read yet, which makes a reader wait a little longer, never see less. Where a primary was a replica
+/// before, what it had applied then is in it too. On MySQL `gtid_executed` takes a transaction in when it is committed, and
+/// its client is told after that.
+#[must_use]
+pub const fn primary_position(flavor: Flavor) -> &'static str {
+    match flavor {
+        Flavor::MariaDb => "SELECT @@GLOBAL.gtid_current_pos AS position, @@GLOBAL.read_only AS read_only",
+        Flavor::MySql => "SELECT @@GLOBAL.gtid_executed AS position, @@GLOBAL.read_only AS read_only",
+    }
+}
+
 pub(super) fn for_version(version: ServerVersion) -> &'static [Question] {
     match version.flavor {
         Flavor::MariaDb => &MARIADB,

@@ -35,7 +35,7 @@ pub(super) fn identity(version: ServerVersion, result: &TextResultSet) -> Result
 }
 
 /// A switch, off or in any of its ways of being on (`1`, `ON`, and MariaDB's newer `NO_LOCK`, `NO_LOCK_NO_ADMIN`).
-fn switch(result: &TextResultSet, name: &str) -> Option<bool> {
+pub(super) fn switch(result: &TextResultSet, name: &str) -> Option<bool> {
     let value = result.value(0, name)?;
     Some(!matches!(value.to_ascii_uppercase().as_slice(), b"0" | b"OFF"))
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod diagnostics;
 mod failures;
+mod freshness;
 mod insert_id;
 mod login;
 mod pins;

@@ -1,0 +1,161 @@
+//! How far a read must see: which position it needs, and of whom that is asked.
+//!
+//! A request to a replica gets its *floor* before it is placed: what this session wrote, what its gateway or anybody
+//! acknowledged, as the level demands. It keeps the floor over every retry. A monotonic session reads on where it read last;
+//! when it has to go elsewhere, it asks the primary how far that could have been.
+
+use super::job::{Job, Origin};
+use super::{Event, Phase, Session};
+use crate::error::{Component, Error, Kind};
+use crate::gateway::balance::Pick;
+use crate::gateway::cluster::TabletId;
+use crate::gateway::freshness::{Scope, Written};
+use crate::gateway::variables::Consistency;
+use crate::gtid::Position;
+use crate::link::Command;
+use crate::sql::Effects;
+use crate::time::Instant;
+use crate::topo::Role;
+
+impl Session {
+    /// Finds out what `job` must see, and then places it.
+    pub(super) fn prepare_floor(&mut self, now: Instant, mut job: Box<Job>) {
+        if !self.needs_floor(&job) {
+            return self.place(now, job);
+        }
+        match self.scope(&job) {
+            Some(scope) => self.freshen(job, scope),
+            None => {
+                job.floor = self.own_floor(&job);
+                self.place(now, job);
+            }
+        }
+    }
+
+    /// Only what reads on a replica needs one. Inside a transaction the snapshot is what it is, and what follows on a cursor
+    /// was seen when it was opened. Diagnostics are about what was read already, and a wait would wipe them out.
+    fn needs_floor(&self, job: &Job) -> bool {
+        let role = self.lease.map_or(job.role, |lease| lease.role);
+        let about_the_past = job.effects.contains(Effects::NEEDS_DIAGNOSTICS)
+            || matches!(job.command, Command::Fetch { .. } | Command::ResetStatement(_) | Command::ResetConnection);
+        job.origin == Origin::Client && role != Role::Primary && !about_the_past && !self.state.in_transaction()
+    }
+
+    fn level(&self, job: &Job) -> Consistency {
+        job.hint.consistency.unwrap_or(self.state.variables.consistency)
+    }
+
+    /// Whose writes must be asked for.
+    fn scope(&self, job: &Job) -> Option<Scope> {
+        match self.level(job) {
+            Consistency::Eventual => None,
+            Consistency::Session => self.state.position_unknown.then_some(Scope::Shard),
+            Consistency::Instance => Some(Scope::Gateway),
+            Consistency::Global => Some(Scope::Shard),
+        }
+    }
+
+    fn own_floor(&self, job: &Job) -> Position {
+        if self.level(job) == Consistency::Eventual { Position::default() } else { self.state.position.clone() }
+    }
+
+    fn freshen(&mut self, mut job: Box<Job>, scope: Scope) {
+        // What was read anywhere was written on the primary before.
+        job.covers_reads |= scope == Scope::Shard;
+        self.events.push_back(Event::Freshen(scope));
+        self.phase = Phase::Freshening(job);
+    }
+
+    /// The answer to [`Event::Freshen`]: a server that has executed `position` sees all that was asked for. `None`: only
+    /// the primary is sure to.
+    pub fn freshened(&mut self, now: Instant, position: Option<Position>) {
+        let mut job = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Freshening(job) => job,
+            other => {
+                self.phase = other;
+                return;
+            }
+        };
+        let own = self.own_floor(&job);
+        let merge = |position: Position| job.floor.union(&own).and_then(|floor| floor.union(&position));
+        match position.clone().map(merge) {
+            Some(Ok(floor)) => job.floor = floor,
+            _ if self.lease.is_some() => return self.fail(now, &job, &bound_to_a_replica()),
+            _ => job.role = Role::Primary,
+        }
+        if self.state.position_unknown
+            && let Some(position) = position
+        {
+            self.state.position_unknown = self.state.position.merge(&position).is_err();
+        }
+        self.place(now, job);
+    }
+
+    fn place(&mut self, now: Instant, job: Box<Job>) {
+        if self.lease.is_some() {
+            self.submit(job);
+        } else {
+            self.choose(now, job);
+        }
+    }
+
+    /// Where a monotonic session had better read again.
+    pub(super) fn sticks_to(&self, job: &Job) -> Option<TabletId> {
+        self.state.read_on.filter(|_| self.state.variables.monotonic_reads && !job.covers_reads)
+    }
+
+    /// Whether a read at `pick` could go back behind what this session has read.
+    pub(super) fn could_go_back(&self, job: &Job, pick: Pick) -> bool {
+        let elsewhere = self.sticks_to(job).is_some_and(|last| last != pick.tablet);
+        elsewhere && pick.role != Role::Primary && self.needs_floor(job)
+    }
+
+    /// Before it is placed there, `job` finds out how far this session can have read.
+    pub(super) fn cover_reads(&mut self, job: Box<Job>) {
+        self.freshen(job, Scope::Shard);
+    }
+
+    /// Tells the gateway of the writes whose clients are about to be told.
+    pub(super) fn report_written(&mut self) {
+        if let Some(written) = self.state.written.take() {
+            self.events.push_back(Event::Acknowledged(written));
+        }
+    }
+
+    /// Notices a write of which the server does not say where it is: one that tracks no sessions, one without GTIDs, or one that
+    /// failed half-way.
+    pub(super) fn notice_untracked(&mut self, job: &Job) {
+        let tracks = self.lease.is_some_and(|lease| lease.tracks);
+        if job.read_only || job.prepares.is_some() || self.state.in_transaction() {
+            return;
+        }
+        let has_gtids = self.view.primary().is_some_and(|primary| !primary.position.is_empty());
+        let may_write = Effects::WRITES | Effects::ENDS_TRANSACTION | Effects::RUNS_STORED_CODE;
+        let told = tracks && (has_gtids || !self.state.position.is_empty());
+        if job.effects.intersects(may_write) && !told {
+            self.state.position_unknown = true;
+            self.state.written = Some(Written::Unknown);
+        }
+    }
+
+    /// The replica did not get there in time.
+    pub(super) fn on_wait_timed_out(&mut self, now: Instant, mut job: Box<Job>) {
+        debug_assert!(!job.answered, "a read that waits in vain shows nothing");
+        if !self.state.pins.is_empty() {
+            return self.fail(now, &job, &bound_to_a_replica());
+        }
+        self.release(super::Fate::Keep);
+        job.role = Role::Primary;
+        self.choose(now, job);
+    }
+}
+
+/// What the session keeps on a replica cannot be taken to the primary.
+fn bound_to_a_replica() -> Error {
+    Error::new(
+        Component::Gateway,
+        Kind::Unavailable,
+        "weir-gateway: the replica that this session keeps a connection to (temporary table, cursor, lock, ...) has not executed \
+         yet what the read must see, and the session cannot move; nothing was executed: a retry is safe",
+    )
+}
