@@ -3,6 +3,8 @@
 use clap::Args as ClapArgs;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use weir_core::gateway::cluster::WithoutReplica;
+use weir_core::gateway::variables::{Consistency, Splitting};
 use weir_io::net::Address;
 
 /// Arguments of `weir up`.
@@ -105,6 +107,31 @@ pub struct Args {
           value_parser = clap::value_parser!(u32).range(1..=16_382))]
     pub statements_per_connection: u32,
 
+    /// How fresh reads are unless a session says otherwise: EVENTUAL, SESSION, INSTANCE or GLOBAL.
+    #[arg(long, default_value = "SESSION", value_name = "LEVEL", env = "WEIR_CONSISTENCY", value_parser = consistency)]
+    pub consistency: Consistency,
+
+    /// Let no session read older data than it has read before, at any level, unless it says otherwise.
+    #[arg(long, env = "WEIR_MONOTONIC_READS")]
+    pub monotonic_reads: bool,
+
+    /// How long a read may wait on a replica for what it must see, before it goes to the primary, in milliseconds.
+    #[arg(long, default_value_t = 1_000, value_name = "MS", env = "WEIR_READ_AFTER_WRITE_TIMEOUT_MS",
+          value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
+    pub read_after_write_timeout_ms: u64,
+
+    /// How reads choose among replicas: random, round_robin, least_connections; disable sends them to the primary.
+    #[arg(long, default_value = "random", value_name = "POLICY", env = "WEIR_POLICY", value_parser = policy)]
+    pub policy: Splitting,
+
+    /// Replicas further behind get no reads, in milliseconds [default: however far].
+    #[arg(long, value_name = "MS", env = "WEIR_MAX_REPLICATION_LAG_MS")]
+    pub max_replication_lag_ms: Option<u64>,
+
+    /// What a read does when no replica can take it: primary, or error.
+    #[arg(long, default_value = "primary", value_name = "primary|error", env = "WEIR_WITHOUT_REPLICA", value_parser = without_replica)]
+    pub without_replica: WithoutReplica,
+
     /// Certificate chain (PEM) for clients that want TLS.
     #[arg(long, value_name = "FILE", env = "WEIR_TLS_CERT", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
@@ -128,4 +155,20 @@ pub struct Args {
     /// What is logged on standard error: error, warn, info, debug, or a filter such as weir_io=debug.
     #[arg(long, default_value = "warn", value_name = "FILTER", env = "WEIR_LOG")]
     pub log: String,
+}
+
+fn consistency(text: &str) -> Result<Consistency, &'static str> {
+    Consistency::parse(text).ok_or("one of EVENTUAL, SESSION, INSTANCE, GLOBAL")
+}
+
+fn policy(text: &str) -> Result<Splitting, &'static str> {
+    Splitting::parse(text).ok_or("no such policy")
+}
+
+fn without_replica(text: &str) -> Result<WithoutReplica, &'static str> {
+    match text {
+        "primary" => Ok(WithoutReplica::UsePrimary),
+        "error" => Ok(WithoutReplica::Fail),
+        _ => Err("primary or error"),
+    }
 }

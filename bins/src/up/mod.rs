@@ -155,7 +155,13 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<O
             ..SessionLimits::default()
         },
         packet_bytes_max: args.max_allowed_packet.map(|bytes| bytes as usize),
-        variables: Variables::default(),
+        variables: Variables {
+            splitting: args.policy,
+            consistency: args.consistency,
+            monotonic_reads: args.monotonic_reads,
+            read_after_write_timeout: Duration::from_millis(args.read_after_write_timeout_ms),
+            ..Variables::default()
+        },
         tablet: manager::Config {
             pool: pool::Config {
                 connections_max: args.pool_size,
@@ -166,7 +172,13 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<O
             ..manager::Config::default()
         },
         statements_per_connection_max: args.statements_per_connection as usize,
-        cluster: cluster::Config::default(),
+        cluster: cluster::Config {
+            rules: cluster::Rules {
+                max_replication_lag: args.max_replication_lag_ms.map(Duration::from_millis),
+                without_replica: args.without_replica,
+            },
+            ..cluster::Config::default()
+        },
         tls: args
             .tls_cert
             .as_deref()

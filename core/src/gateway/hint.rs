@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_a_comment() {
-        for sql in ["SELECT 1", "SELECT /*vt+ CONSISTENCY=absolute POLICY=disable */ 1", "SELECT /* POLICY=random */ 1"] {
+        for sql in ["SELECT 1", "SELECT /*vt+ CONSISTENCY=absolute POLICY=disable */ 1", "SELECT /* POLICY=random */ 1"]
+        {
             assert_eq!(hint(sql), Hint::default(), "{sql}");
         }
     }

@@ -75,14 +75,7 @@ mod tests {
     use super::*;
 
     fn facts(variables: &Variables) -> Facts<'_> {
-        Facts {
-            may_use_replica: true,
-            hint: None,
-            target: None,
-            autocommit: true,
-            begins_read_only: false,
-            variables,
-        }
+        Facts { may_use_replica: true, hint: None, target: None, autocommit: true, begins_read_only: false, variables }
     }
 
     fn rule(facts: &Facts<'_>) -> (&'static str, Role) {

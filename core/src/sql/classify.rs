@@ -21,7 +21,16 @@ pub fn classify(sql: &[u8], dialect: Dialect) -> Classification<'_> {
     let own = whole.own(sql, dialect, doubt.is_some());
     let Verdict { route, kind, effects, rule, .. } = whole.verdict(sql, doubt);
     let (route, effects) = if own.is_some() { (Route::Gateway, Effects::empty()) } else { (route, effects) };
-    Classification { route, kind, effects, statements: whole.statements, rule, hint_role: tokens.role, hint: tokens.hint, own }
+    Classification {
+        route,
+        kind,
+        effects,
+        statements: whole.statements,
+        rule,
+        hint_role: tokens.role,
+        hint: tokens.hint,
+        own,
+    }
 }
 
 /// Why a server may read another statement in a text than its tokens tell.

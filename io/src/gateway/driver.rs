@@ -4,6 +4,7 @@
 //! moves. It decides nothing.
 
 use super::Shared;
+use super::freshness::Freshening;
 use crate::clock;
 use crate::net::{Stream, Timer};
 use crate::scratch;
@@ -49,6 +50,7 @@ pub(super) struct Driver {
     written: usize,
     lease: Option<(Arc<LocalTablet>, Box<Connection>)>,
     pending: Option<(Arc<LocalTablet>, Pending)>,
+    freshening: Option<Freshening>,
     timer: Timer,
     /// The lease's own deadline.
     lease_timer: Timer,
@@ -78,6 +80,7 @@ impl Driver {
             written: 0,
             lease: None,
             pending: None,
+            freshening: None,
             timer: Timer::default(),
             lease_timer: Timer::default(),
             write_time_max,
@@ -111,6 +114,7 @@ impl Driver {
                 return Poll::Ready(stop);
             }
             moved |= self.poll_write_server(cx).is_ready();
+            moved |= self.poll_freshening(cx).is_ready();
             moved |= self.poll_lease(cx).is_ready();
             moved |= self.poll_read_server(cx).is_ready();
             moved |= self.poll_read_client(cx).is_ready();
@@ -167,6 +171,12 @@ impl Driver {
                     self.admitted = admitted.is_ok();
                     self.session.admitted(clock::now(), admitted);
                 }
+                Event::Acknowledged(written) => self.shared.acknowledged(written),
+                Event::Freshen(scope) => {
+                    self.freshening = Some(self.shared.freshen(scope));
+                    let _ = self.poll_freshening(cx);
+                }
+                Event::CancelFreshen => self.freshening = None,
                 Event::Acquire(acquire) => match self.shared.tablet(acquire.tablet) {
                     Some(tablet) => {
                         let pending = tablet.acquire(&acquire);
@@ -221,6 +231,16 @@ impl Driver {
         if let Some((tablet, connection)) = self.lease.take() {
             tablet.release(connection, fate);
         }
+    }
+
+    fn poll_freshening(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(freshening) = &mut self.freshening else { return Poll::Pending };
+        let position = ready!(freshening.poll(cx));
+        self.freshening = None;
+        // What was learnt from tablets meanwhile may spare a wait.
+        self.session.set_view(self.shared.view());
+        self.session.freshened(clock::now(), position);
+        Poll::Ready(())
     }
 
     fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -1,6 +1,7 @@
 //! A running gateway: listeners, one task per client session, and what the sessions share.
 
 mod driver;
+mod freshness;
 mod listener;
 mod show;
 
@@ -8,6 +9,7 @@ use crate::clock;
 use crate::crypto::RsaKey;
 use crate::net::Stream;
 use crate::tablet::LocalTablet;
+use freshness::Readers;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -20,9 +22,12 @@ use weir_core::gateway::cluster::{TabletId, View};
 use weir_core::gateway::config::SessionConfig;
 use weir_core::gateway::session::Reason;
 use weir_core::mysql::auth::Secret;
-use weir_core::time::Instant;
+use weir_core::time::{Duration, Instant};
 
 pub use listener::Listening;
+
+/// How long the primary may take to tell its position before reads go to it themselves.
+const ASK_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// What a gateway is made of.
 #[derive(Debug)]
@@ -45,6 +50,7 @@ pub(crate) struct Shared {
     view: watch::Receiver<Arc<View>>,
     tablets: BTreeMap<TabletId, Arc<LocalTablet>>,
     admission: Mutex<Admission>,
+    readers: Readers,
     next_id: AtomicU32,
     sessions: Mutex<BTreeMap<u32, SessionEntry>>,
     counters: Counters,
@@ -79,6 +85,7 @@ impl Shared {
             view,
             tablets,
             admission: Mutex::new(Admission::new(config.admission)),
+            readers: Readers::new(ASK_TIME_MAX),
             next_id: AtomicU32::new(1),
             sessions: Mutex::default(),
             counters: Counters::default(),

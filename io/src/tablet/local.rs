@@ -14,6 +14,7 @@ use tracing::{debug, info};
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::session::{Acquire, Fate};
+use weir_core::gtid::Position;
 use weir_core::rng::Rng;
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
 use weir_core::tablet::pool::{self, CloseReason, ConnId, Counters, Preferred, Ticket};
@@ -37,6 +38,8 @@ pub struct LocalTablet {
     alias: TabletAlias,
     connector: Connector,
     prober: tokio::sync::Mutex<Prober>,
+    /// Reads the position for others, so that a slow probe keeps nobody waiting.
+    positions: tokio::sync::Mutex<Prober>,
     news: mpsc::Sender<News>,
     state: Mutex<State>,
     /// The machine's deadline has come nearer than the one slept for.
@@ -75,11 +78,13 @@ impl LocalTablet {
         news: mpsc::Sender<News>,
         seed: u64,
     ) -> Arc<Self> {
+        let monitor = Arc::new(monitor);
         let tablet = Arc::new_cyclic(|this| Self {
             id,
             alias: identity.alias.clone(),
             connector,
-            prober: tokio::sync::Mutex::new(Prober::new(monitor)),
+            prober: tokio::sync::Mutex::new(Prober::new(Arc::clone(&monitor))),
+            positions: tokio::sync::Mutex::new(Prober::new(monitor)),
             news,
             state: Mutex::new(State {
                 machine: Tablet::new(identity, config, Rng::new(seed)),
@@ -111,6 +116,17 @@ impl LocalTablet {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.state().machine.counters()
+    }
+
+    /// What its server has executed, as the primary of `term`.
+    ///
+    /// # Errors
+    /// When it is not that, or the server does not answer.
+    pub async fn primary_position(&self, term: u64) -> Result<Position, Error> {
+        self.state().machine.vouch(term)?;
+        let position = self.positions.lock().await.primary_position().await?;
+        self.state().machine.vouch(term)?;
+        Ok(position)
     }
 
     /// Takes no more requests; idle connections are closed.

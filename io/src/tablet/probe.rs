@@ -1,24 +1,26 @@
-//! Asks a server about itself, on a connection of its own that is kept between probes.
+//! Asks a server about itself, on a connection of its own that is kept between questions.
 
 use super::connection::{Connection, Connector};
+use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
+use weir_core::gtid::Position;
 use weir_core::link::ConnectionClass;
 use weir_core::tablet::pool::ConnId;
-use weir_core::tablet::probe::Probe;
+use weir_core::tablet::probe::{Probe, primary_position, read_primary_position};
 use weir_core::topo::{Observation, ServerVersion};
 
 /// The monitor's connection to one server.
 pub(super) struct Prober {
-    connector: Connector,
+    connector: Arc<Connector>,
     connection: Option<Box<Connection>>,
 }
 
 impl Prober {
-    pub(super) fn new(connector: Connector) -> Self {
+    pub(super) const fn new(connector: Arc<Connector>) -> Self {
         Self { connector, connection: None }
     }
 
-    /// Drops the connection: the next probe opens another.
+    /// Drops the connection: the next question opens another.
     pub(super) fn forget(&mut self) {
         self.connection = None;
     }
@@ -28,11 +30,7 @@ impl Prober {
     /// # Errors
     /// When the server cannot be reached, the connection breaks, or it does not tell who it is.
     pub(super) async fn probe(&mut self) -> Result<Observation, Error> {
-        // Taken out, so that a round that is given up half-way leaves no half-read answer behind.
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.connector.connect(ConnId(0), ConnectionClass::empty()).await?,
-        };
+        let mut connection = self.take().await?;
         let version = self.version(&connection)?;
         let mut round = Probe::new(version);
         while let Some(question) = round.next() {
@@ -41,6 +39,26 @@ impl Prober {
         let (observation, _missing) = round.finish()?;
         self.connection = Some(connection);
         Ok(observation)
+    }
+
+    /// What the server has executed, if it takes writes.
+    ///
+    /// # Errors
+    /// When it cannot be reached, the connection breaks, or it does not take writes.
+    pub(super) async fn primary_position(&mut self) -> Result<Position, Error> {
+        let mut connection = self.take().await?;
+        let version = self.version(&connection)?;
+        let answer = connection.query(primary_position(version.flavor)).await?;
+        self.connection = Some(connection);
+        read_primary_position(version, &answer)
+    }
+
+    /// The connection, taken out so that a round that is given up half-way leaves no half-read answer behind.
+    async fn take(&mut self) -> Result<Box<Connection>, Error> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.connector.connect(ConnId(0), ConnectionClass::empty()).await,
+        }
     }
 
     fn version(&self, connection: &Connection) -> Result<ServerVersion, Error> {
