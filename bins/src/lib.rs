@@ -1,3 +1,4 @@
 //! What the programs of Weir have in common with their tests: arguments and wiring.
 
+pub mod sim;
 pub mod up;

@@ -19,6 +19,7 @@ use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
 use weir_core::gateway::users::Users;
 use weir_core::gateway::variables::Variables;
 use weir_core::link::ConnectionClass;
+use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::{AuthPlugin, Credential, Secret};
 use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::manager;
@@ -246,6 +247,7 @@ fn gateway_config(options: Options, version: String, rsa: crypto::RsaKey) -> Gat
             users,
             variables: options.variables,
             limits: options.session,
+            mutants: Mutants::NONE,
         },
         admission: options.admission,
         tls: options.tls,

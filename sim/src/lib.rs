@@ -8,4 +8,8 @@
 pub mod check;
 pub mod etcd;
 pub mod mysql;
+pub mod processes;
+pub mod run;
+pub mod scenario;
+pub mod workload;
 pub mod world;

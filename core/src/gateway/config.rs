@@ -2,6 +2,7 @@
 
 use super::users::Users;
 use super::variables::Variables;
+use crate::mutants::Mutants;
 use crate::mysql::auth::AuthPlugin;
 use crate::time::Duration;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub struct SessionConfig {
     pub variables: Variables,
     /// Limits of one session.
     pub limits: SessionLimits,
+    /// Rules broken on purpose.
+    pub mutants: Mutants,
 }
 
 /// How the gateway greets its clients.

@@ -3,10 +3,12 @@
 //! Owns the messages; knows nothing of sessions, pools or sockets. In one process they are handed over as values;
 //! between processes they are gRPC messages. Start with [`Request`], then [`Reply`].
 
+mod collector;
 mod reply;
 mod request;
 mod settings;
 
+pub use collector::{Collector, OWN_ANSWER_BYTES_MAX, OWN_FORMAT};
 pub use reply::{Ended, Reply};
 pub use request::{ClientFormat, Command, LongData, Request, Statement, Wait};
 pub use settings::{ConnectionClass, Settings};

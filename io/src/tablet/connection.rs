@@ -11,20 +11,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use weir_core::error::{Component, Error, Kind};
-use weir_core::link::{ClientFormat, Command, ConnectionClass, Ended, Reply, Request};
+use weir_core::link::{Collector, Command, ConnectionClass, OWN_FORMAT, Reply, Request};
 use weir_core::mysql::auth::Secret;
-use weir_core::mysql::capability::CapabilityFlags;
 use weir_core::mysql::command::ClientCommand;
-use weir_core::mysql::frame::PacketReader;
 use weir_core::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
-use weir_core::mysql::packet;
-use weir_core::mysql::resultset::{Answer, ResultReader};
+use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::conn::{self, BackendConfig, BackendConn, CloseReason, Event};
 use weir_core::tablet::pool::ConnId;
 use weir_core::time::Duration;
 
-/// What an answer to a request of Weir's own may hold, in bytes.
-const OWN_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// The longest packet taken from a server, in bytes: what servers allow at most.
 const PACKET_BYTES_MAX: u32 = 1 << 30;
 
@@ -217,7 +212,10 @@ impl Connection {
         };
         self.machine.submit(clock::now(), request);
         let mut collector = Collector::new();
-        while collector.outcome.is_none() {
+        loop {
+            if let Some(outcome) = collector.take_outcome() {
+                return outcome;
+            }
             poll_fn(|cx| {
                 let sent = self.poll_write(cx).is_ready();
                 let received = self.poll_receive(cx, |reply, piece| collector.take(reply, piece)).is_ready();
@@ -228,7 +226,6 @@ impl Connection {
                 collector.take(reply, &[]);
             }
         }
-        collector.outcome.unwrap_or_else(|| Err(collector_error("no answer")))
     }
 }
 
@@ -240,68 +237,4 @@ fn not_opened(reason: CloseReason) -> Error {
         CloseReason::Lost | CloseReason::Asked => "the connection broke while logging in",
     };
     Error::new(Component::Tablet, Kind::Unavailable, format!("weir-tablet: {why}"))
-}
-
-/// How Weir's own queries want to be answered.
-const OWN_FORMAT: ClientFormat = ClientFormat { deprecate_eof: true };
-
-/// Puts an answer together from its pieces.
-struct Collector {
-    packets: PacketReader,
-    result: ResultReader,
-    answer: Option<Answer>,
-    outcome: Option<Result<Answer, Error>>,
-}
-
-impl Collector {
-    fn new() -> Self {
-        let mut packets = PacketReader::new(OWN_ANSWER_BYTES_MAX);
-        packets.expect_sequence(1);
-        let result = ResultReader::new(CapabilityFlags::CLIENT_DEPRECATE_EOF, OWN_ANSWER_BYTES_MAX);
-        Self { packets, result, answer: None, outcome: None }
-    }
-
-    fn take(&mut self, reply: Reply, piece: &[u8]) {
-        match reply {
-            Reply::Forward { .. } => self.bytes(piece),
-            Reply::Own(bytes) => self.bytes(&bytes),
-            Reply::Ok { ends_rows: false, ok, .. } => self.answer = Some(Answer::Ok(ok)),
-            Reply::Ok { ends_rows: true, ok, .. } => {
-                let mut payload = Vec::new();
-                packet::encode_end_of_rows(&ok, &mut payload, CapabilityFlags::CLIENT_DEPRECATE_EOF);
-                self.payload(&payload);
-            }
-            Reply::Err { error, .. } => self.answer = Some(Answer::Err(error)),
-            Reply::End(ended) => {
-                self.outcome = Some(match (ended, self.answer.take()) {
-                    (Ended::Answered, Some(answer)) => Ok(answer),
-                    (Ended::Failed(error), _) => Err(error),
-                    _ => Err(collector_error("the answer makes no sense")),
-                });
-            }
-            Reply::Skip { .. } | Reply::PrepareOk { .. } | Reply::LocalInfile { .. } | Reply::Tracked(_) => {}
-        }
-    }
-
-    fn bytes(&mut self, mut bytes: &[u8]) {
-        let mut payloads = Vec::new();
-        while let Ok(Some(packet)) = self.packets.next(&mut bytes) {
-            payloads.push(packet.payload.to_vec());
-        }
-        for payload in payloads {
-            self.payload(&payload);
-        }
-    }
-
-    fn payload(&mut self, payload: &[u8]) {
-        match self.result.feed(payload) {
-            Ok(None) => {}
-            Ok(Some(answer)) => self.answer = Some(answer),
-            Err(error) => self.outcome = Some(Err(error.raised_by(Component::Tablet))),
-        }
-    }
-}
-
-fn collector_error(what: &str) -> Error {
-    Error::new(Component::Tablet, Kind::MalformedPacket, format!("weir-tablet: {what}"))
 }

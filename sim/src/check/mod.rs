@@ -3,6 +3,7 @@
 //! Each is written against a definition that a client could check, and shares no code with what it checks: no position,
 //! no term, no pool appears here. Start with [`history`], then read the promise you are interested in.
 
+pub mod appends;
 pub mod bank;
 pub mod freshness;
 pub mod history;
@@ -22,7 +23,9 @@ pub struct Violation {
 }
 
 impl Violation {
-    fn new(promise: &'static str, story: impl Into<String>) -> Self {
+    /// A promise, and what happened instead.
+    #[must_use]
+    pub fn new(promise: &'static str, story: impl Into<String>) -> Self {
         Self { promise, story: story.into() }
     }
 }

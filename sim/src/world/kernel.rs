@@ -121,6 +121,10 @@ impl Kernel {
         self.trace.add(self.now, what);
     }
 
+    pub(super) fn into_trace(self) -> Trace {
+        self.trace
+    }
+
     pub(super) fn trace_ref(&self) -> &Trace {
         &self.trace
     }

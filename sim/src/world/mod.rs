@@ -112,6 +112,12 @@ impl World {
         self.kernel.trace_ref()
     }
 
+    /// What has happened, once the world is over.
+    #[must_use]
+    pub fn into_trace(self) -> Trace {
+        self.kernel.into_trace()
+    }
+
     /// Connections that at least one end still holds.
     #[must_use]
     pub fn live_connections(&self) -> usize {

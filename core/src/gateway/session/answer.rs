@@ -2,15 +2,17 @@
 
 use super::insert_id::InsertId;
 use super::job::{Job, Origin};
-use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS};
+use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State};
 use super::{Event, Fate, Phase, Pins, Reason, Session};
 use crate::error::{Component, Effect, Error, Kind};
-use crate::link::{Command, Ended, Reply};
+use crate::link::{Command, Ended, Reply, Settings};
+use crate::mutants::{Mutant, Mutants};
 use crate::mysql::frame;
 use crate::mysql::packet::{self, OkPacket};
 use crate::sql::Effects;
 use crate::time::Instant;
 use crate::topo::Role;
+use std::sync::Arc;
 
 /// Connections that may break under one read before it is given up: a statement that kills servers must not reach them all.
 const BROKEN_MAX: usize = 1;
@@ -48,7 +50,7 @@ impl Session {
             Reply::PrepareOk { seq, ok } => self.on_prepared(seq, ok),
             Reply::LocalInfile { seq, filename } => self.on_local_infile(seq, &filename),
             Reply::Tracked(mut ok) => {
-                self.state.absorb(&mut ok, false);
+                absorb(&mut self.state, self.config.mutants, &mut ok, false);
                 self.report_written();
             }
             Reply::End(ended) => self.on_end(now, ended),
@@ -63,7 +65,8 @@ impl Session {
             job.reported_insert_id = super::state::reported_insert_id(&ok);
             return;
         }
-        self.state.absorb(&mut ok, job.effects.contains(Effects::RESTORES_VARIABLES));
+        let restores = job.effects.contains(Effects::RESTORES_VARIABLES);
+        absorb(&mut self.state, self.config.mutants, &mut ok, restores);
         if rows.is_some()
             && job.origin == Origin::Client
             && let Some(lease) = &self.lease
@@ -270,11 +273,12 @@ impl Session {
     pub(super) fn settle(&mut self, now: Instant) {
         if let Some(lease) = &self.lease
             && self.state.pins.is_empty()
-            && !self.state.in_transaction()
+            && (!self.state.in_transaction() || self.config.mutants.breaks(Mutant::ReleaseInTransaction))
         {
             match lease.insert_id {
                 InsertId::Dirty => return self.learn_insert_id(None),
-                InsertId::Synced => return self.clear_insert_id(),
+                InsertId::Synced if !self.config.mutants.breaks(Mutant::KeepInsertId) => return self.clear_insert_id(),
+                InsertId::Synced => self.release(Fate::Keep),
                 InsertId::Zero if lease.unclean => return self.scrub(),
                 InsertId::Zero => self.release(Fate::Keep),
             }
@@ -309,10 +313,15 @@ impl Session {
             return;
         }
         if in_transaction {
-            self.transaction_lost = true;
+            let ends = job.effects.contains(Effects::ENDS_TRANSACTION);
+            if ends && self.config.mutants.breaks(Mutant::SwallowCommitFailure) {
+                self.write_own_ok();
+                return self.become_idle(now);
+            }
+            self.transaction_lost = !self.config.mutants.breaks(Mutant::HideTransactionLoss);
             return self.fail(now, &job, &error);
         }
-        if error.effect != Effect::None && !job.read_only {
+        if error.effect != Effect::None && !job.read_only && !self.config.mutants.breaks(Mutant::RetryUnknownWrite) {
             return self.fail(now, &job, &error);
         }
         job.tried.extend(tablet);
@@ -345,6 +354,9 @@ impl Session {
             _ => {}
         }
         self.leaving = reason;
+        if self.lease.is_some() && self.config.mutants.breaks(Mutant::ReleaseUncleaned) {
+            self.release(Fate::Keep);
+        }
         if self.lease.is_some() {
             let job = Box::new(Job::new(Command::ResetConnection, Origin::Clean));
             self.send(&job, None);
@@ -368,6 +380,20 @@ impl Session {
         self.release(fate);
         self.phase = Phase::Closed;
         self.events.push_back(Event::Closed(self.leaving));
+    }
+}
+
+/// Takes in what the server says has changed.
+fn absorb(state: &mut State, mutants: Mutants, ok: &mut OkPacket, restores: bool) {
+    let position = mutants.breaks(Mutant::IgnorePosition).then(|| state.position.clone());
+    let settings = mutants.breaks(Mutant::IgnoreTracker).then(|| Arc::clone(&state.settings));
+    state.absorb(ok, restores);
+    if let Some(before) = position {
+        state.position = before;
+    }
+    if let Some(before) = settings {
+        let schema = state.settings.schema.clone();
+        state.settings = Arc::new(Settings { schema, ..(*before).clone() });
     }
 }
 

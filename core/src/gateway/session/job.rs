@@ -11,6 +11,7 @@ use crate::gateway::routing::{self, Decision, Facts};
 use crate::gateway::variables::Splitting;
 use crate::gtid::Position;
 use crate::link::{ClientFormat, Command, ConnectionClass, Request, Settings, Wait};
+use crate::mutants::Mutant;
 use crate::mysql::capability::CapabilityFlags;
 use crate::sql::{Classification, Effects, Route, is_system_schema};
 use crate::time::Instant;
@@ -205,7 +206,7 @@ impl Session {
             may_use_replica: intent.route == Route::Replica && !self.state.schema().is_some_and(is_system_schema),
             hint: intent.hint.role.filter(|_| !intent.effects.contains(Effects::WRITES)),
             target: self.state.role,
-            autocommit: self.state.autocommit(),
+            autocommit: self.state.autocommit() || self.config.mutants.breaks(Mutant::SplitWithoutAutocommit),
             begins_read_only: intent.effects.contains(Effects::OPENS_READ_ONLY),
             variables: &self.state.variables,
         };
@@ -219,7 +220,9 @@ impl Session {
 
     /// Asks for a connection of the best tablet that has not refused `job` yet.
     pub(super) fn choose(&mut self, now: Instant, mut job: Box<Job>) {
-        let prefer = match job.effects.contains(Effects::NEEDS_DIAGNOSTICS).then(|| self.diagnostics.place(&job)) {
+        let asks =
+            job.effects.contains(Effects::NEEDS_DIAGNOSTICS) && !self.config.mutants.breaks(Mutant::StaleDiagnostics);
+        let prefer = match asks.then(|| self.diagnostics.place(&job)) {
             Some(Place::Gone) => return self.fail(now, &job, &diagnostics::gone()),
             Some(Place::There(key)) => Some(key),
             Some(Place::AnyCleared) | None => None,
@@ -242,7 +245,8 @@ impl Session {
             match balance::pick(&self.view, &wish, &mut self.chooser) {
                 Ok(pick) if self.could_go_back(&job, pick) => return self.cover_reads(job),
                 Ok(pick) => {
-                    job.reached = pick.reached;
+                    let forgets = self.config.mutants.breaks(Mutant::RetryForgetsPosition) && !job.tried.is_empty();
+                    job.reached = pick.reached || forgets;
                     (pick.tablet, pick.role)
                 }
                 Err(error) => {
@@ -284,7 +288,9 @@ impl Session {
             overwritten: false,
             unclean: false,
         });
-        if job.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
+        let asks =
+            job.effects.contains(Effects::NEEDS_DIAGNOSTICS) && !self.config.mutants.breaks(Mutant::StaleDiagnostics);
+        if asks {
             match self.diagnostics.place(&job) {
                 Place::AnyCleared => {
                     self.then = Some(job);
@@ -366,7 +372,10 @@ impl Session {
     /// Hands a request to the lease's connection.
     pub(super) fn send(&mut self, job: &Job, last_insert_id: Option<u64>) {
         let on_replica = self.lease.is_some_and(|lease| lease.role != Role::Primary);
-        let waits = on_replica && !job.reached && !job.floor.is_empty();
+        let waits = on_replica
+            && !job.reached
+            && !job.floor.is_empty()
+            && !self.config.mutants.breaks(Mutant::SkipWait);
         let timeout = self.state.variables.read_after_write_timeout;
         let wait = waits.then(|| Wait { position: job.floor.clone(), timeout });
         self.events.push_back(Event::Submit(Box::new(Request {

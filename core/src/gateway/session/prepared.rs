@@ -6,6 +6,8 @@ use super::statements::{self, Prepared};
 use super::{Phase, Pins, Session};
 use crate::error::{Component, Kind};
 use crate::link::{Command, Statement};
+use crate::mutants::Mutant;
+use crate::mysql::capability::ColumnType;
 use crate::mysql::execute::Execute;
 use crate::mysql::frame;
 use crate::mysql::packet::PrepareOk;
@@ -64,7 +66,14 @@ impl Session {
             Ok(execute) => execute,
             Err(error) => return self.write_error(&error.raised_by(Component::Gateway)),
         };
-        let Some(payload) = execute.with_types(prepared.types.as_deref()) else {
+        let integers: Vec<u8>;
+        let types = if self.config.mutants.breaks(Mutant::ForgetTypes) {
+            integers = [u8::from(ColumnType::MYSQL_TYPE_LONGLONG), 0].repeat(prepared.parameters.into());
+            Some(&*integers)
+        } else {
+            prepared.types.as_deref()
+        };
+        let Some(payload) = execute.with_types(types) else {
             return self.refuse(Kind::WrongArguments, "Incorrect arguments to mysqld_stmt_execute");
         };
         if let Some(types) = execute.types {

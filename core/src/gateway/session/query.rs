@@ -5,6 +5,7 @@ use super::job::{Intent, Job, Origin};
 use super::{Event, Phase, Session};
 use crate::error::{Component, Error, Kind as ErrorKind};
 use crate::link::Command;
+use crate::mutants::Mutant;
 use crate::mysql::column::ColumnDefinition;
 use crate::mysql::packet::OkPacket;
 use crate::mysql::resultset::TextResultSet;
@@ -29,7 +30,10 @@ impl Session {
             }
             job.asks_for_counts = diagnostics::asks_for_counts(sql, self.dialect());
         }
-        let intent = Intent::of(&classification);
+        let mut intent = Intent::of(&classification);
+        if self.config.mutants.breaks(Mutant::SplitLockingReads) && sql.ends_with(b"FOR UPDATE") {
+            intent.route = Route::Replica;
+        }
         job.role = self.route(intent).role;
         job.hint = intent.hint;
         job.effects = classification.effects;

@@ -1,6 +1,7 @@
 //! What a connection is made with, and its limits.
 
 use crate::link::ConnectionClass;
+use crate::mutants::Mutants;
 use crate::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
 use crate::mysql::handshake::ClientConfig;
 use crate::time::Duration;
@@ -45,6 +46,8 @@ pub struct BackendConfig {
     pub reset_timeout: Duration,
     /// Most prepared statements that are kept.
     pub statements_max: usize,
+    /// Rules broken on purpose.
+    pub mutants: Mutants,
 }
 
 impl BackendConfig {
@@ -58,6 +61,7 @@ impl BackendConfig {
             request_timeout: None,
             reset_timeout: RESET_TIMEOUT,
             statements_max: STATEMENTS_MAX,
+            mutants: Mutants::NONE,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::request::{Failure, Stage};
 use super::{BackendConn, Life, settings, wait};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::link::{Command, Settings, Statement, Wait};
+use crate::mutants::Mutant;
 use crate::mysql::command::ClientCommand;
 use std::sync::Arc;
 
@@ -57,7 +58,11 @@ impl BackendConn {
         if let Some(schema) = to.schema.as_ref().filter(|schema| from.schema.as_ref() != Some(schema)) {
             self.ask(&ClientCommand::InitDb(schema), Purpose::Schema(schema.clone()));
         }
-        let (resets, sets) = settings::changes(from, to);
+        let (resets, mut sets) = settings::changes(from, to);
+        if self.config.mutants.breaks(Mutant::SkipSettings) {
+            settings::apply(&sets, self.tracked.settings_mut());
+            sets.clear();
+        }
         if !resets.is_empty() {
             let sql = settings::statement(&resets, None).ok_or_else(unwritable)?;
             self.ask(&ClientCommand::Query(sql.as_bytes()), Purpose::Resets(resets));
@@ -92,7 +97,8 @@ impl BackendConn {
             }
             Purpose::Wait => {
                 let row = heard.row().unwrap_or_default();
-                if !wait::reached(row.first().copied().flatten()) {
+                let is_reached = wait::reached(row.first().copied().flatten());
+                if !is_reached && !self.config.mutants.breaks(Mutant::AnswerAfterWait) {
                     return Err(Failure::WaitTimedOut);
                 }
             }

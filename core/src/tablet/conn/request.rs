@@ -6,6 +6,7 @@ use super::tracked::Reported;
 use super::{BackendConn, CloseReason, Life, settings};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::link::{ClientFormat, Command, Ended, Reply, Request, Statement};
+use crate::mutants::Mutant;
 use crate::mysql::ProtocolError;
 use crate::mysql::capability::StatusFlags;
 use crate::mysql::command::ClientCommand;
@@ -208,10 +209,13 @@ impl BackendConn {
     fn send_execute(&mut self) {
         let Life::Busy(busy) = &self.life else { return };
         let Command::Execute { statement, payload, long_data } = &busy.request.command else { return };
-        let Some(statement_id) = self.statements.id(statement) else {
+        let Some(mut statement_id) = self.statements.id(statement) else {
             debug_assert!(false, "prepared just before");
             return;
         };
+        if self.config.mutants.breaks(Mutant::WrongStatement) {
+            statement_id = 1;
+        }
         let out = &mut self.out;
         for chunk in long_data {
             let command = ClientCommand::SendLongData { statement_id, parameter: chunk.parameter, data: &chunk.data };

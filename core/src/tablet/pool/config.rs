@@ -1,5 +1,6 @@
 //! The limits of a pool.
 
+use crate::mutants::{Mutant, Mutants};
 use crate::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -31,12 +32,18 @@ pub struct Config {
     pub retry_pause_min: Duration,
     /// The longest pause after a failure to open.
     pub retry_pause_max: Duration,
+    /// Rules broken on purpose.
+    #[serde(default)]
+    pub mutants: Mutants,
 }
 
 impl Config {
     /// How many connections the pool itself may have.
     #[must_use]
     pub fn capacity(&self) -> u32 {
+        if self.mutants.breaks(Mutant::ExceedCapacity) {
+            return self.connections_max.saturating_mul(4);
+        }
         self.connections_max.saturating_sub(self.connections_reserved).max(1)
     }
 }
@@ -55,6 +62,7 @@ impl Default for Config {
             overtaken_max: 16,
             retry_pause_min: Duration::from_millis(50),
             retry_pause_max: Duration::from_secs(2),
+            mutants: Mutants::NONE,
         }
     }
 }

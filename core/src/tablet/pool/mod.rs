@@ -30,6 +30,7 @@ pub use message::{Acquire, CloseReason, ConnId, Fate, Input, OpenReason, Output,
 
 use crate::error::Error;
 use crate::link::{ConnectionClass, Settings};
+use crate::mutants::Mutant;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use breaker::Breaker;
@@ -211,6 +212,7 @@ impl Pool {
         let Some(connection) = self.connections.get(conn) else { return };
         debug_assert_eq!(connection.state, State::Busy, "only a granted connection is released");
         match fate {
+            Fate::Close(_) if self.config.mutants.breaks(Mutant::LeakClosed) => {}
             Fate::Close(reason) => self.close(conn, reason),
             Fate::Keep if connection.drains < self.drains => self.close(conn, CloseReason::Drained),
             Fate::Keep if connection.expires_at <= now => self.close(conn, CloseReason::Age),

@@ -124,7 +124,7 @@ impl Parser<'_> {
             Show::Variables(scope.unwrap_or(Scope::Session), self.pattern()?)
         } else if self.take_word("STATUS") {
             Show::Status(self.pattern()?)
-        } else if self.take_words(&["SLAVE", "STATUS"])? {
+        } else if self.take_words(&["SLAVE", "STATUS"])? || self.take_words(&["ALL", "SLAVES", "STATUS"])? {
             Show::ReplicaStatus(false)
         } else if self.take_words(&["REPLICA", "STATUS"])? {
             Show::ReplicaStatus(true)

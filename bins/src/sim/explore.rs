@@ -1,0 +1,162 @@
+//! `weir-sim explore`: many seeds, on several threads, with an eye on the clock.
+
+use super::{Named, attempt, code, load, options, report};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use weir_sim::run::Outcome;
+use weir_sim::scenario::library;
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Names from `list`, or files; all that come with Weir when none is named.
+    scenarios: Vec<String>,
+    /// First seed and the one after the last: `0..1000`.
+    #[arg(long, default_value = "0..100", value_parser = seeds)]
+    seeds: (u64, u64),
+    /// Threads.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// Stop after so many seconds.
+    #[arg(long)]
+    time_limit: Option<u64>,
+    /// Go on after the first failure.
+    #[arg(long)]
+    keep_going: bool,
+    /// Break a rule on purpose (only in a build with the feature `mutants`).
+    #[arg(long)]
+    mutant: Option<String>,
+}
+
+fn seeds(text: &str) -> Result<(u64, u64), String> {
+    let (first, end) = text.split_once("..").ok_or("seeds are a range: 0..1000")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    let (first, end) = (number(first)?, number(end)?);
+    if first < end { Ok((first, end)) } else { Err("the range of seeds is empty".into()) }
+}
+
+/// What all threads share.
+struct Progress {
+    next: AtomicU64,
+    stop: AtomicBool,
+    totals: Mutex<Totals>,
+}
+
+#[derive(Default)]
+struct Totals {
+    runs: u64,
+    operations: u64,
+    virtual_time: Duration,
+    events: u64,
+    failed: BTreeMap<u8, u64>,
+}
+
+pub(super) fn main(args: &Args) -> Result<u8, String> {
+    let names = match &*args.scenarios {
+        [] => library::ALL.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        named => named.to_vec(),
+    };
+    let scenarios = names.iter().map(|name| load(name)).collect::<Result<Vec<Named>, String>>()?;
+    let options = options(args.mutant.as_deref())?;
+    // Failures are told as such, not by a backtrace of each.
+    std::panic::set_hook(Box::new(|_| {}));
+    let total = (args.seeds.1 - args.seeds.0) * scenarios.len() as u64;
+    let progress = Progress { next: AtomicU64::new(0), stop: AtomicBool::new(false), totals: Mutex::default() };
+    let begun = Instant::now();
+    let deadline = args.time_limit.map(|seconds| begun + Duration::from_secs(seconds));
+    std::thread::scope(|scope| {
+        let work = || loop {
+            let index = progress.next.fetch_add(1, Ordering::Relaxed);
+            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if index >= total || late || progress.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let (name, scenario) = &scenarios[(index % scenarios.len() as u64) as usize];
+            let seed = args.seeds.0 + index / scenarios.len() as u64;
+            let run_begun = Instant::now();
+            let outcome = attempt(scenario, seed, options);
+            let code = progress.count(&outcome);
+            if code != 0 {
+                clear_line();
+                report::outcome(name, seed, &outcome, run_begun.elapsed());
+                progress.stop.fetch_or(!args.keep_going, Ordering::Relaxed);
+            }
+        };
+        let workers: Vec<_> = (0..args.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+        while workers.iter().any(|worker| !worker.is_finished()) {
+            std::thread::park_timeout(TELL_EVERY.min(Duration::from_millis(100)));
+            progress.tell(total, begun);
+        }
+    });
+    clear_line();
+    Ok(progress.conclude(total, begun))
+}
+
+impl Progress {
+    fn totals(&self) -> std::sync::MutexGuard<'_, Totals> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, outcome: &Result<Outcome, String>) -> u8 {
+        let code = code(outcome);
+        let mut totals = self.totals();
+        totals.runs += 1;
+        if let Ok(outcome) = outcome {
+            totals.operations += outcome.operations;
+            totals.virtual_time += outcome.virtual_time;
+            totals.events += outcome.events;
+        }
+        if code != 0 {
+            *totals.failed.entry(code).or_default() += 1;
+        }
+        code
+    }
+
+    /// One line that is written over and over, where somebody watches.
+    fn tell(&self, total: u64, begun: Instant) {
+        if !std::io::stderr().is_terminal() {
+            return;
+        }
+        let totals = self.totals();
+        let seconds = begun.elapsed().as_secs_f64();
+        let rate = totals.runs as f64 / seconds.max(0.001);
+        let left = (total.saturating_sub(totals.runs)) as f64 / rate.max(0.001);
+        let failed: u64 = totals.failed.values().sum();
+        let _ = write!(
+            std::io::stderr(),
+            "\r\x1b[2K{}/{total} runs, {rate:.1}/s, {} virtual, {failed} failed, {left:.0} s to go",
+            totals.runs,
+            hours(totals.virtual_time)
+        );
+    }
+
+    fn conclude(&self, total: u64, begun: Instant) -> u8 {
+        let totals = self.totals();
+        let seconds = begun.elapsed().as_secs_f64();
+        let failed: u64 = totals.failed.values().sum();
+        report::say(&format!(
+            "{} of {total} runs in {seconds:.1} s: {} of virtual time, {} operations ({:.0}/s), {} events, {failed} failed",
+            totals.runs,
+            hours(totals.virtual_time),
+            totals.operations,
+            totals.operations as f64 / seconds,
+            totals.events
+        ));
+        totals.failed.keys().copied().min().unwrap_or(0)
+    }
+}
+
+fn hours(time: Duration) -> String {
+    format!("{:.1} h", time.as_secs_f64() / 3600.0)
+}
+
+fn clear_line() {
+    if std::io::stderr().is_terminal() {
+        let _ = write!(std::io::stderr(), "\r\x1b[2K");
+    }
+}

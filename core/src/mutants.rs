@@ -1,0 +1,144 @@
+//! Rules broken on purpose, for the simulator: exploration that does not find each of them is worth nothing.
+//!
+//! The list is here, each rule's breach where the rule is, behind [`Mutants::breaks`]. Which are on comes in with a machine's
+//! configuration. Without the `mutants` feature the set is of no size, nothing can be put into it, and every question to it
+//! is answered at compile time.
+
+use core::fmt;
+use core::str::FromStr;
+use serde::{Deserialize, Serialize};
+
+macro_rules! mutants {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// A rule that can be broken.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Mutant {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Mutant {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// As a person writes it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+mutants! {
+    /// A read on a replica does not wait for what its session wrote.
+    SkipWait = "skip-wait",
+    /// A read that is tried elsewhere takes the next replica for one that has reached the position.
+    RetryForgetsPosition = "retry-forgets-position",
+    /// The position that a write reports is not kept.
+    IgnorePosition = "ignore-position",
+    /// A read is answered although its wait for the position timed out.
+    AnswerAfterWait = "answer-after-wait",
+    /// With autocommit off, a read goes to a replica all the same.
+    SplitWithoutAutocommit = "split-without-autocommit",
+    /// A locking read goes to a replica.
+    SplitLockingReads = "split-locking-reads",
+    /// A write of unknown outcome is sent again.
+    RetryUnknownWrite = "retry-unknown-write",
+    /// The connection is given back in the middle of a transaction.
+    ReleaseInTransaction = "release-in-transaction",
+    /// The connection of a client that has gone is given back as it is.
+    ReleaseUncleaned = "release-uncleaned",
+    /// A connection goes back with the last `LAST_INSERT_ID()` still on it.
+    KeepInsertId = "keep-insert-id",
+    /// The session's settings are not brought to the connection it borrows.
+    SkipSettings = "skip-settings",
+    /// What a server reports of changed variables is not taken in.
+    IgnoreTracker = "ignore-tracker",
+    /// A prepared statement is executed under the first id of the connection.
+    WrongStatement = "wrong-statement",
+    /// Parameter types that a client leaves out are those of no parameter at all: integers.
+    ForgetTypes = "forget-types",
+    /// The loss of an open transaction is not told before its statements go on without it.
+    HideTransactionLoss = "hide-transaction-loss",
+    /// A COMMIT whose connection broke is answered with OK.
+    SwallowCommitFailure = "swallow-commit-failure",
+    /// Diagnostics are asked of whichever connection comes.
+    StaleDiagnostics = "stale-diagnostics",
+    /// The pool opens more connections than it may.
+    ExceedCapacity = "exceed-capacity",
+    /// A connection that is closed on its return still counts as lent.
+    LeakClosed = "leak-closed",
+}
+
+impl fmt::Display for Mutant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Mutant {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|mutant| mutant.name() == name)
+            .ok_or_else(|| format!("no mutant named {name:?}"))
+    }
+}
+
+/// The rules that are broken in a machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mutants {
+    #[cfg(feature = "mutants")]
+    bits: u32,
+}
+
+impl Mutants {
+    /// Every rule holds.
+    pub const NONE: Self = Self {
+        #[cfg(feature = "mutants")]
+        bits: 0,
+    };
+
+    /// One rule is broken.
+    #[cfg(feature = "mutants")]
+    #[must_use]
+    pub const fn only(mutant: Mutant) -> Self {
+        Self { bits: 1 << mutant as u32 }
+    }
+
+    /// Whether a rule is broken.
+    #[must_use]
+    pub const fn breaks(self, mutant: Mutant) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.bits & (1 << mutant as u32) != 0;
+        #[cfg(not(feature = "mutants"))]
+        {
+            let _ = mutant;
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutant_is_found_by_its_name_and_fits_the_set() {
+        assert!(Mutant::ALL.len() <= 32);
+        for mutant in Mutant::ALL {
+            assert_eq!(mutant.name().parse(), Ok(*mutant));
+            assert!(!Mutants::NONE.breaks(*mutant));
+        }
+        assert!("no-such-rule".parse::<Mutant>().is_err());
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[test]
+    fn without_the_feature_the_set_has_no_size() {
+        assert_eq!(size_of::<Mutants>(), 0);
+    }
+}

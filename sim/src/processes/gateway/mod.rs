@@ -1,0 +1,447 @@
+//! A gateway with its tablets and its embedded topology in one process, as `weir up` runs it.
+//!
+//! [`GatewayProcess`] hands the world's events to whoever owns the stream or the timer; [`session`](mod@self) drives one client,
+//! `topology` finds roles. What one call brings about elsewhere in the process (a connection that a waiting session gets, news of
+//! a tablet) is queued and handled before the event is over.
+
+mod session;
+mod topology;
+
+use super::connection::{Connection, Connector};
+use super::tablet::{LocalTablet, News};
+use crate::world::{Address, ConnId as Stream, Ctx, Event, Image, Process, Program, TimerId};
+use session::Driver;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use topology::EmbeddedShard;
+use weir_core::error::Error;
+use weir_core::gateway::admission::{Admission, AdmissionLimits};
+use weir_core::gateway::cluster::{self, TabletId, View};
+use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
+use weir_core::gateway::users::Users;
+use weir_core::gateway::variables::Variables;
+use weir_core::mutants::Mutants;
+use weir_core::mysql::auth::{AuthPlugin, Credential, Secret};
+use weir_core::mysql::capability::CapabilityFlags;
+use weir_core::mysql::{frame, packet};
+use weir_core::tablet::manager::{self, Identity};
+use weir_core::tablet::pool::{ConnId, Counters, Ticket};
+use weir_core::time::Duration;
+use weir_core::topo::{Cell, Keyspace, Shard, TabletAlias};
+
+/// Clients connect to this port.
+pub const PORT: u16 = 3306;
+/// How long a server may take to accept and log in a connection.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// utf8mb4_general_ci: what clients that do not choose are greeted with.
+const COLLATION: u16 = 45;
+
+/// One server, as a gateway is told of it.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The name by which replicas know it.
+    pub name: String,
+    /// Where it listens.
+    pub address: Address,
+}
+
+/// What a gateway is made of.
+#[derive(Clone, Debug)]
+pub struct GatewaySetup {
+    /// The servers of the one shard.
+    pub servers: Vec<Member>,
+    /// The version that clients are greeted with.
+    pub version: String,
+    /// The account that clients log in with and that their statements run under: user and password.
+    pub application: (String, String),
+    /// The account that watches the servers.
+    pub monitor: (String, String),
+    /// How many clients.
+    pub admission: AdmissionLimits,
+    /// What a session may do.
+    pub session: SessionLimits,
+    /// Defaults of Weir's own variables.
+    pub variables: Variables,
+    /// How each tablet is run.
+    pub tablet: manager::Config,
+    /// Prepared statements kept on one server connection, at most.
+    pub statements_per_connection_max: usize,
+    /// How the shard is seen.
+    pub cluster: cluster::Config,
+    /// Rules broken on purpose.
+    pub mutants: Mutants,
+}
+
+/// Whose events a stream's are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Client(u32),
+    /// A server connection that a session has.
+    Lease(u32),
+    Idle(TabletId, ConnId),
+    Opening(TabletId, ConnId),
+    Probe(TabletId),
+}
+
+/// Whose a timer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timed {
+    Cluster,
+    Session(u32),
+    Tablet(TabletId),
+    Probe(TabletId),
+    ProbeDial(TabletId),
+    Dial(TabletId, ConnId),
+}
+
+impl Timed {
+    /// Kind, tablet and number in one word.
+    pub(super) const fn token(self) -> u64 {
+        let (kind, tablet, number) = match self {
+            Self::Cluster => (0, 0, 0),
+            Self::Session(id) => (1, 0, id as u64),
+            Self::Tablet(id) => (2, id.0, 0),
+            Self::Probe(id) => (3, id.0, 0),
+            Self::ProbeDial(id) => (4, id.0, 0),
+            Self::Dial(id, conn) => (5, id.0, conn.0),
+        };
+        debug_assert!(tablet < 1 << 12 && number < 1 << 48, "fits");
+        (kind << 60) | ((tablet as u64) << 48) | number
+    }
+
+    const fn of(token: u64) -> Self {
+        let tablet = TabletId((token >> 48) as u32 & 0xfff);
+        let number = token & ((1 << 48) - 1);
+        match token >> 60 {
+            0 => Self::Cluster,
+            1 => Self::Session(number as u32),
+            2 => Self::Tablet(tablet),
+            3 => Self::Probe(tablet),
+            4 => Self::ProbeDial(tablet),
+            _ => Self::Dial(tablet, ConnId(number)),
+        }
+    }
+}
+
+/// A connection, or why there is none, on its way to a session that waited.
+pub(super) struct Grant {
+    pub(super) tablet: TabletId,
+    pub(super) session: u32,
+    pub(super) ticket: Ticket,
+    pub(super) outcome: Result<Box<Connection>, Error>,
+}
+
+/// What every driver in the process works with.
+pub(super) struct Hands<'a, 'w> {
+    pub(super) ctx: &'a mut Ctx<'w>,
+    pub(super) owners: &'a mut BTreeMap<Stream, Owner>,
+    pub(super) grants: &'a mut VecDeque<Grant>,
+    pub(super) news: &'a mut VecDeque<News>,
+    /// For bytes on their way through.
+    pub(super) scratch: &'a mut Vec<u8>,
+}
+
+impl Hands<'_, '_> {
+    pub(super) fn own(&mut self, stream: Option<Stream>, owner: Owner) {
+        if let Some(stream) = stream {
+            self.owners.insert(stream, owner);
+        }
+    }
+
+    pub(super) fn drop_connection(&mut self, connection: Connection) {
+        if let Some(stream) = connection.close(self.ctx) {
+            self.owners.remove(&stream);
+        }
+    }
+}
+
+/// What the sessions share.
+struct Shared {
+    config: Arc<SessionConfig>,
+    view: Arc<View>,
+    tablets: BTreeMap<TabletId, LocalTablet>,
+    admission: Admission,
+}
+
+/// The process.
+pub struct GatewayProcess {
+    setup: GatewaySetup,
+    shared: Shared,
+    shard: Option<EmbeddedShard>,
+    sessions: BTreeMap<u32, Box<Driver>>,
+    next_session: u32,
+    owners: BTreeMap<Stream, Owner>,
+    grants: VecDeque<Grant>,
+    news: VecDeque<News>,
+    scratch: Vec<u8>,
+    cluster_timer: Option<TimerId>,
+}
+
+/// What a gateway holds, for checkers: all zero, but for idle connections, once clients have gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Client connections counted by admission.
+    pub admitted: usize,
+    /// Sessions.
+    pub sessions: usize,
+    /// Each tablet's pool.
+    pub pools: Vec<Counters>,
+    /// Streams that somebody owns but nobody would look at.
+    pub streams: usize,
+}
+
+impl GatewayProcess {
+    /// A program that starts the gateway, again and again; it keeps nothing.
+    #[must_use]
+    pub fn program(setup: GatewaySetup) -> Program {
+        Box::new(move |_: Image| Box::new(Self::new(setup.clone())))
+    }
+
+    fn new(setup: GatewaySetup) -> Self {
+        let shared = Shared {
+            config: Arc::new(session_config(&setup)),
+            view: Arc::default(),
+            tablets: BTreeMap::new(),
+            admission: Admission::new(setup.admission),
+        };
+        Self {
+            setup,
+            shared,
+            shard: None,
+            sessions: BTreeMap::new(),
+            next_session: 1,
+            owners: BTreeMap::new(),
+            grants: VecDeque::new(),
+            news: VecDeque::new(),
+            scratch: Vec::new(),
+            cluster_timer: None,
+        }
+    }
+
+    /// A primary is known and serves.
+    #[must_use]
+    pub fn has_primary(&self) -> bool {
+        self.shared.view.primary().is_some_and(|primary| primary.serving.is_yes())
+    }
+
+    /// What it holds now.
+    #[must_use]
+    pub fn holdings(&self) -> Holdings {
+        let pools: Vec<Counters> = self.shared.tablets.values().map(LocalTablet::counters).collect();
+        let known = pools.iter().map(|pool| (pool.idle + pool.opening) as usize).sum::<usize>() + pools.len();
+        Holdings {
+            admitted: self.shared.admission.connections(),
+            sessions: self.sessions.len(),
+            streams: self.owners.len().saturating_sub(known),
+            pools,
+        }
+    }
+
+    /// Connections that a pool may have, by the configuration.
+    #[must_use]
+    pub fn pool_limit(&self) -> u32 {
+        let pool = &self.setup.tablet.pool;
+        pool.connections_max.saturating_sub(pool.connections_reserved).max(1)
+    }
+
+    fn start(&mut self, ctx: &mut Ctx<'_>) {
+        ctx.listen(PORT);
+        self.cluster_timer = Some(ctx.timer(Timed::Cluster.token()));
+        let mut rng = ctx.fork_rng();
+        let members = self.setup.servers.clone();
+        let (keyspace, shard) = place();
+        for (number, member) in (1..).zip(&members) {
+            let alias = TabletAlias { cell: cell(), uid: number };
+            let identity = Identity { alias, keyspace: keyspace.clone(), shard: shard.clone() };
+            let (application, monitor) = (self.connector(member, true), self.connector(member, false));
+            let (id, config, rng) = (TabletId(number), self.setup.tablet.clone(), rng.fork());
+            let (mut hands, _, shared) = self.parts(ctx);
+            let tablet = LocalTablet::start(&mut hands, id, identity, config, application, monitor, rng);
+            shared.tablets.insert(id, tablet);
+        }
+        let known = self.shared.tablets.iter().map(|(id, tablet)| (*id, tablet.alias().clone()));
+        let cluster = self.setup.cluster.clone();
+        self.shard = Some(EmbeddedShard::new(ctx.now(), keyspace, shard, cluster, known.zip(&members)));
+    }
+
+    fn connector(&self, member: &Member, application: bool) -> Connector {
+        let (user, password) = if application { &self.setup.application } else { &self.setup.monitor };
+        Connector {
+            address: member.address,
+            name: format!("{}:{}", member.name, member.address.port),
+            user: user.clone(),
+            password: Secret::new(password.as_bytes()),
+            connect_time_max: CONNECT_TIME_MAX,
+            statements_max: if application { self.setup.statements_per_connection_max } else { 0 },
+            mutants: self.setup.mutants,
+        }
+    }
+
+    fn parts<'a, 'w>(
+        &'a mut self,
+        ctx: &'a mut Ctx<'w>,
+    ) -> (Hands<'a, 'w>, &'a mut BTreeMap<u32, Box<Driver>>, &'a mut Shared) {
+        let Self { owners, grants, news, scratch, sessions, shared, .. } = self;
+        (Hands { ctx, owners, grants, news, scratch }, sessions, shared)
+    }
+
+    fn accept(&mut self, ctx: &mut Ctx<'_>, client: Stream, from: u16) {
+        if let Err(error) = self.shared.admission.enter() {
+            return turn_away(ctx, client, &error);
+        }
+        let id = self.next_session;
+        self.next_session += 1;
+        self.owners.insert(client, Owner::Client(id));
+        let driver = Driver::new(ctx, &self.shared, id, client, from);
+        self.sessions.insert(id, Box::new(driver));
+        self.drive(ctx, id, Driver::go_on);
+    }
+
+    /// Lets a session's driver do something, and buries the session when it is over.
+    fn drive(&mut self, ctx: &mut Ctx<'_>, id: u32, act: impl FnOnce(&mut Driver, &mut Hands<'_, '_>, &mut Shared)) {
+        let (mut hands, sessions, shared) = self.parts(ctx);
+        let Some(driver) = sessions.get_mut(&id) else { return };
+        act(driver, &mut hands, shared);
+        if driver.is_over() {
+            driver.bury(&mut hands, shared);
+            sessions.remove(&id);
+        }
+    }
+
+    fn tablet(&mut self, ctx: &mut Ctx<'_>, id: TabletId, act: impl FnOnce(&mut LocalTablet, &mut Hands<'_, '_>)) {
+        let (mut hands, _, shared) = self.parts(ctx);
+        if let Some(tablet) = shared.tablets.get_mut(&id) {
+            act(tablet, &mut hands);
+        }
+    }
+
+    fn on_stream(&mut self, ctx: &mut Ctx<'_>, stream: Stream, what: Happened) {
+        let Some(owner) = self.owners.get(&stream).copied() else { return };
+        if what == Happened::Ended {
+            self.owners.remove(&stream);
+        }
+        match (owner, what) {
+            (Owner::Client(id), Happened::Ended) => self.drive(ctx, id, Driver::client_lost),
+            (Owner::Client(id), _) => self.drive(ctx, id, Driver::go_on),
+            (Owner::Lease(id), Happened::Ended) => self.drive(ctx, id, Driver::server_lost),
+            (Owner::Lease(id), _) => self.drive(ctx, id, Driver::server_ready),
+            (Owner::Idle(id, conn), Happened::Ended) => self.tablet(ctx, id, |t, hands| t.idle_lost(hands, conn)),
+            (Owner::Idle(..), _) => {}
+            (Owner::Opening(id, conn), Happened::Connected) => {
+                self.tablet(ctx, id, |t, hands| t.dial_connected(hands, conn));
+            }
+            (Owner::Opening(id, conn), Happened::Ended) => self.tablet(ctx, id, |t, hands| t.dial_lost(hands, conn)),
+            (Owner::Opening(id, conn), _) => self.tablet(ctx, id, |t, hands| t.dial_advance(hands, conn)),
+            (Owner::Probe(id), Happened::Connected) => self.tablet(ctx, id, LocalTablet::probe_connected),
+            (Owner::Probe(id), Happened::Ended) => self.tablet(ctx, id, LocalTablet::probe_lost),
+            (Owner::Probe(id), _) => self.tablet(ctx, id, LocalTablet::probe_advance),
+        }
+    }
+
+    fn on_time(&mut self, ctx: &mut Ctx<'_>, token: u64) {
+        match Timed::of(token) {
+            Timed::Cluster => {
+                if let Some(shard) = &mut self.shard {
+                    shard.on_time(ctx.now());
+                }
+            }
+            Timed::Session(id) => self.drive(ctx, id, Driver::on_time),
+            Timed::Tablet(id) => self.tablet(ctx, id, LocalTablet::on_time),
+            Timed::Probe(id) => self.tablet(ctx, id, LocalTablet::probe_timed_out),
+            Timed::ProbeDial(id) => self.tablet(ctx, id, LocalTablet::probe_advance),
+            Timed::Dial(id, conn) => self.tablet(ctx, id, |t, hands| t.dial_timed_out(hands, conn)),
+        }
+    }
+
+    /// Hands over what the event has set free, and tells the topology what tablets have to tell.
+    fn settle(&mut self, ctx: &mut Ctx<'_>) {
+        loop {
+            if let Some(grant) = self.grants.pop_front() {
+                let id = grant.session;
+                if self.sessions.contains_key(&id) {
+                    self.drive(ctx, id, |driver, hands, shared| driver.granted(hands, shared, grant));
+                } else if let Ok(connection) = grant.outcome {
+                    let fate = weir_core::gateway::session::Fate::Keep;
+                    self.tablet(ctx, grant.tablet, |t, hands| t.release(hands, connection, fate));
+                }
+                continue;
+            }
+            let Some(news) = self.news.pop_front() else { break };
+            let Some(shard) = &mut self.shard else { continue };
+            for (id, role, term) in shard.hear(ctx.now(), news) {
+                self.tablet(ctx, id, |tablet, hands| tablet.assign(hands, role, term));
+            }
+        }
+        if let (Some(shard), Some(timer)) = (&mut self.shard, self.cluster_timer) {
+            if let Some(view) = shard.publish() {
+                self.shared.view = view;
+            }
+            ctx.arm(timer, shard.poll_timeout());
+        }
+    }
+}
+
+/// What happened to a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Happened {
+    Connected,
+    /// It can be read from, or written to again.
+    Ready,
+    Ended,
+}
+
+impl Process for GatewayProcess {
+    fn on_event(&mut self, ctx: &mut Ctx<'_>, event: Event) {
+        match event {
+            Event::Start => self.start(ctx),
+            Event::Accepted { conn, from, .. } => self.accept(ctx, conn, from.0),
+            Event::Connected { conn } => self.on_stream(ctx, conn, Happened::Connected),
+            Event::Readable { conn } | Event::Writable { conn } => self.on_stream(ctx, conn, Happened::Ready),
+            Event::Closed { conn, .. } | Event::ConnectFailed { conn, .. } => {
+                self.on_stream(ctx, conn, Happened::Ended);
+            }
+            Event::Timer { token } => self.on_time(ctx, token),
+            Event::Synced { .. } | Event::Signal { .. } => {}
+        }
+        self.settle(ctx);
+    }
+}
+
+/// The one shard that a process without a topology service has.
+fn place() -> (Keyspace, Shard) {
+    ("default".parse::<Keyspace>().unwrap_or_else(|_| unreachable!("a plain name")), Shard::unsharded())
+}
+
+fn cell() -> Cell {
+    "local".parse::<Cell>().unwrap_or_else(|_| unreachable!("a plain name"))
+}
+
+fn session_config(setup: &GatewaySetup) -> SessionConfig {
+    let mut users = Users::default();
+    let (user, password) = &setup.application;
+    users.insert(user.as_bytes(), Credential::from_password(&Secret::new(password.as_bytes())));
+    SessionConfig {
+        greeting: Greeting {
+            server_version: setup.version.as_str().into(),
+            collation: COLLATION,
+            plugin: AuthPlugin::Native,
+            tls_available: false,
+            tls_required: false,
+            rsa_public_key: None,
+        },
+        users,
+        variables: setup.variables.clone(),
+        limits: setup.session,
+        mutants: setup.mutants,
+    }
+}
+
+/// Says why instead of greeting, as a server that is full does.
+fn turn_away(ctx: &mut Ctx<'_>, client: Stream, error: &Error) {
+    let mut bytes = Vec::new();
+    // Nothing has been negotiated: clients expect no SQLSTATE here.
+    let capabilities = CapabilityFlags::empty();
+    frame::write_with(&mut bytes, &mut 0, |b| packet::encode_err(error, b, capabilities));
+    ctx.write(client, &bytes);
+    ctx.close(client);
+}

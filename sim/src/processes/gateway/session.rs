@@ -1,0 +1,300 @@
+//! The driver of one client session: carries bytes between the client, the session machine and the connection it holds.
+
+use super::super::connection::Connection;
+use super::super::tablet::Wished;
+use super::{Grant, Hands, Owner, Shared, Timed};
+use crate::world::{ConnId as Stream, Ctx, TimerId};
+use std::sync::Arc;
+use weir_core::error::{Component, Error, Kind};
+use weir_core::gateway::cluster::TabletId;
+use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session, Transmit};
+use weir_core::mysql::auth::{NONCE_BYTES, Nonce};
+use weir_core::mysql::handshake::Transport;
+use weir_core::mysql::resultset::TextResultSet;
+use weir_core::tablet::pool::Ticket;
+use weir_core::time::{Duration, Instant};
+
+/// Output that the client has not taken, in bytes, beyond which nothing more is read from the server.
+const OUTPUT_HIGH_BYTES: usize = 256 * 1024;
+/// How long a client may take to read the last bytes before it is cut off.
+const LINGER: Duration = Duration::from_secs(5);
+
+pub(super) struct Driver {
+    id: u32,
+    session: Session,
+    /// `None` once it closed or broke.
+    client: Option<Stream>,
+    output: Vec<u8>,
+    lease: Option<(TabletId, Box<Connection>)>,
+    pending: Option<(TabletId, Ticket)>,
+    timer: TimerId,
+    admitted: bool,
+    ended: Option<Reason>,
+    linger_until: Option<Instant>,
+}
+
+impl Driver {
+    pub(super) fn new(ctx: &mut Ctx<'_>, shared: &Shared, id: u32, client: Stream, from: u16) -> Self {
+        let mut rng = ctx.fork_rng();
+        let mut random = [0; NONCE_BYTES];
+        random.iter_mut().for_each(|byte| *byte = rng.next_u64() as u8);
+        let peer = Peer {
+            id,
+            host: format!("host{from}"),
+            transport: Transport::Plain,
+            nonce: Nonce::from_random(random),
+            seed: rng.next_u64(),
+        };
+        let session = Session::new(Arc::clone(&shared.config), Arc::clone(&shared.view), peer, ctx.now());
+        Self {
+            id,
+            session,
+            client: Some(client),
+            output: Vec::new(),
+            lease: None,
+            pending: None,
+            timer: ctx.timer(Timed::Session(id).token()),
+            admitted: false,
+            ended: None,
+            linger_until: None,
+        }
+    }
+
+    /// The session has ended, and the client has been told all there is to tell.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.is_some() && (self.client.is_none() || self.output.is_empty())
+    }
+
+    /// Gives everything back.
+    pub(super) fn bury(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
+        self.cancel(hands, shared);
+        self.release(hands, shared, Fate::Close);
+        if let Some(client) = self.client.take() {
+            hands.owners.remove(&client);
+            hands.ctx.close(client);
+        }
+        hands.ctx.free_timer(self.timer);
+        if self.admitted {
+            shared.admission.leave_user(self.session.user());
+        }
+        shared.admission.leave();
+    }
+
+    /// Does what there is to do: for the client's bytes, and for room towards it.
+    pub(super) fn go_on(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
+        loop {
+            self.obey(hands, shared);
+            let room_before = self.has_room();
+            self.write_client(hands.ctx);
+            if let Some((_, connection)) = &mut self.lease {
+                connection.write(hands.ctx);
+            }
+            let room_again = !room_before && self.has_room();
+            if !room_again || !self.receive_all(hands) {
+                break;
+            }
+        }
+        let deadline = if self.ended.is_some() {
+            let now = hands.ctx.now();
+            Some(*self.linger_until.get_or_insert(now + LINGER))
+        } else {
+            self.session.poll_timeout()
+        };
+        hands.ctx.arm(self.timer, deadline);
+    }
+
+    pub(super) fn server_ready(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
+        self.receive(hands);
+        self.go_on(hands, shared);
+    }
+
+    pub(super) fn server_lost(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
+        self.receive_all(hands);
+        if let Some((_, connection)) = &mut self.lease {
+            connection.lose(hands.ctx.now());
+        }
+        self.pass_replies(hands.ctx.now());
+        self.go_on(hands, shared);
+    }
+
+    pub(super) fn client_lost(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
+        // What it said last is still there to be read.
+        self.obey(hands, shared);
+        self.client = None;
+        self.output.clear();
+        self.session.client_closed();
+        self.go_on(hands, shared);
+    }
+
+    pub(super) fn on_time(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
+        let now = hands.ctx.now();
+        if self.linger_until.is_some_and(|until| until <= now) {
+            self.output.clear();
+        }
+        if self.ended.is_none() {
+            self.session.handle_timeout(now);
+        }
+        self.go_on(hands, shared);
+    }
+
+    /// A connection that was waited for, or why there is none.
+    pub(super) fn granted(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared, grant: Grant) {
+        if self.pending != Some((grant.tablet, grant.ticket)) {
+            // The wish was given up while the grant was on its way.
+            if let (Ok(connection), Some(tablet)) = (grant.outcome, shared.tablets.get_mut(&grant.tablet)) {
+                tablet.release(hands, connection, Fate::Keep);
+            }
+            return;
+        }
+        self.pending = None;
+        self.take_lease(hands, grant.tablet, grant.outcome);
+        self.go_on(hands, shared);
+    }
+
+    fn take_lease(&mut self, hands: &mut Hands<'_, '_>, tablet: TabletId, outcome: Result<Box<Connection>, Error>) {
+        let now = hands.ctx.now();
+        match outcome {
+            Ok(connection) => {
+                let key = LeaseKey { tablet, connection: connection.id.0, epoch: connection.epoch };
+                let lease = Lease { key, tracks: connection.machine.tracks_session() };
+                hands.own(connection.stream, Owner::Lease(self.id));
+                self.lease = Some((tablet, connection));
+                self.session.lease_granted(now, lease);
+            }
+            Err(error) => self.session.lease_refused(now, error),
+        }
+    }
+
+    /// Does what the session asks, in order.
+    fn obey(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
+        loop {
+            self.feed_input(hands.ctx, shared);
+            collect(&mut self.session, &mut self.output, &[]);
+            let Some(event) = self.session.poll_event() else { return };
+            let now = hands.ctx.now();
+            match event {
+                Event::StartTls => debug_assert!(false, "no TLS was offered"),
+                Event::DecryptRsa(_) => self.session.decrypted(None),
+                Event::Admit { user, before } => {
+                    if let Some(before) = before {
+                        shared.admission.leave_user(&before);
+                    }
+                    let admitted = shared.admission.enter_user(&user);
+                    self.admitted = admitted.is_ok();
+                    self.session.admitted(now, admitted);
+                }
+                Event::Acquire(acquire) => match shared.tablets.get_mut(&acquire.tablet) {
+                    Some(tablet) => match tablet.acquire(hands, self.id, &acquire) {
+                        Wished::Now(outcome) => self.take_lease(hands, acquire.tablet, outcome),
+                        Wished::Later(ticket) => self.pending = Some((acquire.tablet, ticket)),
+                    },
+                    None => self.session.lease_refused(now, no_such_tablet()),
+                },
+                Event::CancelAcquire => self.cancel(hands, shared),
+                Event::Submit(request) => {
+                    if let Some((_, connection)) = &mut self.lease {
+                        connection.machine.submit(now, *request);
+                    }
+                    // A connection that broke while nothing ran on it answers at once.
+                    self.pass_replies(now);
+                }
+                Event::ClientData(mut packets) => {
+                    if let Some((_, connection)) = &mut self.lease {
+                        connection.machine.client_data(&mut packets);
+                    }
+                }
+                Event::Release(fate) => self.release(hands, shared, fate),
+                Event::Show(_) => self.session.shown(now, &TextResultSet::default()),
+                Event::Closed(reason) => self.ended = Some(reason),
+            }
+        }
+    }
+
+    /// Offers the client's bytes that are waiting.
+    fn feed_input(&mut self, ctx: &mut Ctx<'_>, shared: &Shared) {
+        let Some(client) = self.client else { return };
+        if ctx.peek(client).is_empty() || !self.session.wants_input() {
+            return;
+        }
+        self.session.set_view(Arc::clone(&shared.view));
+        let taken = self.session.handle_bytes(ctx.now(), ctx.peek(client));
+        ctx.consume(client, taken);
+    }
+
+    fn cancel(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
+        if let Some((tablet, ticket)) = self.pending.take()
+            && let Some(tablet) = shared.tablets.get_mut(&tablet)
+        {
+            tablet.cancel(hands, ticket);
+        }
+    }
+
+    fn release(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared, fate: Fate) {
+        if let Some((tablet, connection)) = self.lease.take()
+            && let Some(tablet) = shared.tablets.get_mut(&tablet)
+        {
+            tablet.release(hands, connection, fate);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.output.len() <= OUTPUT_HIGH_BYTES
+    }
+
+    /// Takes what the server has sent, unless the client does not keep up.
+    fn receive(&mut self, hands: &mut Hands<'_, '_>) {
+        if self.has_room() {
+            self.receive_all(hands);
+        }
+    }
+
+    /// Whether anything came.
+    fn receive_all(&mut self, hands: &mut Hands<'_, '_>) -> bool {
+        let now = hands.ctx.now();
+        let mut any = false;
+        let (session, output) = (&mut self.session, &mut self.output);
+        if let Some((_, connection)) = &mut self.lease {
+            connection.receive(hands.ctx, hands.scratch, |reply, piece| {
+                any = true;
+                session.handle_reply(now, reply);
+                collect(session, output, piece);
+            });
+        }
+        any
+    }
+
+    /// Hands on what the connection answers without having received anything.
+    fn pass_replies(&mut self, now: Instant) {
+        while let Some((_, connection)) = &mut self.lease {
+            let Some(reply) = connection.machine.poll_reply() else { return };
+            self.session.handle_reply(now, reply);
+            collect(&mut self.session, &mut self.output, &[]);
+        }
+    }
+
+    fn write_client(&mut self, ctx: &mut Ctx<'_>) {
+        if let Some(client) = self.client.filter(|_| !self.output.is_empty()) {
+            let taken = ctx.write(client, &self.output);
+            self.output.drain(..taken);
+        }
+    }
+}
+
+/// Takes what the session has for the client; what it forwards is of `piece`.
+fn collect(session: &mut Session, output: &mut Vec<u8>, mut piece: &[u8]) {
+    while let Some(transmit) = session.poll_transmit(output) {
+        match transmit {
+            Transmit::Own { .. } => {}
+            Transmit::Forward { len } => {
+                let (forwarded, rest) = piece.split_at(len);
+                output.extend_from_slice(forwarded);
+                piece = rest;
+            }
+            Transmit::Skip { len } => piece = &piece[len..],
+        }
+    }
+}
+
+fn no_such_tablet() -> Error {
+    Error::new(Component::Gateway, Kind::Unavailable, "weir-gateway: the tablet is gone; retry is safe")
+}

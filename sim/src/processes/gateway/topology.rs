@@ -1,0 +1,104 @@
+//! The embedded topology of one shard: hears its tablets, finds their roles, and keeps the gateway's view of them.
+
+use super::super::tablet::News;
+use super::Member;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use weir_core::gateway::cluster::{Cluster, Config, Input, Output, TabletId, View};
+use weir_core::time::Instant;
+use weir_core::topo::discover::Evidence;
+use weir_core::topo::{self, Keyspace, Role, Shard, ShardRecord, Sighting, TabletAlias};
+
+/// Weight of a tablet among the replicas.
+const WEIGHT: u32 = 100;
+
+/// A shard whose topology lives in the gateway's process.
+#[derive(Debug)]
+pub(super) struct EmbeddedShard {
+    record: ShardRecord,
+    evidence: Evidence,
+    cluster: Cluster,
+    members: BTreeMap<TabletId, TabletAlias>,
+}
+
+impl EmbeddedShard {
+    /// A shard of these members, of which nothing is known yet.
+    pub(super) fn new<'a>(
+        now: Instant,
+        keyspace: Keyspace,
+        shard: Shard,
+        config: Config,
+        members: impl Iterator<Item = ((TabletId, TabletAlias), &'a Member)>,
+    ) -> Self {
+        let mut shard = Self {
+            record: ShardRecord::new(keyspace, shard),
+            evidence: Evidence::new(),
+            cluster: Cluster::new(config),
+            members: BTreeMap::new(),
+        };
+        for ((id, alias), member) in members {
+            shard.cluster.handle(now, Input::TabletAdded { id, alias: alias.clone(), weight: WEIGHT });
+            let address = topo::Address { host: member.name.clone(), port: member.address.port };
+            shard.evidence.insert(alias.clone(), Sighting::new(address));
+            shard.members.insert(id, alias);
+        }
+        shard
+    }
+
+    /// Takes news in; returns the roles that the tablets are to be told, when any changed.
+    pub(super) fn hear(&mut self, now: Instant, news: News) -> Vec<(TabletId, Role, u64)> {
+        match news {
+            News::Health(id, health) => {
+                self.cluster.handle(now, Input::Health(id, health));
+                Vec::new()
+            }
+            News::Observed(id, observation) => {
+                let Some(sighting) = self.sighting(id) else { return Vec::new() };
+                sighting.answered(now, *observation);
+                self.judge(now)
+            }
+            News::Silent(id) => {
+                let Some(sighting) = self.sighting(id) else { return Vec::new() };
+                sighting.failed();
+                self.judge(now)
+            }
+        }
+    }
+
+    fn sighting(&mut self, id: TabletId) -> Option<&mut Sighting> {
+        self.evidence.get_mut(self.members.get(&id)?)
+    }
+
+    fn judge(&mut self, now: Instant) -> Vec<(TabletId, Role, u64)> {
+        if self.record.judge(now, &self.evidence).is_empty() {
+            return Vec::new();
+        }
+        let term = self.record.term;
+        let role = |(id, alias): (&TabletId, &TabletAlias)| (*id, self.record.role(alias), term);
+        let roles: Vec<_> = self.members.iter().map(role).collect();
+        for (id, role, term) in &roles {
+            self.cluster.handle(now, Input::RoleAssigned { id: *id, role: *role, term: *term });
+        }
+        roles
+    }
+
+    pub(super) fn on_time(&mut self, now: Instant) {
+        self.cluster.handle(now, Input::Timeout);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.cluster.poll_timeout()
+    }
+
+    /// The newest view, if there is one that was not published.
+    pub(super) fn publish(&mut self) -> Option<Arc<View>> {
+        let mut newest = None;
+        while let Some(output) = self.cluster.poll_output() {
+            match output {
+                Output::View(view) => newest = Some(view),
+                Output::TooManyTablets(_) => debug_assert!(false, "a simulated shard is small"),
+            }
+        }
+        newest
+    }
+}

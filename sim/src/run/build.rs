@@ -1,0 +1,251 @@
+//! Builds the world of a scenario: hosts, servers, gateways, clients, faults.
+
+use super::{Options, Stage};
+use crate::mysql::host::{CLIENT_PORT, SIGNAL_APPLIER_SLOW, SIGNAL_APPLIER_STALLS, ServerProcess, ServerSetup};
+use crate::mysql::wire::Users;
+use crate::mysql::{Config, Value};
+use crate::processes::client::{ClientProcess, ClientSetup};
+use crate::processes::gateway::{self, GatewayProcess, GatewaySetup, Member};
+use crate::processes::operator::{Operator, SIGNAL_KILLS};
+use crate::scenario::{Clients, Fault, Flavor, Kind, Scenario, Workload};
+use crate::workload::{ACCOUNTS, Append, BALANCE, Bank, Churn, Large, Prepared, Register, Script, State, large};
+use crate::world::fault::{self, FaultKind};
+use crate::world::swarm::{self, Budget, Group};
+use crate::world::trace::Trace;
+use crate::world::{Address, HostId, Path, World, Worse};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use weir_core::gateway::admission::AdmissionLimits;
+use weir_core::gateway::config::SessionLimits;
+use weir_core::gateway::variables::Variables;
+use weir_core::gtid;
+use weir_core::rng::Rng;
+use weir_core::tablet::{manager, pool};
+use weir_core::time::{Duration, Instant};
+
+const APPLICATION: (&str, &str) = ("app", "secret");
+const MONITOR: (&str, &str) = ("monitor", "watching");
+const ADMINISTRATOR: (&str, &str) = ("root", "");
+/// Rows with one writer each that nobody writes in a scenario without such clients.
+const LISTS: u64 = 3;
+
+fn owned((user, password): (&str, &str)) -> (String, String) {
+    (user.to_owned(), password.to_owned())
+}
+
+/// Servers and gateways, just started.
+pub(super) fn stage(scenario: &Scenario, seed: u64, options: Options) -> Stage {
+    let mut world = World::new(seed, Path::LAN, Trace::new(options.records_max));
+    let flavor = match scenario.cluster.flavor {
+        Flavor::MariaDb => gtid::Flavor::MariaDb,
+        Flavor::MySql => gtid::Flavor::MySql,
+        Flavor::Either if seed.is_multiple_of(2) => gtid::Flavor::MariaDb,
+        Flavor::Either => gtid::Flavor::MySql,
+    };
+    let hosts: Vec<HostId> =
+        (0..scenario.cluster.servers + scenario.cluster.gateways).map(|_| world.add_host()).collect();
+    let (server_hosts, gateway_hosts) = hosts.split_at(scenario.cluster.servers.into());
+    let names: Vec<String> = (1..=server_hosts.len()).map(|number| format!("s{number}")).collect();
+    let by_name = Rc::new(names.iter().cloned().zip(server_hosts.iter().copied()).collect::<BTreeMap<_, _>>());
+    let users = [(APPLICATION, false), (MONITOR, true), (ADMINISTRATOR, true)];
+    let users = Rc::new(Users::new(&users.map(|((user, password), is_super)| (user, password, is_super))));
+    let mut servers = Vec::new();
+    for (number, host) in (1..).zip(server_hosts) {
+        let init = if number == 1 { tables(scenario) } else { follow(flavor) };
+        let setup = ServerSetup {
+            config: server_config(flavor, number),
+            users: Rc::clone(&users),
+            names: Rc::clone(&by_name),
+            init,
+        };
+        servers.push(world.spawn(*host, ServerProcess::program(setup)));
+    }
+    let addresses: Vec<Address> = server_hosts.iter().map(|host| Address { host: *host, port: CLIENT_PORT }).collect();
+    let members = names.iter().zip(&addresses).map(|(name, address)| Member { name: name.clone(), address: *address });
+    let setup = gateway_setup(scenario, members.collect(), options, &Config::new(flavor, 1).version);
+    let gateways =
+        gateway_hosts.iter().map(|host| world.spawn(*host, GatewayProcess::program(setup.clone()))).collect();
+    let desk = world.add_host();
+    let program = Operator::program(addresses, owned(ADMINISTRATOR), APPLICATION.0.to_owned());
+    let operator = world.spawn(desk, program);
+    Stage { world, servers, gateways, operator, clients: Vec::new(), excess: 0 }
+}
+
+fn server_config(flavor: gtid::Flavor, number: u32) -> Config {
+    let mut variables = vec![
+        ("slave_net_timeout", 10),
+        ("sync_binlog", 1),
+        ("innodb_flush_log_at_trx_commit", 1),
+        ("innodb_lock_wait_timeout", 5),
+    ];
+    if number > 1 {
+        variables.push(("read_only", 1));
+    }
+    let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), Value::Int(value))).collect();
+    Config { variables, ..Config::new(flavor, number) }
+}
+
+fn follow(flavor: gtid::Flavor) -> Vec<String> {
+    let change = match flavor {
+        gtid::Flavor::MariaDb => "CHANGE MASTER TO MASTER_HOST = 's1', MASTER_PORT = 3306, MASTER_USE_GTID = slave_pos",
+        gtid::Flavor::MySql => "CHANGE MASTER TO MASTER_HOST = 's1', MASTER_PORT = 3306, MASTER_AUTO_POSITION = 1",
+    };
+    vec![change.to_owned(), "START SLAVE".to_owned()]
+}
+
+/// What the primary begins with.
+fn tables(scenario: &Scenario) -> Vec<String> {
+    let clients: u64 = scenario.clients.iter().map(|clients| clients.count).sum();
+    let rows = |count: u64, row: &dyn Fn(u64) -> String| (0..count).map(row).collect::<Vec<_>>().join(", ");
+    let mut sql = vec![
+        "USE test".to_owned(),
+        "CREATE TABLE registers (id INT PRIMARY KEY, v BIGINT)".to_owned(),
+        format!("INSERT INTO registers VALUES {}", rows(clients.max(1), &|id| format!("({id}, 0)"))),
+        "CREATE TABLE lists (id INT PRIMARY KEY, items TEXT)".to_owned(),
+        format!("INSERT INTO lists VALUES {}", rows(LISTS, &|id| format!("({id}, '')"))),
+        "CREATE TABLE accounts (id INT PRIMARY KEY, balance BIGINT)".to_owned(),
+        format!("INSERT INTO accounts VALUES {}", rows(ACCOUNTS as u64, &|id| format!("({id}, {BALANCE})"))),
+        "CREATE TABLE tokens (id BIGINT AUTO_INCREMENT PRIMARY KEY, token BIGINT)".to_owned(),
+    ];
+    if scenario.clients.iter().any(|clients| clients.workload == Workload::Large) {
+        sql.push("CREATE TABLE blobs (id INT PRIMARY KEY, body TEXT)".to_owned());
+        let row = |id| format!("({id}, '{}')", large::body(id as usize));
+        sql.push(format!("INSERT INTO blobs VALUES {}", rows(large::ROWS as u64, &row)));
+    }
+    sql
+}
+
+fn gateway_setup(scenario: &Scenario, servers: Vec<Member>, options: Options, version: &str) -> GatewaySetup {
+    let pool = pool::Config {
+        connections_max: scenario.cluster.pool,
+        idle_time_max: Some(Duration::from_secs(20)),
+        wait_time_max: Duration::from_secs(2),
+        mutants: options.mutants,
+        ..pool::Config::default()
+    };
+    GatewaySetup {
+        servers,
+        version: version.to_owned(),
+        application: owned(APPLICATION),
+        monitor: owned(MONITOR),
+        admission: AdmissionLimits { connections_max: 10_000, connections_per_user_max: usize::MAX },
+        session: SessionLimits { idle_time_max: Duration::from_secs(40), ..SessionLimits::default() },
+        variables: Variables {
+            read_after_write_timeout: scenario.cluster.read_after_write_timeout.0,
+            ..Variables::default()
+        },
+        tablet: manager::Config { pool, ..manager::Config::default() },
+        statements_per_connection_max: 8,
+        cluster: weir_core::gateway::cluster::Config::default(),
+        mutants: options.mutants,
+    }
+}
+
+/// The clients, all on one host.
+pub(super) fn clients(stage: &mut Stage, scenario: &Scenario, options: Options) {
+    let host = stage.world.add_host();
+    let first_gateway = scenario.cluster.servers;
+    let gateways: Vec<Address> = (0..scenario.cluster.gateways)
+        .map(|number| Address { host: HostId(first_gateway + number), port: gateway::PORT })
+        .collect();
+    let keys: u64 = scenario.clients.iter().map(|clients| clients.count).sum();
+    let kinds = scenario.clients.iter().flat_map(|clients| (0..clients.count).map(move |_| clients));
+    for (number, clients) in (0..).zip(kinds) {
+        let clients = *clients;
+        let setup = ClientSetup {
+            number: number + 1,
+            gateways: gateways.clone(),
+            login: owned(APPLICATION),
+            pause: clients.pause.0,
+            patience: scenario.cluster.patience.0,
+            script: Rc::new(move || script(&clients, number, keys)),
+            keeps_notes: options.checked,
+        };
+        stage.clients.push(stage.world.spawn(host, ClientProcess::program(setup)));
+    }
+}
+
+fn script(clients: &Clients, number: u64, keys: u64) -> Box<dyn Script> {
+    fn churned(script: impl Script + 'static, churn: bool) -> Box<dyn Script> {
+        if churn { Box::new(Churn(script)) } else { Box::new(script) }
+    }
+    let client = number + 1;
+    match clients.workload {
+        Workload::Register => churned(Register::new(number, keys), clients.churn),
+        Workload::Append => churned(Append::new(client, LISTS), clients.churn),
+        Workload::Bank => churned(Bank::new(client), clients.churn),
+        Workload::State => churned(State::new(client), clients.churn),
+        Workload::Prepared => churned(Prepared::new(client, keys), clients.churn),
+        Workload::Large => churned(Large, clients.churn),
+    }
+}
+
+/// What befalls the cluster from `begun` on.
+pub(super) fn faults(stage: &mut Stage, scenario: &Scenario, seed: u64, begun: Instant) {
+    for fault in &scenario.faults {
+        for n in 0..=fault.repeat {
+            let begins = begun + fault.at.0 + fault.every.0 * n;
+            if let Some(kind) = kind_of(stage, scenario, fault) {
+                stage.world.inject(fault::Fault { begins, lasts: fault.lasts.0, kind });
+            }
+        }
+    }
+    let Some(swarm) = scenario.swarm else { return };
+    let budget = Budget {
+        groups: groups(stage, scenario, swarm.servers_impaired_max),
+        from: begun,
+        until: begun + scenario.duration.0,
+        faults_max: swarm.faults_max,
+        lasts_min: swarm.lasts_min.0,
+        lasts_max: swarm.lasts_max.0,
+    };
+    // A stream of its own: more faults do not change what the network does.
+    for fault in swarm::draw(&mut Rng::new(seed ^ 0x5_0a4b_1e55), &budget) {
+        stage.world.inject(fault);
+    }
+}
+
+fn groups(stage: &Stage, scenario: &Scenario, servers_impaired_max: usize) -> Vec<Group> {
+    let member = |host: u16, process, signals| swarm::Member { host: HostId(host), processes: vec![process], signals };
+    let servers = (0..).zip(&stage.servers).map(|(host, server)| {
+        let mut signals = vec![(stage.operator, SIGNAL_KILLS + u32::from(host))];
+        if host > 0 {
+            signals.extend([(*server, SIGNAL_APPLIER_STALLS), (*server, SIGNAL_APPLIER_SLOW)]);
+        }
+        member(host, *server, signals)
+    });
+    let gateways = (scenario.cluster.servers..).zip(&stage.gateways);
+    let gateways = gateways.map(|(host, gateway)| member(host, *gateway, Vec::new()));
+    vec![
+        Group { members: servers.collect(), impaired_max: servers_impaired_max },
+        Group { members: gateways.collect(), impaired_max: stage.gateways.len() },
+    ]
+}
+
+fn kind_of(stage: &Stage, scenario: &Scenario, fault: &Fault) -> Option<FaultKind> {
+    let number = scenario.host(&fault.on).ok()?;
+    let host = HostId(number);
+    let process = *stage.servers.iter().chain(&stage.gateways).nth(number.into())?;
+    let b = fault.with.as_deref().and_then(|with| scenario.host(with).ok()).map_or(host, HostId);
+    let others = || stage.world.hosts().filter(|other| *other != host).collect();
+    let signal = |signal| FaultKind::Signal { process, signal };
+    Some(match fault.kind {
+        Kind::Kill => FaultKind::Kill { process },
+        Kind::PowerLoss => FaultKind::PowerLoss { host },
+        Kind::Pause => FaultKind::Pause { process },
+        Kind::Isolate => FaultKind::Partition { a: vec![host], b: others() },
+        Kind::Break => FaultKind::Break { a: host, b },
+        Kind::HalfOpen => FaultKind::HalfOpen { a: host, b },
+        Kind::Degrade => {
+            let loss = f64::from(fault.loss_percent) / 100.0;
+            FaultKind::Degrade { a: host, b, worse: Worse { latency: fault.latency.0, jitter: Duration::ZERO, loss } }
+        }
+        Kind::SlowDisk => FaultKind::SlowDisk { host, times: fault.times },
+        Kind::FullDisk => FaultKind::FullDisk { host },
+        Kind::ApplierStalls => signal(SIGNAL_APPLIER_STALLS),
+        Kind::ApplierSlow => signal(SIGNAL_APPLIER_SLOW),
+        Kind::KillConnections => {
+            FaultKind::Signal { process: stage.operator, signal: SIGNAL_KILLS + u32::from(number) }
+        }
+    })
+}

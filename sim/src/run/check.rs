@@ -1,0 +1,248 @@
+//! From histories and final data to what was wrong.
+
+use super::Stage;
+use crate::check::{Violation, appends, bank, freshness, linear, once, outcomes};
+use crate::processes::client::ClientProcess;
+use crate::processes::gateway::GatewayProcess;
+use crate::scenario::Scenario;
+use crate::workload::{self, ACCOUNTS, BALANCE, Log};
+use crate::world::fault::{Fault, FaultKind};
+use core::fmt;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+macro_rules! checks {
+    ($($variant:ident = $name:literal, $promise:literal;)+) => {
+        /// What can be checked.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Check { $(#[doc = $promise] $variant,)+ }
+
+        impl Check {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// As scenario files write it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What it promises.
+            #[must_use]
+            pub const fn promise(self) -> &'static str {
+                match self { $(Self::$variant => $promise,)+ }
+            }
+        }
+    };
+}
+
+checks! {
+    Once = "once", "Acknowledged inserts are there once, refused ones never, others at most once.";
+    ReadYourWrites = "read-your-writes", "A session reads its own writes, wherever its reads go.";
+    Linearizable = "linearizable", "Locking reads and writes of a row behave as on a single copy.";
+    Appends = "appends", "Lists hold what was appended; every list read is a beginning of the final one.";
+    Bank = "bank", "Transfers keep the total, and nobody sees one half-way.";
+    Outcomes = "outcomes", "Each request has exactly one answer, in order, or its connection ends.";
+    Session = "session", "A session sees its own variables, insert ids and results, and nobody else's.";
+    Errors = "errors", "Clients read only errors that the state of the cluster explains.";
+    Limits = "limits", "No pool has more connections than it may.";
+    Leaks = "leaks", "When clients have gone, nothing is held for them.";
+    Converged = "converged", "In the end every server holds the same data.";
+    Progress = "progress", "Every client gets on once faults are over.";
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Something that was wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Who noticed.
+    pub check: Check,
+    /// What was wrong.
+    pub violation: Violation,
+}
+
+impl Failure {
+    pub(super) fn new(check: Check, promise: &'static str, story: impl Into<String>) -> Self {
+        Self { check, violation: Violation::new(promise, story) }
+    }
+}
+
+/// Everything that is wrong with a run that has come to rest.
+pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> Vec<Failure> {
+    let mut failures = leaks(stage);
+    let mut logs = stage.take_logs();
+    let log = merge(&mut logs);
+    let data = Data::of(stage);
+    let mut add = |check, violations: Vec<Violation>| {
+        failures.extend(violations.into_iter().map(|violation| Failure { check, violation }));
+    };
+    if let Some(data) = &data {
+        add(Check::Once, once::check(&log.tokens, &data.tokens));
+        add(Check::Appends, appends::check(&log.lists, &data.lists));
+    }
+    add(Check::ReadYourWrites, freshness::check(freshness::Promise::Session, &log.operations));
+    add(Check::ReadYourWrites, freshness::check(freshness::Promise::Eventual, &log.operations));
+    add(Check::Linearizable, strictly(&log));
+    add(Check::Bank, bank::check(ACCOUNTS, BALANCE * ACCOUNTS as i64, &log.readings));
+    add(Check::Outcomes, outcomes::check(&log.notes));
+    let surprise = |story: &String| Violation::new("a session's state is its own", story.clone());
+    add(Check::Session, log.surprises.iter().map(surprise).collect());
+    add(Check::Errors, odd_errors(&log));
+    failures.extend(converged(stage, scenario));
+    failures
+}
+
+/// Writes and locking reads, first by the cheap definition, then by the search.
+fn strictly(log: &Log) -> Vec<Violation> {
+    let cheap = freshness::check(freshness::Promise::Global, &log.strict);
+    if cheap.is_empty() { linear::check(&log.strict) } else { cheap }
+}
+
+fn merge(logs: &mut [Log]) -> Log {
+    let mut all = Log::default();
+    for log in logs {
+        all.operations.append(&mut log.operations);
+        all.strict.append(&mut log.strict);
+        all.tokens.append(&mut log.tokens);
+        all.readings.append(&mut log.readings);
+        all.lists.append(&mut log.lists);
+        all.notes.append(&mut log.notes);
+        all.errors.append(&mut log.errors);
+        all.surprises.append(&mut log.surprises);
+        all.looked += log.looked;
+    }
+    all
+}
+
+/// Errors that clients may read when servers are slow, gone or full, when connections break or are killed, and when transactions
+/// stand in each other's way.
+const EXPLAINED: [u16; 14] = [1021, 1040, 1041, 1053, 1158, 1159, 1160, 1205, 1213, 1290, 1317, 1836, 1927, 2013];
+
+fn odd_errors(log: &Log) -> Vec<Violation> {
+    let odd = |((code, message), count): (&(u16, String), &u64)| {
+        // A tablet refuses a role that is not its own; a replica that refuses a write should never have got it.
+        let misled = *code == 1290 && message.contains("read");
+        let explained = EXPLAINED.contains(code) && !misled;
+        (!explained).then(|| {
+            Violation::new("errors have a reason", format!("{count} times, clients read error {code}: {message}"))
+        })
+    };
+    log.errors.iter().filter_map(odd).collect()
+}
+
+/// The primary's data in the end.
+struct Data {
+    tokens: Vec<u64>,
+    lists: BTreeMap<u64, Vec<u64>>,
+}
+
+impl Data {
+    fn of(stage: &Stage) -> Option<Self> {
+        let mut data = Self { tokens: Vec::new(), lists: BTreeMap::new() };
+        for (table, key, row) in stage.server(0)?.server().tables().contents() {
+            let second = row.get(1)?;
+            match table.name.as_str() {
+                "tokens" => data.tokens.push(second.to_int()?.unsigned_abs()),
+                "lists" => {
+                    let elements = workload::elements(&second.display());
+                    data.lists.insert(key.to_int()?.unsigned_abs(), elements);
+                }
+                _ => {}
+            }
+        }
+        Some(data)
+    }
+}
+
+fn leaks(stage: &Stage) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let mut leak = |story: String| {
+        failures.push(Failure::new(Check::Leaks, "nothing is held for clients that have gone", story));
+    };
+    for (number, id) in stage.clients.iter().enumerate() {
+        let client = stage.world.process::<ClientProcess>(*id);
+        if client.is_some_and(|client| !client.has_left()) {
+            leak(format!("client {number} was told to leave and still waits"));
+        }
+    }
+    for (number, id) in (1..).zip(&stage.gateways) {
+        let Some(gateway) = stage.world.process::<GatewayProcess>(*id) else { continue };
+        let holds = gateway.holdings();
+        let busy: u32 = holds.pools.iter().map(|pool| pool.busy).sum();
+        let waiting: u32 = holds.pools.iter().map(|pool| pool.waiting).sum();
+        if (holds.admitted, holds.sessions, busy, waiting, holds.streams) != (0, 0, 0, 0, 0) {
+            leak(format!(
+                "gateway {number} holds {} admissions, {} sessions, {busy} lent connections, {waiting} waiting \
+                 requests and {} streams",
+                holds.admitted, holds.sessions, holds.streams
+            ));
+        }
+    }
+    if stage.excess > 0 {
+        let story = format!("a pool had {} connections more than it may", stage.excess);
+        failures.push(Failure::new(Check::Limits, "pools keep their limits", story));
+    }
+    failures
+}
+
+fn converged(stage: &Stage, scenario: &Scenario) -> Vec<Failure> {
+    let contents = |number: usize| {
+        let server = stage.server(number)?.server();
+        let rows = server.tables().contents();
+        Some(rows.map(|(table, key, row)| (table.name.clone(), key.clone(), row.clone())).collect::<Vec<_>>())
+    };
+    let primary = contents(0);
+    let others = 1..usize::from(scenario.cluster.servers);
+    let differs = others.filter(|number| contents(*number) != primary);
+    let story = |number: usize| format!("server {} does not hold what server 1 holds", number + 1);
+    differs.map(|number| Failure::new(Check::Converged, "replicas catch up", story(number))).collect()
+}
+
+/// A fault as a person reads it.
+pub(super) fn in_words(fault: &Fault, scenario: &Scenario) -> String {
+    let host = |host: crate::world::HostId| {
+        let servers = scenario.cluster.servers;
+        if host.0 < servers { format!("server {}", host.0 + 1) } else { format!("gateway {}", host.0 - servers + 1) }
+    };
+    let hosts = |all: &[crate::world::HostId]| all.iter().map(|h| host(*h)).collect::<Vec<_>>().join(", ");
+    let process = |process: crate::world::ProcessId| host(crate::world::HostId(process.0 as u16));
+    let what = match &fault.kind {
+        FaultKind::Partition { a, b } => format!("nothing passes between {} and {}", hosts(a), hosts(b)),
+        FaultKind::OneWay { from, to } => format!("nothing from {} reaches {}", hosts(from), hosts(to)),
+        FaultKind::Degrade { a, b, worse } => format!(
+            "{} and {} are {:?} farther apart and lose {:.0} %",
+            host(*a),
+            host(*b),
+            worse.latency,
+            worse.loss * 100.0
+        ),
+        FaultKind::Break { a, b } => format!("connections between {} and {} are reset", host(*a), host(*b)),
+        FaultKind::HalfOpen { a, b } => format!("connections between {} and {} go dead unnoticed", host(*a), host(*b)),
+        FaultKind::Kill { process: p } => format!("{} is killed", process(*p)),
+        FaultKind::PowerLoss { host: h } => format!("{} loses power", host(*h)),
+        FaultKind::Pause { process: p } => format!("{} stands still", process(*p)),
+        FaultKind::SlowDisk { host: h, times } => format!("the disk of {} is {times} times as slow", host(*h)),
+        FaultKind::FullDisk { host: h } => format!("the disk of {} is full", host(*h)),
+        FaultKind::ClockJump { host: h, by_ns } => {
+            format!("the wall clock of {} jumps by {} ms", host(*h), by_ns / 1_000_000)
+        }
+        FaultKind::ClockDrift { host: h, ppb } => format!("the clock of {} drifts by {} ppm", host(*h), ppb / 1000),
+        FaultKind::Signal { signal, .. } if *signal >= crate::processes::operator::SIGNAL_KILLS => {
+            let number = signal - crate::processes::operator::SIGNAL_KILLS + 1;
+            format!("connections are killed on server {number}")
+        }
+        FaultKind::Signal { process: p, signal: crate::mysql::host::SIGNAL_APPLIER_STALLS } => {
+            format!("the applier of {} hangs", process(*p))
+        }
+        FaultKind::Signal { process: p, .. } => format!("the applier of {} is slow", process(*p)),
+    };
+    let seconds = |nanos: u64| nanos as f64 / 1e9;
+    let ends = (fault.begins + fault.lasts).0;
+    format!("{:8.3} s to {:8.3} s: {what}", seconds(fault.begins.0), seconds(ends))
+}

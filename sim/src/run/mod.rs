@@ -1,0 +1,178 @@
+//! One run: a scenario and a seed become a world, and the world a verdict.
+//!
+//! Two phases. First clients work while faults come and go: nothing wrong may be seen. Then everything heals and everybody must
+//! get on; at last the clients leave, and nobody may hold anything on their behalf any more.
+
+mod build;
+mod check;
+
+pub use check::{Check, Failure};
+
+use crate::mysql::host::ServerProcess;
+use crate::processes::client::ClientProcess;
+use crate::processes::gateway::GatewayProcess;
+use crate::scenario::Scenario;
+use crate::workload::Log;
+use crate::world::trace::Trace;
+use crate::world::{ProcessId, World};
+use weir_core::mutants::Mutants;
+use weir_core::time::{Duration, Instant};
+
+/// Clients begin when a primary is known everywhere, or after this.
+const START_MAX: Duration = Duration::from_secs(20);
+/// Clients that were told to leave have left after this.
+const LEAVE_MAX: Duration = Duration::from_secs(20);
+/// Sessions of clients that vanished are gone after this, and replicas have caught up.
+const SETTLE: Duration = Duration::from_secs(75);
+/// A client that gets no answer for this long while nothing is wrong does not get on.
+const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
+/// How often what the gateways hold is looked at while the run goes on.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What a run is made with, besides scenario and seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Rules broken on purpose.
+    pub mutants: Mutants,
+    /// Trace records to keep.
+    pub records_max: usize,
+    /// Histories are kept and checked; a measurement of speed does without.
+    pub checked: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { mutants: Mutants::NONE, records_max: 0, checked: true }
+    }
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was wrong, most telling first.
+    pub failures: Vec<Failure>,
+    /// Operations that clients finished.
+    pub operations: u64,
+    /// Virtual time.
+    pub virtual_time: Duration,
+    /// Events that processes handled.
+    pub events: u64,
+    /// The faults, in words, in order.
+    pub faults: Vec<String>,
+    /// What happened, or its hash at least.
+    pub trace: Trace,
+}
+
+/// A world with its cast.
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) servers: Vec<ProcessId>,
+    pub(crate) gateways: Vec<ProcessId>,
+    pub(crate) operator: ProcessId,
+    pub(crate) clients: Vec<ProcessId>,
+    /// The most connections that a pool was seen to have, beyond what it may.
+    pub(crate) excess: u32,
+}
+
+/// Runs a scenario.
+#[must_use]
+pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
+    let mut stage = build::stage(scenario, seed, options);
+    stage.wait_for_primary();
+    let begun = stage.world.now();
+    build::clients(&mut stage, scenario, options);
+    build::faults(&mut stage, scenario, seed, begun);
+    stage.run_until(begun + scenario.duration.0);
+    stage.world.heal();
+    let healed = stage.world.now();
+    stage.run_until(healed + scenario.calm.0);
+    let mut failures = stage.check_progress(healed, scenario);
+    stage.dismiss_clients();
+    stage.run_until(stage.world.now() + LEAVE_MAX + SETTLE);
+    if options.checked {
+        failures.extend(check::judge(&mut stage, scenario));
+    }
+    failures.retain(|failure| scenario.must.contains(&failure.check));
+    let clients = stage.clients.iter().filter_map(|id| stage.world.process::<ClientProcess>(*id));
+    Outcome {
+        operations: clients.map(|client| client.done).sum(),
+        virtual_time: stage.world.now().since(Instant::ZERO),
+        events: stage.world.events(),
+        faults: stage.world.faults().iter().map(|fault| check::in_words(fault, scenario)).collect(),
+        trace: stage.world.into_trace(),
+        failures,
+    }
+}
+
+impl Stage {
+    fn wait_for_primary(&mut self) {
+        let all_know = |stage: &Self| {
+            let mut gateways = stage.gateways.iter();
+            gateways.all(|id| stage.world.process::<GatewayProcess>(*id).is_some_and(GatewayProcess::has_primary))
+        };
+        while !all_know(self) && self.world.now() < Instant::ZERO + START_MAX {
+            self.world.run_for(Duration::from_millis(100));
+        }
+    }
+
+    fn run_until(&mut self, end: Instant) {
+        while self.world.now() < end {
+            let next = (self.world.now() + LOOK_EVERY).min(end);
+            self.world.run_until(next);
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        for id in &self.gateways {
+            let Some(gateway) = self.world.process::<GatewayProcess>(*id) else { continue };
+            let limit = gateway.pool_limit();
+            for pool in gateway.holdings().pools {
+                self.excess = self.excess.max((pool.idle + pool.busy + pool.opening).saturating_sub(limit));
+            }
+        }
+    }
+
+    /// Every client has had an answer lately.
+    fn check_progress(&self, healed: Instant, scenario: &Scenario) -> Vec<Failure> {
+        let now = self.world.now();
+        if scenario.calm.0 < PROGRESS_WITHIN {
+            return Vec::new();
+        }
+        let since = now.before(PROGRESS_WITHIN);
+        let mut failures = Vec::new();
+        for (number, id) in self.clients.iter().enumerate() {
+            let Some(client) = self.world.process::<ClientProcess>(*id) else { continue };
+            if client.last_done < since {
+                let story = format!(
+                    "client {number} got its last answer at {:?}, although nothing was wrong from {healed:?} to {now:?}",
+                    client.last_done
+                );
+                failures.push(Failure::new(Check::Progress, "every client gets on once faults are over", story));
+            }
+        }
+        failures
+    }
+
+    fn dismiss_clients(&mut self) {
+        for id in self.clients.clone() {
+            self.world.with(id, |client: &mut ClientProcess, ctx| client.stop(ctx));
+        }
+    }
+
+    /// The logs of all clients, taken out.
+    pub(crate) fn take_logs(&mut self) -> Vec<Log> {
+        let mut logs = Vec::new();
+        for id in self.clients.clone() {
+            logs.extend(self.world.with(id, |client: &mut ClientProcess, _| {
+                client.end();
+                core::mem::take(&mut client.log)
+            }));
+        }
+        logs
+    }
+
+    pub(crate) fn server(&self, number: usize) -> Option<&ServerProcess> {
+        self.world.process::<ServerProcess>(*self.servers.get(number)?)
+    }
+}

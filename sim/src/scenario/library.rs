@@ -1,0 +1,43 @@
+//! The scenarios that come with Weir, by name.
+
+use super::Scenario;
+
+macro_rules! library {
+    ($($name:literal,)+) => {
+        /// Names and texts, in the order in which they are listed.
+        pub const ALL: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../../scenarios/", $name, ".toml")))),+];
+    };
+}
+
+library! {
+    "lag",
+    "replica-crash",
+    "primary-restart",
+    "pool-exhaustion",
+    "slow-replica",
+    "gateway-restart",
+    "half-open",
+    "churn",
+    "killed-connections",
+    "swarm",
+}
+
+/// A scenario by its name.
+#[must_use]
+pub fn find(name: &str) -> Option<Result<Scenario, String>> {
+    ALL.iter().find(|(known, _)| *known == name).map(|(_, text)| Scenario::parse(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_can_be_read_and_says_what_it_is_about() {
+        for (name, _) in ALL {
+            let scenario = find(name).unwrap().unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(!scenario.about.trim().is_empty(), "{name}");
+        }
+    }
+}

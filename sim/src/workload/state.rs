@@ -1,0 +1,120 @@
+//! What belongs to a session and to nobody else: variables, the last insert id, row counts.
+
+use super::{Next, Script, Tokens, Turn, ask, first_value};
+use crate::check::history::Ended;
+use crate::check::once::Token;
+use crate::processes::client::wire::Said;
+
+/// See the module.
+#[derive(Debug)]
+pub struct State {
+    tokens: Tokens,
+    under_way: Option<Op>,
+    timeout: Option<u64>,
+    wished: u64,
+    insert_id: u64,
+    user_variable: Option<u64>,
+    /// The session uses user variables, which keep it on one connection.
+    pins: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    SetTimeout(u64),
+    Timeout,
+    Insert([u64; 2], bool),
+    InsertId,
+    RowCount,
+    SetUserVariable(u64),
+    UserVariable,
+}
+
+/// `lock_wait_timeout` of a fresh session.
+const TIMEOUT: u64 = 86_400;
+
+impl State {
+    /// The client of this number.
+    #[must_use]
+    pub const fn new(client: u64) -> Self {
+        Self {
+            tokens: Tokens::new(client),
+            under_way: None,
+            timeout: None,
+            wished: client * 1000,
+            insert_id: 0,
+            user_variable: None,
+            pins: None,
+        }
+    }
+
+    fn inserted(&mut self, turn: &mut Turn<'_>, tokens: [u64; 2], ended: Ended) {
+        turn.log.tokens.extend(tokens.map(|token| Token { token, ended }));
+    }
+}
+
+impl Script for State {
+    fn begin(&mut self, turn: &mut Turn<'_>) -> Next {
+        let pins = *self.pins.get_or_insert_with(|| turn.rng.chance(0.2));
+        self.wished += 1;
+        let (op, sql) = match turn.rng.below(if pins { 9 } else { 7 }) {
+            0 => (Op::SetTimeout(self.wished), format!("SET lock_wait_timeout = {}", self.wished)),
+            1 | 2 => (Op::Timeout, "SELECT @@lock_wait_timeout".to_owned()),
+            3 | 4 => {
+                let tokens = [self.tokens.next(), self.tokens.next()];
+                let counts = turn.rng.chance(0.5);
+                let sql = format!("INSERT INTO tokens (token) VALUES ({}), ({})", tokens[0], tokens[1]);
+                (Op::Insert(tokens, counts), sql)
+            }
+            5 | 6 => (Op::InsertId, "SELECT LAST_INSERT_ID()".to_owned()),
+            7 => (Op::SetUserVariable(self.wished), format!("SET @v = {}", self.wished)),
+            _ => (Op::UserVariable, "SELECT @v".to_owned()),
+        };
+        self.under_way = Some(op);
+        ask(sql)
+    }
+
+    fn answered(&mut self, turn: &mut Turn<'_>, said: &Said) -> Next {
+        let Some(op) = self.under_way.take() else { return Next::Done };
+        if let Said::Error(error) = said {
+            let ended = turn.refused(error);
+            if let Op::Insert(tokens, _) = op {
+                self.inserted(turn, tokens, ended);
+            }
+            // What it left behind is not worth guessing.
+            return if ended == Ended::Unknown { Next::Vanish } else { Next::Done };
+        }
+        let seen = match said {
+            Said::Rows(rows) => first_value(rows).unwrap_or_else(|| "NULL".to_owned()),
+            _ => String::new(),
+        };
+        match op {
+            Op::SetTimeout(value) => self.timeout = Some(value),
+            Op::Timeout => turn.expect("@@lock_wait_timeout", &self.timeout.unwrap_or(TIMEOUT).to_string(), &seen),
+            Op::Insert(tokens, counts) => {
+                self.inserted(turn, tokens, Ended::Ok);
+                if let Said::Ok(ok) = said {
+                    self.insert_id = ok.last_insert_id;
+                }
+                if counts {
+                    self.under_way = Some(Op::RowCount);
+                    return ask("SELECT ROW_COUNT()");
+                }
+            }
+            Op::InsertId => turn.expect("LAST_INSERT_ID()", &self.insert_id.to_string(), &seen),
+            Op::RowCount => turn.expect("ROW_COUNT()", "2", &seen),
+            Op::SetUserVariable(value) => self.user_variable = Some(value),
+            Op::UserVariable => {
+                let expected = self.user_variable.map_or_else(|| "NULL".to_owned(), |value| value.to_string());
+                turn.expect("@v", &expected, &seen);
+            }
+        }
+        Next::Done
+    }
+
+    fn lost(&mut self, turn: &mut Turn<'_>) {
+        if let Some(Op::Insert(tokens, _)) = self.under_way.take() {
+            self.inserted(turn, tokens, Ended::Unknown);
+        }
+        (self.timeout, self.insert_id, self.user_variable, self.pins) = (None, 0, None, None);
+    }
+}
