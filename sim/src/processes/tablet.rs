@@ -305,7 +305,11 @@ impl LocalTablet {
             Ok(observation) => {
                 (News::Observed(self.id, Box::new(observation.clone())), Input::Observed { probe, observation })
             }
-            Err(error) => (News::Silent(self.id), Input::ProbeFailed { probe, error }),
+            Err(error) => {
+                // Its connection was dropped with it.
+                hands.owners.retain(|_, owner| *owner != Owner::Probe(self.id));
+                (News::Silent(self.id), Input::ProbeFailed { probe, error })
+            }
         };
         self.handle(hands, input);
         hands.news.push_back(news);

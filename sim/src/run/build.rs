@@ -105,12 +105,17 @@ fn tables(scenario: &Scenario) -> Vec<String> {
         format!("INSERT INTO lists VALUES {}", rows(LISTS, &|id| format!("({id}, '')"))),
         "CREATE TABLE accounts (id INT PRIMARY KEY, balance BIGINT)".to_owned(),
         format!("INSERT INTO accounts VALUES {}", rows(ACCOUNTS as u64, &|id| format!("({id}, {BALANCE})"))),
+        "CREATE TABLE counts (id INT PRIMARY KEY, n BIGINT)".to_owned(),
+        "INSERT INTO counts VALUES (1, 0), (2, 0), (3, 0)".to_owned(),
         "CREATE TABLE tokens (id BIGINT AUTO_INCREMENT PRIMARY KEY, token BIGINT)".to_owned(),
     ];
     if scenario.clients.iter().any(|clients| clients.workload == Workload::Large) {
         sql.push("CREATE TABLE blobs (id INT PRIMARY KEY, body TEXT)".to_owned());
-        let row = |id| format!("({id}, '{}')", large::body(id as usize));
-        sql.push(format!("INSERT INTO blobs VALUES {}", rows(large::ROWS as u64, &row)));
+        // A transaction travels in one message, which must fit into a stream's buffer.
+        for first in (0..large::ROWS as u64).step_by(100) {
+            let row = |n| format!("({}, '{}')", first + n, large::body((first + n) as usize));
+            sql.push(format!("INSERT INTO blobs VALUES {}", rows(100, &row)));
+        }
     }
     sql
 }

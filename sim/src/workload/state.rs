@@ -22,7 +22,9 @@ pub struct State {
 enum Op {
     SetTimeout(u64),
     Timeout,
-    Insert([u64; 2], bool),
+    Insert([u64; 2]),
+    /// Three rows are changed, and then counted.
+    Count,
     InsertId,
     RowCount,
     SetUserVariable(u64),
@@ -56,17 +58,17 @@ impl Script for State {
     fn begin(&mut self, turn: &mut Turn<'_>) -> Next {
         let pins = *self.pins.get_or_insert_with(|| turn.rng.chance(0.2));
         self.wished += 1;
-        let (op, sql) = match turn.rng.below(if pins { 9 } else { 7 }) {
+        let (op, sql) = match turn.rng.below(if pins { 10 } else { 8 }) {
             0 => (Op::SetTimeout(self.wished), format!("SET lock_wait_timeout = {}", self.wished)),
             1 | 2 => (Op::Timeout, "SELECT @@lock_wait_timeout".to_owned()),
             3 | 4 => {
                 let tokens = [self.tokens.next(), self.tokens.next()];
-                let counts = turn.rng.chance(0.5);
                 let sql = format!("INSERT INTO tokens (token) VALUES ({}), ({})", tokens[0], tokens[1]);
-                (Op::Insert(tokens, counts), sql)
+                (Op::Insert(tokens), sql)
             }
             5 | 6 => (Op::InsertId, "SELECT LAST_INSERT_ID()".to_owned()),
-            7 => (Op::SetUserVariable(self.wished), format!("SET @v = {}", self.wished)),
+            7 => (Op::Count, "UPDATE counts SET n = n + 1".to_owned()),
+            8 => (Op::SetUserVariable(self.wished), format!("SET @v = {}", self.wished)),
             _ => (Op::UserVariable, "SELECT @v".to_owned()),
         };
         self.under_way = Some(op);
@@ -77,7 +79,7 @@ impl Script for State {
         let Some(op) = self.under_way.take() else { return Next::Done };
         if let Said::Error(error) = said {
             let ended = turn.refused(error);
-            if let Op::Insert(tokens, _) = op {
+            if let Op::Insert(tokens) = op {
                 self.inserted(turn, tokens, ended);
             }
             // What it left behind is not worth guessing.
@@ -90,18 +92,18 @@ impl Script for State {
         match op {
             Op::SetTimeout(value) => self.timeout = Some(value),
             Op::Timeout => turn.expect("@@lock_wait_timeout", &self.timeout.unwrap_or(TIMEOUT).to_string(), &seen),
-            Op::Insert(tokens, counts) => {
+            Op::Insert(tokens) => {
                 self.inserted(turn, tokens, Ended::Ok);
                 if let Said::Ok(ok) = said {
                     self.insert_id = ok.last_insert_id;
                 }
-                if counts {
-                    self.under_way = Some(Op::RowCount);
-                    return ask("SELECT ROW_COUNT()");
-                }
+            }
+            Op::Count => {
+                self.under_way = Some(Op::RowCount);
+                return ask("SELECT ROW_COUNT()");
             }
             Op::InsertId => turn.expect("LAST_INSERT_ID()", &self.insert_id.to_string(), &seen),
-            Op::RowCount => turn.expect("ROW_COUNT()", "2", &seen),
+            Op::RowCount => turn.expect("ROW_COUNT()", "3", &seen),
             Op::SetUserVariable(value) => self.user_variable = Some(value),
             Op::UserVariable => {
                 let expected = self.user_variable.map_or_else(|| "NULL".to_owned(), |value| value.to_string());
@@ -112,7 +114,7 @@ impl Script for State {
     }
 
     fn lost(&mut self, turn: &mut Turn<'_>) {
-        if let Some(Op::Insert(tokens, _)) = self.under_way.take() {
+        if let Some(Op::Insert(tokens)) = self.under_way.take() {
             self.inserted(turn, tokens, Ended::Unknown);
         }
         (self.timeout, self.insert_id, self.user_variable, self.pins) = (None, 0, None, None);

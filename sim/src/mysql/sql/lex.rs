@@ -42,6 +42,9 @@ pub(super) fn next(sql: &str, at: usize) -> Token<'_> {
             token(What::Quoted(String::from_utf8_lossy(&text).into_owned()), len)
         }),
         b'\'' | b'"' => quoted(rest, first).map_or(token(What::Unknown, 1), |(text, len)| token(What::Text(text), len)),
+        b'x' | b'X' if rest[1..].starts_with('\'') => {
+            hexadecimal(rest).map_or(token(What::Unknown, 1), |(text, len)| token(What::Text(text), len))
+        }
         b'@' if rest.starts_with("@@") => token(What::System, 2),
         b'@' => {
             let len = word_len(&rest[1..]);
@@ -55,6 +58,14 @@ pub(super) fn next(sql: &str, at: usize) -> Token<'_> {
             None => token(What::Unknown, rest.chars().next().map_or(0, char::len_utf8)),
         },
     }
+}
+
+/// The bytes of `x'...'` and its length.
+fn hexadecimal(rest: &str) -> Option<(Vec<u8>, usize)> {
+    let (digits, _) = rest[2..].split_once('\'')?;
+    let pair = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    let bytes = (0..digits.len()).step_by(2).map(pair).collect::<Option<Vec<u8>>>()?;
+    Some((bytes, digits.len() + 3))
 }
 
 fn word_len(text: &str) -> usize {
@@ -159,6 +170,8 @@ mod tests {
     fn an_open_string_is_no_token() {
         assert_eq!(all("'abc")[0], What::Unknown);
         assert_eq!(all("é€")[0], What::Word("é€"));
+        assert_eq!(all("x'6162' X''"), [What::Text(b"ab".to_vec()), What::Text(Vec::new())]);
+        assert_eq!(all("x'6'")[0], What::Unknown);
         assert_eq!(all("1.5"), [What::Decimal("1.5")]);
     }
 }

@@ -228,6 +228,10 @@ impl ClientProcess {
                     self.act(ctx, What::Begin);
                 }
                 (State::Joining, _) => {
+                    if let Said::Error(error) = &said {
+                        let message = String::from_utf8_lossy(&error.message).into_owned();
+                        *self.log.errors.entry((error.code, message)).or_default() += 1;
+                    }
                     ctx.close(conn);
                     self.gone(ctx);
                 }
