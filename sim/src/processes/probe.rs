@@ -132,6 +132,7 @@ impl Prober {
         let request = Request {
             settings: Arc::clone(&self.settings),
             last_insert_id: None,
+            restores_variables: false,
             command: Command::Plain(payload),
             read_only: true,
             wait: None,

@@ -100,7 +100,7 @@ impl Script for State {
             }
             Op::Count => {
                 self.under_way = Some(Op::RowCount);
-                return ask("SELECT ROW_COUNT()");
+                return ask("SELECT ROW_COUNT() + 0");
             }
             Op::InsertId => turn.expect("LAST_INSERT_ID()", &self.insert_id.to_string(), &seen),
             Op::RowCount => turn.expect("ROW_COUNT()", "3", &seen),
