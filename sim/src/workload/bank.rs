@@ -3,7 +3,7 @@
 //! Some clients are careless: when a statement in the middle fails with the loss of its connection, they go on to COMMIT. What is
 //! left of such a transaction must never be executed on its own.
 
-use super::{Next, Script, Tokens, Turn, ask};
+use super::{Next, SERVER_LOST, Script, Tokens, Turn, ask};
 use crate::check::bank::Reading;
 use crate::check::history::Ended;
 use crate::check::once::Token;
@@ -13,8 +13,6 @@ use crate::processes::client::wire::Said;
 pub const ACCOUNTS: usize = 6;
 /// What each holds at the beginning.
 pub const BALANCE: i64 = 100;
-/// The gateway's word for the loss of a server connection.
-const SERVER_LOST: u16 = 1160;
 
 /// See the module.
 #[derive(Debug)]

@@ -106,18 +106,17 @@ impl Turn<'_> {
 /// What an error says of its statement.
 #[must_use]
 pub fn effect(error: &Error) -> Ended {
-    // Interrupted, killed, or cut off: a client must not think that nothing happened.
-    let said_unknown = || memchr_text(&error.message, "not known");
     match error.code {
+        // Interrupted, killed, or cut off: a client must not think that nothing happened.
         1317 | 1927 | 1053 => Ended::Unknown,
-        _ if said_unknown() => Ended::Unknown,
+        // The gateway's word for a server connection that was lost: only the text tells whether it matters.
+        SERVER_LOST if String::from_utf8_lossy(&error.message).contains("is unknown") => Ended::Unknown,
         _ => Ended::Failed,
     }
 }
 
-fn memchr_text(message: &[u8], words: &str) -> bool {
-    String::from_utf8_lossy(message).contains(words)
-}
+/// The gateway's number for the loss of a server connection.
+pub(crate) const SERVER_LOST: u16 = 1160;
 
 /// What a client saw, for the checkers.
 #[derive(Debug, Default)]
