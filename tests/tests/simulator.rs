@@ -12,8 +12,13 @@ const SEEDS: u64 = 3;
 const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::SkipWait, "lag", Check::ReadYourWrites),
     (Mutant::IgnorePosition, "lag", Check::ReadYourWrites),
+    (Mutant::RetryForgetsPosition, "lag", Check::ReadYourWrites),
+    (Mutant::RetryUnknownWrite, "killed-connections", Check::Once),
+    (Mutant::ReleaseUncleaned, "churn", Check::Session),
+    (Mutant::KeepInsertId, "churn", Check::Session),
     (Mutant::AnswerAfterWait, "lag", Check::Appends),
     (Mutant::SplitWithoutAutocommit, "killed-connections", Check::Errors),
+    (Mutant::SplitLockingReads, "lag", Check::Linearizable),
     (Mutant::ReleaseInTransaction, "killed-connections", Check::Bank),
     (Mutant::SkipSettings, "churn", Check::Session),
     (Mutant::IgnoreTracker, "churn", Check::Session),
@@ -72,7 +77,6 @@ fn broken_rules_are_found_within_few_seeds_by_the_check_that_is_meant_to() {
 fn a_check_that_is_switched_off_lets_a_mutant_live() {
     for (mutant, name, check) in [
         (Mutant::ExceedCapacity, "pool-exhaustion", Check::Limits),
-        (Mutant::LeakClosed, "killed-connections", Check::Leaks),
         (Mutant::ForgetTypes, "lag", Check::Session),
         (Mutant::SplitWithoutAutocommit, "killed-connections", Check::Errors),
         (Mutant::SwallowCommitFailure, "killed-connections", Check::Once),

@@ -89,6 +89,8 @@ impl Prober {
             Stage::Asking { round, collector } => {
                 let connection = self.connection.as_mut()?;
                 connection.receive(ctx, scratch, |reply, piece| collector.take(reply, piece));
+                // After an error the machine asks for what an error does not tell.
+                connection.write(ctx);
                 match collector.take_outcome()? {
                     Ok(answer) => round.answer(&answer),
                     Err(error) => return self.fail(ctx, error),

@@ -61,11 +61,11 @@ pub struct Cluster {
 #[serde(rename_all = "lowercase")]
 pub enum Flavor {
     /// MariaDB.
-    #[default]
     MariaDb,
     /// MySQL.
     MySql,
     /// One or the other, by the seed.
+    #[default]
     Either,
 }
 
@@ -195,7 +195,7 @@ impl Default for Cluster {
         Self {
             servers: 3,
             gateways: 2,
-            flavor: Flavor::MariaDb,
+            flavor: Flavor::Either,
             pool: 9,
             read_after_write_timeout: Span::millis(500),
             patience: Span::seconds(3),

@@ -9,6 +9,7 @@ use crate::processes::client::wire::Said;
 #[derive(Debug)]
 pub struct State {
     tokens: Tokens,
+    own: u64,
     under_way: Option<Op>,
     timeout: Option<u64>,
     wished: u64,
@@ -25,10 +26,15 @@ enum Op {
     Insert([u64; 2]),
     /// Three rows are changed, and then counted.
     Count,
+    /// An insert that generates no id, and so leaves the last one as it was.
+    InsertPlain,
     InsertId,
     RowCount,
     SetUserVariable(u64),
+    /// Looked at in a transaction, which runs where writes do.
+    UserVariableInTransaction,
     UserVariable,
+    Commit,
 }
 
 /// `lock_wait_timeout` of a fresh session.
@@ -40,6 +46,7 @@ impl State {
     pub const fn new(client: u64) -> Self {
         Self {
             tokens: Tokens::new(client),
+            own: client,
             under_way: None,
             timeout: None,
             wished: client * 1000,
@@ -58,7 +65,7 @@ impl Script for State {
     fn begin(&mut self, turn: &mut Turn<'_>) -> Next {
         let pins = *self.pins.get_or_insert_with(|| turn.rng.chance(0.2));
         self.wished += 1;
-        let (op, sql) = match turn.rng.below(if pins { 10 } else { 8 }) {
+        let (op, sql) = match turn.rng.below(if pins { 11 } else { 9 }) {
             0 => (Op::SetTimeout(self.wished), format!("SET lock_wait_timeout = {}", self.wished)),
             1 | 2 => (Op::Timeout, "SELECT @@lock_wait_timeout".to_owned()),
             3 | 4 => {
@@ -68,8 +75,9 @@ impl Script for State {
             }
             5 | 6 => (Op::InsertId, "SELECT LAST_INSERT_ID()".to_owned()),
             7 => (Op::Count, "UPDATE counts SET n = n + 1".to_owned()),
-            8 => (Op::SetUserVariable(self.wished), format!("SET @v = {}", self.wished)),
-            _ => (Op::UserVariable, "SELECT @v".to_owned()),
+            8 => (Op::InsertPlain, format!("REPLACE INTO plain VALUES ({}, {})", self.own, self.wished)),
+            9 => (Op::SetUserVariable(self.wished), format!("SET @v = {}", self.wished)),
+            _ => (Op::UserVariableInTransaction, "BEGIN".to_owned()),
         };
         self.under_way = Some(op);
         ask(sql)
@@ -83,7 +91,8 @@ impl Script for State {
                 self.inserted(turn, tokens, ended);
             }
             // What it left behind is not worth guessing.
-            return if ended == Ended::Unknown { Next::Vanish } else { Next::Done };
+            let in_transaction = matches!(op, Op::UserVariable | Op::Commit);
+            return if ended == Ended::Unknown || in_transaction { Next::Vanish } else { Next::Done };
         }
         let seen = match said {
             Said::Rows(rows) => first_value(rows).unwrap_or_else(|| "NULL".to_owned()),
@@ -102,12 +111,19 @@ impl Script for State {
                 self.under_way = Some(Op::RowCount);
                 return ask("SELECT ROW_COUNT() + 0");
             }
+            Op::InsertPlain | Op::Commit => {}
             Op::InsertId => turn.expect("LAST_INSERT_ID()", &self.insert_id.to_string(), &seen),
             Op::RowCount => turn.expect("ROW_COUNT()", "3", &seen),
             Op::SetUserVariable(value) => self.user_variable = Some(value),
+            Op::UserVariableInTransaction => {
+                self.under_way = Some(Op::UserVariable);
+                return ask("SELECT @v");
+            }
             Op::UserVariable => {
                 let expected = self.user_variable.map_or_else(|| "NULL".to_owned(), |value| value.to_string());
                 turn.expect("@v", &expected, &seen);
+                self.under_way = Some(Op::Commit);
+                return ask("COMMIT");
             }
         }
         Next::Done
