@@ -9,7 +9,6 @@ use crate::processes::client::wire::Said;
 #[derive(Debug)]
 pub struct State {
     tokens: Tokens,
-    own: u64,
     under_way: Option<Op>,
     timeout: Option<u64>,
     wished: u64,
@@ -46,7 +45,6 @@ impl State {
     pub const fn new(client: u64) -> Self {
         Self {
             tokens: Tokens::new(client),
-            own: client,
             under_way: None,
             timeout: None,
             wished: client * 1000,
@@ -75,7 +73,7 @@ impl Script for State {
             }
             5 | 6 => (Op::InsertId, "SELECT LAST_INSERT_ID()".to_owned()),
             7 => (Op::Count, "UPDATE counts SET n = n + 1".to_owned()),
-            8 => (Op::InsertPlain, format!("REPLACE INTO plain VALUES ({}, {})", self.own, self.wished)),
+            8 => (Op::InsertPlain, format!("INSERT INTO plain (id, n) VALUES ({}, 0)", self.tokens.next())),
             9 => (Op::SetUserVariable(self.wished), format!("SET @v = {}", self.wished)),
             _ => (Op::UserVariableInTransaction, "BEGIN".to_owned()),
         };

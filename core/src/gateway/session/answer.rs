@@ -324,7 +324,9 @@ impl Session {
         if error.effect != Effect::None && !job.read_only && !self.config.mutants.breaks(Mutant::RetryUnknownWrite) {
             return self.fail(now, &job, &error);
         }
-        job.tried.extend(tablet);
+        if !self.config.mutants.breaks(Mutant::RetryUnknownWrite) {
+            job.tried.extend(tablet);
+        }
         job.broken += usize::from(error.effect != Effect::None || job.read_only);
         if job.broken > BROKEN_MAX {
             return self.fail(now, &job, &error);
