@@ -372,10 +372,8 @@ impl Session {
     /// Hands a request to the lease's connection.
     pub(super) fn send(&mut self, job: &Job, last_insert_id: Option<u64>) {
         let on_replica = self.lease.is_some_and(|lease| lease.role != Role::Primary);
-        let waits = on_replica
-            && !job.reached
-            && !job.floor.is_empty()
-            && !self.config.mutants.breaks(Mutant::SkipWait);
+        let waits =
+            on_replica && !job.reached && !job.floor.is_empty() && !self.config.mutants.breaks(Mutant::SkipWait);
         let timeout = self.state.variables.read_after_write_timeout;
         let wait = waits.then(|| Wait { position: job.floor.clone(), timeout });
         self.events.push_back(Event::Submit(Box::new(Request {

@@ -190,6 +190,9 @@ impl Driver {
                     },
                     None => self.session.lease_refused(now, no_such_tablet()),
                 },
+                // Without anybody to ask, only the primary is sure to be far enough.
+                Event::Freshen(_) => self.session.freshened(now, None),
+                Event::Acknowledged(_) | Event::CancelFreshen => {}
                 Event::CancelAcquire => self.cancel(hands, shared),
                 Event::Submit(request) => {
                     if let Some((_, connection)) = &mut self.lease {
