@@ -308,6 +308,12 @@ impl Session {
             Origin::Client | Origin::Login => {}
             _ => return self.become_idle(now),
         }
+        let commits = !in_transaction || job.effects.contains(Effects::ENDS_TRANSACTION);
+        if error.effect != Effect::None && !job.read_only && commits {
+            // Should it have happened after all, whoever looks for it must find it.
+            self.state.wrote_somewhere();
+            self.report_written();
+        }
         if !lasting.is_empty() {
             self.break_off(&state_lost(&error, lasting), Reason::StateLost);
             return;

@@ -9,7 +9,7 @@ use super::{Event, Phase, Session};
 use crate::error::{Component, Error, Kind};
 use crate::gateway::balance::Pick;
 use crate::gateway::cluster::TabletId;
-use crate::gateway::freshness::{Scope, Written};
+use crate::gateway::freshness::Scope;
 use crate::gateway::variables::Consistency;
 use crate::gtid::Position;
 use crate::link::Command;
@@ -122,19 +122,19 @@ impl Session {
         }
     }
 
-    /// Notices a write of which the server does not say where it is: one that tracks no sessions, one without GTIDs, or one that
-    /// failed half-way.
+    /// Notices a write of which the server does not say where it is: one that tracks no sessions, one without GTIDs, or one
+    /// whose statement failed half-way (errors carry no position, and not even whether the transaction is over).
     pub(super) fn notice_untracked(&mut self, job: &Job) {
-        let tracks = self.lease.is_some_and(|lease| lease.tracks);
-        if job.read_only || job.prepares.is_some() || self.state.in_transaction() {
+        let goes_on = self.state.in_transaction() && !(job.failed && job.effects.contains(Effects::ENDS_TRANSACTION));
+        if job.read_only || job.prepares.is_some() || goes_on {
             return;
         }
+        let tracks = self.lease.is_some_and(|lease| lease.tracks);
         let has_gtids = self.view.primary().is_some_and(|primary| !primary.position.is_empty());
+        let told = !job.failed && tracks && (has_gtids || !self.state.position.is_empty());
         let may_write = Effects::WRITES | Effects::ENDS_TRANSACTION | Effects::RUNS_STORED_CODE;
-        let told = tracks && (has_gtids || !self.state.position.is_empty());
         if job.effects.intersects(may_write) && !told {
-            self.state.position_unknown = true;
-            self.state.written = Some(Written::Unknown);
+            self.state.wrote_somewhere();
         }
     }
 

@@ -202,7 +202,8 @@ impl State {
         }
     }
 
-    fn wrote_somewhere(&mut self) {
+    /// A write has, or may have, happened at a position that nobody told.
+    pub(super) fn wrote_somewhere(&mut self) {
         self.position_unknown = true;
         self.written = Some(Written::Unknown);
     }

@@ -1,7 +1,7 @@
 //! How far reads must see, at each level.
 
 use super::bench::{Bench, OTHER_REPLICA, PRIMARY, REPLICA, error_code, lost, ok, ok_reply, ok_with, tablet, view};
-use crate::error::Effect;
+use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::cluster::{Rules, TabletId, View};
 use crate::gateway::freshness::{Scope, Written};
 use crate::gateway::session::Event;
@@ -167,6 +167,40 @@ fn a_write_without_a_position_is_asked_for_before_the_next_read() {
     bench.expect_release();
     bench.query("SELECT a FROM t");
     assert_eq!(waits_for(&bench.lend().1).unwrap(), "0-1-105", "it is known now");
+}
+
+#[test]
+fn what_a_failed_statement_wrote_before_it_failed_is_asked_for() {
+    for statement in ["DROP TABLE a, missing", "INSERT INTO aria VALUES (1), (1)"] {
+        let mut bench = Bench::logged_in();
+        bench.query(statement);
+        bench.lend();
+        let error = Error { code: 1062, ..Error::new(Component::Server, Kind::Unavailable, "half-way") };
+        bench.answer(vec![Reply::Err { seq: 1, error }, Reply::End(Ended::Answered)]);
+        assert!(matches!(bench.event(), Some(Event::Acknowledged(Written::Unknown))), "{statement}");
+        bench.query("SELECT a FROM t");
+        let mut next = bench.event();
+        if let Some(Event::Submit(request)) = &next {
+            // An INSERT may have set LAST_INSERT_ID().
+            assert!(request.read_only, "{request:?}");
+            bench.answer(ok_reply(ok_with(&[("last_insert_id", "0")])));
+            next = bench.event();
+        }
+        assert!(matches!(next, Some(Event::Release(_))), "{next:?}");
+        assert_eq!(expect_question(&mut bench), Scope::Shard, "{statement}");
+    }
+}
+
+#[test]
+fn a_write_of_unknown_outcome_is_looked_for_where_it_would_be() {
+    let mut bench = Bench::logged_in();
+    bench.query("INSERT INTO t VALUES (1)");
+    bench.lend();
+    bench.answer(lost(Effect::Unknown));
+    assert!(matches!(bench.event(), Some(Event::Release(_))));
+    assert!(matches!(bench.event(), Some(Event::Acknowledged(Written::Unknown))));
+    bench.query("SELECT a FROM t");
+    assert_eq!(expect_question(&mut bench), Scope::Shard);
 }
 
 #[test]
