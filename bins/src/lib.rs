@@ -1,4 +1,5 @@
 //! What the programs of Weir have in common with their tests: arguments and wiring.
 
+pub mod memory;
 pub mod sim;
 pub mod up;

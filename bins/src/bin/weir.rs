@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use weir_bins::up;
+use weir_bins::{memory, up};
 
 /// A MySQL gateway: read/write splitting, pooling and consistency in front of replicated servers.
 #[derive(Debug, Parser)]
@@ -19,6 +19,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    memory::give_large_buffers_back();
     match Cli::parse().command {
         Command::Up(args) => up::run(*args),
     }
