@@ -11,5 +11,7 @@ pub mod mysql;
 pub mod processes;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
+pub mod view;
 pub mod workload;
 pub mod world;

@@ -1,16 +1,20 @@
 //! `weir-sim explore`: many seeds, on several threads, with an eye on the clock.
 
-use super::{Named, attempt, code, load, options, report};
+use super::{Named, Repeat, clear_line, code, is_watched, load, options, report};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use weir_sim::run::Outcome;
 use weir_sim::scenario::library;
 
-/// How often progress is told.
-const TELL_EVERY: Duration = Duration::from_millis(500);
+/// How often the bar is drawn.
+const DRAW_EVERY: Duration = Duration::from_millis(200);
+/// How often progress is told where nobody watches a bar.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+/// The bar's length.
+const BAR_CHARS: u64 = 24;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -63,12 +67,11 @@ pub(super) fn main(args: &Args) -> Result<u8, String> {
     };
     let scenarios = names.iter().map(|name| load(name)).collect::<Result<Vec<Named>, String>>()?;
     let options = options(args.mutant.as_deref())?;
-    // Failures are told as such, not by a backtrace of each.
-    std::panic::set_hook(Box::new(|_| {}));
     let total = (args.seeds.1 - args.seeds.0) * scenarios.len() as u64;
     let progress = Progress { next: AtomicU64::new(0), stop: AtomicBool::new(false), totals: Mutex::default() };
     let begun = Instant::now();
     let deadline = args.time_limit.map(|seconds| begun + Duration::from_secs(seconds));
+    let mut told = begun;
     std::thread::scope(|scope| {
         let work = || loop {
             let index = progress.next.fetch_add(1, Ordering::Relaxed);
@@ -76,21 +79,22 @@ pub(super) fn main(args: &Args) -> Result<u8, String> {
             if index >= total || late || progress.stop.load(Ordering::Relaxed) {
                 return;
             }
-            let (name, scenario) = &scenarios[(index % scenarios.len() as u64) as usize];
+            let named = &scenarios[(index % scenarios.len() as u64) as usize];
             let seed = args.seeds.0 + index / scenarios.len() as u64;
+            let repeat = Repeat { named, seed, mutant: args.mutant.as_deref() };
             let run_begun = Instant::now();
-            let outcome = attempt(scenario, seed, options);
+            let outcome = repeat.attempt(options);
             let code = progress.count(&outcome);
             if code != 0 {
                 clear_line();
-                report::outcome(name, seed, &outcome, run_begun.elapsed());
+                report::outcome(&repeat, options, &outcome, run_begun.elapsed());
                 progress.stop.fetch_or(!args.keep_going, Ordering::Relaxed);
             }
         };
         let workers: Vec<_> = (0..args.jobs.max(1)).map(|_| scope.spawn(work)).collect();
         while workers.iter().any(|worker| !worker.is_finished()) {
-            std::thread::park_timeout(TELL_EVERY.min(Duration::from_millis(100)));
-            progress.tell(total, begun);
+            std::thread::park_timeout(DRAW_EVERY / 4);
+            progress.tell(total, begun, &mut told);
         }
     });
     clear_line();
@@ -117,22 +121,28 @@ impl Progress {
         code
     }
 
-    /// One line that is written over and over, where somebody watches.
-    fn tell(&self, total: u64, begun: Instant) {
-        if !std::io::stderr().is_terminal() {
+    /// A bar that is drawn over and over where somebody watches; else a line now and then.
+    fn tell(&self, total: u64, begun: Instant, told: &mut Instant) {
+        if told.elapsed() < if is_watched() { DRAW_EVERY } else { TELL_EVERY } {
             return;
         }
+        *told = Instant::now();
         let totals = self.totals();
         let seconds = begun.elapsed().as_secs_f64();
         let rate = totals.runs as f64 / seconds.max(0.001);
         let left = (total.saturating_sub(totals.runs)) as f64 / rate.max(0.001);
         let failed: u64 = totals.failed.values().sum();
-        let _ = write!(
-            std::io::stderr(),
-            "\r\x1b[2K{}/{total} runs, {rate:.1}/s, {} virtual, {failed} failed, {left:.0} s to go",
+        let said = format!(
+            "{}/{total} runs, {rate:.1} seeds/s, {} virtual, {failed} failed, {} to go",
             totals.runs,
-            hours(totals.virtual_time)
+            hours(totals.virtual_time),
+            clock(left)
         );
+        let _ = if is_watched() {
+            write!(std::io::stderr(), "\r\x1b[2K{} {said}", bar(totals.runs, total))
+        } else {
+            writeln!(std::io::stderr(), "{said}")
+        };
     }
 
     fn conclude(&self, total: u64, begun: Instant) -> u8 {
@@ -155,8 +165,14 @@ fn hours(time: Duration) -> String {
     format!("{:.1} h", time.as_secs_f64() / 3600.0)
 }
 
-fn clear_line() {
-    if std::io::stderr().is_terminal() {
-        let _ = write!(std::io::stderr(), "\r\x1b[2K");
-    }
+/// Minutes and seconds.
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+fn bar(done: u64, total: u64) -> String {
+    let full = (done * BAR_CHARS / total.max(1)).min(BAR_CHARS);
+    let part = |what: &str, count| what.repeat(count as usize);
+    format!("[{}{}]", part("#", full), part(".", BAR_CHARS - full))
 }

@@ -4,8 +4,12 @@
 
 mod explore;
 mod report;
+mod shrink;
+mod trace;
 
 use clap::{Parser, Subcommand};
+use std::cell::RefCell;
+use std::io::{IsTerminal as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use weir_core::mutants::Mutants;
@@ -39,9 +43,9 @@ enum Command {
     Run {
         /// A name from `list`, or a file.
         scenario: String,
-        /// Decides everything that is left to chance.
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
+        /// Decides everything that is left to chance; when not said, the scenario's own, or 0.
+        #[arg(long)]
+        seed: Option<u64>,
         /// Run it twice, and compare.
         #[arg(long)]
         check_determinism: bool,
@@ -49,6 +53,10 @@ enum Command {
         #[arg(long)]
         mutant: Option<String>,
     },
+    /// Reduce a run that fails to the fewest faults and operations that still do.
+    Shrink(shrink::Args),
+    /// Draw a run: a page with a lane per process, or a trace for Perfetto.
+    Trace(trace::Args),
     /// Run scenarios with many seeds.
     Explore(explore::Args),
     /// List the scenarios that come with Weir.
@@ -63,20 +71,22 @@ enum Command {
 /// Runs the program.
 #[must_use]
 pub fn main(args: &Args) -> ExitCode {
+    quiet_panics();
     let done = match &args.command {
-        Command::Run { scenario, seed, check_determinism: true, mutant } => {
-            load(scenario).and_then(|s| Ok(compare(&s, *seed, options(mutant.as_deref())?)))
-        }
-        Command::Run { scenario, seed, mutant, .. } => {
-            load(scenario).and_then(|s| Ok(run_once(&s, *seed, options(mutant.as_deref())?)))
-        }
+        Command::Run { scenario, seed, check_determinism, mutant } => load(scenario).and_then(|named| {
+            let options = options(mutant.as_deref())?;
+            let repeat = Repeat { named: &named, seed: named.seed(*seed), mutant: mutant.as_deref() };
+            Ok(if *check_determinism { compare(&repeat, options) } else { run_once(&repeat, options) })
+        }),
+        Command::Shrink(args) => shrink::main(args),
+        Command::Trace(args) => trace::main(args),
         Command::Explore(args) => explore::main(args),
         Command::List => {
             report::list();
             Ok(0)
         }
-        Command::Explain { scenario } => load(scenario).map(|scenario| {
-            report::explain(&scenario.1);
+        Command::Explain { scenario } => load(scenario).map(|named| {
+            report::explain(&named.scenario);
             0
         }),
     };
@@ -90,7 +100,35 @@ pub fn main(args: &Args) -> ExitCode {
 }
 
 /// A scenario with the name by which it can be run again.
-type Named = (String, Scenario);
+struct Named {
+    name: String,
+    scenario: Scenario,
+}
+
+impl Named {
+    /// The seed that was asked for, or the scenario's own.
+    fn seed(&self, asked: Option<u64>) -> u64 {
+        asked.or(self.scenario.seed).unwrap_or(0)
+    }
+}
+
+/// One run of a scenario: all that is needed to repeat it.
+struct Repeat<'a> {
+    named: &'a Named,
+    seed: u64,
+    mutant: Option<&'a str>,
+}
+
+impl Repeat<'_> {
+    fn attempt(&self, options: Options) -> Result<Outcome, String> {
+        attempt(&self.named.scenario, self.seed, options)
+    }
+
+    /// What was told of the run, once more, with its messages kept. `None` for a crash.
+    fn recorded(&self, options: Options) -> Option<Outcome> {
+        self.attempt(Options { records_max: RECORDS_MAX, messages: true, ..options }).ok()
+    }
+}
 
 /// From the library, or from a file.
 fn load(name: &str) -> Result<Named, String> {
@@ -101,7 +139,7 @@ fn load(name: &str) -> Result<Named, String> {
             Scenario::parse(&text)
         }
     };
-    Ok((name.to_owned(), scenario.map_err(|error| format!("{name}: {error}"))?))
+    Ok(Named { name: name.to_owned(), scenario: scenario.map_err(|error| format!("{name}: {error}"))? })
 }
 
 fn options(mutant: Option<&str>) -> Result<Options, String> {
@@ -119,39 +157,65 @@ fn broken(_: &str) -> Result<Mutants, String> {
     Err("this build cannot break rules: build it with --features mutants".into())
 }
 
+thread_local! {
+    /// Where and why this thread panicked last.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Panics of runs are told as failures of those runs, in one line.
+fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| PANIC.set(Some(panic.to_string().replace('\n', " ")))));
+}
+
 /// A run's outcome, or the panic that ended it.
 fn attempt(scenario: &Scenario, seed: u64, options: Options) -> Result<Outcome, String> {
-    catch_unwind(AssertUnwindSafe(|| run(scenario, seed, options))).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "panic".into())
-    })
+    let run = AssertUnwindSafe(|| run(scenario, seed, options));
+    catch_unwind(run).map_err(|_| PANIC.take().unwrap_or_else(|| "it panicked".to_owned()))
+}
+
+/// Somebody looks at what is written to standard error.
+fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// Wipes the line of progress.
+fn clear_line() {
+    if is_watched() {
+        let _ = write!(std::io::stderr(), "\r\x1b[2K");
+    }
 }
 
 /// What a run is worth as an exit code.
 fn code(outcome: &Result<Outcome, String>) -> u8 {
-    let Ok(outcome) = outcome else { return CRASH };
-    let lively = |check: Check| matches!(check, Check::Progress | Check::Leaks);
-    match outcome.failures.iter().map(|failure| lively(failure.check)).min() {
-        None => 0,
-        Some(false) => VIOLATION,
-        Some(true) => LIVENESS,
+    match outcome {
+        Err(_) => CRASH,
+        Ok(outcome) if outcome.failures.is_empty() => 0,
+        Ok(outcome) if is_lively(outcome) => LIVENESS,
+        Ok(_) => VIOLATION,
     }
 }
 
-fn run_once((name, scenario): &Named, seed: u64, options: Options) -> u8 {
+/// Nothing wrong was seen: somebody does not get on, or something is not given back.
+fn is_lively(outcome: &Outcome) -> bool {
+    outcome.failures.iter().all(|failure| matches!(failure.check, Check::Progress | Check::Leaks))
+}
+
+fn run_once(repeat: &Repeat<'_>, options: Options) -> u8 {
     let begun = std::time::Instant::now();
-    let outcome = attempt(scenario, seed, options);
-    report::outcome(name, seed, &outcome, begun.elapsed());
+    let outcome = repeat.attempt(options);
+    report::outcome(repeat, options, &outcome, begun.elapsed());
     code(&outcome)
 }
 
-fn compare((name, scenario): &Named, seed: u64, options: Options) -> u8 {
+fn compare(repeat: &Repeat<'_>, options: Options) -> u8 {
     let options = Options { records_max: RECORDS_MAX, ..options };
-    let outcomes = (attempt(scenario, seed, options), attempt(scenario, seed, options));
-    let (Ok(first), Ok(second)) = outcomes else {
-        report::error("a run ended in a panic");
-        return CRASH;
+    let (first, second) = match (repeat.attempt(options), repeat.attempt(options)) {
+        (Ok(first), Ok(second)) => (first, second),
+        (Err(panic), _) | (_, Err(panic)) => {
+            report::outcome(repeat, options, &Err(panic), std::time::Duration::ZERO);
+            return CRASH;
+        }
     };
-    report::compared(name, seed, &first.trace, &second.trace, divergence(&first.trace, &second.trace));
+    report::compared(repeat, &first.trace, &second.trace, divergence(&first.trace, &second.trace));
     if first.trace.hash() == second.trace.hash() { 0 } else { VIOLATION }
 }

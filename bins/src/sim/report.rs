@@ -1,14 +1,18 @@
 //! What `weir-sim` prints.
 
+use super::{Repeat, is_lively};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
-use weir_sim::run::Outcome;
+use weir_sim::run::{Options, Outcome};
 use weir_sim::scenario::{Scenario, library};
+use weir_sim::view::story;
 use weir_sim::world::trace::Trace;
 
 /// Broken promises shown of one run.
 const FAILURES_SHOWN: usize = 5;
+/// Faults shown of one run.
+const FAULTS_SHOWN: usize = 12;
 
 /// To standard output; a reader who left is no reason to fail.
 pub(super) fn say(text: &str) {
@@ -49,47 +53,58 @@ pub(super) fn explain(scenario: &Scenario) {
     }
 }
 
-/// The story of a run, and the line that repeats it.
-pub(super) fn outcome(name: &str, seed: u64, outcome: &Result<Outcome, String>, took: Duration) {
+/// How a run went: in a line, or as a story that ends with the line that repeats it.
+pub(super) fn outcome(repeat: &Repeat<'_>, options: Options, outcome: &Result<Outcome, String>, took: Duration) {
+    let (name, seed) = (&repeat.named.name, repeat.seed);
     let mut text = String::new();
     match outcome {
-        Err(panic) => _ = writeln!(text, "CRASH in {name}, seed {seed}: {panic}"),
         Ok(outcome) if outcome.failures.is_empty() => {
-            let _ = writeln!(
-                text,
+            return say(&format!(
                 "ok: {name}, seed {seed}: {} operations and {} faults in {:.0?} of virtual time ({took:.2?} of real time), trace {:016x}",
                 outcome.operations,
                 outcome.faults.len(),
                 outcome.virtual_time,
                 outcome.trace.hash()
-            );
+            ));
         }
-        Ok(outcome) => failed(&mut text, name, seed, outcome),
+        Err(panic) => _ = writeln!(text, "CRASH in {name}, seed {seed}: {panic}"),
+        Ok(outcome) => failed(&mut text, repeat, options, outcome),
     }
-    if !matches!(outcome, Ok(outcome) if outcome.failures.is_empty()) {
-        let _ = write!(text, "reproduce: weir-sim run {name} --seed {seed}");
-    }
+    let mutant = repeat.mutant.map_or_else(String::new, |mutant| format!(" --mutant {mutant}"));
+    let _ = write!(text, "reproduce: weir-sim run {name} --seed {seed}{mutant}");
     say(text.trim_end());
 }
 
-fn failed(text: &mut String, name: &str, seed: u64, outcome: &Outcome) {
-    let _ = writeln!(text, "VIOLATION in {name}, seed {seed}:");
+fn failed(text: &mut String, repeat: &Repeat<'_>, options: Options, outcome: &Outcome) {
+    let title = if is_lively(outcome) { "NO PROGRESS" } else { "VIOLATION" };
+    let _ = writeln!(text, "{title} in {}, seed {}:", repeat.named.name, repeat.seed);
     for failure in outcome.failures.iter().take(FAILURES_SHOWN) {
         let _ = writeln!(text, "  [{}] {}", failure.check, failure.violation);
     }
     if outcome.failures.len() > FAILURES_SHOWN {
         let _ = writeln!(text, "  ... and {} more", outcome.failures.len() - FAILURES_SHOWN);
     }
-    let _ = writeln!(text, "what had gone wrong before and meanwhile:");
-    for fault in &outcome.faults {
+    let recorded = repeat.recorded(options);
+    let told = recorded.as_ref().and_then(|outcome| Some(story::of(outcome, &outcome.failures.first()?.violation)));
+    let story = told.unwrap_or_default();
+    if !story.messages.is_empty() {
+        let _ = writeln!(text, "how the first came about:");
+        story.messages.iter().for_each(|message| _ = writeln!(text, "  {message}"));
+    }
+    let _ = writeln!(text, "what was wrong in the cluster meanwhile, or shortly before:");
+    for fault in story.faults.iter().take(FAULTS_SHOWN) {
         let _ = writeln!(text, "  {fault}");
     }
-    if outcome.faults.is_empty() {
-        let _ = writeln!(text, "  nothing");
+    let others = story.faults.len().saturating_sub(FAULTS_SHOWN) + story.other_faults;
+    match (story.faults.len(), others) {
+        (0, 0) => _ = writeln!(text, "  nothing"),
+        (_, 0) => {}
+        (_, others) => _ = writeln!(text, "  ({others} more faults in the whole run)"),
     }
 }
 
-pub(super) fn compared(name: &str, seed: u64, first: &Trace, second: &Trace, differ_at: Option<usize>) {
+pub(super) fn compared(repeat: &Repeat<'_>, first: &Trace, second: &Trace, differ_at: Option<usize>) {
+    let (name, seed) = (&repeat.named.name, repeat.seed);
     if first.hash() == second.hash() {
         return say(&format!(
             "same: {name}, seed {seed}: {} events, trace {:016x}",

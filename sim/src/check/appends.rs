@@ -30,6 +30,8 @@ pub enum Event {
         elements: Vec<u64>,
         /// When it asked.
         asked: Tick,
+        /// When it was answered.
+        at: Tick,
     },
 }
 
@@ -50,23 +52,24 @@ pub fn check(events: &[Event], lists: &BTreeMap<u64, Vec<u64>>) -> Vec<Violation
             (_, 2..) => Some("is there more than once"),
             _ => None,
         };
-        violations.extend(
-            wrong.map(|what| Violation::new("a list holds what was appended", format!("element {element} {what}"))),
-        );
+        violations.extend(wrong.map(|what| {
+            Violation::new("a list holds what was appended", format!("element {element} {what}")).seen(who.session, *at)
+        }));
         if *ended == Ended::Ok {
             own.entry((who.session, *key)).or_default().push((*at, *element));
         }
     }
     for event in events {
-        let Event::Read { who, key, elements, asked } = event else { continue };
+        let Event::Read { who, key, elements, asked, at: read } = event else { continue };
         if !list(key).starts_with(elements) {
             let story = format!("session {} read {elements:?} of list {key}, which is no beginning of it", who.session);
-            violations.push(Violation::new("a list only grows at its end", story));
+            violations.push(Violation::new("a list only grows at its end", story).seen(who.session, *read));
         }
         let before = own.get(&(who.session, *key)).into_iter().flatten().filter(|(at, _)| at < asked);
-        for (_, missed) in before.filter(|(_, element)| !elements.contains(element)) {
+        for (at, missed) in before.filter(|(_, element)| !elements.contains(element)) {
             let story = format!("session {} appended {missed} to list {key} and then did not read it", who.session);
-            violations.push(Violation::new("a session reads its own writes", story));
+            let broken = Violation::new("a session reads its own writes", story);
+            violations.push(broken.seen(who.session, *at).seen(who.session, *read));
         }
     }
     violations
@@ -83,7 +86,7 @@ mod tests {
     }
 
     fn read(elements: &[u64], asked: Tick) -> Event {
-        Event::Read { who: WHO, key: 0, elements: elements.to_vec(), asked }
+        Event::Read { who: WHO, key: 0, elements: elements.to_vec(), asked, at: asked + 1 }
     }
 
     fn broken(events: &[Event], list: &[u64]) -> Vec<&'static str> {

@@ -4,7 +4,7 @@
 //! asking any server. A write whose outcome is unknown may count or not; the next one has a higher version all the same.
 
 use super::Violation;
-use super::history::{Action, Ended, Operation, Tick, Who};
+use super::history::{Action, Ended, Operation, Tick, Who, clock};
 use std::collections::BTreeMap;
 
 /// What a read must not miss.
@@ -59,10 +59,16 @@ fn from_nowhere(read: &Operation, history: &[Operation]) -> Option<Violation> {
     if seen == 0 || history.iter().any(possible) {
         return None;
     }
-    Some(Violation::new(
-        Promise::Eventual.name(),
-        format!("session {} read version {seen} of key {}, which nobody can have written", read.who.session, read.key),
-    ))
+    Some(
+        Violation::new(
+            Promise::Eventual.name(),
+            format!(
+                "session {} read version {seen} of key {}, which nobody can have written",
+                read.who.session, read.key
+            ),
+        )
+        .seen(read.who.session, read.returned),
+    )
 }
 
 /// For each scope and key: from which tick on, at least which version must be seen. Both grow.
@@ -94,10 +100,13 @@ impl Floors {
         let seen = version(read);
         (seen < *floor).then(|| {
             let story = format!(
-                "session {} through gateway {} read version {seen} of key {} at tick {}, although version {floor} was known at tick {tick}",
-                read.who.session, read.who.gateway, read.key, read.invoked
+                "session {} through gateway {} read version {seen} of key {} after {}, although version {floor} was known at {}",
+                read.who.session, read.who.gateway, read.key, clock(read.invoked), clock(*tick)
             );
-            Violation::new(promise.name(), story)
+            let broken = Violation::new(promise.name(), story);
+            let own = matches!(promise, Promise::Session | Promise::Monotonic);
+            let broken = if own { broken.seen(read.who.session, *tick) } else { broken };
+            broken.seen(read.who.session, read.returned)
         })
     }
 }

@@ -1,7 +1,13 @@
 //! What clients did and saw, in the order in which it really happened.
 
-/// A point in the real order of a run. No two are equal.
+/// A point in the real order of a run: nanoseconds of true time, and a little more where needed, since no two are equal.
 pub type Tick = u64;
+
+/// A tick as a person reads it.
+#[must_use]
+pub fn clock(tick: Tick) -> String {
+    format!("{:.6} s", tick as f64 / 1e9)
+}
 
 /// Who did something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,7 @@
 //! The workload inserts tokens, each into a row of its own, so a token that is there twice was executed twice.
 
 use super::Violation;
-use super::history::Ended;
+use super::history::{Ended, Tick};
 use std::collections::BTreeMap;
 
 /// A request that inserts its token.
@@ -13,6 +13,10 @@ pub struct Token {
     pub token: u64,
     /// What the client was told.
     pub ended: Ended,
+    /// Who sent it.
+    pub session: u64,
+    /// When it was known how it ended.
+    pub at: Tick,
 }
 
 /// Checks what the surviving data holds against what clients were told.
@@ -23,7 +27,7 @@ pub fn check(requests: &[Token], data: &[u64]) -> Vec<Violation> {
         *found.entry(*token).or_default() += 1;
     }
     let mut violations = Vec::new();
-    for Token { token, ended } in requests {
+    for Token { token, ended, session, at } in requests {
         let times = found.remove(token).unwrap_or(0);
         let broken = match (ended, times) {
             (Ended::Ok, 0) => Some(("no acknowledged write is lost", "was acknowledged and is not there")),
@@ -31,7 +35,9 @@ pub fn check(requests: &[Token], data: &[u64]) -> Vec<Violation> {
             (_, 2..) => Some(("no statement is executed twice", "is there more than once")),
             _ => None,
         };
-        violations.extend(broken.map(|(promise, what)| Violation::new(promise, format!("token {token} {what}"))));
+        violations.extend(
+            broken.map(|(promise, what)| Violation::new(promise, format!("token {token} {what}")).seen(*session, *at)),
+        );
     }
     let strangers = found.into_keys();
     violations.extend(
@@ -46,7 +52,7 @@ mod tests {
 
     fn promises(requests: &[(u64, Ended)], data: &[u64]) -> Vec<&'static str> {
         let requests: Vec<Token> =
-            requests.iter().map(|(token, ended)| Token { token: *token, ended: *ended }).collect();
+            requests.iter().map(|(token, ended)| Token { token: *token, ended: *ended, session: 0, at: 0 }).collect();
         check(&requests, data).into_iter().map(|violation| violation.promise).collect()
     }
 

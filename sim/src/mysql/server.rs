@@ -521,6 +521,13 @@ impl Server {
         now.since(self.started_at)
     }
 
+    /// Whether it takes writes of ordinary users.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        let super_only = self.config.flavor == Flavor::MySql && self.globals.int("super_read_only") != 0;
+        !super_only && self.globals.int("read_only") == 0
+    }
+
     /// Refuses writes of a session that may not write now.
     pub(super) fn check_writable(&self, session: &Session) -> Result<(), SqlError> {
         let flavor = self.config.flavor;

@@ -1,27 +1,24 @@
 //! Builds the world of a scenario: hosts, servers, gateways, clients, faults.
 
 use super::{Options, Stage};
-use crate::mysql::host::{CLIENT_PORT, SIGNAL_APPLIER_SLOW, SIGNAL_APPLIER_STALLS, ServerProcess, ServerSetup};
+use crate::mysql::host::{CLIENT_PORT, ServerProcess, ServerSetup};
 use crate::mysql::wire::Users;
 use crate::mysql::{Config, Value};
 use crate::processes::client::{ClientProcess, ClientSetup};
 use crate::processes::gateway::{self, GatewayProcess, GatewaySetup, Member};
-use crate::processes::operator::{Operator, SIGNAL_KILLS};
-use crate::scenario::{Clients, Fault, Flavor, Kind, Scenario, Workload};
+use crate::processes::operator::Operator;
+use crate::scenario::{Clients, Flavor, Scenario, Workload};
 use crate::workload::{ACCOUNTS, Append, BALANCE, Bank, Churn, Large, Prepared, Register, Script, State, large};
-use crate::world::fault::{self, FaultKind};
-use crate::world::swarm::{self, Budget, Group};
 use crate::world::trace::Trace;
-use crate::world::{Address, HostId, Path, World, Worse};
+use crate::world::{Address, HostId, Path, World};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use weir_core::gateway::admission::AdmissionLimits;
 use weir_core::gateway::config::SessionLimits;
 use weir_core::gateway::variables::Variables;
 use weir_core::gtid;
-use weir_core::rng::Rng;
 use weir_core::tablet::{manager, pool};
-use weir_core::time::{Duration, Instant};
+use weir_core::time::Duration;
 
 const APPLICATION: (&str, &str) = ("app", "secret");
 const MONITOR: (&str, &str) = ("monitor", "watching");
@@ -35,7 +32,8 @@ fn owned((user, password): (&str, &str)) -> (String, String) {
 
 /// Servers and gateways, just started.
 pub(super) fn stage(scenario: &Scenario, seed: u64, options: Options) -> Stage {
-    let mut world = World::new(seed, Path::LAN, Trace::new(options.records_max));
+    let trace = if options.messages { Trace::with_messages } else { Trace::new }(options.records_max);
+    let mut world = World::new(seed, Path::LAN, trace);
     let flavor = match scenario.cluster.flavor {
         Flavor::MariaDb => gtid::Flavor::MariaDb,
         Flavor::MySql => gtid::Flavor::MySql,
@@ -166,6 +164,7 @@ pub(super) fn clients(stage: &mut Stage, scenario: &Scenario, options: Options) 
             patience: scenario.cluster.patience.0,
             script: Rc::new(move || script(&clients, number, keys)),
             keeps_notes: options.checked,
+            operations_max: clients.operations.unwrap_or(u64::MAX),
         };
         stage.clients.push(stage.world.spawn(host, ClientProcess::program(setup)));
     }
@@ -184,74 +183,4 @@ fn script(clients: &Clients, number: u64, keys: u64) -> Box<dyn Script> {
         Workload::Prepared => churned(Prepared::new(client, keys), clients.churn),
         Workload::Large => churned(Large, clients.churn),
     }
-}
-
-/// What befalls the cluster from `begun` on.
-pub(super) fn faults(stage: &mut Stage, scenario: &Scenario, seed: u64, begun: Instant) {
-    for fault in &scenario.faults {
-        for n in 0..=fault.repeat {
-            let begins = begun + fault.at.0 + fault.every.0 * n;
-            if let Some(kind) = kind_of(stage, scenario, fault) {
-                stage.world.inject(fault::Fault { begins, lasts: fault.lasts.0, kind });
-            }
-        }
-    }
-    let Some(swarm) = scenario.swarm else { return };
-    let budget = Budget {
-        groups: groups(stage, scenario, swarm.servers_impaired_max),
-        from: begun,
-        until: begun + scenario.duration.0,
-        faults_max: swarm.faults_max,
-        lasts_min: swarm.lasts_min.0,
-        lasts_max: swarm.lasts_max.0,
-    };
-    // A stream of its own: more faults do not change what the network does.
-    for fault in swarm::draw(&mut Rng::new(seed ^ 0x5_0a4b_1e55), &budget) {
-        stage.world.inject(fault);
-    }
-}
-
-fn groups(stage: &Stage, scenario: &Scenario, servers_impaired_max: usize) -> Vec<Group> {
-    let member = |host: u16, process, signals| swarm::Member { host: HostId(host), processes: vec![process], signals };
-    let servers = (0..).zip(&stage.servers).map(|(host, server)| {
-        let mut signals = vec![(stage.operator, SIGNAL_KILLS + u32::from(host))];
-        if host > 0 {
-            signals.extend([(*server, SIGNAL_APPLIER_STALLS), (*server, SIGNAL_APPLIER_SLOW)]);
-        }
-        member(host, *server, signals)
-    });
-    let gateways = (scenario.cluster.servers..).zip(&stage.gateways);
-    let gateways = gateways.map(|(host, gateway)| member(host, *gateway, Vec::new()));
-    vec![
-        Group { members: servers.collect(), impaired_max: servers_impaired_max },
-        Group { members: gateways.collect(), impaired_max: stage.gateways.len() },
-    ]
-}
-
-fn kind_of(stage: &Stage, scenario: &Scenario, fault: &Fault) -> Option<FaultKind> {
-    let number = scenario.host(&fault.on).ok()?;
-    let host = HostId(number);
-    let process = *stage.servers.iter().chain(&stage.gateways).nth(number.into())?;
-    let b = fault.with.as_deref().and_then(|with| scenario.host(with).ok()).map_or(host, HostId);
-    let others = || stage.world.hosts().filter(|other| *other != host).collect();
-    let signal = |signal| FaultKind::Signal { process, signal };
-    Some(match fault.kind {
-        Kind::Kill => FaultKind::Kill { process },
-        Kind::PowerLoss => FaultKind::PowerLoss { host },
-        Kind::Pause => FaultKind::Pause { process },
-        Kind::Isolate => FaultKind::Partition { a: vec![host], b: others() },
-        Kind::Break => FaultKind::Break { a: host, b },
-        Kind::HalfOpen => FaultKind::HalfOpen { a: host, b },
-        Kind::Degrade => {
-            let loss = f64::from(fault.loss_percent) / 100.0;
-            FaultKind::Degrade { a: host, b, worse: Worse { latency: fault.latency.0, jitter: Duration::ZERO, loss } }
-        }
-        Kind::SlowDisk => FaultKind::SlowDisk { host, times: fault.times },
-        Kind::FullDisk => FaultKind::FullDisk { host },
-        Kind::ApplierStalls => signal(SIGNAL_APPLIER_STALLS),
-        Kind::ApplierSlow => signal(SIGNAL_APPLIER_SLOW),
-        Kind::KillConnections => {
-            FaultKind::Signal { process: stage.operator, signal: SIGNAL_KILLS + u32::from(number) }
-        }
-    })
 }

@@ -6,15 +6,14 @@ use crate::processes::client::ClientProcess;
 use crate::processes::gateway::GatewayProcess;
 use crate::scenario::Scenario;
 use crate::workload::{self, ACCOUNTS, BALANCE, Log};
-use crate::world::fault::{Fault, FaultKind};
 use core::fmt;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 macro_rules! checks {
     ($($variant:ident = $name:literal, $promise:literal;)+) => {
         /// What can be checked.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum Check { $(#[doc = $promise] $variant,)+ }
 
@@ -91,8 +90,7 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> Vec<Failure> {
     add(Check::Linearizable, strictly(&log));
     add(Check::Bank, bank::check(ACCOUNTS, BALANCE * ACCOUNTS as i64, &log.readings));
     add(Check::Outcomes, outcomes::check(&log.notes));
-    let surprise = |story: &String| Violation::new("a session's state is its own", story.clone());
-    add(Check::Session, log.surprises.iter().map(surprise).collect());
+    add(Check::Session, log.surprises.clone());
     add(Check::Errors, odd_errors(&log));
     failures.extend(converged(stage, scenario));
     failures
@@ -168,7 +166,7 @@ fn leaks(stage: &Stage) -> Vec<Failure> {
     for (number, id) in stage.clients.iter().enumerate() {
         let client = stage.world.process::<ClientProcess>(*id);
         if client.is_some_and(|client| !client.has_left()) {
-            leak(format!("client {number} was told to leave and still waits"));
+            leak(format!("client {} was told to leave and still waits", number + 1));
         }
     }
     for (number, id) in (1..).zip(&stage.gateways) {
@@ -202,47 +200,4 @@ fn converged(stage: &Stage, scenario: &Scenario) -> Vec<Failure> {
     let differs = others.filter(|number| contents(*number) != primary);
     let story = |number: usize| format!("server {} does not hold what server 1 holds", number + 1);
     differs.map(|number| Failure::new(Check::Converged, "replicas catch up", story(number))).collect()
-}
-
-/// A fault as a person reads it.
-pub(super) fn in_words(fault: &Fault, scenario: &Scenario) -> String {
-    let host = |host: crate::world::HostId| {
-        let servers = scenario.cluster.servers;
-        if host.0 < servers { format!("server {}", host.0 + 1) } else { format!("gateway {}", host.0 - servers + 1) }
-    };
-    let hosts = |all: &[crate::world::HostId]| all.iter().map(|h| host(*h)).collect::<Vec<_>>().join(", ");
-    let process = |process: crate::world::ProcessId| host(crate::world::HostId(process.0 as u16));
-    let what = match &fault.kind {
-        FaultKind::Partition { a, b } => format!("nothing passes between {} and {}", hosts(a), hosts(b)),
-        FaultKind::OneWay { from, to } => format!("nothing from {} reaches {}", hosts(from), hosts(to)),
-        FaultKind::Degrade { a, b, worse } => format!(
-            "{} and {} are {:?} farther apart and lose {:.0} %",
-            host(*a),
-            host(*b),
-            worse.latency,
-            worse.loss * 100.0
-        ),
-        FaultKind::Break { a, b } => format!("connections between {} and {} are reset", host(*a), host(*b)),
-        FaultKind::HalfOpen { a, b } => format!("connections between {} and {} go dead unnoticed", host(*a), host(*b)),
-        FaultKind::Kill { process: p } => format!("{} is killed", process(*p)),
-        FaultKind::PowerLoss { host: h } => format!("{} loses power", host(*h)),
-        FaultKind::Pause { process: p } => format!("{} stands still", process(*p)),
-        FaultKind::SlowDisk { host: h, times } => format!("the disk of {} is {times} times as slow", host(*h)),
-        FaultKind::FullDisk { host: h } => format!("the disk of {} is full", host(*h)),
-        FaultKind::ClockJump { host: h, by_ns } => {
-            format!("the wall clock of {} jumps by {} ms", host(*h), by_ns / 1_000_000)
-        }
-        FaultKind::ClockDrift { host: h, ppb } => format!("the clock of {} drifts by {} ppm", host(*h), ppb / 1000),
-        FaultKind::Signal { signal, .. } if *signal >= crate::processes::operator::SIGNAL_KILLS => {
-            let number = signal - crate::processes::operator::SIGNAL_KILLS + 1;
-            format!("connections are killed on server {number}")
-        }
-        FaultKind::Signal { process: p, signal: crate::mysql::host::SIGNAL_APPLIER_STALLS } => {
-            format!("the applier of {} hangs", process(*p))
-        }
-        FaultKind::Signal { process: p, .. } => format!("the applier of {} is slow", process(*p)),
-    };
-    let seconds = |nanos: u64| nanos as f64 / 1e9;
-    let ends = (fault.begins + fault.lasts).0;
-    format!("{:8.3} s to {:8.3} s: {what}", seconds(fault.begins.0), seconds(ends))
 }

@@ -5,8 +5,10 @@
 
 mod build;
 mod check;
+mod faults;
 
 pub use check::{Check, Failure};
+pub use faults::Befell;
 
 use crate::mysql::host::ServerProcess;
 use crate::processes::client::ClientProcess;
@@ -36,13 +38,15 @@ pub struct Options {
     pub mutants: Mutants,
     /// Trace records to keep.
     pub records_max: usize,
+    /// Messages are kept with them, as far as their beginnings.
+    pub messages: bool,
     /// Histories are kept and checked; a measurement of speed does without.
     pub checked: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mutants: Mutants::NONE, records_max: 0, checked: true }
+        Self { mutants: Mutants::NONE, records_max: 0, messages: false, checked: true }
     }
 }
 
@@ -58,9 +62,33 @@ pub struct Outcome {
     /// Events that processes handled.
     pub events: u64,
     /// The faults, in words, in order.
-    pub faults: Vec<String>,
+    pub faults: Vec<Befell>,
+    /// Who took part, by process.
+    pub cast: Vec<Actor>,
     /// What happened, or its hash at least.
     pub trace: Trace,
+}
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A server.
+    Server,
+    /// A gateway with its tablets.
+    Gateway,
+    /// Whoever kills connections.
+    Operator,
+    /// A client.
+    Client,
+}
+
+/// Who took part in a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// As faults and stories name it.
+    pub name: String,
+    /// What it is.
+    pub part: Part,
 }
 
 /// A world with its cast.
@@ -81,7 +109,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     stage.wait_for_primary();
     let begun = stage.world.now();
     build::clients(&mut stage, scenario, options);
-    build::faults(&mut stage, scenario, seed, begun);
+    faults::inject(&mut stage, scenario, seed, begun);
     stage.run_until(begun + scenario.duration.0);
     stage.world.heal();
     let healed = stage.world.now();
@@ -98,13 +126,34 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
         operations: clients.map(|client| client.done).sum(),
         virtual_time: stage.world.now().since(Instant::ZERO),
         events: stage.world.events(),
-        faults: stage.world.faults().iter().map(|fault| check::in_words(fault, scenario)).collect(),
+        faults: stage.world.faults().iter().map(|fault| faults::in_words(fault, scenario)).collect(),
+        cast: stage.cast(),
         trace: stage.world.into_trace(),
         failures,
     }
 }
 
+/// The same run with every fault written out, whether a scenario repeats it or leaves it to the seed.
+#[must_use]
+pub fn written_out(scenario: &Scenario, seed: u64) -> Scenario {
+    let stage = build::stage(scenario, seed, Options::default());
+    Scenario { seed: Some(seed), ..faults::written_out(&stage, scenario, seed) }
+}
+
 impl Stage {
+    /// Everybody, in the order of their processes.
+    fn cast(&self) -> Vec<Actor> {
+        let parts = [
+            ("server", Part::Server, &*self.servers),
+            ("gateway", Part::Gateway, &*self.gateways),
+            ("operator", Part::Operator, core::slice::from_ref(&self.operator)),
+            ("client", Part::Client, &*self.clients),
+        ];
+        let actor = |(name, part, number): (&str, Part, usize)| Actor { name: format!("{name} {number}"), part };
+        let all = parts.into_iter().flat_map(|(name, part, ids)| (1..=ids.len()).map(move |n| (name, part, n)));
+        all.map(actor).collect()
+    }
+
     fn wait_for_primary(&mut self) {
         let all_know = |stage: &Self| {
             let mut gateways = stage.gateways.iter();
@@ -112,6 +161,7 @@ impl Stage {
         };
         while !all_know(self) && self.world.now() < Instant::ZERO + START_MAX {
             self.world.run_for(Duration::from_millis(100));
+            self.look();
         }
     }
 
@@ -124,6 +174,9 @@ impl Stage {
     }
 
     fn look(&mut self) {
+        for id in self.servers.clone() {
+            self.world.with(id, ServerProcess::note_role);
+        }
         for id in &self.gateways {
             let Some(gateway) = self.world.process::<GatewayProcess>(*id) else { continue };
             let limit = gateway.pool_limit();
@@ -143,9 +196,10 @@ impl Stage {
         let mut failures = Vec::new();
         for (number, id) in self.clients.iter().enumerate() {
             let Some(client) = self.world.process::<ClientProcess>(*id) else { continue };
-            if client.last_done < since {
+            if client.last_done < since && !client.has_left() {
                 let story = format!(
-                    "client {number} got its last answer at {:?}, although nothing was wrong from {healed:?} to {now:?}",
+                    "client {} got its last answer at {:?}, although nothing was wrong from {healed:?} to {now:?}",
+                    number + 1,
                     client.last_done
                 );
                 failures.push(Failure::new(Check::Progress, "every client gets on once faults are over", story));

@@ -6,17 +6,20 @@ pub mod library;
 mod span;
 
 use crate::run::Check;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 pub use span::Span;
 
 /// A scenario.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// One line.
     pub title: String,
+    /// The seed that shows it, when none is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// What it rehearses, and why.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
     /// How long clients work while things go wrong.
     pub duration: Span,
@@ -29,9 +32,10 @@ pub struct Scenario {
     /// Who works, and on what.
     pub clients: Vec<Clients>,
     /// What goes wrong, and when.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
     /// What goes wrong besides, drawn from the seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm: Option<Swarm>,
     /// What must be true. Everything that can be checked, when not said.
     #[serde(default = "everything")]
@@ -39,7 +43,7 @@ pub struct Scenario {
 }
 
 /// The servers and gateways.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cluster {
     /// Servers; server 1 is the primary.
@@ -57,7 +61,7 @@ pub struct Cluster {
 }
 
 /// Which servers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Flavor {
     /// MariaDB.
@@ -70,7 +74,7 @@ pub enum Flavor {
 }
 
 /// Clients that do the same.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Clients {
     /// What they do.
@@ -80,12 +84,15 @@ pub struct Clients {
     /// Time between two operations, on average.
     pub pause: Span,
     /// Each operation is a session of its own.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub churn: bool,
+    /// Each leaves after so many operations; when not said, it goes on for as long as the run does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<u64>,
 }
 
 /// What clients do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Workload {
     /// Rows with one writer each.
@@ -103,39 +110,49 @@ pub enum Workload {
 }
 
 /// Something that goes wrong.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// When, from the moment that clients begin.
     pub at: Span,
     /// For how long.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub lasts: Span,
     /// What.
     pub kind: Kind,
-    /// Whose: "server 2", "gateway 1".
+    /// Whose: "server 2", "gateway 1"; for `partition` and `one-way` also several, "server 1, server 2".
     pub on: String,
     /// Towards whom, where it is between two.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub with: Option<String>,
     /// Added to the latency, for `degrade`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub latency: Span,
+    /// Up to so much more, for `degrade`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub jitter: Span,
     /// Percent of segments that are lost, for `degrade`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub loss_percent: u32,
     /// How many times as slow, for `slow-disk`.
-    #[serde(default = "times")]
+    #[serde(default = "times", skip_serializing_if = "is_times")]
     pub times: u32,
+    /// By how many nanoseconds the wall clock jumps, for `clock-jump`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub jump_ns: i64,
+    /// By how many parts per billion the clock is fast, for `clock-drift`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub drift_ppb: i64,
     /// How often it is repeated.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub repeat: u32,
     /// Time from one to the next.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub every: Span,
 }
 
 /// The kinds of faults that a scenario can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The process dies and is started again at the end.
@@ -146,6 +163,10 @@ pub enum Kind {
     Pause,
     /// Nothing reaches the host, nothing leaves it.
     Isolate,
+    /// Nothing passes between some hosts and others.
+    Partition,
+    /// Nothing passes from some hosts to others; the way back stays open.
+    OneWay,
     /// Connections between two hosts are reset.
     Break,
     /// Connections between two hosts are forgotten in between; nobody is told.
@@ -156,6 +177,10 @@ pub enum Kind {
     SlowDisk,
     /// Writes to disk are refused.
     FullDisk,
+    /// The wall clock jumps, and back at the end.
+    ClockJump,
+    /// The monotonic clock runs at another speed.
+    ClockDrift,
     /// The applier of a replica hangs.
     ApplierStalls,
     /// The applier of a replica is slow.
@@ -165,7 +190,7 @@ pub enum Kind {
 }
 
 /// Faults drawn from the seed.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Swarm {
     /// At most so many.
@@ -190,6 +215,15 @@ const fn times() -> u32 {
     100
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_times(value: &u32) -> bool {
+    *value == times()
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Default for Cluster {
     fn default() -> Self {
         Self {
@@ -209,6 +243,28 @@ impl Default for Swarm {
     }
 }
 
+impl Fault {
+    /// A fault of a kind, in the first instant.
+    #[must_use]
+    pub fn new(kind: Kind, on: String) -> Self {
+        Self {
+            at: Span::default(),
+            lasts: Span::default(),
+            kind,
+            on,
+            with: None,
+            latency: Span::default(),
+            jitter: Span::default(),
+            loss_percent: 0,
+            times: times(),
+            jump_ns: 0,
+            drift_ppb: 0,
+            repeat: 0,
+            every: Span::default(),
+        }
+    }
+}
+
 impl Scenario {
     /// Reads a scenario.
     ///
@@ -216,14 +272,51 @@ impl Scenario {
     /// What is wrong with it, and where.
     pub fn parse(text: &str) -> Result<Self, String> {
         let scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        for fault in &scenario.faults {
-            scenario.host(&fault.on)?;
-            fault.with.as_deref().map(|with| scenario.host(with)).transpose()?;
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    /// Whether it fits together: faults have targets that are there.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check(&self) -> Result<(), String> {
+        for fault in &self.faults {
+            let several = matches!(fault.kind, Kind::Partition | Kind::OneWay);
+            for name in core::iter::once(&fault.on).chain(&fault.with) {
+                if several { self.hosts(name).map(drop) } else { self.host(name).map(drop) }?;
+            }
+            if several && fault.with.is_none() {
+                return Err(format!("{:?} on {:?} says not with whom", fault.kind, fault.on));
+            }
         }
-        if scenario.cluster.servers == 0 || scenario.cluster.gateways == 0 {
+        if self.cluster.servers == 0 || self.cluster.gateways == 0 {
             return Err("a cluster has at least one server and one gateway".into());
         }
-        Ok(scenario)
+        Ok(())
+    }
+
+    /// The scenario as a file.
+    ///
+    /// # Errors
+    /// When it cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String, String> {
+        toml::to_string(self).map_err(|error| error.to_string())
+    }
+
+    /// Which hosts "server 2, gateway 1" are.
+    ///
+    /// # Errors
+    /// When one of them is not there.
+    pub fn hosts(&self, names: &str) -> Result<Vec<u16>, String> {
+        names.split(',').map(|name| self.host(name.trim())).collect()
+    }
+
+    /// The name of a host, as [`Scenario::host`] reads it.
+    #[must_use]
+    pub fn name_of(&self, host: u16) -> String {
+        let servers = self.cluster.servers;
+        if host < servers { format!("server {}", host + 1) } else { format!("gateway {}", host - servers + 1) }
     }
 
     /// Which host "server 2" or "gateway 1" is: servers first, then gateways.
@@ -263,9 +356,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_can_be_read() {
+        for (name, _) in library::ALL {
+            let scenario = library::find(name).unwrap().unwrap();
+            let text = scenario.to_toml().unwrap();
+            assert_eq!(Scenario::parse(&text), Ok(scenario), "{name}: {text}");
+        }
+    }
+
+    #[test]
     fn hosts_are_numbered_servers_first() {
         let text = "title = 'x'\nduration = '1s'\nclients = []\n";
         let scenario = Scenario::parse(text).unwrap();
         assert_eq!((scenario.host("server 3"), scenario.host("gateway 1")), (Ok(2), Ok(3)));
+        assert_eq!(scenario.hosts("gateway 1, server 1"), Ok(vec![3, 0]));
+        assert_eq!(scenario.name_of(3), "gateway 1");
     }
 }

@@ -46,7 +46,7 @@ impl Script for Append {
             (Some((key, Some(element))), _) => self.appended(turn, key, element, Ended::Ok),
             (Some((key, None)), Said::Rows(rows)) => {
                 let elements = elements(&first_value(rows).unwrap_or_default());
-                turn.log.lists.push(Event::Read { who: turn.who, key, elements, asked: turn.invoked });
+                turn.log.lists.push(Event::Read { who: turn.who, key, elements, asked: turn.invoked, at: turn.tick });
             }
             (_, Said::Error(error)) => _ = turn.refused(error),
             _ => {}

@@ -6,7 +6,6 @@
 use super::{Next, SERVER_LOST, Script, Tokens, Turn, ask};
 use crate::check::bank::Reading;
 use crate::check::history::Ended;
-use crate::check::once::Token;
 use crate::processes::client::wire::Said;
 
 /// Accounts of the bank.
@@ -83,7 +82,7 @@ impl Bank {
 
     fn conclude(&mut self, turn: &mut Turn<'_>, ended: Ended) {
         if let Some(transfer) = self.transfer.take() {
-            turn.log.tokens.push(Token { token: transfer.token, ended });
+            turn.token(transfer.token, ended);
         }
     }
 
@@ -128,7 +127,7 @@ impl Script for Bank {
                             .unwrap_or(i64::MIN / 1000)
                     };
                     let balances = rows.iter().map(balance).collect();
-                    turn.log.readings.push(Reading { invoked: turn.invoked, balances });
+                    turn.log.readings.push(Reading { session: turn.who.session, at: turn.tick, balances });
                 }
                 Said::Error(error) => _ = turn.refused(error),
                 _ => {}

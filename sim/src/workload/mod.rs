@@ -18,6 +18,7 @@ pub use prepared::Prepared;
 pub use register::Register;
 pub use state::State;
 
+use crate::check::Violation;
 use crate::check::appends;
 use crate::check::bank::Reading;
 use crate::check::history::{Ended, Operation, Tick, Who};
@@ -93,12 +94,18 @@ impl Turn<'_> {
         effect(error)
     }
 
+    /// Writes down what was told of a request that inserts a token.
+    pub fn token(&mut self, token: u64, ended: Ended) {
+        self.log.tokens.push(Token { token, ended, session: self.who.session, at: self.tick });
+    }
+
     /// Writes down what a session was shown of its own state, when it is not what it had reason to expect.
     pub fn expect(&mut self, what: &str, expected: &str, seen: &str) {
         self.log.looked += 1;
         if expected != seen {
             let story = format!("session {} asked for {what}, expected {expected} and saw {seen}", self.who.session);
-            self.log.surprises.push(story);
+            let surprise = Violation::new("a session's state is its own", story);
+            self.log.surprises.push(surprise.seen(self.who.session, self.tick));
         }
     }
 }
@@ -138,7 +145,7 @@ pub struct Log {
     /// How often a session looked at its own state.
     pub looked: u64,
     /// What it saw there that it should not have.
-    pub surprises: Vec<String>,
+    pub surprises: Vec<Violation>,
 }
 
 /// What a client does.

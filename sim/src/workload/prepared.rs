@@ -2,7 +2,6 @@
 
 use super::{Command, Next, Script, Tokens, Turn};
 use crate::check::history::{Action, Ended};
-use crate::check::once::Token;
 use crate::processes::client::wire::Said;
 use weir_core::mysql::binary::Value;
 
@@ -68,7 +67,7 @@ impl Script for Prepared {
         };
         match (op, said) {
             (Op::Prepare(which), Said::Prepared { id }) => self.ids[which] = Some((*id, false)),
-            (Op::Insert(token), _) => turn.log.tokens.push(Token { token, ended }),
+            (Op::Insert(token), _) => turn.token(token, ended),
             (Op::Read(key), Said::Rows(rows)) => {
                 turn.expect("one row by its key", "1", &rows.len().to_string());
                 let version = rows.first().and_then(|row| text(row, 0).parse().ok()).filter(|version| *version > 0);
@@ -86,7 +85,7 @@ impl Script for Prepared {
 
     fn lost(&mut self, turn: &mut Turn<'_>) {
         if let Some(Op::Insert(token)) = self.under_way.take() {
-            turn.log.tokens.push(Token { token, ended: Ended::Unknown });
+            turn.token(token, Ended::Unknown);
         }
         self.ids = [None; SQL.len()];
         self.under_way = None;

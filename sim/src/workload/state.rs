@@ -2,7 +2,6 @@
 
 use super::{Next, Script, Tokens, Turn, ask, first_value};
 use crate::check::history::Ended;
-use crate::check::once::Token;
 use crate::processes::client::wire::Said;
 
 /// See the module.
@@ -55,7 +54,7 @@ impl State {
     }
 
     fn inserted(&mut self, turn: &mut Turn<'_>, tokens: [u64; 2], ended: Ended) {
-        turn.log.tokens.extend(tokens.map(|token| Token { token, ended }));
+        tokens.into_iter().for_each(|token| turn.token(token, ended));
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) struct Slot {
 /// Everything but the processes themselves.
 #[derive(Debug)]
 pub struct Kernel {
-    now: Instant,
+    pub(super) now: Instant,
     pub(super) queue: Queue<Due>,
     pub(super) hosts: Vec<Host>,
     pub(super) slots: Vec<Slot>,
@@ -70,7 +70,7 @@ pub struct Kernel {
     pub(super) dirty: Vec<ConnId>,
     /// Connections that may be over once the current event is handled.
     pub(super) ending: Vec<ConnId>,
-    trace: Trace,
+    pub(super) trace: Trace,
     ticks: u64,
     pub(super) events: u64,
 }
@@ -109,7 +109,7 @@ impl Kernel {
     }
 
     pub(super) fn tick(&mut self) -> u64 {
-        self.ticks += 1;
+        self.ticks = (self.ticks + 1).max(self.now.0);
         self.ticks
     }
 

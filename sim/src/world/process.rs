@@ -147,7 +147,8 @@ impl Ctx<'_> {
         self.kernel.now()
     }
 
-    /// A number that grows with every call in the whole world: the real order of what clients saw.
+    /// A number that grows with every call in the whole world: the real order of what clients saw, and close to true time in
+    /// nanoseconds.
     pub fn tick(&mut self) -> u64 {
         self.kernel.tick()
     }

@@ -12,6 +12,7 @@ pub const STREAM_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// One end of a connection. Ids are never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Default))]
 pub struct ConnId {
     slot: u32,
     /// Generation of the slot above, side (0: who connected, 1: who accepted) in the lowest bit.
@@ -24,7 +25,8 @@ impl ConnId {
     }
 
     /// The same connection's other end.
-    pub(super) const fn peer(self) -> Self {
+    #[must_use]
+    pub const fn peer(self) -> Self {
         Self { slot: self.slot, tag: self.tag ^ 1 }
     }
 

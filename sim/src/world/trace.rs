@@ -60,13 +60,40 @@ pub struct Trace {
     hash: Hash,
     records: Vec<Record>,
     limit: usize,
+    excerpts: Option<Excerpts>,
+}
+
+/// How much is kept of each message, in bytes, where messages are kept.
+const EXCERPT_BYTES_MAX: usize = 256;
+
+/// The beginnings of messages, one after the other.
+#[derive(Debug, Default)]
+struct Excerpts {
+    bytes: Vec<u8>,
+    /// Which record a message belongs to, and where it begins.
+    index: Vec<(usize, usize)>,
 }
 
 impl Trace {
     /// A trace that keeps at most `limit` records (0: the hash only).
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { hash: Hash::default(), records: Vec::new(), limit }
+        Self { hash: Hash::default(), records: Vec::new(), limit, excerpts: None }
+    }
+
+    /// A trace that also keeps how each message begins.
+    #[must_use]
+    pub fn with_messages(limit: usize) -> Self {
+        Self { excerpts: Some(Excerpts::default()), ..Self::new(limit) }
+    }
+
+    /// How the message of a [`What::Sent`] begins, by the number of its record, where messages were kept.
+    #[must_use]
+    pub fn message(&self, record: usize) -> Option<&[u8]> {
+        let Excerpts { bytes, index } = self.excerpts.as_ref()?;
+        let found = index.binary_search_by_key(&record, |(of, _)| *of).ok()?;
+        let end = index.get(found + 1).map_or(bytes.len(), |(_, begin)| *begin);
+        bytes.get(index[found].1..end)
     }
 
     /// A number that two runs share when, and in all likelihood only when, the same things happened in both.
@@ -79,6 +106,15 @@ impl Trace {
     #[must_use]
     pub fn records(&self) -> &[Record] {
         &self.records
+    }
+
+    /// Adds a [`What::Sent`] with what was sent.
+    pub(super) fn add_message(&mut self, at: Instant, what: What, message: &[u8]) {
+        if let Some(excerpts) = self.excerpts.as_mut().filter(|_| self.records.len() < self.limit) {
+            excerpts.index.push((self.records.len(), excerpts.bytes.len()));
+            excerpts.bytes.extend_from_slice(&message[..message.len().min(EXCERPT_BYTES_MAX)]);
+        }
+        self.add(at, what);
     }
 
     pub(super) fn add(&mut self, at: Instant, what: What) {
@@ -187,6 +223,18 @@ mod tests {
         assert_eq!(divergence(&trace(&[1, 2, 3]), &trace(&[1, 9, 3])), Some(1));
         assert_eq!(divergence(&trace(&[1, 2]), &trace(&[1, 2, 3])), Some(2));
         assert_ne!(trace(&[1, 2]).hash(), trace(&[2, 1]).hash());
+    }
+
+    #[test]
+    fn messages_are_kept_with_their_records() {
+        let mut trace = Trace::with_messages(3);
+        let sent = What::Sent(ProcessId(0), ConnId::default(), 2, 0);
+        trace.add_message(Instant(1), sent, b"ab");
+        trace.add(Instant(1), What::Timer(ProcessId(0), 1));
+        trace.add_message(Instant(1), sent, &[7; 1000]);
+        trace.add_message(Instant(1), sent, b"too late");
+        assert_eq!((trace.message(0), trace.message(1), trace.message(3)), (Some(&b"ab"[..]), None, None));
+        assert_eq!(trace.message(2).map(<[u8]>::len), Some(EXCERPT_BYTES_MAX));
     }
 
     #[test]

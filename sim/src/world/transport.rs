@@ -101,11 +101,13 @@ impl Kernel {
         if pipe.unsent == 0 {
             return;
         }
-        let (len, hash) = (pipe.unsent as u32, hash_bytes(pipe.unsent()));
-        pipe.unsent = 0;
+        let message = pipe.unsent();
+        let (len, hash) = (message.len() as u32, hash_bytes(message));
         if let Some(sender) = sender {
-            self.trace(What::Sent(sender, to.peer(), len, hash));
+            let sent = What::Sent(sender, to.peer(), len, hash);
+            self.trace.add_message(self.now, sent, message);
         }
+        pipe.unsent = 0;
         self.send(to, Load::Data(len));
     }
 

@@ -32,6 +32,9 @@ pub const SIGNALS: [u32; 2] = [SIGNAL_APPLIER_STALLS, SIGNAL_APPLIER_SLOW];
 /// Time per transaction of a slow applier.
 pub const SLOW_APPLY: Duration = Duration::from_millis(200);
 
+/// A note of a server: whether it takes writes (1) or not (0); the second value is the term, 0 while there is none.
+pub const NOTE_WRITABLE: &str = "writable";
+
 /// What a server's process needs to know.
 #[derive(Clone, Debug)]
 pub struct ServerSetup {
@@ -56,6 +59,7 @@ pub struct ServerProcess {
     dumps: BTreeMap<ConnId, Dump>,
     receiver: Receiver,
     was_full: bool,
+    was_writable: Option<bool>,
 }
 
 impl ServerProcess {
@@ -84,6 +88,7 @@ impl ServerProcess {
             dumps: BTreeMap::new(),
             receiver: Receiver::default(),
             was_full: false,
+            was_writable: None,
         }
     }
 
@@ -91,6 +96,14 @@ impl ServerProcess {
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// Notes whether the server takes writes, when that is news.
+    pub fn note_role(&mut self, ctx: &mut Ctx<'_>) {
+        let writable = self.server.is_writable();
+        if self.was_writable.replace(writable) != Some(writable) {
+            ctx.note(NOTE_WRITABLE, writable.into(), 0);
+        }
     }
 
     fn start(&mut self, ctx: &mut Ctx<'_>) {

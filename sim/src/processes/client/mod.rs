@@ -14,6 +14,9 @@ use weir_core::rng::Rng;
 use weir_core::time::{Duration, Instant};
 use wire::{Said, Wire};
 
+/// Sessions of one client: the numbers of the next client's sessions begin after them.
+pub const SESSIONS_MAX: u64 = 1_000_000;
+
 /// What a client needs to know.
 #[derive(Clone)]
 pub struct ClientSetup {
@@ -29,6 +32,8 @@ pub struct ClientSetup {
     pub patience: Duration,
     /// What it does.
     pub script: Rc<dyn Fn() -> Box<dyn Script>>,
+    /// After so many operations it leaves.
+    pub operations_max: u64,
     /// Notes are kept; a measurement of speed does without.
     pub keeps_notes: bool,
 }
@@ -135,7 +140,7 @@ impl ClientProcess {
     fn join(&mut self, ctx: &mut Ctx<'_>) {
         let gateway = self.rng.index(self.setup.gateways.len());
         self.sessions += 1;
-        self.who = Who { session: self.setup.number * 1_000_000 + self.sessions, gateway: gateway as u32 };
+        self.who = Who { session: self.setup.number * SESSIONS_MAX + self.sessions, gateway: gateway as u32 };
         self.wire = Wire::new(&self.setup.login);
         self.conn = Some(ctx.connect(self.setup.gateways[gateway]));
         self.state = State::Joining;
@@ -193,6 +198,7 @@ impl ClientProcess {
     fn finished(&mut self, ctx: &Ctx<'_>) {
         self.done += 1;
         self.last_done = ctx.true_now();
+        self.stopping |= self.done >= self.setup.operations_max;
     }
 
     fn leave(&mut self, ctx: &mut Ctx<'_>) {

@@ -31,6 +31,8 @@ use weir_core::topo::{Cell, Keyspace, Shard, TabletAlias};
 
 /// Clients connect to this port.
 pub const PORT: u16 = 3306;
+/// A note of a gateway: which tablet it holds for the serving primary (counted from 1, 0 for none), and in which term.
+pub const NOTE_PRIMARY: &str = "primary";
 /// How long a server may take to accept and log in a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// utf8mb4_general_ci: what clients that do not choose are greeted with.
@@ -374,11 +376,21 @@ impl GatewayProcess {
         }
         if let (Some(shard), Some(timer)) = (&mut self.shard, self.cluster_timer) {
             if let Some(view) = shard.publish() {
+                let (before, after) = (primary_of(&self.shared.view), primary_of(&view));
+                if before != after {
+                    ctx.note(NOTE_PRIMARY, after.0, after.1);
+                }
                 self.shared.view = view;
             }
             ctx.arm(timer, shard.poll_timeout());
         }
     }
+}
+
+/// As [`NOTE_PRIMARY`] has it.
+fn primary_of(view: &View) -> (u64, u64) {
+    let serving = view.primary().filter(|primary| primary.serving.is_yes());
+    serving.map_or((0, 0), |primary| (u64::from(primary.id.0) + 1, primary.term))
 }
 
 /// What happened to a stream.
