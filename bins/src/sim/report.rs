@@ -78,11 +78,13 @@ pub(super) fn outcome(repeat: &Repeat<'_>, options: Options, outcome: &Result<Ou
 fn failed(text: &mut String, repeat: &Repeat<'_>, options: Options, outcome: &Outcome) {
     let title = if is_lively(outcome) { "NO PROGRESS" } else { "VIOLATION" };
     let _ = writeln!(text, "{title} in {}, seed {}:", repeat.named.name, repeat.seed);
-    for failure in outcome.failures.iter().take(FAILURES_SHOWN) {
-        let _ = writeln!(text, "  [{}] {}", failure.check, failure.violation);
-    }
-    if outcome.failures.len() > FAILURES_SHOWN {
-        let _ = writeln!(text, "  ... and {} more", outcome.failures.len() - FAILURES_SHOWN);
+    // The same may have been seen many times over.
+    let mut told: Vec<String> =
+        outcome.failures.iter().map(|failure| format!("[{}] {}", failure.check, failure.violation)).collect();
+    told.dedup();
+    told.iter().take(FAILURES_SHOWN).for_each(|failure| _ = writeln!(text, "  {failure}"));
+    if told.len() > FAILURES_SHOWN {
+        let _ = writeln!(text, "  ... and {} more", told.len() - FAILURES_SHOWN);
     }
     let recorded = repeat.recorded(options);
     let told = recorded.as_ref().and_then(|outcome| Some(story::of(outcome, &outcome.failures.first()?.violation)));

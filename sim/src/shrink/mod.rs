@@ -66,6 +66,7 @@ pub fn shrink(scenario: &Scenario, fails: &mut dyn FnMut(&Scenario) -> Verdict) 
         search.fewer_clients();
         search.less_time();
         search.fewer_faults();
+        search.shorter_and_sooner_faults();
         search.fewer_hosts();
         search.fewer_operations();
         if search.best == before || search.stopped {
@@ -114,8 +115,16 @@ impl Search<'_> {
     fn less_time(&mut self) {
         self.shorter(|scenario| &mut scenario.duration);
         self.shorter(|scenario| &mut scenario.calm);
+    }
+
+    fn shorter_and_sooner_faults(&mut self) {
+        let first = self.best.faults.iter().map(|fault| fault.at.0).min().unwrap_or_default();
+        let mut candidate = self.best.clone();
+        candidate.faults.iter_mut().for_each(|fault| fault.at = Span(fault.at.0.saturating_sub(first)));
+        self.attempt(candidate);
         for n in 0..self.best.faults.len() {
             self.shorter(|scenario| &mut scenario.faults[n].lasts);
+            self.shorter(|scenario| &mut scenario.faults[n].at);
         }
     }
 

@@ -52,7 +52,7 @@ fn only_what_makes_it_fail_is_left() {
     assert_eq!((size.clients, size.faults, size.operations), (2, 1, Some(24)));
     assert_eq!(size.duration, Duration::from_millis(500));
     assert_eq!((smallest.cluster.servers, smallest.cluster.gateways), (1, 1));
-    assert_eq!(smallest.faults[0].at.to_string(), "1s");
+    assert_eq!(smallest.faults[0].at.to_string(), "0s");
     assert!(Scenario::parse(&smallest.to_toml().unwrap()).is_ok());
 }
 

@@ -15,8 +15,7 @@ pub fn render(picture: &Picture) -> Result<String, String> {
     // Inside a script element, no text may look like its end.
     let data = data.replace('<', "\\u003c");
     let title = picture.title.replace('&', "&amp;").replace('<', "&lt;");
+    let page = PAGE.replace("{{title}}", &title);
     let fill = |page: String, (hole, with): (&str, &str)| page.replacen(hole, with, 1);
-    Ok([("{{title}}", &*title), ("{{style}}", STYLE), ("{{script}}", SCRIPT), ("{{data}}", &data)]
-        .into_iter()
-        .fold(PAGE.to_owned(), fill))
+    Ok([("{{style}}", STYLE), ("{{script}}", SCRIPT), ("{{data}}", &data)].into_iter().fold(page, fill))
 }
