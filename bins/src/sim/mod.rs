@@ -2,6 +2,7 @@
 //!
 //! Whole seeds run on threads of their own; within a run there is one thread and no real time.
 
+mod bench;
 mod explore;
 mod report;
 mod shrink;
@@ -59,6 +60,11 @@ enum Command {
     Trace(trace::Args),
     /// Run scenarios with many seeds.
     Explore(explore::Args),
+    /// Measure the simulator's speed, on one core; fails when it is too slow. Only a release build can tell.
+    Bench {
+        /// `busy`, `usual` or `idle`; all when none is named.
+        load: Option<String>,
+    },
     /// List the scenarios that come with Weir.
     List,
     /// Say what a scenario rehearses and what must be true of it.
@@ -81,6 +87,7 @@ pub fn main(args: &Args) -> ExitCode {
         Command::Shrink(args) => shrink::main(args),
         Command::Trace(args) => trace::main(args),
         Command::Explore(args) => explore::main(args),
+        Command::Bench { load } => bench::main(load.as_deref()).map(|enough| if enough { 0 } else { VIOLATION }),
         Command::List => {
             report::list();
             Ok(0)
