@@ -120,6 +120,10 @@ pub enum Kind {
     Shutdown,
     /// ER_CONNECTION_KILLED.
     Killed,
+    /// ER_NO_SUCH_THREAD.
+    NoSuchThread,
+    /// ER_KILL_DENIED_ERROR.
+    KillDenied,
     /// ER_QUERY_INTERRUPTED.
     Interrupted,
     /// ER_OPTION_PREVENTS_STATEMENT: the tablet does not serve this role.
@@ -160,6 +164,8 @@ impl Kind {
             Self::WrongTypeForVariable => (1232, b"42000"),
             Self::Shutdown => (1053, b"08S01"),
             Self::Killed => (1927, b"70100"),
+            Self::NoSuchThread => (1094, b"HY000"),
+            Self::KillDenied => (1095, b"HY000"),
             Self::Interrupted => (1317, b"70100"),
             Self::ReadOnly => (1290, b"HY000"),
             Self::ServerLost => (1160, b"08S01"),

@@ -4,11 +4,13 @@
 //! between processes they are gRPC messages. Start with [`Request`], then [`Reply`].
 
 mod collector;
+mod interrupt;
 mod reply;
 mod request;
 mod settings;
 
 pub use collector::{Collector, OWN_ANSWER_BYTES_MAX, OWN_FORMAT};
+pub use interrupt::Interrupt;
 pub use reply::{Ended, Reply};
 pub use request::{ClientFormat, Command, LongData, Request, Statement, Wait};
 pub use settings::{ConnectionClass, Settings};

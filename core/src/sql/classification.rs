@@ -163,13 +163,30 @@ pub enum Own<'a> {
         /// The column's name: the expression as written, or its alias.
         column: Cow<'a, [u8]>,
     },
-    /// KILL of a client's connection by number.
-    Kill {
-        /// Only its current statement, not the connection.
-        query: bool,
-        /// The id that CONNECTION_ID() shows.
-        id: u64,
-    },
+    /// KILL, in any form: no server knows the ids of the gateway's clients, and they know no server's.
+    Kill(Kill),
+}
+
+/// What a KILL is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kill {
+    /// Only the current statement, not the connection.
+    pub query: bool,
+    /// SOFT: what would leave a table broken goes on.
+    pub soft: bool,
+    /// Whose.
+    pub victim: Victim,
+}
+
+/// Whom a KILL means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victim {
+    /// The client whose CONNECTION_ID() this is.
+    Id(u64),
+    /// Who says it: `KILL CONNECTION_ID()`.
+    Itself,
+    /// Named in a way that the gateway does not serve: `USER`, `QUERY ID`, an expression, or a KILL among other statements.
+    Unserved,
 }
 
 /// `name = value` in a SET.
@@ -205,4 +222,9 @@ pub enum Show {
     Pools,
     /// Every client session.
     Sessions,
+    /// `SHOW [FULL] PROCESSLIST`: every client session, as a server shows its connections.
+    Processes {
+        /// Statements as a whole, not just their beginnings.
+        full: bool,
+    },
 }

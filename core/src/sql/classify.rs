@@ -1,6 +1,6 @@
 //! From text to verdict: cuts it into statements, judges each, and joins the verdicts.
 
-use super::classification::{Classification, Effects, Kind, Own, Route};
+use super::classification::{Classification, Effects, Kill, Kind, Own, Route, Victim};
 use super::own;
 use super::rules::both;
 use super::statement::{Asks, Verdict, statement};
@@ -53,6 +53,8 @@ struct Whole {
     joined: Option<Verdict>,
     /// A SET of own variables is among them, alone or mixed with others.
     sets_own: bool,
+    /// A KILL is among them.
+    kills: bool,
 }
 
 /// Nothing to run: the server says so.
@@ -69,6 +71,7 @@ impl Whole {
         let Some(part) = part else { return };
         self.statements = self.statements.saturating_add(1);
         self.sets_own |= matches!(part.asks, Asks::Gateway | Asks::Both);
+        self.kills |= part.kind == Kind::Kill;
         self.joined = Some(match self.joined {
             None => part,
             Some(first) => join(first, part),
@@ -82,6 +85,8 @@ impl Whole {
         match verdict.asks {
             _ if self.sets_own && !alone => Some(Own::MixedSet),
             Asks::Both => Some(Own::MixedSet),
+            // A server would take the ids for those of its own connections, which are other clients'.
+            _ if self.kills && !alone => Some(Own::Kill(Kill { query: false, soft: false, victim: Victim::Unserved })),
             Asks::Gateway | Asks::Perhaps if alone => own::answer(sql, dialect, verdict.kind),
             _ => None,
         }

@@ -23,7 +23,7 @@ mod stream;
 pub mod token;
 mod variable;
 
-pub use classification::{Classification, Effects, Kind, Own, OwnAssignment, OwnColumn, Route, Show};
+pub use classification::{Classification, Effects, Kill, Kind, Own, OwnAssignment, OwnColumn, Route, Show, Victim};
 pub use classify::classify;
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use lexer::Lexer;

@@ -3,7 +3,7 @@
 //! Asked only when a statement stands alone and mentions something of the gateway's; then it may allocate. What has another
 //! form than those here is left to the server.
 
-use super::classification::{Kind, Own, OwnAssignment, OwnColumn, Show};
+use super::classification::{Kill, Kind, Own, OwnAssignment, OwnColumn, Show, Victim};
 use super::set;
 use super::stream::Tokens;
 use super::token::{Dialect, Token, TokenKind};
@@ -20,7 +20,7 @@ pub(super) fn answer(sql: &[u8], dialect: Dialect, kind: Kind) -> Option<Own<'_>
         Kind::Set => Some(Own::SetVariables(words.assignments())),
         Kind::Use => words.use_role(),
         Kind::Show => words.show(),
-        Kind::Kill => words.kill(),
+        Kind::Kill => Some(Own::Kill(words.kill())),
         Kind::Select => words.connection_id().or_else(|| words.variables()),
         _ => None,
     }
@@ -113,6 +113,10 @@ impl<'a> Words<'a> {
             let show = TOPICS.iter().find(|(name, _)| topic.is_word(name)).map(|(_, show)| *show)?;
             return self.at_end().then_some(Own::Show(show));
         }
+        let full = self.take("full");
+        if self.take("processlist") {
+            return self.at_end().then_some(Own::Show(Show::Processes { full }));
+        }
         let _ = self.take("global") || self.take("session") || self.take("local");
         if !self.take("variables") {
             return None;
@@ -128,21 +132,35 @@ impl<'a> Words<'a> {
     }
 
     /// `KILL [HARD | SOFT] [CONNECTION | QUERY] number`.
-    fn kill(&mut self) -> Option<Own<'a>> {
-        let _ = self.take("hard") || self.take("soft");
+    fn kill(&mut self) -> Kill {
+        let soft = self.take("soft");
+        let _ = !soft && self.take("hard");
         let query = self.take("query");
         let _ = !query && self.take("connection");
+        let victim = self.victim().filter(|_| self.at_end()).unwrap_or(Victim::Unserved);
+        Kill { query, soft, victim }
+    }
+
+    fn victim(&mut self) -> Option<Victim> {
+        if self.connection_id_call().is_some() {
+            return Some(Victim::Itself);
+        }
         let number = self.take_if(|token| token.kind == TokenKind::Number)?;
-        let id = std::str::from_utf8(number.text).ok()?.parse().ok()?;
-        self.at_end().then_some(Own::Kill { query, id })
+        std::str::from_utf8(number.text).ok()?.parse().ok().map(Victim::Id)
+    }
+
+    /// The first and the last token of `CONNECTION_ID()`.
+    fn connection_id_call(&mut self) -> Option<(Token<'a>, Token<'a>)> {
+        let name = self.take_if(|token| token.is_word("connection_id"))?;
+        self.take_if(|token| token.kind == TokenKind::OpenParen)?;
+        let close = self.take_if(|token| token.kind == TokenKind::CloseParen)?;
+        Some((name, close))
     }
 
     /// `SELECT CONNECTION_ID()`, perhaps with an alias.
     fn connection_id(&self) -> Option<Own<'a>> {
         let mut words = self.clone();
-        let name = words.take_if(|token| token.is_word("connection_id"))?;
-        words.take_if(|token| token.kind == TokenKind::OpenParen)?;
-        let close = words.take_if(|token| token.kind == TokenKind::CloseParen)?;
+        let (name, close) = words.connection_id_call()?;
         let column = words.alias().unwrap_or(Cow::Borrowed(words.text(&name, &close)));
         words.at_end().then_some(Own::SelectConnectionId { column })
     }
@@ -349,14 +367,25 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_killed_by_number() {
-        assert_eq!(own("KILL 7"), Some(Own::Kill { query: false, id: 7 }));
-        assert_eq!(own("KILL SOFT CONNECTION 7"), Some(Own::Kill { query: false, id: 7 }));
-        assert_eq!(own("kill query 18446744073709551615"), Some(Own::Kill { query: true, id: u64::MAX }));
-        for sql in
-            ["KILL", "KILL 18446744073709551616", "KILL -1", "KILL 1.5", "KILL QUERY ID 7", "KILL USER a", "KILL 7 8"]
-        {
-            assert_eq!(own(sql), None, "{sql}");
+    fn connections_are_killed_by_number_and_by_nothing_else() {
+        let kill = |query, soft, victim| Some(Own::Kill(Kill { query, soft, victim }));
+        assert_eq!(own("KILL 7"), kill(false, false, Victim::Id(7)));
+        assert_eq!(own("KILL SOFT CONNECTION 7"), kill(false, true, Victim::Id(7)));
+        assert_eq!(own("kill hard query 18446744073709551615;"), kill(true, false, Victim::Id(u64::MAX)));
+        assert_eq!(own("KILL QUERY connection_id ()"), kill(true, false, Victim::Itself));
+        for sql in ["KILL", "KILL 18446744073709551616", "KILL -1", "KILL 1.5", "KILL USER a", "KILL 7 8", "KILL @a"] {
+            assert_eq!(own(sql), kill(false, false, Victim::Unserved), "{sql}");
         }
+        assert_eq!(own("KILL QUERY ID 7"), kill(true, false, Victim::Unserved));
+        for sql in ["SELECT 1; KILL 7", "KILL 7; KILL 8", "KILL /*!50000 QUERY */ 7"] {
+            assert!(matches!(own(sql), Some(Own::Kill(Kill { victim: Victim::Unserved, .. }))), "{sql}: by no server");
+        }
+    }
+
+    #[test]
+    fn the_list_of_processes_is_the_gateways() {
+        assert_eq!(own("SHOW PROCESSLIST"), Some(Own::Show(Show::Processes { full: false })));
+        assert_eq!(own("show full processlist;"), Some(Own::Show(Show::Processes { full: true })));
+        assert_eq!(own("SHOW FULL TABLES"), None);
     }
 }

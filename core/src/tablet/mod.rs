@@ -1,9 +1,11 @@
 //! The server's side: one mysqld's connections, pool, role and health.
 //!
 //! Owns everything that is about one server. It may not know clients, sessions or other tablets. [`conn`] is one connection
-//! to it, [`pool`] says who gets which; [`probe`] what to ask the server about itself; [`manager`] whether the tablet serves, and as what.
+//! to it, [`pool`] says who gets which; [`probe`] what to ask the server about itself; [`manager`] whether the tablet serves, and as what; [`killer`]
+//! how what runs on a connection is ended.
 
 pub mod conn;
+pub mod killer;
 pub mod manager;
 pub mod pool;
 pub mod probe;

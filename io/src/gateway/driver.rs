@@ -5,6 +5,7 @@
 
 use super::Shared;
 use super::freshness::Freshening;
+use super::kill::{Seat, Verdict};
 use crate::clock;
 use crate::net::{Stream, Timer};
 use crate::scratch;
@@ -16,8 +17,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use weir_core::error::Error;
 use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session, Transmit};
+use weir_core::link::Interrupt;
 use weir_core::time::Instant;
 
 /// Output that the client has not taken, in bytes, beyond which nothing more is read from the server.
@@ -39,6 +42,9 @@ enum Stop {
     Closed(Reason),
 }
 
+/// What came of a kill.
+type Outcome = Result<(), Error>;
+
 pub(super) struct Driver {
     shared: Arc<Shared>,
     session: Session,
@@ -51,6 +57,15 @@ pub(super) struct Driver {
     lease: Option<(Arc<LocalTablet>, Box<Connection>)>,
     pending: Option<(Arc<LocalTablet>, Pending)>,
     freshening: Option<Freshening>,
+    /// What the others see of the session, and what they want of it.
+    seat: Seat,
+    shown: (u64, &'static str),
+    /// A server is being told to end what runs on the lease.
+    interrupting: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
+    /// Who waits for that.
+    killers: Vec<oneshot::Sender<Outcome>>,
+    /// Another session that this one kills.
+    killing: Option<Verdict>,
     timer: Timer,
     /// The lease's own deadline.
     lease_timer: Timer,
@@ -66,7 +81,13 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(shared: Arc<Shared>, client: Stream, peer: Peer, mut stopped: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        client: Stream,
+        peer: Peer,
+        seat: Seat,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Self {
         let config = shared.session_config();
         let write_time_max = config.limits.write_time_max;
         let session = Session::new(config, shared.view(), peer, clock::now());
@@ -81,6 +102,11 @@ impl Driver {
             lease: None,
             pending: None,
             freshening: None,
+            seat,
+            shown: (u64::MAX, ""),
+            interrupting: None,
+            killers: Vec::new(),
+            killing: None,
             timer: Timer::default(),
             lease_timer: Timer::default(),
             write_time_max,
@@ -119,12 +145,14 @@ impl Driver {
             moved |= self.poll_read_server(cx).is_ready();
             moved |= self.poll_read_client(cx).is_ready();
             moved |= self.poll_timers(cx).is_ready();
+            moved |= self.poll_kills(cx).is_ready();
             if !self.told_to_stop && self.stopping.as_mut().poll(cx).is_ready() {
                 self.told_to_stop = true;
                 self.session.shut_down();
                 moved = true;
             }
             if !moved {
+                self.show();
                 return Poll::Pending;
             }
         }
@@ -198,9 +226,14 @@ impl Driver {
                         connection.machine.client_data(&mut packets);
                     }
                 }
+                Event::Interrupt(interrupt) => self.interrupt(interrupt),
+                Event::Kill { id, interrupt } => match self.shared.kill(self.session.user(), id, interrupt) {
+                    Ok(verdict) => self.killing = Some(verdict),
+                    Err(error) => self.session.kill_answered(clock::now(), Err(error)),
+                },
                 Event::Release(fate) => self.release(fate),
                 Event::Show(show) => {
-                    let table = super::show::table(&self.shared, show);
+                    let table = super::show::table(&self.shared, self.session.user(), show);
                     self.session.shown(clock::now(), &table);
                 }
                 Event::Closed(reason) => self.stop = Some(Stop::Closed(reason)),
@@ -231,6 +264,55 @@ impl Driver {
         if let Some((tablet, connection)) = self.lease.take() {
             tablet.release(connection, fate);
         }
+    }
+
+    fn show(&mut self) {
+        let activity = self.session.activity();
+        if self.shown != activity {
+            self.shown = activity;
+            self.seat.show(|process| self.session.describe(process));
+        }
+    }
+
+    fn interrupt(&mut self, interrupt: Interrupt) {
+        let running = self.lease.as_ref().and_then(|(tablet, connection)| Some((tablet, connection.thread()?)));
+        self.interrupting = Some(match running {
+            Some((tablet, thread)) => Box::pin(Arc::clone(tablet).kill(thread, interrupt)),
+            None => Box::pin(std::future::ready(Ok(()))),
+        });
+    }
+
+    /// What others want ended, what a server was told to end, and what another session was.
+    fn poll_kills(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut moved = Poll::Pending;
+        if let Poll::Ready(Some(order)) = self.seat.orders.poll_recv(cx) {
+            self.session.killed(clock::now(), order.interrupt);
+            if self.session.is_interrupting() {
+                self.killers.push(order.done);
+            } else {
+                let _ = order.done.send(Ok(()));
+            }
+            moved = Poll::Ready(());
+        }
+        if let Some(interrupting) = &mut self.interrupting
+            && let Poll::Ready(outcome) = interrupting.as_mut().poll(cx)
+        {
+            self.interrupting = None;
+            self.session.interrupted(clock::now());
+            for killer in self.killers.drain(..) {
+                let _ = killer.send(outcome.clone());
+            }
+            moved = Poll::Ready(());
+        }
+        if let Some(killing) = &mut self.killing
+            && let Poll::Ready(verdict) = Pin::new(killing).poll(cx)
+        {
+            self.killing = None;
+            // A session that answers no more is gone.
+            self.session.kill_answered(clock::now(), verdict.unwrap_or(Ok(())));
+            moved = Poll::Ready(());
+        }
+        moved
     }
 
     fn poll_freshening(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -1,7 +1,7 @@
 //! Accepts clients, on TCP and on a unix socket, until told to stop.
 
 use super::driver::Driver;
-use super::{GatewayConfig, SessionEntry, Shared};
+use super::{GatewayConfig, Shared, kill};
 use crate::clock;
 use crate::crypto;
 use crate::net::Stream;
@@ -218,8 +218,9 @@ async fn serve(shared: Arc<Shared>, client: Client, stopped: watch::Receiver<boo
         nonce: Nonce::from_random(nonce),
         seed: seed.iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte)),
     };
-    shared.sessions().insert(id, SessionEntry { host: client.host, since: clock::now() });
-    let reason = Driver::new(Arc::clone(&shared), client.stream, peer, stopped).run().await;
+    let (entry, seat) = kill::seat(client.host, clock::now());
+    shared.sessions().insert(id, entry);
+    let reason = Driver::new(Arc::clone(&shared), client.stream, peer, seat, stopped).run().await;
     shared.sessions().remove(&id);
     shared.count_end(reason);
     debug!(session = id, ?reason, "session ended");

@@ -2,6 +2,7 @@
 
 mod driver;
 mod freshness;
+mod kill;
 mod listener;
 mod show;
 
@@ -10,6 +11,7 @@ use crate::crypto::RsaKey;
 use crate::net::Stream;
 use crate::tablet::LocalTablet;
 use freshness::Readers;
+use kill::SessionEntry;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -55,13 +57,6 @@ pub(crate) struct Shared {
     sessions: Mutex<BTreeMap<u32, SessionEntry>>,
     counters: Counters,
     started: Instant,
-}
-
-/// What `SHOW WEIR SESSIONS` knows of a client.
-#[derive(Clone, Debug)]
-struct SessionEntry {
-    host: String,
-    since: Instant,
 }
 
 /// Counts since the gateway started.

@@ -4,16 +4,18 @@ use super::Shared;
 use crate::clock;
 use std::sync::atomic::Ordering;
 use weir_core::gateway::cluster::{TabletView, View};
+use weir_core::gateway::processes;
 use weir_core::mysql::column::ColumnDefinition;
 use weir_core::mysql::resultset::{TextResultSet, TextRow};
 use weir_core::sql::Show;
 
-pub(super) fn table(shared: &Shared, show: Show) -> TextResultSet {
+pub(super) fn table(shared: &Shared, viewer: &[u8], show: Show) -> TextResultSet {
     match show {
         Show::Status => status(shared),
         Show::Tablets => tablets(&shared.view()),
         Show::Pools => pools(shared),
         Show::Sessions => sessions(shared),
+        Show::Processes { full } => processes::table(clock::now(), viewer, full, shared.processes().iter()),
     }
 }
 
@@ -29,13 +31,17 @@ fn status(shared: &Shared) -> TextResultSet {
     let clients = shared.admission().connections();
     let counters = &shared.counters;
     let busy: u64 = shared.tablets.values().map(|tablet| u64::from(tablet.counters().busy)).sum();
-    let rows: [(&str, u64); 6] = [
+    let kills = shared.tablets.values().map(|tablet| tablet.kills());
+    let (kills, kills_failed) = kills.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    let rows: [(&str, u64); 8] = [
         ("Uptime_seconds", clock::now().since(shared.started).as_secs()),
         ("Client_connections", clients as u64),
         ("Clients_accepted", counters.accepted.load(Ordering::Relaxed)),
         ("Clients_refused", counters.refused.load(Ordering::Relaxed)),
         ("Clients_protocol_errors", counters.protocol_errors.load(Ordering::Relaxed)),
         ("Server_connections_in_use", busy),
+        ("Kills", kills),
+        ("Kills_failed", kills_failed),
     ];
     table_of(&["Variable_name", "Value"], rows.map(|(name, value)| vec![text(name), text(value)]).to_vec())
 }

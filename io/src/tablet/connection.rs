@@ -1,5 +1,6 @@
 //! One connection to a server: a socket, its machine, and the bytes between them.
 
+use super::killer::Thread;
 use crate::clock;
 use crate::crypto;
 use crate::net::{Address, Stream, Timer};
@@ -18,7 +19,7 @@ use weir_core::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
 use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::conn::{self, BackendConfig, BackendConn, CloseReason, Event};
 use weir_core::tablet::pool::ConnId;
-use weir_core::time::Duration;
+use weir_core::time::{Duration, Instant};
 
 /// The longest packet taken from a server, in bytes: what servers allow at most.
 const PACKET_BYTES_MAX: u32 = 1 << 30;
@@ -47,6 +48,8 @@ pub struct Connection {
     pub class: ConnectionClass,
     /// How often it has been lent: tells whether somebody else has had it since.
     pub epoch: u64,
+    /// When it was opened.
+    pub opened: Instant,
     /// The protocol's state.
     pub machine: BackendConn,
     /// The socket; `Gone` once it broke.
@@ -66,8 +69,10 @@ impl Connector {
         let stream = stream.map_err(|error| self.unreachable(&error))?;
         let config = Arc::new(self.config(class, &stream));
         let machine = BackendConn::new(config, clock::now());
-        let mut connection = Connection { id, class, epoch: 0, machine, stream, output: Vec::new(), written: 0 };
+        let mut connection =
+            Connection { id, class, epoch: 0, opened: clock::now(), machine, stream, output: Vec::new(), written: 0 };
         connection.log_in().await?;
+        connection.opened = clock::now();
         Ok(Box::new(connection))
     }
 
@@ -104,6 +109,13 @@ impl Connection {
     pub fn is_reusable(&self) -> bool {
         let strayed = self.class.contains(ConnectionClass::NO_SCHEMA) && self.machine.settings().schema.is_some();
         self.machine.is_idle_and_clean() && !strayed
+    }
+
+    /// What the server calls it.
+    #[must_use]
+    pub fn thread(&self) -> Option<Thread> {
+        let server = self.machine.server_info()?;
+        Some(Thread { id: server.connection_id, opened: self.opened })
     }
 
     async fn log_in(&mut self) -> Result<(), Error> {

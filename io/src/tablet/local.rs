@@ -1,12 +1,14 @@
 //! One tablet in this process: its machine behind a lock, its idle connections, and the tasks that open, watch and time.
 
 use super::connection::{Connection, Connector};
+use super::killer::{Killer, Thread};
 use super::probe::Prober;
 use crate::clock;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future as _;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -15,6 +17,7 @@ use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::session::{Acquire, Fate};
 use weir_core::gtid::Position;
+use weir_core::link::Interrupt;
 use weir_core::rng::Rng;
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
 use weir_core::tablet::pool::{self, CloseReason, ConnId, Counters, Preferred, Ticket};
@@ -40,6 +43,7 @@ pub struct LocalTablet {
     prober: tokio::sync::Mutex<Prober>,
     /// Reads the position for others, so that a slow probe keeps nobody waiting.
     positions: tokio::sync::Mutex<Prober>,
+    killer: Killer,
     news: mpsc::Sender<News>,
     state: Mutex<State>,
     /// The machine's deadline has come nearer than the one slept for.
@@ -85,6 +89,7 @@ impl LocalTablet {
             connector,
             prober: tokio::sync::Mutex::new(Prober::new(Arc::clone(&monitor))),
             positions: tokio::sync::Mutex::new(Prober::new(monitor)),
+            killer: Killer::default(),
             news,
             state: Mutex::new(State {
                 machine: Tablet::new(identity, config, Rng::new(seed)),
@@ -127,6 +132,24 @@ impl LocalTablet {
         let position = self.positions.lock().await.primary_position().await?;
         self.state().machine.vouch(term)?;
         Ok(position)
+    }
+
+    /// Ends what runs on one of the server's connections.
+    ///
+    /// # Errors
+    /// When the server could not be told in time, or refused.
+    pub async fn kill(self: Arc<Self>, thread: Thread, interrupt: Interrupt) -> Result<(), Error> {
+        let outcome = self.killer.kill(&self.connector, thread, interrupt).await;
+        if let Err(error) = &outcome {
+            info!(tablet = self.id.0, thread = thread.id, "cannot kill: {error}");
+        }
+        outcome
+    }
+
+    /// Kills that the server was told of, and those that it could not be told of or refused.
+    #[must_use]
+    pub fn kills(&self) -> (u64, u64) {
+        (self.killer.done.load(Ordering::Relaxed), self.killer.failed.load(Ordering::Relaxed))
     }
 
     /// Takes no more requests; idle connections are closed.

@@ -7,6 +7,7 @@ mod census;
 mod churn;
 mod dirt;
 mod kills;
+mod own_kills;
 mod packets;
 mod pool;
 mod restarts;

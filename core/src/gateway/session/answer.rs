@@ -5,7 +5,7 @@ use super::job::{Job, Origin};
 use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State};
 use super::{Event, Fate, Phase, Pins, Reason, Session};
 use crate::error::{Component, Effect, Error, Kind};
-use crate::link::{Command, Ended, Reply, Settings};
+use crate::link::{Command, Ended, Interrupt, Reply, Settings};
 use crate::mutants::{Mutant, Mutants};
 use crate::mysql::frame;
 use crate::mysql::packet::{self, OkPacket};
@@ -153,10 +153,14 @@ impl Session {
         }
     }
 
-    fn on_end(&mut self, now: Instant, ended: Ended) {
+    pub(super) fn on_end(&mut self, now: Instant, ended: Ended) {
         let (Phase::Running(job) | Phase::Infile(job)) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };
+        if self.interrupting {
+            self.phase = Phase::Held(job, ended);
+            return;
+        }
         match ended {
             Ended::Answered => self.on_answered(now, job),
             Ended::WaitTimedOut => self.on_wait_timed_out(now, job),
@@ -357,6 +361,19 @@ impl Session {
             }
             Phase::Freshening(_) => self.events.push_back(Event::CancelFreshen),
             Phase::Waiting(_) => self.events.push_back(Event::CancelAcquire),
+            Phase::Leaving => {
+                self.phase = Phase::Leaving;
+                return;
+            }
+            // Nothing is to run on for nobody.
+            Phase::Running(job) | Phase::Infile(job) if job.origin == Origin::Client => {
+                (self.phase, self.leaving) = (Phase::Leaving, reason);
+                return self.interrupt(Interrupt::CONNECTION);
+            }
+            Phase::Held(..) => {
+                (self.phase, self.leaving) = (Phase::Leaving, reason);
+                return;
+            }
             // The answer still under way cannot be told from the next session's.
             Phase::Running(_) | Phase::Infile(_) => self.release(Fate::Close),
             _ => {}

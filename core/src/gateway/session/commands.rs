@@ -8,7 +8,7 @@ use crate::mysql::capability::CapabilityFlags;
 use crate::mysql::command::ClientCommand;
 use crate::mysql::frame;
 use crate::mysql::packet::{self, OkPacket};
-use crate::sql::Effects;
+use crate::sql::{Effects, Kill, Show, Victim};
 use crate::time::Instant;
 use crate::topo::Role;
 
@@ -19,6 +19,7 @@ impl Session {
             Ok(command) => command,
             Err(error) => return self.write_error(&error.raised_by(Component::Gateway)),
         };
+        self.note_command(now, &command);
         match command {
             ClientCommand::Quit => self.leave(Reason::Quit),
             ClientCommand::Ping => self.write_own_ok(),
@@ -44,7 +45,11 @@ impl Session {
             ClientCommand::BinlogDump(_) | ClientCommand::BinlogDumpGtid(_) | ClientCommand::RegisterSlave(_) => {
                 self.refuse_without("REPLICATION SLAVE");
             }
-            // What servers no longer serve themselves; COM_PROCESS_KILL and bulk executions are not served yet.
+            ClientCommand::ProcessKill { connection_id } => {
+                self.on_kill(Kill { query: false, soft: false, victim: Victim::Id(connection_id.into()) });
+            }
+            ClientCommand::ProcessInfo => self.show(Show::Processes { full: false }),
+            // What servers no longer serve themselves; bulk executions are not served yet.
             _ => self.refuse(Kind::UnknownCommand, "Unknown command"),
         }
     }

@@ -71,6 +71,8 @@ pub(super) struct Job {
     pub(super) failed: bool,
     /// The server behind, a replica, refused to write: it was not the read it seemed to be.
     pub(super) refused_write: bool,
+    /// Somebody killed it.
+    pub(super) killed: bool,
     /// Connections that broke under it.
     pub(super) broken: usize,
     /// Why it was not executed where it was tried last.
@@ -123,6 +125,7 @@ impl Job {
             asks_for_counts: false,
             failed: false,
             refused_write: false,
+            killed: false,
             broken: 0,
             last_error: None,
             warned: false,
@@ -220,6 +223,9 @@ impl Session {
 
     /// Asks for a connection of the best tablet that has not refused `job` yet.
     pub(super) fn choose(&mut self, now: Instant, mut job: Box<Job>) {
+        if self.is_cut_short(now, &job) {
+            return;
+        }
         let asks =
             job.effects.contains(Effects::NEEDS_DIAGNOSTICS) && !self.config.mutants.breaks(Mutant::StaleDiagnostics);
         let prefer = match asks.then(|| self.diagnostics.place(&job)) {

@@ -123,6 +123,7 @@ impl Session {
         if let Some(job) = self.afterwards.take() {
             return self.launch(now, job);
         }
+        self.note_rest(now);
         self.arm_idle(now);
     }
 

@@ -8,12 +8,14 @@
 //! `Phase`, then `commands` (what a client may say), `job` (how a request gets a server connection) and `answer`
 //! (what comes back, and when the connection is given back).
 
+mod activity;
 mod answer;
 mod commands;
 mod diagnostics;
 mod freshness;
 mod insert_id;
 mod job;
+mod kill;
 mod login;
 mod prepared;
 mod query;
@@ -32,7 +34,7 @@ use crate::gateway::balance::Chooser;
 use crate::gateway::cluster::View;
 use crate::gateway::config::SessionConfig;
 use crate::gateway::freshness::{Scope, Written};
-use crate::link::Request;
+use crate::link::{Ended, Interrupt, Request};
 use crate::mysql::auth::Nonce;
 use crate::mysql::capability::CapabilityFlags;
 use crate::mysql::frame::{self, PacketReader};
@@ -40,6 +42,7 @@ use crate::mysql::handshake::{ServerHandshake, Transport};
 use crate::mysql::packet::{self, OkHeader, OkPacket};
 use crate::rng::Rng;
 use crate::time::Instant;
+use activity::Activity;
 use diagnostics::Diagnostics;
 pub use job::{Acquire, Lease, LeaseKey};
 use job::{Held, Job};
@@ -94,6 +97,16 @@ pub enum Event {
     Submit(Box<Request>),
     /// Pass packets of the client's file on to the server.
     ClientData(Vec<u8>),
+    /// Have the server end what runs on the lease, by another connection, within a time limit; then call
+    /// [`Session::interrupted`], whatever came of it. Until then the lease stays as it is.
+    Interrupt(Interrupt),
+    /// End another session, or what it runs; then call [`Session::kill_answered`].
+    Kill {
+        /// Whose: what `CONNECTION_ID()` shows.
+        id: u64,
+        /// What of it.
+        interrupt: Interrupt,
+    },
     /// Give the lease back.
     Release(Fate),
     /// Collect the rows of `SHOW WEIR ...`; then call [`Session::shown`].
@@ -128,6 +141,8 @@ pub enum Reason {
     ServerLost,
     /// Session state that cannot be re-established was lost with its server connection.
     StateLost,
+    /// KILL ended it.
+    Killed,
     /// The gateway stops.
     Shutdown,
 }
@@ -161,8 +176,14 @@ enum Phase {
     Running(Box<Job>),
     /// The server reads the client's file for LOAD DATA LOCAL.
     Infile(Box<Job>),
+    /// A request has ended, and a kill that was meant for it has not arrived yet.
+    Held(Box<Job>, Ended),
     /// The driver collects rows for `SHOW WEIR`.
     Showing,
+    /// The driver kills another session for this one.
+    Killing,
+    /// The session is over, and what it ran is being ended on the server.
+    Leaving,
     /// Over.
     Closed,
 }
@@ -196,6 +217,9 @@ pub struct Session {
     leaving: Reason,
     /// What is known of the last statement's warnings and counts.
     diagnostics: Diagnostics,
+    /// A server is being told to end what runs on the lease.
+    interrupting: bool,
+    activity: Activity,
     /// An open transaction was lost with its server connection, and the client has not acknowledged it yet.
     transaction_lost: bool,
     timer: Option<(Instant, Timer)>,
@@ -226,6 +250,8 @@ impl Session {
             wish_schema: None,
             leaving: Reason::Quit,
             diagnostics: Diagnostics::default(),
+            interrupting: false,
+            activity: Activity::new(now),
             transaction_lost: false,
             timer: Some((now + config.limits.login_time_max, Timer::Login)),
             chooser: Chooser::new(rng.next_u64()),
@@ -277,8 +303,11 @@ impl Session {
             self.reader = reader;
         }
         // The timer of diagnostics looks at the reader when it is through.
-        if matches!(self.phase, Phase::Idle) && !matches!(self.timer, Some((_, Timer::Diagnostics))) {
-            self.arm_idle(now);
+        if matches!(self.phase, Phase::Idle) {
+            self.note_rest(now);
+            if !matches!(self.timer, Some((_, Timer::Diagnostics))) {
+                self.arm_idle(now);
+            }
         }
         input.len() - rest.len()
     }

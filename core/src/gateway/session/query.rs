@@ -9,7 +9,7 @@ use crate::mutants::Mutant;
 use crate::mysql::column::ColumnDefinition;
 use crate::mysql::packet::OkPacket;
 use crate::mysql::resultset::TextResultSet;
-use crate::sql::{self, Classification, Dialect, Effects, Kind, Own, OwnAssignment, OwnColumn, Route};
+use crate::sql::{self, Classification, Dialect, Effects, Kind, Own, OwnAssignment, OwnColumn, Route, Show};
 use crate::time::Instant;
 
 impl Session {
@@ -94,13 +94,8 @@ impl Session {
             Some(Own::UseRole { schema, role }) => {
                 self.use_schema(now, schema, Some(*role));
             }
-            Some(Own::Show(show)) => {
-                self.phase = Phase::Showing;
-                self.events.push_back(Event::Show(*show));
-            }
-            Some(Own::Kill { .. }) => {
-                self.refuse(ErrorKind::NotSupported, "weir-gateway: KILL is not served yet");
-            }
+            Some(Own::Show(show)) => self.show(*show),
+            Some(Own::Kill(kill)) => self.on_kill(*kill),
             None => {
                 debug_assert!(false, "the gateway's own statement without content");
                 let job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);
@@ -149,6 +144,11 @@ impl Session {
         let ok = OkPacket { status: self.state.status, ..OkPacket::default() };
         let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
         self.out.write(|b| result.write(b, sequence, &ok, capabilities));
+    }
+
+    pub(super) fn show(&mut self, show: Show) {
+        self.phase = Phase::Showing;
+        self.events.push_back(Event::Show(show));
     }
 
     /// The answer to [`Event::Show`].

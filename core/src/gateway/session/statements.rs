@@ -99,6 +99,11 @@ impl Statements {
         self.by_id.get_mut(&self.resolve(id))
     }
 
+    /// Its text; empty when there is no such statement.
+    pub(super) fn text(&self, id: u32) -> &[u8] {
+        self.by_id.get(&self.resolve(id)).map_or(&[], |prepared| &prepared.statement.sql)
+    }
+
     pub(super) fn remove(&mut self, id: u32) -> Option<Prepared> {
         self.by_id.remove(&self.resolve(id))
     }

@@ -206,6 +206,9 @@ impl Driver {
                         connection.machine.client_data(&mut packets);
                     }
                 }
+                // What the server runs ends by itself.
+                Event::Interrupt(_) => self.session.interrupted(now),
+                Event::Kill { .. } => self.session.kill_answered(now, Err(no_such_tablet())),
                 Event::Release(fate) => self.release(hands, shared, fate),
                 Event::Show(_) => self.session.shown(now, &TextResultSet::default()),
                 Event::Closed(reason) => self.ended = Some(reason),

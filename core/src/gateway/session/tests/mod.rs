@@ -5,6 +5,7 @@ mod diagnostics;
 mod failures;
 mod freshness;
 mod insert_id;
+mod kills;
 mod login;
 mod pins;
 mod prepared;

@@ -66,6 +66,8 @@ fn a_connection_whose_answer_is_under_way_is_closed_with_its_client() {
     bench.query("SELECT SLEEP(100)");
     bench.lend();
     bench.session.client_closed();
+    assert!(matches!(bench.event(), Some(Event::Interrupt(_))));
+    bench.session.interrupted(bench.now);
     assert!(matches!(bench.event(), Some(Event::Release(Fate::Close))));
     bench.expect_closed(Reason::ClientGone);
 }

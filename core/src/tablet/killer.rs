@@ -1,0 +1,90 @@
+//! Ending what runs on one connection of a server, by word on another.
+//!
+//! Owns what is said and how it is answered. A driver keeps one connection per server for it, outside of the pool, so that a
+//! pool with nothing but stuck connections can be helped. It says [`STARTED`] once when the connection is open, and then
+//! one kill after the other, each within [`TIME_MAX`].
+
+use crate::error::Error;
+use crate::mysql::resultset::Answer;
+use crate::time::{Duration, Instant};
+
+/// How long one kill may take, with waiting for the others and connecting.
+pub const TIME_MAX: Duration = Duration::from_secs(5);
+/// Kills that may wait for their turn at one server; more are given up at once.
+pub const WAITING_MAX: usize = 256;
+/// Asks since when the server has been running.
+pub const STARTED: &str = "SHOW GLOBAL STATUS LIKE 'Uptime'";
+/// Servers tell their uptime in whole seconds.
+const UPTIME_GRAIN: Duration = Duration::from_secs(1);
+
+/// One run of a server process: its connections' ids mean nothing to the next run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// It began no later than this.
+    began: Instant,
+}
+
+impl Run {
+    /// Of the answer to [`STARTED`]; `None` when it does not tell.
+    #[must_use]
+    pub fn read(now: Instant, answer: &Answer) -> Option<Self> {
+        let Answer::Rows(table, _) = answer else { return None };
+        let uptime = core::str::from_utf8(table.value(0, "Value")?).ok()?.parse().ok()?;
+        Some(Self { began: now.before(Duration::from_secs(uptime)) })
+    }
+
+    /// Whether a connection that was opened at this time can be one of this run. When it cannot, its id may be somebody else's
+    /// by now, and what ran on it is over.
+    #[must_use]
+    pub fn may_have(self, opened: Instant) -> bool {
+        opened + UPTIME_GRAIN >= self.began
+    }
+}
+
+/// What came of a kill. A connection that is gone already is as good as killed.
+///
+/// # Errors
+/// The server's own.
+pub fn outcome(answer: Answer) -> Result<(), Error> {
+    const NO_SUCH_THREAD: u16 = 1094;
+    match answer {
+        Answer::Err(error) if error.code != NO_SUCH_THREAD => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Component, Kind};
+    use crate::mysql::column::ColumnDefinition;
+    use crate::mysql::packet::OkPacket;
+    use crate::mysql::resultset::TextResultSet;
+
+    fn uptime(seconds: &str) -> Answer {
+        let columns = ["Variable_name", "Value"].map(ColumnDefinition::text).to_vec();
+        let rows = vec![vec![Some(b"Uptime".to_vec()), Some(seconds.into())]];
+        Answer::Rows(TextResultSet { columns, rows }, OkPacket::default())
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_connection_from_before_the_servers_start_is_not_its() {
+        let run = Run::read(at(100), &uptime("30")).unwrap();
+        assert!(run.may_have(at(70)) && run.may_have(at(69)) && run.may_have(at(99)));
+        assert!(!run.may_have(at(68)));
+        assert_eq!(Run::read(at(100), &uptime("soon")), None);
+        assert_eq!(Run::read(at(100), &Answer::Ok(OkPacket::default())), None);
+    }
+
+    #[test]
+    fn who_is_gone_needs_no_killing() {
+        let error = |kind| Answer::Err(Error::new(Component::Server, kind, "no"));
+        assert_eq!(outcome(error(Kind::NoSuchThread)), Ok(()));
+        assert!(outcome(error(Kind::KillDenied)).is_err());
+        assert_eq!(outcome(Answer::Ok(OkPacket::default())), Ok(()));
+    }
+}

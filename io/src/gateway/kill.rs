@@ -1,0 +1,80 @@
+//! What sessions know of one another: who is connected, what each is at, and how one ends another.
+
+use super::Shared;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+use weir_core::error::{Component, Error, Kind};
+use weir_core::gateway::processes::{self, Process};
+use weir_core::link::Interrupt;
+use weir_core::time::Instant;
+
+/// Kills of one session that may wait for it to look.
+const ORDERS_MAX: usize = 16;
+
+/// What came of a kill; an answer that never comes means that the session is gone.
+pub(super) type Verdict = oneshot::Receiver<Result<(), Error>>;
+
+/// One session told to end, or to end what it runs.
+pub(super) struct Order {
+    pub(super) interrupt: Interrupt,
+    pub(super) done: oneshot::Sender<Result<(), Error>>,
+}
+
+/// A session as the others see it.
+#[derive(Clone, Debug)]
+pub(super) struct SessionEntry {
+    pub(super) host: String,
+    pub(super) since: Instant,
+    process: Arc<Mutex<Process>>,
+    orders: mpsc::Sender<Order>,
+}
+
+/// The session's own end of its entry.
+pub(super) struct Seat {
+    process: Arc<Mutex<Process>>,
+    pub(super) orders: mpsc::Receiver<Order>,
+}
+
+/// An entry, and the end of it that the session keeps.
+pub(super) fn seat(host: String, since: Instant) -> (SessionEntry, Seat) {
+    let process: Arc<Mutex<Process>> = Arc::default();
+    let (orders, received) = mpsc::channel(ORDERS_MAX);
+    let seat = Seat { process: Arc::clone(&process), orders: received };
+    (SessionEntry { host, since, process, orders }, seat)
+}
+
+impl Seat {
+    pub(super) fn show(&self, describe: impl FnOnce(&mut Process)) {
+        describe(&mut self.process.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl SessionEntry {
+    fn process(&self) -> Process {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Shared {
+    /// Every session, as `SHOW PROCESSLIST` shows it.
+    pub(super) fn processes(&self) -> Vec<Process> {
+        let entries: Vec<SessionEntry> = self.sessions().values().cloned().collect();
+        entries.iter().map(SessionEntry::process).collect()
+    }
+
+    /// Has the session numbered `id` ended, if `killer` may.
+    pub(super) fn kill(&self, killer: &[u8], id: u64, interrupt: Interrupt) -> Result<Verdict, Error> {
+        let entry = u32::try_from(id).ok().and_then(|id| self.sessions().get(&id).cloned());
+        let victim = entry.as_ref().map(SessionEntry::process);
+        processes::may_kill(killer, id, victim.as_ref().map(|victim| victim.user.as_slice()))?;
+        let (done, verdict) = oneshot::channel();
+        match entry.map(|entry| entry.orders.try_send(Order { interrupt, done })) {
+            Some(Err(mpsc::error::TrySendError::Full(_))) => Err(Error::new(
+                Component::Gateway,
+                Kind::Unavailable,
+                "weir-gateway: that session is being killed by too many others already",
+            )),
+            _ => Ok(verdict),
+        }
+    }
+}
