@@ -1,8 +1,8 @@
 //! Ending what runs on one connection of a server, by word on another.
 //!
-//! Owns what is said and how it is answered. A driver keeps one connection per server for it, outside of the pool, so that a
-//! pool with nothing but stuck connections can be helped. It says [`STARTED`] once when the connection is open, and then
-//! one kill after the other, each within [`TIME_MAX`].
+//! Owns what is said and how it is answered. A driver opens one connection per server for it, outside of the pool, so that a
+//! pool with nothing but stuck connections can be helped, and closes it when nobody waits for it. It says [`STARTED`] once when
+//! the connection is open, and then one kill after the other, each within [`TIME_MAX`].
 
 use crate::error::Error;
 use crate::mysql::resultset::Answer;

@@ -233,6 +233,7 @@ impl Driver {
                 },
                 Event::Release(fate) => self.release(fate),
                 Event::Show(show) => {
+                    self.show();
                     let table = super::show::table(&self.shared, self.session.user(), show);
                     self.session.shown(clock::now(), &table);
                 }

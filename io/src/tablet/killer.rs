@@ -1,4 +1,4 @@
-//! Ends what runs on a server's connections, by a connection of its own that is kept between kills.
+//! Ends what runs on a server's connections, by a connection of its own that is kept while there is more to end.
 
 use super::connection::{Connection, Connector};
 use crate::clock;
@@ -62,7 +62,9 @@ impl Killer {
         } else {
             Ok(())
         };
-        *slot = Some(ready);
+        if self.waiting.load(Ordering::Relaxed) > 1 {
+            *slot = Some(ready);
+        }
         answer
     }
 }
