@@ -21,6 +21,7 @@ pub mod gtid;
 pub mod link;
 pub mod mutants;
 pub mod mysql;
+pub mod orch;
 pub mod rng;
 pub mod sql;
 pub mod tablet;

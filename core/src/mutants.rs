@@ -68,6 +68,8 @@ mutants! {
     ExceedCapacity = "exceed-capacity",
     /// A connection that is closed on its return still counts as lent.
     LeakClosed = "leak-closed",
+    /// A tablet obeys orders of a lower term than it has promised.
+    IgnorePromise = "ignore-promise",
 }
 
 impl fmt::Display for Mutant {

@@ -30,8 +30,8 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::LeakClosed, "killed-connections", Check::Leaks),
 ];
 
-/// Rules whose breach no workload shows yet.
-const UNSEEN: &[Mutant] = &[Mutant::KeepInsertId];
+/// Rules whose breach no workload shows yet. Those of failover are found by the tests of their machines.
+const UNSEEN: &[Mutant] = &[Mutant::KeepInsertId, Mutant::IgnorePromise];
 
 #[test]
 fn no_mutant_is_forgotten() {

@@ -2,10 +2,11 @@
 //!
 //! Owns everything that is about one server. It may not know clients, sessions or other tablets. [`conn`] is one connection
 //! to it, [`pool`] says who gets which; [`probe`] what to ask the server about itself; [`manager`] whether the tablet serves, and as what; [`killer`]
-//! how what runs on a connection is ended.
+//! how what runs on a connection is ended; [`orders`] carries out what an orchestrator wants of it.
 
 pub mod conn;
 pub mod killer;
 pub mod manager;
+pub mod orders;
 pub mod pool;
 pub mod probe;

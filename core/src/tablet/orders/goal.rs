@@ -1,0 +1,82 @@
+//! What an order comes to on a server: the next thing to do, judged by how the server is now. So an order that is given
+//! twice, or after a crash half-way, does no harm.
+
+use super::{Action, Goal, Order, Refusal, Status};
+use crate::gtid::Position;
+
+/// What is left to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Do this, then look again.
+    Act(Action),
+    /// The server is at it: look again soon.
+    Wait,
+    /// It cannot be done.
+    Refuse(Refusal),
+    /// Nothing.
+    Done,
+}
+
+/// `switches` is whether the server followed another term until now.
+pub(super) fn next(goal: &Goal, status: &Status, switches: bool) -> Next {
+    match &goal.order {
+        Order::Recruit => recruit(status),
+        Order::Lead { acks, begins_at } => lead(status, *acks, begins_at),
+        Order::Follow { source, begins_at, acknowledges, .. } => {
+            let errant = status.position().subtract(begins_at).unwrap_or_else(|_| status.position());
+            if switches && !errant.is_empty() {
+                return Next::Refuse(Refusal::Errant(errant));
+            }
+            if status.source.as_ref() != Some(source) {
+                // What was received and not applied would be thrown away with the old source.
+                return unless_done(&[
+                    (!status.read_only, Action::Fence),
+                    (status.receiver_running, Action::StopReceiver),
+                ])
+                .unwrap_or_else(|| drained(status).unwrap_or(Next::Act(Action::Follow { source: source.clone() })));
+            }
+            unless_done(&[
+                (!status.read_only, Action::Fence),
+                (status.acknowledges != *acknowledges, Action::Acknowledge(*acknowledges)),
+                (!status.receiver_running || !status.applier_running, Action::StartReplication),
+            ])
+            .unwrap_or(Next::Done)
+        }
+    }
+}
+
+fn recruit(status: &Status) -> Next {
+    unless_done(&[(!status.read_only, Action::Fence), (status.receiver_running, Action::StopReceiver)])
+        .unwrap_or(Next::Done)
+}
+
+fn lead(status: &Status, acks: u32, begins_at: &Position) -> Next {
+    let has = |position: &Position| position.contains(begins_at).unwrap_or(false);
+    if !has(&status.position()) {
+        return Next::Refuse(Refusal::Behind(status.position()));
+    }
+    if let Some(next) = unless_done(&[(status.receiver_running, Action::StopReceiver)]) {
+        return next;
+    }
+    if status.source.is_some() {
+        return drained(status).unwrap_or(Next::Act(Action::Detach));
+    }
+    unless_done(&[
+        (status.acknowledges, Action::Acknowledge(false)),
+        (status.acks != acks, Action::WaitForAcks(acks)),
+        (status.read_only, Action::Open),
+    ])
+    .unwrap_or(Next::Done)
+}
+
+/// What is still to be done before everything received is applied.
+fn drained(status: &Status) -> Option<Next> {
+    if status.executed.contains(&status.received).unwrap_or(false) {
+        return None;
+    }
+    Some(if status.applier_running { Next::Wait } else { Next::Act(Action::StartApplier) })
+}
+
+fn unless_done(steps: &[(bool, Action)]) -> Option<Next> {
+    steps.iter().find(|(needed, _)| *needed).map(|(_, action)| Next::Act(action.clone()))
+}

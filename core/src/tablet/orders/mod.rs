@@ -1,0 +1,456 @@
+//! What an orchestrator orders a tablet to do, and the tablet's promise to obey no older one.
+//!
+//! Owns the promise: the highest term the tablet has heard of, on disk before anything is done or answered under it. Since
+//! a server that has promised does not acknowledge writes of an older term's primary, and its own clients cannot write, a
+//! new term can count on it. It may not know other tablets, nor SQL: the driver carries out each [`Action`] with the
+//! statements of the server's flavour, and reads [`Status`] from it.
+//!
+//! Start with [`Order`], then [`Orders::handle`]; `goal.rs` says what an order comes to. Two things the driver must see to:
+//! a server starts with `read_only` on and replication off, or its restart would break the promise; and a primary waits
+//! for acknowledgements without end, or its promise of durability ends with the wait.
+//!
+//! # What a report means
+//!
+//! `followed` is the highest term whose beginning the server has: everything acknowledged before that term. `intact` is
+//! false after the server's restart until it has caught up, for servers throw away what they had received and not applied:
+//! it may have acknowledged what it no longer has, so it must not count in a recruitment.
+
+mod goal;
+#[cfg(test)]
+mod tests;
+
+use crate::gtid::Position;
+use crate::mutants::{Mutant, Mutants};
+use crate::time::{Duration, Instant};
+use crate::topo::TabletAlias;
+use core::fmt;
+use goal::{Next, next};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// While the server is at something, it is looked at this often.
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What is on the tablet's disk.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Promise {
+    /// No order of a lower term is obeyed.
+    pub promised: u64,
+    /// The highest term whose beginning the server has.
+    pub followed: u64,
+    /// The term last followed or led, and where it begins.
+    pub term: (u64, Position),
+    /// The start of the server that `intact` is about.
+    pub incarnation: Option<u64>,
+    /// See [`Report::intact`].
+    pub intact: bool,
+}
+
+impl Default for Promise {
+    fn default() -> Self {
+        Self { promised: 0, followed: 0, term: (0, Position::default()), incarnation: None, intact: true }
+    }
+}
+
+/// What is ordered. All are idempotent; each carries the term it is ordered in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Order {
+    /// Help no lower term: stop receiving, let no client write; then report.
+    Recruit,
+    /// Be primary, on top of everything before `begins_at`.
+    Lead {
+        /// Acknowledgements to wait for; 0 for none.
+        acks: u32,
+        /// Where the term begins; the server must have all of it.
+        begins_at: Position,
+    },
+    /// Be a replica.
+    Follow {
+        /// Of whom.
+        source: TabletAlias,
+        /// Where the term begins.
+        begins_at: Position,
+        /// The source's position, read after this server connected to it; once that is reached, nothing that was
+        /// acknowledged before is missing any more.
+        caught_up_at: Option<Position>,
+        /// Whether to acknowledge what is received.
+        acknowledges: bool,
+    },
+}
+
+/// What a tablet says when it has obeyed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Report {
+    /// The highest term it has promised.
+    pub promised: u64,
+    /// The highest term whose beginning it has.
+    pub followed: u64,
+    /// Everything it has, received or executed.
+    pub position: Position,
+    /// It still has everything that it ever acknowledged.
+    pub intact: bool,
+    /// Its clients can write.
+    pub writable: bool,
+    /// Whom it is connected to as a replica.
+    pub receives_from: Option<TabletAlias>,
+}
+
+/// Why a tablet does not obey.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Refusal {
+    /// It has promised this higher term.
+    OldTerm(u64),
+    /// It lacks some of what the term begins with; it has this.
+    Behind(Position),
+    /// It has these transactions that the term's beginning does not have.
+    Errant(Position),
+    /// Another order took its place.
+    Superseded,
+    /// The server does not do it.
+    Failed(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OldTerm(term) => write!(f, "it has promised term {term}"),
+            Self::Behind(position) => write!(f, "it has only {position}"),
+            Self::Errant(extra) => write!(f, "it has {extra}, which the shard's history has not"),
+            Self::Superseded => f.write_str("another order took its place"),
+            Self::Failed(why) => write!(f, "its server failed: {why}"),
+        }
+    }
+}
+
+/// How the server is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Status {
+    /// Differs for each start of the server.
+    pub incarnation: u64,
+    /// What it has executed.
+    pub executed: Position,
+    /// What it has received, applied or not.
+    pub received: Position,
+    /// Clients cannot write.
+    pub read_only: bool,
+    /// Its configured source.
+    pub source: Option<TabletAlias>,
+    /// The receiving thread is on.
+    pub receiver_running: bool,
+    /// And it is connected.
+    pub receiver_connected: bool,
+    /// The applying thread is on.
+    pub applier_running: bool,
+    /// It acknowledges what it receives.
+    pub acknowledges: bool,
+    /// As a primary it waits for so many acknowledgements.
+    pub acks: u32,
+}
+
+impl Status {
+    fn position(&self) -> Position {
+        self.executed.union(&self.received).unwrap_or_else(|_| self.executed.clone())
+    }
+}
+
+/// Something to do to the server. All are idempotent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Action {
+    /// No client may write any more; when that does not succeed at once because commits wait for acknowledgements that
+    /// will not come, restart the server rather than let it acknowledge them.
+    Fence,
+    /// Stop receiving; what was received is kept and applied.
+    StopReceiver,
+    /// Apply what was received.
+    StartApplier,
+    /// Forget the source.
+    Detach,
+    /// As a primary wait for so many acknowledgements, without end, before a transaction is seen by others; 0 turns it off.
+    WaitForAcks(u32),
+    /// As a replica acknowledge what is received, or not.
+    Acknowledge(bool),
+    /// Let clients write.
+    Open,
+    /// Replicate from there, by GTID, with both threads on.
+    Follow {
+        /// Whom.
+        source: TabletAlias,
+    },
+    /// Start both threads.
+    StartReplication,
+}
+
+/// What the machine is told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Input {
+    /// Somebody orders something.
+    Order {
+        /// Names the order in its answer.
+        id: u64,
+        /// The orchestrator's term.
+        term: u64,
+        /// What.
+        order: Order,
+    },
+    /// The last promise is on disk.
+    Persisted,
+    /// How the server is, as [`Output::Look`] asked.
+    Looked(Status),
+    /// The last action is done, or the server could not be reached or refused.
+    Acted(Result<(), String>),
+    /// The topology has confirmed at `since` that the term is current. Times are this tablet's.
+    Proven {
+        /// Which term.
+        term: u64,
+        /// When the question was sent.
+        since: Instant,
+    },
+    /// The time of `poll_timeout` has come.
+    Timeout,
+}
+
+/// What the machine wants done. At most one `Persist`, `Look` or `Act` is under way at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Write this to disk, then say [`Input::Persisted`].
+    Persist(Promise),
+    /// Ask the server how it is; answer with `Looked`, or `Acted(Err)`.
+    Look,
+    /// Do this to the server; answer with `Acted`.
+    Act(Action),
+    /// Answer an order.
+    Answer {
+        /// Which.
+        id: u64,
+        /// The outcome.
+        outcome: Result<Report, Refusal>,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Goal {
+    id: u64,
+    term: u64,
+    order: Order,
+    /// The server followed another term until now.
+    switches: bool,
+}
+
+/// What is under way outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Busy {
+    No,
+    Persisting,
+    Looking,
+    Acting,
+    Fencing,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Orders {
+    promise: Promise,
+    /// The promise is not on disk yet, nor under way to it.
+    dirty: bool,
+    goal: Option<Goal>,
+    busy: Busy,
+    /// How the server was at the last look, if nothing was done since.
+    status: Option<Status>,
+    look_at: Option<Instant>,
+    /// How long a primary serves without a proof that its term is current; `None`: for ever.
+    lease: Option<Duration>,
+    /// Leads, until then.
+    leads_until: Option<Instant>,
+    mutants: Mutants,
+    outputs: VecDeque<Output>,
+}
+
+impl Orders {
+    /// A tablet with what its disk holds. `lease` is how long a primary serves without a proof of its term; policies under
+    /// which a primary cannot acknowledge alone need none.
+    #[must_use]
+    pub fn new(promise: Promise, lease: Option<Duration>, mutants: Mutants) -> Self {
+        let outputs = VecDeque::new();
+        let (goal, status, look_at, leads_until) = (None, None, None, None);
+        Self { promise, dirty: false, goal, busy: Busy::No, status, look_at, lease, leads_until, mutants, outputs }
+    }
+
+    /// What is promised.
+    #[must_use]
+    pub fn promise(&self) -> &Promise {
+        &self.promise
+    }
+
+    /// Take one input; then drain [`Orders::poll_output`].
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Order { id, term, order } => self.order(now, id, term, order),
+            Input::Persisted => self.busy = Busy::No,
+            Input::Looked(status) => self.looked(status),
+            Input::Acted(outcome) => self.acted(now, outcome),
+            Input::Proven { term, since } => self.proven(term, since),
+            Input::Timeout => self.look_at = self.look_at.filter(|at| *at > now),
+        }
+        while self.step(now) {}
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call with [`Input::Timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let idle = self.busy == Busy::No;
+        crate::time::earliest(self.look_at, self.leads_until).filter(|_| idle)
+    }
+
+    fn order(&mut self, now: Instant, id: u64, term: u64, order: Order) {
+        let promised = self.promise.promised;
+        if term < promised && !self.mutants.breaks(Mutant::IgnorePromise) {
+            return self.answer(id, Err(Refusal::OldTerm(promised)));
+        }
+        if let Some(before) = self.goal.take() {
+            self.answer(before.id, Err(Refusal::Superseded));
+        }
+        self.change(|promise| promise.promised = promised.max(term));
+        let leads = matches!(order, Order::Lead { .. });
+        self.leads_until = self.lease.filter(|_| leads).map(|lease| now + lease);
+        let switches = self.promise.term.0 < term;
+        self.goal = Some(Goal { id, term, order, switches });
+        (self.status, self.look_at) = (None, None);
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Promise)) {
+        let before = self.promise.clone();
+        change(&mut self.promise);
+        self.dirty |= self.promise != before;
+    }
+
+    fn looked(&mut self, status: Status) {
+        debug_assert_eq!(self.busy, Busy::Looking, "only what was asked for is answered");
+        self.busy = Busy::No;
+        let position = status.position();
+        let has = |wanted: &Position| position.contains(wanted).unwrap_or(false);
+        let caught_up = match self.goal.as_ref().map(|goal| &goal.order) {
+            Some(Order::Follow { source, caught_up_at: Some(at), .. }) => {
+                status.source.as_ref() == Some(source) && status.receiver_connected && has(at)
+            }
+            _ => false,
+        };
+        self.change(|promise| {
+            let restarted = promise.incarnation.is_some_and(|before| before != status.incarnation);
+            promise.incarnation = Some(status.incarnation);
+            promise.intact = (promise.intact && !(restarted && status.source.is_some())) || caught_up;
+            if has(&promise.term.1) {
+                promise.followed = promise.followed.max(promise.term.0);
+            }
+        });
+        self.status = Some(status);
+    }
+
+    fn acted(&mut self, now: Instant, outcome: Result<(), String>) {
+        let fenced = self.busy == Busy::Fencing;
+        self.busy = Busy::No;
+        self.status = None;
+        match outcome {
+            // Whoever ordered it asks again; a fence is not given up.
+            Err(_) if fenced => self.leads_until = Some(now + LOOK_INTERVAL),
+            Err(why) => self.finish(Err(Refusal::Failed(why))),
+            Ok(()) => {}
+        }
+    }
+
+    fn proven(&mut self, term: u64, since: Instant) {
+        if let (Some(lease), Some(until)) = (self.lease, self.leads_until)
+            && term == self.promise.promised
+        {
+            self.leads_until = Some(until.max(since + lease));
+        }
+    }
+
+    // Going on.
+
+    /// Begins the next thing. Returns true when there may be another.
+    fn step(&mut self, now: Instant) -> bool {
+        if self.busy != Busy::No {
+            return false;
+        }
+        if self.dirty {
+            self.dirty = false;
+            self.begin(Busy::Persisting, Output::Persist(self.promise.clone()));
+        } else if self.leads_until.is_some_and(|until| until <= now) {
+            self.leads_until = None;
+            self.finish(Err(Refusal::Failed("its term could not be proven".into())));
+            self.begin(Busy::Fencing, Output::Act(Action::Fence));
+        } else if self.goal.is_some() && self.look_at.is_none_or(|at| at <= now) {
+            self.pursue(now);
+            return true;
+        }
+        false
+    }
+
+    fn pursue(&mut self, now: Instant) {
+        let (Some(goal), Some(status)) = (&self.goal, &self.status) else {
+            return self.begin(Busy::Looking, Output::Look);
+        };
+        match next(goal, status, goal.switches) {
+            Next::Act(action) => self.begin(Busy::Acting, Output::Act(action)),
+            Next::Wait => (self.status, self.look_at) = (None, Some(now + LOOK_INTERVAL)),
+            Next::Refuse(refusal) => self.finish(Err(refusal)),
+            Next::Done => self.met(),
+        }
+    }
+
+    /// The server is as ordered: note which term it follows, then report.
+    fn met(&mut self) {
+        let (Some(goal), Some(status)) = (&self.goal, &self.status) else { return };
+        let (position, term) = (status.position(), goal.term);
+        let begins_at = match &goal.order {
+            Order::Recruit => None,
+            Order::Lead { begins_at, .. } | Order::Follow { begins_at, .. } => Some(begins_at.clone()),
+        };
+        if let Some(begins_at) = begins_at.filter(|_| goal.switches) {
+            self.change(|promise| {
+                promise.term = (term, begins_at);
+                if position.contains(&promise.term.1).unwrap_or(false) {
+                    promise.followed = promise.followed.max(term);
+                }
+            });
+            if let Some(goal) = &mut self.goal {
+                goal.switches = false;
+            }
+        }
+        if self.dirty {
+            return;
+        }
+        let report = self.report(position);
+        self.finish(Ok(report));
+    }
+
+    fn report(&self, position: Position) -> Report {
+        let Promise { promised, followed, intact, .. } = self.promise;
+        let status = self.status.as_ref();
+        let connected = status.filter(|status| status.receiver_running && status.receiver_connected);
+        let receives_from = connected.and_then(|status| status.source.clone());
+        let writable = status.is_some_and(|status| !status.read_only);
+        Report { promised, followed, position, intact, writable, receives_from }
+    }
+
+    fn begin(&mut self, busy: Busy, output: Output) {
+        self.busy = busy;
+        self.outputs.push_back(output);
+    }
+
+    fn finish(&mut self, outcome: Result<Report, Refusal>) {
+        if let Some(goal) = self.goal.take() {
+            self.answer(goal.id, outcome);
+        }
+        (self.status, self.look_at) = (None, None);
+    }
+
+    fn answer(&mut self, id: u64, outcome: Result<Report, Refusal>) {
+        self.outputs.push_back(Output::Answer { id, outcome });
+    }
+}

@@ -1,0 +1,281 @@
+//! A tablet's machine against a server that does what it is told.
+
+use super::*;
+
+const UUID: &str = "00000000-0000-0000-0000-00000000000a";
+
+fn alias(uid: u32) -> TabletAlias {
+    format!("a-{uid}").parse().expect("an alias")
+}
+
+fn position(last: u64) -> Position {
+    if last == 0 { Position::default() } else { format!("{UUID}:1-{last}").parse().expect("a position") }
+}
+
+/// A tablet, its server and its disk. Actions and writes happen one per [`Bench::turn`].
+struct Bench {
+    machine: Orders,
+    server: Status,
+    disk: Promise,
+    now: Instant,
+    done: Vec<Action>,
+    answers: Vec<(u64, Result<Report, Refusal>)>,
+}
+
+impl Bench {
+    /// A replica of tablet 1 that has received up to 5 and applied up to 3.
+    fn replica() -> Self {
+        let server = Status {
+            executed: position(3),
+            received: position(5),
+            read_only: true,
+            source: Some(alias(1)),
+            receiver_running: true,
+            receiver_connected: true,
+            applier_running: true,
+            acknowledges: true,
+            ..Status::default()
+        };
+        let disk = Promise { promised: 1, followed: 1, term: (1, Position::default()), ..Promise::default() };
+        Self::with(disk, server, None)
+    }
+
+    /// The primary of term 1.
+    fn primary(lease: Option<Duration>) -> Self {
+        let server = Status { executed: position(5), acks: 1, ..Status::default() };
+        let disk = Promise { promised: 1, followed: 1, term: (1, Position::default()), ..Promise::default() };
+        Self::with(disk, server, lease)
+    }
+
+    fn with(disk: Promise, server: Status, lease: Option<Duration>) -> Self {
+        let machine = Orders::new(disk.clone(), lease, Mutants::NONE);
+        Self { machine, server, disk, now: Instant::ZERO, done: Vec::new(), answers: Vec::new() }
+    }
+
+    fn order(&mut self, id: u64, term: u64, order: Order) {
+        self.machine.handle(self.now, Input::Order { id, term, order });
+    }
+
+    /// Does one thing that the machine wants. False when it wants nothing.
+    fn turn(&mut self) -> bool {
+        let Some(output) = self.machine.poll_output() else {
+            let Some(at) = self.machine.poll_timeout() else { return false };
+            self.now = at;
+            self.machine.handle(self.now, Input::Timeout);
+            // A look that waits for the applier finds more of it done.
+            self.server.executed = self.server.received.union(&self.server.executed).expect("one flavour");
+            return true;
+        };
+        let input = match output {
+            Output::Persist(promise) => {
+                self.disk = promise;
+                Input::Persisted
+            }
+            Output::Look => Input::Looked(self.server.clone()),
+            Output::Act(action) => {
+                self.act(&action);
+                self.done.push(action);
+                Input::Acted(Ok(()))
+            }
+            Output::Answer { id, outcome } => {
+                self.answers.push((id, outcome));
+                return true;
+            }
+        };
+        self.machine.handle(self.now, input);
+        true
+    }
+
+    fn act(&mut self, action: &Action) {
+        let server = &mut self.server;
+        match action {
+            Action::Fence => server.read_only = true,
+            Action::Open => server.read_only = false,
+            Action::StopReceiver => (server.receiver_running, server.receiver_connected) = (false, false),
+            Action::StartApplier => server.applier_running = true,
+            Action::Detach => server.source = None,
+            Action::WaitForAcks(acks) => server.acks = *acks,
+            Action::Acknowledge(on) => server.acknowledges = *on,
+            Action::Follow { source } => {
+                server.source = Some(source.clone());
+                server.received = server.executed.clone();
+                (server.receiver_running, server.receiver_connected, server.applier_running) = (true, true, true);
+            }
+            Action::StartReplication => {
+                (server.receiver_running, server.receiver_connected, server.applier_running) = (true, true, true);
+            }
+        }
+    }
+
+    /// Carries the order out, and returns its answer.
+    fn obey(&mut self, term: u64, order: Order) -> Result<Report, Refusal> {
+        self.order(7, term, order);
+        for _ in 0..100 {
+            if let Some((_, outcome)) = self.answers.pop_if(|(id, _)| *id == 7) {
+                return outcome;
+            }
+            assert!(self.turn(), "it stands still");
+        }
+        panic!("no answer");
+    }
+
+    fn restart_tablet(&mut self) {
+        self.machine = Orders::new(self.disk.clone(), None, Mutants::NONE);
+    }
+
+    fn restart_server(&mut self) {
+        self.server.incarnation += 1;
+        self.server.read_only = true;
+        self.server.received = self.server.executed.clone();
+        (self.server.receiver_running, self.server.receiver_connected) = (false, false);
+    }
+}
+
+fn follow(source: u32, begins_at: u64, caught_up_at: Option<u64>) -> Order {
+    let (source, begins_at) = (alias(source), position(begins_at));
+    Order::Follow { source, begins_at, caught_up_at: caught_up_at.map(position), acknowledges: true }
+}
+
+fn lead(begins_at: u64) -> Order {
+    Order::Lead { acks: 1, begins_at: position(begins_at) }
+}
+
+#[test]
+fn a_recruit_promises_stops_receiving_and_reports_what_it_has_received() {
+    let mut bench = Bench::replica();
+    let report = bench.obey(2, Order::Recruit).expect("a report");
+    assert_eq!((report.promised, report.followed, report.position, report.intact), (2, 1, position(5), true));
+    assert_eq!(bench.done, [Action::StopReceiver]);
+    assert_eq!(bench.disk.promised, 2);
+    assert_eq!(bench.obey(2, Order::Recruit).map(|report| report.position), Ok(position(5)));
+    assert_eq!(bench.done.len(), 1, "twice is once");
+}
+
+#[test]
+fn nothing_is_done_or_answered_before_the_promise_is_on_disk() {
+    for order in [Order::Recruit, lead(5), follow(3, 5, None)] {
+        let mut bench = Bench::replica();
+        bench.order(1, 2, order.clone());
+        while bench.turn() {
+            let begun = !bench.done.is_empty() || !bench.answers.is_empty();
+            assert!(!begun || bench.disk.promised == 2, "{order:?}");
+        }
+        assert!(!bench.done.is_empty() && !bench.answers.is_empty());
+    }
+}
+
+#[test]
+fn older_terms_are_refused_also_after_a_restart() {
+    let mut bench = Bench::replica();
+    assert!(bench.obey(3, Order::Recruit).is_ok());
+    bench.restart_tablet();
+    for order in [Order::Recruit, lead(0), follow(1, 0, None)] {
+        assert_eq!(bench.obey(2, order), Err(Refusal::OldTerm(3)));
+    }
+    assert_eq!(bench.done, [Action::StopReceiver]);
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn a_mutant_obeys_older_terms() {
+    let mut bench = Bench::replica();
+    bench.machine = Orders::new(bench.disk.clone(), None, Mutants::only(Mutant::IgnorePromise));
+    assert!(bench.obey(3, Order::Recruit).is_ok());
+    assert!(bench.obey(2, follow(1, 0, None)).is_ok());
+}
+
+#[test]
+fn a_new_primary_applies_what_it_received_before_clients_may_write() {
+    let mut bench = Bench::replica();
+    let report = bench.obey(2, lead(5)).expect("a report");
+    assert!(report.writable && report.followed == 2);
+    assert_eq!(bench.server.executed, position(5));
+    let done = [Action::StopReceiver, Action::Detach, Action::Acknowledge(false), Action::WaitForAcks(1), Action::Open];
+    assert_eq!(bench.done, done);
+    bench.done.clear();
+    assert!(bench.obey(2, lead(5)).is_ok());
+    assert_eq!(bench.done, [], "twice is once");
+}
+
+#[test]
+fn a_primary_must_have_all_that_its_term_begins_with() {
+    assert_eq!(Bench::replica().obey(2, lead(6)), Err(Refusal::Behind(position(5))));
+}
+
+#[test]
+fn a_replica_applies_what_it_received_before_it_turns_to_another_source() {
+    let mut bench = Bench::replica();
+    let report = bench.obey(2, follow(3, 8, None)).expect("a report");
+    assert_eq!((report.position, report.followed, report.receives_from), (position(5), 1, Some(alias(3))));
+    assert_eq!(bench.done, [Action::StopReceiver, Action::Follow { source: alias(3) }]);
+    bench.server.received = position(8);
+    assert_eq!(bench.obey(2, follow(3, 8, None)).map(|report| report.followed), Ok(2));
+    assert_eq!(bench.disk.followed, 2);
+}
+
+#[test]
+fn a_hanging_applier_is_started_and_waited_for() {
+    let mut bench = Bench::replica();
+    bench.server.applier_running = false;
+    assert!(bench.obey(2, follow(3, 8, None)).is_ok());
+    assert_eq!(bench.done[..2], [Action::StopReceiver, Action::StartApplier]);
+    assert_eq!(bench.server.executed, position(5));
+}
+
+#[test]
+fn a_former_primary_with_writes_of_its_own_does_not_follow() {
+    let mut bench = Bench::primary(None);
+    let extra = Refusal::Errant(position(5).subtract(&position(4)).expect("one flavour"));
+    assert_eq!(bench.obey(2, follow(3, 4, None)), Err(extra));
+    assert!(bench.done.is_empty());
+    assert!(bench.obey(2, follow(3, 5, None)).is_ok());
+    assert_eq!(bench.done[0], Action::Fence);
+}
+
+#[test]
+fn a_replica_whose_server_restarted_does_not_count_until_it_has_caught_up() {
+    let mut bench = Bench::replica();
+    assert!(bench.obey(1, follow(1, 0, None)).expect("a report").intact);
+    bench.restart_server();
+    assert!(!bench.obey(1, follow(1, 0, None)).expect("a report").intact);
+    bench.restart_tablet();
+    bench.server.executed = position(3);
+    assert!(!bench.obey(1, follow(1, 0, Some(6))).expect("a report").intact, "it lacks some");
+    bench.server.received = position(6);
+    assert!(bench.obey(1, follow(1, 0, Some(6))).expect("a report").intact);
+}
+
+#[test]
+fn a_newer_order_takes_the_place_of_one_under_way() {
+    let mut bench = Bench::replica();
+    bench.order(1, 2, lead(5));
+    bench.turn();
+    assert!(bench.obey(3, Order::Recruit).is_ok());
+    assert_eq!(bench.answers, [(1, Err(Refusal::Superseded))]);
+    assert!(bench.server.read_only && bench.disk.promised == 3);
+}
+
+#[test]
+fn a_primary_that_cannot_prove_its_term_stops_serving() {
+    let lease = Duration::from_secs(3);
+    let mut bench = Bench::primary(Some(lease));
+    assert!(bench.obey(1, lead(5)).is_ok());
+    bench.machine.handle(Instant(2_000_000_000), Input::Proven { term: 1, since: Instant(1_000_000_000) });
+    bench.machine.handle(Instant(2_000_000_000), Input::Proven { term: 0, since: Instant(2_000_000_000) });
+    assert_eq!(bench.machine.poll_timeout(), Some(Instant(4_000_000_000)));
+    bench.machine.handle(Instant(3_999_999_999), Input::Timeout);
+    assert!(bench.machine.poll_output().is_none());
+    assert!(bench.turn() && bench.turn());
+    assert_eq!(bench.done, [Action::Fence]);
+}
+
+#[test]
+fn a_fence_that_fails_is_tried_again() {
+    let mut bench = Bench::primary(Some(Duration::from_secs(3)));
+    assert!(bench.obey(1, lead(5)).is_ok());
+    bench.machine.handle(Instant(3_000_000_000), Input::Timeout);
+    assert_eq!(bench.machine.poll_output(), Some(Output::Act(Action::Fence)));
+    bench.machine.handle(Instant(3_000_000_000), Input::Acted(Err("gone".into())));
+    bench.machine.handle(Instant(3_000_000_000) + LOOK_INTERVAL, Input::Timeout);
+    assert_eq!(bench.machine.poll_output(), Some(Output::Act(Action::Fence)));
+}
