@@ -181,7 +181,7 @@ fn a_mutant_obeys_older_terms() {
     let mut bench = Bench::replica();
     bench.machine = Orders::new(bench.disk.clone(), None, Mutants::only(Mutant::IgnorePromise));
     assert!(bench.obey(3, Order::Recruit).is_ok());
-    assert!(bench.obey(2, follow(1, 0, None)).is_ok());
+    assert!(bench.obey(2, follow(1, 5, None)).is_ok());
 }
 
 #[test]
