@@ -8,12 +8,15 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 use weir_core::gateway::cluster::{Cluster, Config, Input, Output, TabletId, View};
-use weir_core::time::Instant;
+use weir_core::time::{Duration, Instant};
 use weir_core::topo::discover::Evidence;
 use weir_core::topo::{self, Change, Keyspace, Shard, ShardRecord, Sighting, TabletAlias};
 
 /// Weight of a tablet among the replicas, as long as nobody says otherwise.
 const WEIGHT: u32 = 100;
+
+/// How often outliers are looked for.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// One tablet, as the topology is told of it.
 #[derive(Clone, Debug)]
@@ -62,6 +65,7 @@ impl EmbeddedShard {
 
     /// Runs until the tablets are gone.
     pub async fn run(mut self) {
+        let mut measure = tokio::time::interval(MEASURE_EVERY);
         loop {
             let deadline = clock::to_tokio(self.cluster.poll_timeout().unwrap_or(Instant::MAX));
             tokio::select! {
@@ -69,6 +73,11 @@ impl EmbeddedShard {
                     Some(news) => self.hear(news),
                     None => return,
                 },
+                _ = measure.tick() => {
+                    let now = clock::now();
+                    let samples = self.cluster.view().samples(now);
+                    self.cluster.handle(now, Input::Measured(samples));
+                }
                 () = tokio::time::sleep_until(deadline) => self.cluster.handle(clock::now(), Input::Timeout),
             }
             self.publish();

@@ -120,7 +120,8 @@ pub struct Args {
           value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
     pub read_after_write_timeout_ms: u64,
 
-    /// How reads choose among replicas: random, round_robin, least_connections; disable sends them to the primary.
+    /// How reads choose among replicas: random, round_robin, least_connections, least_rt, least_qps, least_behind_primary;
+    /// disable sends them to the primary.
     #[arg(long, default_value = "random", value_name = "POLICY", env = "WEIR_POLICY", value_parser = policy)]
     pub policy: Splitting,
 
@@ -131,6 +132,24 @@ pub struct Args {
     /// What a read does when no replica can take it: primary, or error.
     #[arg(long, default_value = "primary", value_name = "primary|error", env = "WEIR_WITHOUT_REPLICA", value_parser = without_replica)]
     pub without_replica: WithoutReplica,
+
+    /// How often the primary gets a heartbeat, by which replicas tell how far they are behind, in milliseconds; 0 for never. It
+    /// is a row in the table weir.heartbeat, made when it is missing, and needs SELECT, INSERT, UPDATE, CREATE ON weir.* for the
+    /// account that watches the servers.
+    #[arg(long, default_value_t = 1_000, value_name = "MS", env = "WEIR_HEARTBEAT_INTERVAL_MS",
+          value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
+    pub heartbeat_interval_ms: u64,
+
+    /// How long a replica that returns takes to its full share of the reads, in milliseconds.
+    #[arg(long, default_value_t = 10_000, value_name = "MS", env = "WEIR_WARM_UP_MS",
+          value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
+    pub warm_up_ms: u64,
+
+    /// How long a replica that fails, or is slow where others are not, gets no reads, in milliseconds; each time in a row twice
+    /// as long. 0: it gets them all the same.
+    #[arg(long, default_value_t = 5_000, value_name = "MS", env = "WEIR_EJECTION_TIME_MS",
+          value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
+    pub ejection_time_ms: u64,
 
     /// Certificate chain (PEM) for clients that want TLS.
     #[arg(long, value_name = "FILE", env = "WEIR_TLS_CERT", requires = "tls_key")]

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 use weir_core::gateway::admission::AdmissionLimits;
 use weir_core::gateway::cluster;
+use weir_core::gateway::cluster::rotation::{self, Outliers};
 use weir_core::gateway::config::SessionLimits;
 use weir_core::gateway::variables::Variables;
 use weir_core::tablet::{manager, pool};
@@ -25,6 +26,8 @@ use weir_io::servers::{self, Account, Cluster};
 
 /// How long the roles may take to be found at the start.
 const PRIMARY_TIME_MAX: Duration = Duration::from_secs(30);
+/// So many heartbeats may be missing until replicas' lags are what their servers reckon.
+const BEATS_MISSED_MAX: u32 = 5;
 /// How often the servers are looked after.
 const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
 
@@ -169,16 +172,11 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<O
                 wait_time_max: Duration::from_millis(args.wait_time_ms),
                 ..pool::Config::default()
             },
+            beat_interval: beat_interval(args),
             ..manager::Config::default()
         },
         statements_per_connection_max: args.statements_per_connection as usize,
-        cluster: cluster::Config {
-            rules: cluster::Rules {
-                max_replication_lag: args.max_replication_lag_ms.map(Duration::from_millis),
-                without_replica: args.without_replica,
-            },
-            ..cluster::Config::default()
-        },
+        cluster: cluster_config(args),
         tls: args
             .tls_cert
             .as_deref()
@@ -188,6 +186,34 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<O
         tls_required: args.tls_required,
         primary_time_max: PRIMARY_TIME_MAX,
     })
+}
+
+fn cluster_config(args: &Args) -> cluster::Config {
+    let beat_interval = beat_interval(args).unwrap_or_default();
+    let ejection_time_min = Duration::from_millis(args.ejection_time_ms);
+    let outliers = Outliers {
+        ejection_time_min,
+        ejection_time_max: Outliers::default().ejection_time_max.max(ejection_time_min),
+        ..Outliers::default()
+    };
+    let default = cluster::Config::default();
+    cluster::Config {
+        beat_interval,
+        beat_timeout: default.beat_timeout.max(beat_interval * BEATS_MISSED_MAX),
+        rotation: rotation::Config {
+            warm_up: Duration::from_millis(args.warm_up_ms),
+            outliers: (!ejection_time_min.is_zero()).then_some(outliers),
+        },
+        rules: cluster::Rules {
+            max_replication_lag: args.max_replication_lag_ms.map(Duration::from_millis),
+            without_replica: args.without_replica,
+        },
+        ..default
+    }
+}
+
+fn beat_interval(args: &Args) -> Option<Duration> {
+    (args.heartbeat_interval_ms > 0).then(|| Duration::from_millis(args.heartbeat_interval_ms))
 }
 
 fn say_ready(args: &Args, running: &Running, own: Option<&Cluster>, socket: Option<PathBuf>, took: Duration) {

@@ -82,11 +82,14 @@ impl Splitting {
         name_of(&Self::NAMED, self)
     }
 
-    const NAMED: [(&'static str, Self); 4] = [
+    const NAMED: [(&'static str, Self); 7] = [
         ("disable", Self::Disable),
         ("random", Self::By(Policy::Random)),
         ("round_robin", Self::By(Policy::RoundRobin)),
         ("least_connections", Self::By(Policy::LeastConnections)),
+        ("least_rt", Self::By(Policy::LeastRt)),
+        ("least_qps", Self::By(Policy::LeastQps)),
+        ("least_behind_primary", Self::By(Policy::LeastBehindPrimary)),
     ];
 }
 

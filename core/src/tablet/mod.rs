@@ -1,10 +1,12 @@
 //! The server's side: one mysqld's connections, pool, role and health.
 //!
 //! Owns everything that is about one server. It may not know clients, sessions or other tablets. [`conn`] is one connection
-//! to it, [`pool`] says who gets which; [`probe`] what to ask the server about itself; [`manager`] whether the tablet serves, and as what; [`killer`]
-//! how what runs on a connection is ended; [`orders`] carries out what an orchestrator wants of it.
+//! to it, [`pool`] says who gets which; [`probe`] what to ask the server about itself, [`heartbeat`] how its replicas find out
+//! how late they are; [`manager`] whether the tablet serves, and as what; [`killer`] how what runs on a connection is ended;
+//! [`orders`] carries out what an orchestrator wants of it.
 
 pub mod conn;
+pub mod heartbeat;
 pub mod killer;
 pub mod manager;
 pub mod orders;

@@ -65,6 +65,8 @@ pub struct Observation {
     pub replicas_connected: Option<u32>,
     /// Statements it is running (`Threads_running`); `None` when it could not be read.
     pub threads_running: Option<u32>,
+    /// The number in its heartbeat table; `None` when there is none, or it may not be read.
+    pub beat: Option<u64>,
 }
 
 /// One replication channel, as its replica sees it.

@@ -21,8 +21,10 @@ pub struct Health {
     pub position: Position,
     /// How long before the sending the server said so; `Duration::MAX` when it never did.
     pub position_age: Duration,
-    /// How far a replica is behind its primary; `None` when that is not known, and for a primary.
+    /// How far a replica is behind its primary as its server reckons; `None` when that is not known, and for a primary.
     pub lag: Option<Duration>,
+    /// The highest heartbeat that its server is known to have: the primary writes them, replicas get them.
+    pub beat: Option<u64>,
     /// How busy it is.
     pub load: Load,
     /// Its server; `None` before the first contact.

@@ -3,7 +3,8 @@
 use super::Shared;
 use crate::clock;
 use std::sync::atomic::Ordering;
-use weir_core::gateway::cluster::{TabletView, View};
+use weir_core::gateway::balance;
+use weir_core::gateway::cluster::TabletView;
 use weir_core::gateway::processes;
 use weir_core::mysql::column::ColumnDefinition;
 use weir_core::mysql::resultset::{TextResultSet, TextRow};
@@ -12,7 +13,7 @@ use weir_core::sql::Show;
 pub(super) fn table(shared: &Shared, viewer: &[u8], show: Show) -> TextResultSet {
     match show {
         Show::Status => status(shared),
-        Show::Tablets => tablets(&shared.view()),
+        Show::Tablets => tablets(shared),
         Show::Pools => pools(shared),
         Show::Sessions => sessions(shared),
         Show::Processes { full } => processes::table(clock::now(), viewer, full, shared.processes().iter()),
@@ -46,8 +47,11 @@ fn status(shared: &Shared) -> TextResultSet {
     table_of(&["Variable_name", "Value"], rows.map(|(name, value)| vec![text(name), text(value)]).to_vec())
 }
 
-fn tablets(view: &View) -> TextResultSet {
+fn tablets(shared: &Shared) -> TextResultSet {
+    let (view, now) = (shared.view(), clock::now());
     let row = |tablet: &TabletView| {
+        let pool = shared.tablet(tablet.id).map(|tablet| tablet.counters()).unwrap_or_default();
+        let sample = tablet.meter.sample(now);
         vec![
             text(&tablet.alias),
             text(tablet.role),
@@ -55,9 +59,40 @@ fn tablets(view: &View) -> TextResultSet {
             text(tablet.term),
             tablet.lag.and_then(|lag| text(lag.as_secs_f64())),
             text(&tablet.position),
+            text(&tablet.alias.cell),
+            tablet.lag.and_then(|_| text(tablet.lag_by.name())),
+            text(balance::standing(&view, tablet)),
+            text(tablet.weight),
+            text(pool.busy),
+            text(pool.idle),
+            text(pool.waiting),
+            text(tablet.meter.leases()),
+            text(sample.running),
+            text(sample.latency.as_micros()),
+            text(tablet.meter.rate_milli(now) as f64 / 1000.0),
+            text(sample.failures),
         ]
     };
-    let columns = ["Tablet", "Role", "State", "Term", "Lag_seconds", "Position"];
+    let columns = [
+        "Tablet",
+        "Role",
+        "State",
+        "Term",
+        "Lag_seconds",
+        "Position",
+        "Cell",
+        "Lag_by",
+        "Rotation",
+        "Weight",
+        "Pool_busy",
+        "Pool_idle",
+        "Pool_waiting",
+        "Sessions",
+        "Running",
+        "Latency_us",
+        "Queries_per_second",
+        "Failures_in_row",
+    ];
     table_of(&columns, view.tablets().iter().map(row).collect())
 }
 

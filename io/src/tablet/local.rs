@@ -12,13 +12,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::session::{Acquire, Fate};
 use weir_core::gtid::Position;
 use weir_core::link::Interrupt;
 use weir_core::rng::Rng;
+use weir_core::tablet::heartbeat::BeatId;
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
 use weir_core::tablet::pool::{self, CloseReason, ConnId, Counters, Preferred, Ticket};
 use weir_core::time::{Duration, Instant};
@@ -43,6 +44,8 @@ pub struct LocalTablet {
     prober: tokio::sync::Mutex<Prober>,
     /// Reads the position for others, so that a slow probe keeps nobody waiting.
     positions: tokio::sync::Mutex<Prober>,
+    /// Writes heartbeats, so that a commit that hangs keeps nobody waiting.
+    beats: tokio::sync::Mutex<Prober>,
     killer: Killer,
     news: mpsc::Sender<News>,
     state: Mutex<State>,
@@ -88,7 +91,8 @@ impl LocalTablet {
             alias: identity.alias.clone(),
             connector,
             prober: tokio::sync::Mutex::new(Prober::new(Arc::clone(&monitor))),
-            positions: tokio::sync::Mutex::new(Prober::new(monitor)),
+            positions: tokio::sync::Mutex::new(Prober::new(Arc::clone(&monitor))),
+            beats: tokio::sync::Mutex::new(Prober::new(monitor)),
             killer: Killer::default(),
             news,
             state: Mutex::new(State {
@@ -282,6 +286,15 @@ impl LocalTablet {
                         tokio::spawn(async move { this.probe(probe, timeout).await });
                     }
                 }
+                Output::Beat { beat, last, timeout } => {
+                    if let Some(this) = self.this.upgrade() {
+                        tokio::spawn(async move { this.beat(beat, last, timeout).await });
+                    }
+                }
+                Output::BeatFails(error) => warn!(
+                    "{} cannot write heartbeats; how far replicas are behind is their servers' own reckoning until it can: {error}",
+                    self.connector.address
+                ),
                 // When the cluster does not keep up, the next heartbeat tells it again.
                 Output::Health(health) => _ = self.news.try_send(News::Health(self.id, health)),
             }
@@ -322,14 +335,23 @@ impl LocalTablet {
         self.drain(&mut state, None);
     }
 
+    async fn beat(self: Arc<Self>, beat: BeatId, last: Option<u64>, limit: Duration) {
+        let outcome = match tokio::time::timeout(limit, async { self.beats.lock().await.beat(last).await }).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.silent(limit)),
+        };
+        self.handle(Input::BeatEnded { beat, outcome });
+    }
+
+    fn silent(&self, limit: Duration) -> Error {
+        let message = format!("weir-tablet: {} did not answer within {limit:?}", self.connector.address);
+        Error::new(Component::Tablet, Kind::Unavailable, message)
+    }
+
     async fn probe(self: Arc<Self>, probe: ProbeId, limit: Duration) {
         let outcome = match tokio::time::timeout(limit, async { self.prober.lock().await.probe().await }).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Error::new(
-                Component::Tablet,
-                Kind::Unavailable,
-                format!("weir-tablet: {} did not answer within {limit:?}", self.connector.address),
-            )),
+            Err(_) => Err(self.silent(limit)),
         };
         let (news, input) = match outcome {
             Ok(observation) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gtid::Position;
 use weir_core::link::ConnectionClass;
+use weir_core::tablet::heartbeat::Beating;
 use weir_core::tablet::pool::ConnId;
 use weir_core::tablet::probe::{Probe, primary_position, read_primary_position};
 use weir_core::topo::{Observation, ServerVersion};
@@ -39,6 +40,21 @@ impl Prober {
         let (observation, _missing) = round.finish()?;
         self.connection = Some(connection);
         Ok(observation)
+    }
+
+    /// Writes a heartbeat that counts on from `last`; the number that was written, if any was.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, the connection breaks, or the server refuses.
+    pub(super) async fn beat(&mut self, last: Option<u64>) -> Result<Option<u64>, Error> {
+        let mut connection = self.take().await?;
+        let mut beating = Beating::new(last);
+        while let Some(statement) = beating.next() {
+            let answer = connection.query(statement).await?;
+            beating.answer(&answer);
+        }
+        self.connection = Some(connection);
+        beating.finish()
     }
 
     /// What the server has executed, if it takes writes.

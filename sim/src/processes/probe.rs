@@ -1,4 +1,4 @@
-//! Asks a server about itself, on a connection of its own that is kept between probes.
+//! Asks a server about itself, or writes its heartbeat, on a connection of its own that is kept from one time to the next.
 
 use super::connection::{Connection, Connector, Dialing};
 use crate::world::{ConnId as Stream, Ctx, TimerId};
@@ -6,17 +6,19 @@ use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::link::{Collector, Command, ConnectionClass, OWN_FORMAT, Request, Settings};
 use weir_core::mysql::command::ClientCommand;
+use weir_core::mysql::resultset::Answer;
+use weir_core::tablet::heartbeat::{BeatId, Beating};
 use weir_core::tablet::manager::ProbeId;
 use weir_core::tablet::pool::ConnId;
 use weir_core::tablet::probe::Probe;
 use weir_core::time::Duration;
 use weir_core::topo::{Observation, ServerVersion};
 
-/// The monitor's connection to one server, and the probe under way.
+/// A connection of the monitor's to one server, and what is under way on it.
 #[derive(Debug)]
 pub(super) struct Prober {
     connector: Connector,
-    /// Armed while a probe is under way.
+    /// Armed while something is under way.
     timer: TimerId,
     /// For the timer of a connection that is being opened.
     dial_token: u64,
@@ -28,38 +30,73 @@ pub(super) struct Prober {
 
 #[derive(Debug)]
 struct Run {
-    probe: ProbeId,
+    task: Task,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
     Dialing(Dialing),
-    Asking { round: Probe, collector: Box<Collector> },
+    Asking { round: Round, collector: Box<Collector> },
 }
 
-/// How a probe ended.
-pub(super) type Outcome = (ProbeId, Result<Observation, Error>);
+/// What is to be done.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Task {
+    Probe(ProbeId),
+    /// A heartbeat that counts on from this number.
+    Beat(BeatId, Option<u64>),
+}
+
+/// The statements of a task.
+#[derive(Debug)]
+enum Round {
+    Probe(Probe),
+    Beat(Beating),
+}
+
+impl Round {
+    fn next(&self) -> Option<&str> {
+        match self {
+            Self::Probe(probe) => probe.next().map(|question| question.sql),
+            Self::Beat(beating) => beating.next(),
+        }
+    }
+
+    fn answer(&mut self, answer: &Answer) {
+        match self {
+            Self::Probe(probe) => probe.answer(answer),
+            Self::Beat(beating) => beating.answer(answer),
+        }
+    }
+}
+
+/// How a task ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Probed(ProbeId, Result<Observation, Error>),
+    Beaten(BeatId, Result<Option<u64>, Error>),
+}
 
 impl Prober {
     pub(super) fn new(connector: Connector, timer: TimerId, dial_token: u64) -> Self {
         Self { connector, timer, dial_token, connection: None, settings: Arc::default(), run: None }
     }
 
-    /// Begins a probe; one that is still under way is given up. Returns the stream that was opened for it, if one was.
+    /// Begins a task; one that is still under way is given up. Returns the stream that was opened for it, if one was.
     /// [`Self::advance`] follows: a connection that broke meanwhile answers at once.
-    pub(super) fn begin(&mut self, ctx: &mut Ctx<'_>, probe: ProbeId, limit: Duration) -> Option<Stream> {
+    pub(super) fn begin(&mut self, ctx: &mut Ctx<'_>, task: Task, limit: Duration) -> Option<Stream> {
         if self.run.is_some() {
             self.forget(ctx);
         }
         ctx.arm(self.timer, Some(ctx.now() + limit));
         if self.connection.is_some() {
-            self.ask(ctx, probe);
+            self.ask(ctx, task);
             return None;
         }
         let dialing = Dialing::begin(ctx, &self.connector, ConnId(0), ConnectionClass::empty(), self.dial_token);
         let stream = dialing.stream;
-        self.run = Some(Run { probe, stage: Stage::Dialing(dialing) });
+        self.run = Some(Run { task, stage: Stage::Dialing(dialing) });
         Some(stream)
     }
 
@@ -72,7 +109,7 @@ impl Prober {
     /// Bytes have come, or the time of a connection that is being opened.
     pub(super) fn advance(&mut self, ctx: &mut Ctx<'_>, scratch: &mut Vec<u8>) -> Option<Outcome> {
         let run = self.run.as_mut()?;
-        let probe = run.probe;
+        let task = run.task;
         match &mut run.stage {
             Stage::Dialing(dialing) => match dialing.advance(ctx, &self.connector, scratch)? {
                 Ok(connection) => {
@@ -81,7 +118,7 @@ impl Prober {
                     if let Some(Run { stage: Stage::Dialing(dialing), .. }) = self.run.take() {
                         dialing.end(ctx, true);
                     }
-                    self.ask(ctx, probe);
+                    self.ask(ctx, task);
                     None
                 }
                 Err(error) => self.fail(ctx, error),
@@ -111,26 +148,34 @@ impl Prober {
         self.advance(ctx, scratch)
     }
 
-    /// The probe took too long.
+    /// It took too long.
     pub(super) fn timed_out(&mut self, ctx: &mut Ctx<'_>) -> Option<Outcome> {
         let message = format!("weir-tablet: {} did not answer in time", self.connector.name);
         self.fail(ctx, Error::new(Component::Tablet, Kind::Unavailable, message))
     }
 
-    fn ask(&mut self, ctx: &mut Ctx<'_>, probe: ProbeId) {
-        let Some(version) = self.version() else { return };
-        let stage = Stage::Asking { round: Probe::new(version), collector: Box::default() };
-        self.run = Some(Run { probe, stage });
+    /// It is connected, whether or not something is under way.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    fn ask(&mut self, ctx: &mut Ctx<'_>, task: Task) {
+        let round = match task {
+            Task::Probe(_) => self.version().map(Probe::new).map(Round::Probe),
+            Task::Beat(_, last) => Some(Round::Beat(Beating::new(last))),
+        };
+        let Some(round) = round else { return };
+        self.run = Some(Run { task, stage: Stage::Asking { round, collector: Box::default() } });
         let ended = self.next_question(ctx);
         debug_assert!(ended.is_none(), "a round has questions");
     }
 
     fn next_question(&mut self, ctx: &mut Ctx<'_>) -> Option<Outcome> {
         let Some(Run { stage: Stage::Asking { round, collector }, .. }) = &mut self.run else { return None };
-        let Some(question) = round.next() else { return self.finish(ctx) };
+        let Some(sql) = round.next() else { return self.finish(ctx) };
         **collector = Collector::new();
         let mut payload = Vec::new();
-        ClientCommand::Query(question.sql.as_bytes()).encode(&mut payload);
+        ClientCommand::Query(sql.as_bytes()).encode(&mut payload);
         let request = Request {
             settings: Arc::clone(&self.settings),
             last_insert_id: None,
@@ -147,9 +192,15 @@ impl Prober {
     }
 
     fn finish(&mut self, ctx: &mut Ctx<'_>) -> Option<Outcome> {
-        let Some(Run { probe, stage: Stage::Asking { round, .. } }) = self.run.take() else { return None };
+        let Some(Run { task, stage: Stage::Asking { round, .. } }) = self.run.take() else { return None };
         ctx.arm(self.timer, None);
-        Some((probe, round.finish().map(|(observation, _missing)| observation)))
+        match (task, round) {
+            (Task::Probe(probe), Round::Probe(round)) => {
+                Some(Outcome::Probed(probe, round.finish().map(|(observation, _missing)| observation)))
+            }
+            (Task::Beat(beat, _), Round::Beat(beating)) => Some(Outcome::Beaten(beat, beating.finish())),
+            _ => unreachable!("a round is of its task"),
+        }
     }
 
     fn version(&self) -> Option<ServerVersion> {
@@ -158,9 +209,12 @@ impl Prober {
     }
 
     fn fail(&mut self, ctx: &mut Ctx<'_>, error: Error) -> Option<Outcome> {
-        let probe = self.run.as_ref()?.probe;
+        let task = self.run.as_ref()?.task;
         self.forget(ctx);
-        Some((probe, Err(error)))
+        Some(match task {
+            Task::Probe(probe) => Outcome::Probed(probe, Err(error)),
+            Task::Beat(beat, _) => Outcome::Beaten(beat, Err(error)),
+        })
     }
 
     /// Drops the connection: the next probe opens another.

@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Connector, Dialing};
 use super::gateway::{Grant, Hands, Owner, Timed};
-use super::probe::{self, Prober};
+use super::probe::{Outcome, Prober, Task};
 use crate::world::TimerId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::session::{Acquire, Fate};
 use weir_core::link::ConnectionClass;
 use weir_core::rng::Rng;
+use weir_core::tablet::heartbeat::BeatId;
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
 use weir_core::tablet::pool::{self, CloseReason, ConnId, Counters, Preferred, Ticket};
 use weir_core::time::Duration;
@@ -41,6 +42,8 @@ pub(super) struct LocalTablet {
     next_ticket: u64,
     timer: TimerId,
     prober: Prober,
+    /// Writes heartbeats, so that a commit that hangs keeps no probe waiting.
+    beats: Prober,
 }
 
 /// What a wish for a connection comes to at once.
@@ -61,6 +64,7 @@ impl LocalTablet {
     ) -> Self {
         let timer = hands.ctx.timer(Timed::Tablet(id).token());
         let probe_timer = hands.ctx.timer(Timed::Probe(id).token());
+        let beat_timer = hands.ctx.timer(Timed::Beat(id).token());
         let mut tablet = Self {
             id,
             alias: identity.alias.clone(),
@@ -71,7 +75,8 @@ impl LocalTablet {
             waiting: BTreeMap::new(),
             next_ticket: 0,
             timer,
-            prober: Prober::new(monitor, probe_timer, Timed::ProbeDial(id).token()),
+            prober: Prober::new(monitor.clone(), probe_timer, Timed::ProbeDial(id).token()),
+            beats: Prober::new(monitor, beat_timer, Timed::BeatDial(id).token()),
         };
         tablet.arm(hands);
         tablet
@@ -192,6 +197,8 @@ impl LocalTablet {
                 }
                 Output::Pool(pool::Output::Drained) => {}
                 Output::Probe { probe, timeout } => self.probe(hands, probe, timeout),
+                Output::Beat { beat, last, timeout } => self.beat(hands, beat, last, timeout),
+                Output::BeatFails(_) => {}
                 Output::Health(health) => hands.news.push_back(News::Health(self.id, health)),
             }
         }
@@ -273,7 +280,7 @@ impl LocalTablet {
     // Probing.
 
     fn probe(&mut self, hands: &mut Hands<'_, '_>, probe: ProbeId, limit: Duration) {
-        let opened = self.prober.begin(hands.ctx, probe, limit);
+        let opened = self.prober.begin(hands.ctx, Task::Probe(probe), limit);
         hands.own(opened, Owner::Probe(self.id));
         if opened.is_none() {
             self.probe_advance(hands);
@@ -299,8 +306,8 @@ impl LocalTablet {
         self.probed(hands, outcome);
     }
 
-    fn probed(&mut self, hands: &mut Hands<'_, '_>, outcome: Option<probe::Outcome>) {
-        let Some((probe, outcome)) = outcome else { return };
+    fn probed(&mut self, hands: &mut Hands<'_, '_>, outcome: Option<Outcome>) {
+        let Some(Outcome::Probed(probe, outcome)) = outcome else { return };
         let (news, input) = match outcome {
             Ok(observation) => {
                 (News::Observed(self.id, Box::new(observation.clone())), Input::Observed { probe, observation })
@@ -313,6 +320,43 @@ impl LocalTablet {
         };
         self.handle(hands, input);
         hands.news.push_back(news);
+    }
+
+    // Heartbeats.
+
+    fn beat(&mut self, hands: &mut Hands<'_, '_>, beat: BeatId, last: Option<u64>, limit: Duration) {
+        let opened = self.beats.begin(hands.ctx, Task::Beat(beat, last), limit);
+        hands.own(opened, Owner::Beat(self.id));
+        if opened.is_none() {
+            self.beat_advance(hands);
+        }
+    }
+
+    pub(super) fn beat_connected(&mut self, hands: &mut Hands<'_, '_>) {
+        self.beats.connected(hands.ctx);
+    }
+
+    pub(super) fn beat_advance(&mut self, hands: &mut Hands<'_, '_>) {
+        let outcome = self.beats.advance(hands.ctx, hands.scratch);
+        self.beaten(hands, outcome);
+    }
+
+    pub(super) fn beat_lost(&mut self, hands: &mut Hands<'_, '_>) {
+        let outcome = self.beats.lost(hands.ctx, hands.scratch);
+        self.beaten(hands, outcome);
+    }
+
+    pub(super) fn beat_timed_out(&mut self, hands: &mut Hands<'_, '_>) {
+        let outcome = self.beats.timed_out(hands.ctx);
+        self.beaten(hands, outcome);
+    }
+
+    fn beaten(&mut self, hands: &mut Hands<'_, '_>, outcome: Option<Outcome>) {
+        let Some(Outcome::Beaten(beat, outcome)) = outcome else { return };
+        if outcome.is_err() && !self.beats.is_connected() {
+            hands.owners.retain(|_, owner| *owner != Owner::Beat(self.id));
+        }
+        self.handle(hands, Input::BeatEnded { beat, outcome });
     }
 }
 

@@ -1,19 +1,23 @@
 //! Which tablet takes a statement.
 //!
-//! Owns the choice, as a function of a [`View`], a [`Wish`] and a [`Chooser`]; keeps nothing else. It may not know
-//! sessions, connections or time. Start with [`pick`]: the rules apply in the order in which it calls them.
+//! Owns the choice, as a function of a [`View`], a [`Wish`] and a [`Chooser`], and the [`Meter`]s by which sessions see each
+//! other's choices; keeps nothing else. It may not know sessions or connections. Start with [`pick`]: the rules apply in the order in which it calls them.
 
+mod explain;
+mod meter;
 mod policy;
 #[cfg(test)]
 mod tests;
 mod unfit;
 
-pub use policy::{Chooser, Loads, Policy};
+pub use explain::{Candidate, explain, standing};
+pub use meter::{Leased, Meter, Running, Sample};
+pub use policy::{Chooser, Policy};
 
 use super::cluster::{TabletId, TabletView, View, WithoutReplica};
 use crate::error::Error;
 use crate::gtid::Position;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::topo::Role;
 
 /// Replicas whose lags differ by less are equally good to wait on.
@@ -32,8 +36,8 @@ pub struct Wish<'a> {
     pub position: Option<&'a Position>,
     /// These have been tried.
     pub exclude: &'a [TabletId],
-    /// Connections in use, as they are now. `None`: go by what the tablets told last.
-    pub loads: Option<&'a dyn Loads>,
+    /// For numbers that fade with time.
+    pub now: Instant,
 }
 
 /// A tablet to ask.
@@ -89,6 +93,7 @@ fn pick_replica(view: &View, wish: &Wish<'_>, chooser: &mut Chooser) -> Option<P
         leave_the_most_advanced(&mut candidates);
     }
     narrow(&mut candidates, |tablet| tablet.is_local);
+    chooser.spare_the_cold(&mut candidates);
     let tablet = chooser.choose(wish, &candidates)?;
     Some(Pick { tablet: tablet.id, role: wish.role, reached })
 }

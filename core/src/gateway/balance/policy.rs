@@ -1,10 +1,13 @@
 //! How to choose among tablets that are equally good.
 
-use super::Wish;
-use crate::gateway::cluster::{TabletId, TabletView};
+use super::{LAG_TOLERANCE, Wish};
+use crate::gateway::cluster::TabletView;
 use crate::rng::Rng;
+use crate::time::Duration;
+use core::cmp::Ordering;
 
-/// How to choose among tablets that are equally good.
+/// How to choose among tablets that are equally good. Numbers are those of this gateway, as they are at the moment of the
+/// choice: who is chosen counts at once, so many that choose at the same time do not all run to the same one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Policy {
     /// By chance.
@@ -12,15 +15,26 @@ pub enum Policy {
     Random,
     /// In turn.
     RoundRobin,
-    /// The one with the fewest connections in use, for its weight. By current numbers the very one; by what tablets told
-    /// last the better of two drawn by chance, so that not every gateway runs to the same one until they tell again.
+    /// The one with the fewest connections in use, for its weight.
     LeastConnections,
+    /// Of two drawn by chance the one that answers sooner, for the connections in use on it (peak-EWMA).
+    LeastRt,
+    /// Of two drawn by chance the one that gets fewer statements, for its weight.
+    LeastQps,
+    /// The one that is the least behind its primary; those within [`LAG_TOLERANCE`] of it are equal.
+    LeastBehindPrimary,
 }
 
-/// Connections in use on each tablet, as the gateway knows it at this moment.
-pub trait Loads {
-    /// How many are in use.
-    fn in_use(&self, tablet: TabletId) -> u64;
+impl Policy {
+    /// Every policy.
+    pub const ALL: [Self; 6] = [
+        Self::Random,
+        Self::RoundRobin,
+        Self::LeastConnections,
+        Self::LeastRt,
+        Self::LeastQps,
+        Self::LeastBehindPrimary,
+    ];
 }
 
 /// One chooser's luck and turn. Each session has its own; their turns start apart.
@@ -31,7 +45,7 @@ pub struct Chooser {
 }
 
 impl Chooser {
-    /// A chooser whose choices are a function of its seed.
+    /// A chooser whose choices are a function of its seed, the views and the meters.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
@@ -39,15 +53,36 @@ impl Chooser {
         Self { rng, turn }
     }
 
+    /// Leaves out those that warm up, but for their share of the choices; never all.
+    pub(super) fn spare_the_cold(&mut self, candidates: &mut Vec<&TabletView>) {
+        if candidates.iter().all(|tablet| tablet.rotation.share_percent() >= 100) {
+            return;
+        }
+        let drawn = self.rng.below(100);
+        let mut warm = candidates.clone();
+        warm.retain(|tablet| drawn < u64::from(tablet.rotation.share_percent()));
+        if !warm.is_empty() {
+            *candidates = warm;
+        }
+    }
+
     pub(super) fn choose<'a>(&mut self, wish: &Wish<'_>, candidates: &[&'a TabletView]) -> Option<&'a TabletView> {
         if candidates.len() < 2 {
             return candidates.first().copied();
         }
-        match (wish.policy, wish.loads) {
-            (Policy::Random, _) => self.draw(candidates),
-            (Policy::RoundRobin, _) => self.next(candidates),
-            (Policy::LeastConnections, Some(loads)) => self.least(candidates, loads),
-            (Policy::LeastConnections, None) => self.better_of_two(candidates),
+        match wish.policy {
+            Policy::Random => self.draw(candidates),
+            Policy::RoundRobin => self.next(candidates),
+            Policy::LeastConnections => self.least(candidates),
+            Policy::LeastRt => self.better_of_two(candidates, |tablet| {
+                let latency = tablet.meter.latency(wish.now).as_micros() as u64;
+                (latency + 1).saturating_mul(u64::from(tablet.meter.leases()) + 1)
+            }),
+            // A connection asked for is a statement to come.
+            Policy::LeastQps => self.better_of_two(candidates, |tablet| {
+                tablet.meter.rate_milli(wish.now) + 1000 * u64::from(tablet.meter.leases())
+            }),
+            Policy::LeastBehindPrimary => self.least_behind(candidates),
         }
     }
 
@@ -70,39 +105,39 @@ impl Chooser {
         at_slot(candidates, slot as u64, unit)
     }
 
-    /// The least loaded, by chance among equals.
-    fn least<'a>(&mut self, candidates: &[&'a TabletView], loads: &dyn Loads) -> Option<&'a TabletView> {
-        let mut best: Option<(&TabletView, u64)> = None;
-        let mut equals = 0;
-        for tablet in candidates {
-            let in_use = loads.in_use(tablet.id);
-            let order = best.map(|(best, least)| relative(in_use, tablet, best).cmp(&relative(least, best, tablet)));
-            match order {
-                Some(std::cmp::Ordering::Greater) => continue,
-                Some(std::cmp::Ordering::Equal) => equals += 1,
-                _ => equals = 1,
-            }
-            if self.rng.below(equals) == 0 {
-                best = Some((tablet, in_use));
-            }
-        }
-        best.map(|(tablet, _)| tablet)
+    /// The least used, by chance among equals.
+    fn least<'a>(&mut self, candidates: &[&'a TabletView]) -> Option<&'a TabletView> {
+        // Read once: others choose meanwhile.
+        let used: Vec<_> = candidates.iter().map(|tablet| (*tablet, u64::from(tablet.meter.leases()))).collect();
+        let least = used.iter().copied().min_by(|one, two| for_weight(*one, *two))?;
+        let equals: Vec<_> = used.iter().filter(|other| for_weight(**other, least).is_eq()).map(|(t, _)| *t).collect();
+        self.draw(&equals)
     }
 
-    fn better_of_two<'a>(&mut self, candidates: &[&'a TabletView]) -> Option<&'a TabletView> {
-        let (one, two) = (self.draw(candidates)?, self.draw(candidates)?);
-        let load = |tablet: &TabletView| u64::from(tablet.load.connections_in_use) + u64::from(tablet.load.waiting);
-        // The weights have had their say in the draw; a load is compared with the pool's size.
-        let size = |tablet: &TabletView| u64::from(tablet.load.connections_max.max(1));
-        let two_is_better = load(two) * size(one) < load(one) * size(two);
-        Some(if two_is_better { two } else { one })
+    /// The power of two choices: nearly as good as the best of all, and nobody is the best for everybody at once.
+    fn better_of_two<'a>(
+        &mut self,
+        candidates: &[&'a TabletView],
+        cost: impl Fn(&TabletView) -> u64,
+    ) -> Option<&'a TabletView> {
+        let one = self.draw(candidates)?;
+        let others: Vec<_> = candidates.iter().copied().filter(|tablet| tablet.id != one.id).collect();
+        let two = self.draw(&others)?;
+        Some(if for_weight((two, cost(two)), (one, cost(one))).is_lt() { two } else { one })
+    }
+
+    fn least_behind<'a>(&mut self, candidates: &[&'a TabletView]) -> Option<&'a TabletView> {
+        let lag = |tablet: &TabletView| tablet.lag.unwrap_or(Duration::MAX);
+        let limit = candidates.iter().map(|tablet| lag(tablet)).min()?.saturating_add(LAG_TOLERANCE);
+        let nearest: Vec<_> = candidates.iter().copied().filter(|tablet| lag(tablet) <= limit).collect();
+        self.draw(&nearest)
     }
 }
 
-/// For comparing load per weight of two tablets without dividing.
-fn relative(in_use: u64, of: &TabletView, other: &TabletView) -> u128 {
-    debug_assert!(of.weight > 0, "tablets without weight are no candidates");
-    u128::from(in_use) * u128::from(other.weight)
+/// Compares two costs, each for its tablet's weight, without dividing.
+fn for_weight(one: (&TabletView, u64), two: (&TabletView, u64)) -> Ordering {
+    debug_assert!(one.0.weight > 0 && two.0.weight > 0, "tablets without weight are no candidates");
+    (u128::from(one.1) * u128::from(two.0.weight)).cmp(&(u128::from(two.1) * u128::from(one.0.weight)))
 }
 
 fn total_weight(candidates: &[&TabletView]) -> u64 {

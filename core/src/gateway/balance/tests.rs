@@ -1,9 +1,10 @@
 //! Who is chosen: by table for the rules, by number for the policies, by property for what must never be.
 
 use super::*;
-use crate::gateway::cluster::{Rules, Serving};
+use crate::gateway::cluster::rotation::Fault;
+use crate::gateway::cluster::{Rotation, Rules, Serving};
 use crate::time::Instant;
-use crate::topo::{Load, NotServing};
+use crate::topo::NotServing;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -24,7 +25,7 @@ fn replica_at(id: u32, seq: u64) -> TabletView {
 }
 
 fn wish(role: Role) -> Wish<'static> {
-    Wish { role, policy: Policy::Random, position: None, stick: None, exclude: &[], loads: None }
+    Wish { role, policy: Policy::Random, position: None, stick: None, exclude: &[], now: Instant::ZERO }
 }
 
 /// Of the first `picks` choices, how many fell on each tablet.
@@ -185,44 +186,129 @@ fn sessions_begin_their_turns_apart() {
     assert!(firsts.len() == 3 && firsts.values().all(|count| (70..130).contains(count)), "{firsts:?}");
 }
 
-impl Loads for BTreeMap<TabletId, u64> {
-    fn in_use(&self, tablet: TabletId) -> u64 {
-        self[&tablet]
-    }
+/// A view of replicas with these weights, on each of which so many connections are in use.
+fn used(weights: &[u32], leases: &[usize]) -> (View, Vec<Leased>) {
+    let view = weighted(weights);
+    let counts = view.tablets().iter().zip(leases);
+    let held = counts.flat_map(|(tablet, count)| (0..*count).map(|_| tablet.meter.lease())).collect();
+    (view, held)
 }
 
 #[test]
-fn least_connections_takes_the_least_loaded_for_its_weight_and_draws_among_equals() {
-    for (weights, in_use, expected) in [
+fn least_connections_takes_the_least_used_for_its_weight_and_draws_among_equals() {
+    for (weights, leases, expected) in [
         (&[1, 1, 1][..], [3, 2, 4], vec![2]),
         (&[1, 1, 1], [2, 5, 2], vec![1, 3]),
         (&[1, 3, 1], [2, 5, 2], vec![2]),
-        (&[2, 1, 1], [4, 2, 2], vec![1, 2, 3]),
+        (&[1, 1, 1], [2, 2, 2], vec![1, 2, 3]),
     ] {
-        let loads: BTreeMap<TabletId, u64> = (1..).map(TabletId).zip(in_use).collect();
-        let least = Wish { policy: Policy::LeastConnections, loads: Some(&loads), ..wish(REPLICA) };
-        let tally = tally(&weighted(weights), &least, 1000);
-        assert_eq!(tally.keys().copied().collect::<Vec<_>>(), expected, "{weights:?} {in_use:?}");
+        let (view, _held) = used(weights, &leases);
+        let tally = tally(&view, &Wish { policy: Policy::LeastConnections, ..wish(REPLICA) }, 1000);
+        assert_eq!(tally.keys().copied().collect::<Vec<_>>(), expected, "{weights:?} {leases:?}");
         let even = 1000 / expected.len() as u32;
         assert!(tally.values().all(|count| count.abs_diff(even) < 80), "{tally:?}");
     }
 }
 
+const BEGUN: Instant = Instant(1_000_000_000);
+
+/// Each of the replicas has answered in so many milliseconds.
+fn answering_in(latencies: &[u64]) -> View {
+    let view = weighted(&vec![100; latencies.len()]);
+    for (tablet, took) in view.tablets().iter().zip(latencies) {
+        tablet.meter.begin(BEGUN, true).answered(BEGUN + Duration::from_millis(*took));
+    }
+    view
+}
+
 #[test]
-fn by_old_numbers_least_connections_leans_to_the_less_loaded_without_a_rush() {
-    let busy = |id, connections_in_use| TabletView {
-        load: Load { connections_in_use, connections_max: 20, waiting: 0 },
-        ..tablet(id, REPLICA)
-    };
-    let view = View::new(vec![busy(1, 10), busy(2, 2)], Rules::default());
-    let tally = tally(&view, &Wish { policy: Policy::LeastConnections, ..wish(REPLICA) }, 1000);
-    assert!((200..300).contains(&tally[&1]) && (700..800).contains(&tally[&2]), "{tally:?}");
+fn least_rt_avoids_the_slow_one() {
+    let view = answering_in(&[10, 10, 90]);
+    let least_rt = Wish { policy: Policy::LeastRt, now: BEGUN, ..wish(REPLICA) };
+    let tally = tally(&view, &least_rt, 3000);
+    assert!(!tally.contains_key(&3), "of two it is always the worse: {tally:?}");
+    assert!(tally.values().all(|count| count.abs_diff(1500) < 150), "{tally:?}");
+}
+
+#[test]
+fn least_qps_evens_out_what_tablets_get() {
+    let view = weighted(&[100, 100, 100]);
+    // The first has had a hundred statements already.
+    (0..100).for_each(|_| drop(view.tablets()[0].meter.begin(BEGUN, true)));
+    let mut chooser = Chooser::new(1);
+    for _ in 0..200 {
+        let least_qps = Wish { policy: Policy::LeastQps, now: BEGUN, ..wish(REPLICA) };
+        let pick = pick(&view, &least_qps, &mut chooser).expect("a tablet");
+        drop(view.get(pick.tablet).expect("of the view").meter.begin(BEGUN, true));
+    }
+    let requests: Vec<u64> = view.tablets().iter().map(|tablet| tablet.meter.sample(BEGUN).requests).collect();
+    assert!(requests.iter().all(|count| count.abs_diff(100) < 10), "{requests:?}");
+}
+
+#[test]
+fn least_behind_primary_takes_the_nearest_and_those_about_as_near() {
+    let lagging =
+        |(id, lag_ms): (u32, u64)| TabletView { lag: Some(Duration::from_millis(lag_ms)), ..tablet(id, REPLICA) };
+    let mut tablets: Vec<_> = [(1, 4000), (2, 100), (3, 900)].map(lagging).to_vec();
+    tablets.push(TabletView { lag: None, ..tablet(4, REPLICA) });
+    let view = View::new(tablets, Rules::default());
+    let tally = tally(&view, &Wish { policy: Policy::LeastBehindPrimary, ..wish(REPLICA) }, 1000);
+    assert_eq!(tally.keys().copied().collect::<Vec<_>>(), [2, 3]);
+    assert!(tally.values().all(|count| count.abs_diff(500) < 80), "{tally:?}");
+}
+
+#[test]
+fn many_that_choose_before_anything_comes_back_do_not_run_to_the_same_one() {
+    // The third was the fastest when it was last heard of, and idle, as all are.
+    let view = answering_in(&[12, 12, 10]);
+    for policy in Policy::ALL {
+        let mut held = Vec::new();
+        let mut counts = [0_u32; 3];
+        for seed in 0..300 {
+            let wish = Wish { policy, now: BEGUN, ..wish(REPLICA) };
+            let pick = pick(&view, &wish, &mut Chooser::new(seed)).expect("a tablet");
+            held.push(view.get(pick.tablet).expect("of the view").meter.lease());
+            counts[pick.tablet.0 as usize - 1] += 1;
+        }
+        assert!(counts.iter().all(|count| (70..140).contains(count)), "{policy:?}: {counts:?}");
+    }
+}
+
+#[test]
+fn one_that_warms_up_gets_its_part_of_a_share_whatever_the_policy() {
+    for policy in Policy::ALL {
+        let cold = TabletView { rotation: Rotation::WarmingUp { share: 20 }, ..tablet(1, REPLICA) };
+        let view = View::new(vec![cold.clone(), tablet(2, REPLICA)], Rules::default());
+        let tally = tally(&view, &Wish { policy, ..wish(REPLICA) }, 2000);
+        assert!((140..260).contains(&tally[&1]), "{policy:?}: a fifth of a half: {tally:?}");
+        assert_eq!(chosen(&View::new(vec![cold], Rules::default()), &wish(REPLICA)), [1], "better than nobody");
+    }
+}
+
+#[test]
+fn one_that_is_ejected_or_not_yet_back_takes_no_reads() {
+    let ejected = TabletView { rotation: Rotation::Ejected(Fault::Slow), ..tablet(1, REPLICA) };
+    let late = TabletView { rotation: Rotation::Late, lag: Some(Duration::from_secs(8)), ..tablet(2, REPLICA) };
+    let rules = Rules { max_replication_lag: Some(Duration::from_secs(10)), ..Rules::default() };
+    let view = View::new(vec![ejected, late, tablet(3, REPLICA), tablet(4, Role::Primary)], rules);
+    assert_eq!(chosen(&view, &wish(REPLICA)), [3]);
+    let (_, candidates) = explain(&view, &wish(REPLICA), &mut Chooser::new(1));
+    let told: Vec<&str> = candidates.iter().map(|candidate| candidate.why.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "is ejected: it was slow where others were not",
+            "was too far behind and is still 8000 ms behind (max_replication_lag is 10000 ms)",
+            "is chosen by the policy",
+            "is PRIMARY"
+        ]
+    );
 }
 
 #[test]
 fn the_same_seed_chooses_the_same() {
     let view = weighted(&[3, 2, 1]);
-    for policy in [Policy::Random, Policy::RoundRobin, Policy::LeastConnections] {
+    for policy in Policy::ALL {
         let wish = Wish { policy, ..wish(REPLICA) };
         let run = |seed| {
             let mut chooser = Chooser::new(seed);
@@ -254,22 +340,22 @@ proptest! {
     #[test]
     fn whatever_the_view_no_wrong_tablet_is_chosen_and_a_right_one_is_not_missed(
         tablets in prop::collection::vec(any_tablet(), 0..8),
-        policy in prop::sample::select(vec![Policy::Random, Policy::RoundRobin, Policy::LeastConnections]),
+        policy in prop::sample::select(Policy::ALL.to_vec()),
         needed in prop::option::of(1u64..9),
         exclude in prop::collection::vec((0u32..8).prop_map(TabletId), 0..4),
-        live in any::<bool>(),
+        leases in prop::collection::vec(0usize..4, 8),
         limited in any::<bool>(),
         seed in any::<u64>(),
     ) {
         let name = |(id, tablet)| TabletView { id: TabletId(id), ..tablet };
         let tablets: Vec<_> = (0..).zip(tablets).map(name).collect();
-        let loads: BTreeMap<TabletId, u64> = (0..8).map(|id| (TabletId(id), u64::from(id % 3))).collect();
         let limit = limited.then_some(Duration::from_secs(10));
         let rules = Rules { max_replication_lag: limit, without_replica: WithoutReplica::UsePrimary };
         let view = View::new(tablets, rules);
         let position = needed.map(at);
-        let loads = live.then_some(&loads as &dyn Loads);
-        let wish = Wish { role: REPLICA, policy, position: position.as_ref(), stick: None, exclude: &exclude, loads };
+        let counts = view.tablets().iter().zip(&leases);
+        let _held: Vec<_> = counts.flat_map(|(tablet, count)| (0..*count).map(|_| tablet.meter.lease())).collect();
+        let wish = Wish { role: REPLICA, policy, position: position.as_ref(), stick: None, exclude: &exclude, now: BEGUN };
 
         let may = |tablet: &&TabletView| tablet.serving.is_yes() && !exclude.contains(&tablet.id);
         let near = |tablet: &&TabletView| limit.is_none_or(|limit| tablet.lag.is_some_and(|lag| lag <= limit));
@@ -278,6 +364,9 @@ proptest! {
         let replicas: Vec<_> = view.tablets().iter().filter(right).collect();
         let has_primary = view.tablets().iter().any(|tablet| tablet.role == Role::Primary && may(&tablet));
 
+        let explained = explain(&view, &wish, &mut Chooser::new(seed));
+        let chosen: Vec<_> = explained.1.iter().filter(|candidate| candidate.chosen).map(|c| c.tablet).collect();
+        prop_assert_eq!(chosen, explained.0.iter().map(|pick| pick.tablet).collect::<Vec<_>>());
         match pick(&view, &wish, &mut Chooser::new(seed)) {
             Ok(picked) => {
                 let tablet = view.get(picked.tablet).expect("a tablet of the view");

@@ -2,7 +2,8 @@
 
 use super::Wish;
 use crate::error::{Component, Error, Kind};
-use crate::gateway::cluster::{Serving, TabletView, View};
+use crate::gateway::cluster::rotation::Fault;
+use crate::gateway::cluster::{Rotation, Serving, TabletView, View};
 use crate::time::Duration;
 use crate::topo::Role;
 use core::fmt;
@@ -19,6 +20,8 @@ pub(super) enum Unfit<'a> {
     NoWeight,
     Behind { lag: Duration, lag_max: Duration },
     LagUnknown,
+    Returning { lag: Duration, lag_max: Duration },
+    Ejected(Fault),
 }
 
 /// The first thing that speaks against a tablet.
@@ -39,9 +42,16 @@ pub(super) fn reason<'a>(view: &View, wish: &Wish<'_>, tablet: &'a TabletView) -
         return Some(Unfit::NoWeight);
     }
     match (tablet.lag, view.rules().max_replication_lag) {
-        (_, None) => None,
-        (None, Some(_)) => Some(Unfit::LagUnknown),
-        (Some(lag), Some(lag_max)) => (lag > lag_max).then_some(Unfit::Behind { lag, lag_max }),
+        (None, Some(_)) => return Some(Unfit::LagUnknown),
+        (Some(lag), Some(lag_max)) if lag > lag_max => return Some(Unfit::Behind { lag, lag_max }),
+        (Some(lag), Some(lag_max)) if tablet.rotation == Rotation::Late => {
+            return Some(Unfit::Returning { lag, lag_max });
+        }
+        _ => {}
+    }
+    match tablet.rotation {
+        Rotation::Ejected(fault) => Some(Unfit::Ejected(fault)),
+        _ => None,
     }
 }
 
@@ -67,6 +77,11 @@ impl fmt::Display for Unfit<'_> {
             Self::Behind { lag, lag_max } => {
                 write!(f, "is {} ms behind (max_replication_lag is {} ms)", lag.as_millis(), lag_max.as_millis())
             }
+            Self::Returning { lag, lag_max } => {
+                let (lag, max) = (lag.as_millis(), lag_max.as_millis());
+                write!(f, "was too far behind and is still {lag} ms behind (max_replication_lag is {max} ms)")
+            }
+            Self::Ejected(fault) => write!(f, "is ejected: {fault}"),
             Self::LagUnknown => f.write_str("does not know how far it is behind"),
         }
     }

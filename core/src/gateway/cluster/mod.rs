@@ -1,19 +1,27 @@
 //! What a gateway knows of a shard's tablets.
 //!
 //! Owns the picture that routing looks at: it takes in what tablets tell and what the topology says, decides who is
-//! primary by term, notices who has fallen silent, and puts out an immutable [`View`] whenever the picture changes. It
+//! primary by term, notices who has fallen silent, reckons how late replicas are (`lag`) and which of them take reads
+//! ([`rotation`]), and puts out an immutable [`View`] whenever the picture changes. It
 //! may not know sessions or statements; choosing among tablets is [`balance`](super::balance)'s.
 //!
 //! Start with [`Input`], then `Cluster::view_at` for what becomes of it.
 
+mod lag;
+pub mod rotation;
 #[cfg(test)]
 mod tests;
 mod view;
 
-pub use view::{Rules, Serving, TabletId, TabletView, View, WithoutReplica};
+pub use rotation::Rotation;
+pub use view::{LagBy, Rules, Serving, TabletId, TabletView, View, WithoutReplica};
+
+use super::balance::{Meter, Sample};
 
 use crate::time::{Duration, Instant};
 use crate::topo::{Cell, Health, Role, TabletAlias};
+use lag::Beats;
+use rotation::Place;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -28,13 +36,26 @@ pub struct Config {
     pub cell: Option<Cell>,
     /// A tablet of which nothing is heard for this long gets no requests. A few of its heartbeats.
     pub health_timeout: Duration,
+    /// How often the primary writes a heartbeat.
+    pub beat_interval: Duration,
+    /// When a serving primary has written none for so long, lags are what replicas' servers reckon.
+    pub beat_timeout: Duration,
+    /// How replicas leave the rotation and return.
+    pub rotation: rotation::Config,
     /// What holds for every choice.
     pub rules: Rules,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cell: None, health_timeout: Duration::from_secs(5), rules: Rules::default() }
+        Self {
+            cell: None,
+            health_timeout: Duration::from_secs(5),
+            beat_interval: Duration::from_secs(1),
+            beat_timeout: Duration::from_secs(10),
+            rotation: rotation::Config::default(),
+            rules: Rules::default(),
+        }
     }
 }
 
@@ -63,6 +84,8 @@ pub enum Input {
         /// Since this term.
         term: u64,
     },
+    /// What the tablets' meters show ([`View::samples`]); to be told about once a second.
+    Measured(Vec<(TabletId, Sample)>),
     /// The time of `poll_timeout` has come. At any other time it does nothing.
     Timeout,
 }
@@ -85,6 +108,8 @@ struct Tablet {
     told: Option<(Instant, Health)>,
     /// What the topology says it is.
     assigned: (u64, Role),
+    meter: Meter,
+    place: Place,
 }
 
 impl Tablet {
@@ -107,7 +132,8 @@ impl Tablet {
 pub struct Cluster {
     config: Config,
     tablets: BTreeMap<TabletId, Tablet>,
-    /// When the first of those that were heard falls silent.
+    beats: Beats,
+    /// When the first of those that were heard falls silent, or one's place in the rotation changes.
     wake_at: Option<Instant>,
     view: Arc<View>,
     outputs: VecDeque<Output>,
@@ -118,7 +144,8 @@ impl Cluster {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let view = Arc::new(View { rules: config.rules.clone(), ..View::default() });
-        Self { config, tablets: BTreeMap::new(), wake_at: None, view, outputs: VecDeque::new() }
+        let (tablets, outputs) = (BTreeMap::new(), VecDeque::new());
+        Self { config, tablets, beats: Beats::default(), wake_at: None, view, outputs }
     }
 
     /// Take one input; then drain [`Cluster::poll_output`].
@@ -128,10 +155,12 @@ impl Cluster {
             Input::TabletRemoved(id) => _ = self.tablets.remove(&id),
             Input::Health(id, record) => self.hear(now, id, record),
             Input::RoleAssigned { id, role, term } => self.assign(id, role, term),
+            Input::Measured(samples) => self.judge(now, &samples),
             Input::Timeout => {}
         }
-        self.wake_at = self.next_silence(now);
+        self.look(now);
         self.publish(now);
+        self.wake_at = self.next_change(now);
     }
 
     /// The next thing to do, until there is none.
@@ -139,7 +168,7 @@ impl Cluster {
         self.outputs.pop_front()
     }
 
-    /// When to call with [`Input::Timeout`] next: a tablet may have fallen silent then.
+    /// When to call with [`Input::Timeout`] next: a tablet may have fallen silent then, or return to the rotation.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.wake_at
@@ -156,7 +185,8 @@ impl Cluster {
             debug_assert_eq!(known.alias, alias, "an id names one tablet");
             known.weight = weight;
         } else if self.tablets.len() < TABLETS_MAX {
-            self.tablets.insert(id, Tablet { alias, weight, told: None, assigned: Default::default() });
+            let (meter, place) = (Meter::default(), Place::default());
+            self.tablets.insert(id, Tablet { alias, weight, told: None, assigned: Default::default(), meter, place });
         } else {
             self.outputs.push_back(Output::TooManyTablets(id));
         }
@@ -167,6 +197,10 @@ impl Cluster {
     fn hear(&mut self, now: Instant, id: TabletId, health: Health) {
         let Some(tablet) = self.tablets.get_mut(&id) else { return };
         if tablet.told.as_ref().is_none_or(|(_, last)| last.term <= health.term) {
+            if let Some(beat) = health.beat {
+                let observed_at = now.before(health.position_age);
+                self.beats.hear(beat, observed_at, health.target.role == Role::Primary);
+            }
             tablet.told = Some((now, health));
         }
     }
@@ -179,9 +213,57 @@ impl Cluster {
         }
     }
 
-    fn next_silence(&self, now: Instant) -> Option<Instant> {
-        let ends = self.tablets.values().filter_map(|tablet| tablet.silent_at(self.config.health_timeout));
-        ends.filter(|at| *at > now).min()
+    fn next_change(&self, now: Instant) -> Option<Instant> {
+        let silences = self.tablets.values().filter_map(|tablet| tablet.silent_at(self.config.health_timeout));
+        let changes = self.tablets.values().filter_map(|tablet| tablet.place.changes_at(now, &self.config.rotation));
+        silences.chain(changes).filter(|at| *at > now).min()
+    }
+
+    // The rotation.
+
+    /// Looks at every tablet's place in the rotation.
+    fn look(&mut self, now: Instant) {
+        let seen = self.view_at(now);
+        let lag_max = self.config.rules.max_replication_lag;
+        for (tablet, seen) in self.tablets.values_mut().zip(seen.tablets()) {
+            let lag_max = lag_max.filter(|_| seen.role != Role::Primary);
+            tablet.place.look(now, seen.serving.is_yes(), seen.lag, lag_max, &self.config.rotation);
+        }
+    }
+
+    /// Ejects outliers, as long as enough others are left.
+    fn judge(&mut self, now: Instant, samples: &[(TabletId, Sample)]) {
+        let Some(rules) = self.config.rotation.outliers.clone() else { return };
+        let replicas: Vec<TabletId> = self.view.tablets().iter().filter(|t| takes_reads(t)).map(|t| t.id).collect();
+        let busy = samples.iter().filter(|(id, sample)| replicas.contains(id) && !sample.latency.is_zero());
+        let median = rotation::median(busy.map(|(_, sample)| sample.latency).collect());
+        let mut ejected = self.tablets.values().filter(|tablet| tablet.place.is_ejected()).count();
+        for (id, sample) in samples {
+            let Some(tablet) = self.tablets.get_mut(id) else { continue };
+            let fault = tablet.place.judge(*sample, median, &rules);
+            let may_go = replicas.contains(id)
+                && !tablet.place.is_ejected()
+                && (ejected + 1) * 100 <= rules.ejected_percent_max * replicas.len();
+            if let Some(fault) = fault.filter(|_| may_go) {
+                tablet.place.eject(now, fault, &rules);
+                ejected += 1;
+            }
+        }
+    }
+
+    /// How far a tablet is behind, and by which measure that is known.
+    fn lag(&self, now: Instant, health: &Health, observed_at: Instant) -> (Option<Duration>, LagBy) {
+        let primary = self.primary().and_then(|id| self.tablets.get(&id)).and_then(|tablet| tablet.told.as_ref());
+        let beats_stopped = self.beats.newest_at().is_some_and(|at| at + self.config.beat_timeout <= now);
+        // Of a primary that is gone none is to be expected.
+        let serves =
+            |(at, health): &(Instant, Health)| health.not_serving.is_none() && *at + self.config.health_timeout > now;
+        let is_trusted = !(beats_stopped && primary.is_some_and(serves));
+        let by_beats = health.beat.filter(|_| is_trusted && health.target.role != Role::Primary);
+        match by_beats.and_then(|beat| self.beats.lag(beat, observed_at, self.config.beat_interval)) {
+            Some(lag) => (Some(lag), LagBy::Heartbeat),
+            None => (health.lag, LagBy::Server),
+        }
     }
 
     fn publish(&mut self, now: Instant) {
@@ -214,17 +296,27 @@ impl Cluster {
         let role = if claimed == Role::Primary && primary != Some(id) { Role::Unknown } else { claimed };
         let is_local = self.config.cell.as_ref() == Some(&tablet.alias.cell);
         let unheard = TabletView::new(id, tablet.alias.clone(), tablet.weight);
-        let seen = TabletView { role, term, is_local, ..unheard };
+        let meter = tablet.meter.clone();
+        let rotation = tablet.place.rotation(now, &self.config.rotation);
+        let seen = TabletView { role, term, is_local, meter, rotation, ..unheard };
         let Some((told_at, health)) = &tablet.told else { return seen };
         let says = health.not_serving.clone().map_or(Serving::Yes, Serving::No);
         let is_silent = *told_at + self.config.health_timeout <= now;
+        let observed_at = told_at.before(health.position_age);
+        let (lag, lag_by) = self.lag(now, health, observed_at);
         TabletView {
             serving: if is_silent { Serving::Silent } else { says },
             position: health.position.clone(),
-            observed_at: told_at.before(health.position_age),
-            lag: health.lag,
+            observed_at,
+            lag,
+            lag_by,
             load: health.load,
             ..seen
         }
     }
+}
+
+/// A replica that serves, in the rotation or ejected from it.
+fn takes_reads(tablet: &TabletView) -> bool {
+    tablet.serving.is_yes() && matches!(tablet.role, Role::Replica | Role::RdOnly)
 }

@@ -22,6 +22,7 @@ fn record(id: TabletId, role: Role, term: u64) -> Health {
         position: Position::mariadb(0, 1, 7),
         position_age: Duration::from_secs(1),
         lag: Some(Duration::ZERO),
+        beat: None,
         load: Load::default(),
         version: None,
     }
@@ -178,4 +179,108 @@ proptest! {
             prop_assert!(terms.is_empty() || terms == [newest], "{terms:?}, newest {newest}");
         }
     }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A primary and a replica, in a shard whose replicas may be 10 seconds behind.
+struct Beating {
+    bench: Bench,
+    beat: u64,
+    /// What the replica has.
+    applied: u64,
+    reckoned: Option<Duration>,
+}
+
+impl Beating {
+    fn new() -> Self {
+        let mut bench = Bench::new();
+        bench.cluster.config.rules.max_replication_lag = Some(SECOND * 10);
+        let mut beating = Self { bench, beat: 100, applied: 100, reckoned: Some(SECOND * 7) };
+        beating.tell();
+        beating
+    }
+
+    fn tell(&mut self) {
+        let position_age = Duration::ZERO;
+        let primary = Health { beat: Some(self.beat), lag: None, position_age, ..record(A, Role::Primary, 1) };
+        let lag = self.reckoned;
+        let replica = Health { beat: Some(self.applied), lag, position_age, ..record(B, Role::Replica, 1) };
+        self.bench.feed(Input::Health(A, primary));
+        self.bench.feed(Input::Health(B, replica));
+    }
+
+    /// A second passes, in which both may get on.
+    fn tick(&mut self, beats: u64, applies: u64) -> &TabletView {
+        self.bench.now += SECOND;
+        self.beat += beats;
+        self.applied = (self.applied + applies).min(self.beat);
+        self.tell();
+        self.bench.cluster.view().get(B).expect("it was added")
+    }
+}
+
+#[test]
+fn a_replica_whose_applier_stands_still_is_later_and_later_and_returns_when_it_has_caught_up() {
+    let mut beating = Beating::new();
+    for _ in 0..5 {
+        let replica = beating.tick(1, 1);
+        assert_eq!((replica.lag, replica.lag_by), (Some(Duration::ZERO), LagBy::Heartbeat));
+    }
+    for behind in 0..20 {
+        let replica = beating.tick(1, 0);
+        assert_eq!(replica.lag, Some(SECOND * behind));
+        assert_eq!(replica.rotation == Rotation::Late, behind > 10, "{behind} s");
+    }
+    let mut next = || {
+        let seen = beating.tick(1, 3);
+        (seen.lag, seen.rotation)
+    };
+    let caught_up: Vec<_> = (0..12).map(|_| next()).collect();
+    let returned = caught_up.iter().position(|(_, rotation)| *rotation != Rotation::Late).expect("it returns");
+    assert!(caught_up[returned - 1].0 > Some(SECOND * 5) && caught_up[returned].0 <= Some(SECOND * 5), "{caught_up:?}");
+    assert!(matches!(caught_up[returned].1, Rotation::WarmingUp { .. }));
+}
+
+#[test]
+fn without_heartbeats_the_servers_own_reckoning_counts_again() {
+    let mut beating = Beating::new();
+    let told: Vec<_> = (0..15).map(|_| beating.tick(0, 0).lag_by).collect();
+    assert_eq!(told.iter().filter(|by| **by == LagBy::Heartbeat).count(), 9, "until the timeout: {told:?}");
+    assert_eq!(beating.tick(0, 0).lag, Some(SECOND * 7));
+    assert_eq!(beating.tick(1, 1).lag_by, LagBy::Heartbeat);
+}
+
+#[test]
+fn of_a_primary_that_is_gone_no_heartbeat_is_expected() {
+    let mut beating = Beating::new();
+    beating.tick(1, 1);
+    let replica = Health { beat: Some(beating.applied), lag: None, ..record(B, Role::Replica, 1) };
+    for _ in 0..30 {
+        beating.bench.now += SECOND;
+        beating.bench.feed(Input::Health(B, replica.clone()));
+    }
+    let seen = beating.bench.cluster.view().get(B).expect("it was added");
+    assert_eq!((seen.lag, seen.rotation), (Some(Duration::ZERO), Rotation::In), "it has all there is");
+}
+
+#[test]
+fn one_of_two_replicas_is_ejected_and_returns_but_never_both() {
+    let mut bench = Bench::new();
+    bench.hear(A, Role::Replica, 1);
+    bench.hear(B, Role::Replica, 1);
+    let failing = Sample { requests: 9, failures: 9, ..Sample::default() };
+    bench.feed(Input::Measured(vec![(A, failing), (B, failing)]));
+    let takes = |bench: &Bench| bench.cluster.view().tablets().iter().map(|t| t.rotation).collect::<Vec<_>>();
+    assert_eq!(takes(&bench), [Rotation::Ejected(rotation::Fault::Failing), Rotation::In]);
+    let mut looks = 0;
+    while takes(&bench)[0] != Rotation::In {
+        bench.now = bench.cluster.poll_timeout().expect("it returns");
+        bench.hear(A, Role::Replica, 1);
+        bench.hear(B, Role::Replica, 1);
+        bench.feed(Input::Timeout);
+        looks += 1;
+        assert!(looks < 50, "{:?}", takes(&bench));
+    }
+    assert_eq!(bench.now.since(Instant::ZERO), Duration::from_secs(115), "5 s out, 10 s to warm up");
 }

@@ -1,5 +1,7 @@
 //! What a session knows of the tablets when it routes a statement.
 
+use super::rotation::Rotation;
+use crate::gateway::balance::{Meter, Sample};
 use crate::gtid::Position;
 use crate::time::{Duration, Instant};
 use crate::topo::{Load, NotServing, Role, TabletAlias};
@@ -37,12 +39,39 @@ pub struct TabletView {
     pub observed_at: Instant,
     /// How far it was behind its primary then; `None` when that is not known.
     pub lag: Option<Duration>,
+    /// How that is known.
+    pub lag_by: LagBy,
+    /// Whether it takes reads, if it serves.
+    pub rotation: Rotation,
+    /// What this gateway's sessions do with it at this moment.
+    pub meter: Meter,
     /// How busy its pool was when it told.
     pub load: Load,
     /// Its share of the reads, relative to the others'. None at 0.
     pub weight: u32,
     /// It is in the gateway's own cell.
     pub is_local: bool,
+}
+
+/// By which measure a lag is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LagBy {
+    /// The primary's heartbeats.
+    Heartbeat,
+    /// The replica's server, in whole seconds (`Seconds_Behind_Master`), for want of heartbeats.
+    #[default]
+    Server,
+}
+
+impl LagBy {
+    /// As `SHOW WEIR TABLETS` names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Heartbeat => "heartbeat",
+            Self::Server => "server",
+        }
+    }
 }
 
 /// Whether a tablet takes requests.
@@ -122,6 +151,12 @@ impl View {
         self.tablets.binary_search_by_key(&id, |tablet| tablet.id).ok().map(|at| &self.tablets[at])
     }
 
+    /// What every tablet's meter shows now, for [`Input::Measured`](super::Input::Measured).
+    #[must_use]
+    pub fn samples(&self, now: Instant) -> Vec<(TabletId, Sample)> {
+        self.tablets.iter().map(|tablet| (tablet.id, tablet.meter.sample(now))).collect()
+    }
+
     /// The primary, serving or not.
     #[must_use]
     pub fn primary(&self) -> Option<&TabletView> {
@@ -142,6 +177,9 @@ impl TabletView {
             position: Position::default(),
             observed_at: Instant::ZERO,
             lag: None,
+            lag_by: LagBy::default(),
+            rotation: Rotation::default(),
+            meter: Meter::default(),
             load: Load::default(),
             weight,
             is_local: false,

@@ -26,6 +26,7 @@ const fn refuses_writes(code: u16) -> bool {
 impl Session {
     /// A piece of the answer to the request submitted last.
     pub fn handle_reply(&mut self, now: Instant, reply: Reply) {
+        self.usage.take_in(now, &reply);
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else {
             // The end has been told already; bytes that came with it are still counted.
             if let Reply::Forward { len } | Reply::Skip { len } = reply {
@@ -188,7 +189,7 @@ impl Session {
             }
             Origin::CloseCursor => self.settle(now),
             Origin::ClearDiagnostics => match self.then.take() {
-                Some(job) => self.submit(job),
+                Some(job) => self.submit(now, job),
                 None => self.settle(now),
             },
             Origin::Login => {
@@ -360,7 +361,10 @@ impl Session {
                 return;
             }
             Phase::Freshening(_) => self.events.push_back(Event::CancelFreshen),
-            Phase::Waiting(_) => self.events.push_back(Event::CancelAcquire),
+            Phase::Waiting(_) => {
+                self.usage.release();
+                self.events.push_back(Event::CancelAcquire);
+            }
             Phase::Leaving => {
                 self.phase = Phase::Leaving;
                 return;

@@ -93,7 +93,7 @@ impl Session {
 
     fn place(&mut self, now: Instant, job: Box<Job>) {
         if self.lease.is_some() {
-            self.submit(job);
+            self.submit(now, job);
         } else {
             self.choose(now, job);
         }

@@ -44,7 +44,7 @@ impl Session {
             lease.insert_id = InsertId::Zero;
         }
         match self.then.take() {
-            Some(job) => self.submit(job),
+            Some(job) => self.submit(now, job),
             None => self.settle(now),
         }
     }

@@ -246,7 +246,7 @@ impl Session {
                 position: (!job.floor.is_empty()).then_some(&job.floor),
                 stick: self.sticks_to(&job),
                 exclude: &job.tried,
-                loads: None,
+                now,
             };
             match balance::pick(&self.view, &wish, &mut self.chooser) {
                 Ok(pick) if self.could_go_back(&job, pick) => return self.cover_reads(job),
@@ -263,6 +263,7 @@ impl Session {
             }
         };
         job.role = role;
+        self.usage.acquire(self.view.get(tablet).map(|tablet| &tablet.meter));
         self.events.push_back(Event::Acquire(Acquire {
             tablet,
             role,
@@ -309,7 +310,7 @@ impl Session {
                 }
             }
         }
-        self.submit(job);
+        self.submit(now, job);
     }
 
     /// There is no connection to be had from the tablet asked.
@@ -321,6 +322,7 @@ impl Session {
                 return;
             }
         };
+        self.usage.release();
         job.tried.extend(job.asked.take());
         self.try_elsewhere(now, job, error);
     }
@@ -352,7 +354,7 @@ impl Session {
     }
 
     /// Runs `job` on the lease.
-    pub(super) fn submit(&mut self, job: Box<Job>) {
+    pub(super) fn submit(&mut self, now: Instant, job: Box<Job>) {
         let Some(lease) = &mut self.lease else {
             debug_assert!(false, "a request needs a connection");
             return;
@@ -371,17 +373,22 @@ impl Session {
             lease.insert_id = InsertId::Dirty;
         }
         lease.overwritten = false;
+        let timed = !self.waits(&job);
+        self.usage.begin(now, timed);
         self.send(&job, last_insert_id);
         self.phase = Phase::Running(job);
     }
 
+    /// Whether `job` waits on the lease's server for what it must see.
+    fn waits(&self, job: &Job) -> bool {
+        let on_replica = self.lease.is_some_and(|lease| lease.role != Role::Primary);
+        on_replica && !job.reached && !job.floor.is_empty() && !self.config.mutants.breaks(Mutant::SkipWait)
+    }
+
     /// Hands a request to the lease's connection.
     pub(super) fn send(&mut self, job: &Job, last_insert_id: Option<u64>) {
-        let on_replica = self.lease.is_some_and(|lease| lease.role != Role::Primary);
-        let waits =
-            on_replica && !job.reached && !job.floor.is_empty() && !self.config.mutants.breaks(Mutant::SkipWait);
         let timeout = self.state.variables.read_after_write_timeout;
-        let wait = waits.then(|| Wait { position: job.floor.clone(), timeout });
+        let wait = self.waits(job).then(|| Wait { position: job.floor.clone(), timeout });
         self.events.push_back(Event::Submit(Box::new(Request {
             settings: Arc::clone(&self.state.settings),
             last_insert_id,
@@ -395,6 +402,7 @@ impl Session {
 
     /// Gives the lease back.
     pub(super) fn release(&mut self, fate: Fate) {
+        self.usage.release();
         if let Some(lease) = self.lease.take() {
             self.diagnostics.at = (fate == Fate::Keep && !lease.overwritten).then_some(lease.key);
             self.events.push_back(Event::Release(fate));

@@ -25,6 +25,7 @@ mod statements;
 mod tests;
 mod tracking;
 mod transmit;
+mod usage;
 
 pub use state::Pins;
 pub use transmit::Transmit;
@@ -51,6 +52,7 @@ use statements::Statements;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use transmit::Outbox;
+use usage::Usage;
 
 /// What the driver knows of a client when it connects.
 #[derive(Clone, Debug)]
@@ -207,6 +209,7 @@ pub struct Session {
     out: Outbox,
     events: VecDeque<Event>,
     lease: Option<Held>,
+    usage: Usage,
     /// The client's request that runs on this lease once a request of the session's own is done.
     then: Option<Box<Job>>,
     /// The client's request that runs once the lease has been given back.
@@ -245,6 +248,7 @@ impl Session {
             out: Outbox::default(),
             events: VecDeque::new(),
             lease: None,
+            usage: Usage::default(),
             then: None,
             afterwards: None,
             wish_schema: None,

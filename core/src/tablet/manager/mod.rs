@@ -13,6 +13,7 @@ mod tests;
 
 pub use monitor::MonitorConfig;
 
+use super::heartbeat::{self, BeatId};
 use super::pool::{self, Pool};
 use crate::error::{Component, Error, Kind};
 use crate::rng::Rng;
@@ -31,12 +32,16 @@ pub struct Config {
     pub monitor: MonitorConfig,
     /// Health is told at least this often, whether or not it changed.
     pub heartbeat_interval: Duration,
+    /// The primary writes a [`heartbeat`] this often; `None`: never.
+    #[serde(default)]
+    pub beat_interval: Option<Duration>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let (pool, monitor) = (pool::Config::default(), MonitorConfig::default());
-        Self { pool, monitor, heartbeat_interval: Duration::from_secs(1) }
+        let second = Duration::from_secs(1);
+        Self { pool, monitor, heartbeat_interval: second, beat_interval: Some(second) }
     }
 }
 
@@ -90,6 +95,13 @@ pub enum Input {
         /// Why.
         error: Error,
     },
+    /// An attempt to write a heartbeat has come to its end.
+    BeatEnded {
+        /// Which attempt.
+        beat: BeatId,
+        /// The number that was written, if any was, as [`heartbeat::Beating::finish`] says.
+        outcome: Result<Option<u64>, Error>,
+    },
     /// Take no more requests, ever: the process ends.
     Stop,
     /// The time of `poll_timeout` has come. At any other time it does nothing.
@@ -109,6 +121,18 @@ pub enum Output {
         /// How long it may take, connecting included.
         timeout: Duration,
     },
+    /// Write a heartbeat by the statements of [`heartbeat::Beating`], on a connection that is neither of the pool nor the probe's,
+    /// and answer with `BeatEnded`; drop the attempt when it takes too long.
+    Beat {
+        /// Names the attempt.
+        beat: BeatId,
+        /// The number to count on from.
+        last: Option<u64>,
+        /// How long it may take, connecting included.
+        timeout: Duration,
+    },
+    /// Heartbeats cannot be written: a person should read why. Told once until one is written again.
+    BeatFails(Error),
     /// Tell whoever routes to the tablet.
     Health(Health),
 }
@@ -122,6 +146,8 @@ pub enum Timer {
     ProbeTimeout,
     /// Health is told again.
     Heartbeat,
+    /// A heartbeat is written, or given up.
+    Beat,
     /// A timer of the pool.
     Pool(pool::Timer),
 }
@@ -138,6 +164,7 @@ pub struct Tablet {
     /// The pool takes requests.
     is_open: bool,
     monitor: Monitor,
+    beats: heartbeat::Schedule,
     /// What was told last, and when to tell again.
     told: Option<Health>,
     heartbeat_at: Instant,
@@ -155,6 +182,7 @@ impl Tablet {
             pool: Pool::new(identity.alias.to_string(), config.pool.clone(), rng.fork()),
             is_open: true,
             monitor: Monitor::new(config.monitor.clone(), rng.fork()),
+            beats: heartbeat::Schedule::new(config.beat_interval),
             told: None,
             heartbeat_at: Instant::ZERO,
             outputs: VecDeque::new(),
@@ -173,8 +201,11 @@ impl Tablet {
             Input::Acquire { role, term, request } => return self.acquire(now, role, term, request),
             Input::Pool(input) => return self.pass_to_pool(now, input),
             Input::RoleAssigned { role, term } => self.assign(now, role, term),
-            Input::Observed { probe, observation } => self.monitor.observe(now, probe, observation),
+            Input::Observed { probe, observation } => self.observe(now, probe, observation),
             Input::ProbeFailed { probe, error } => self.monitor.probe_failed(now, probe, error),
+            Input::BeatEnded { beat, outcome } => {
+                self.outputs.extend(self.beats.ended(now, beat, outcome).map(Output::BeatFails));
+            }
             Input::Stop => self.stop(),
             Input::Timeout => self.time_out(now),
         }
@@ -197,7 +228,8 @@ impl Tablet {
     pub fn next_timer(&self) -> Option<(Instant, Timer)> {
         let pool = self.pool.next_timer().map(|(at, timer)| (at, Timer::Pool(timer)));
         let heartbeat = (!self.is_stopping).then_some((self.heartbeat_at, Timer::Heartbeat));
-        [pool, heartbeat, self.monitor.timer()].into_iter().flatten().min()
+        let beat = self.beats.timer(self.may_beat()).map(|at| (at, Timer::Beat));
+        [pool, heartbeat, beat, self.monitor.timer()].into_iter().flatten().min()
     }
 
     /// What the pool counts.
@@ -290,6 +322,18 @@ impl Tablet {
         }
     }
 
+    fn observe(&mut self, now: Instant, probe: ProbeId, observation: Observation) {
+        let beat = observation.beat;
+        if self.monitor.observe(now, probe, observation) {
+            self.beats.seen(now, beat);
+        }
+    }
+
+    /// Only the serving primary writes.
+    fn may_beat(&self) -> bool {
+        self.role == Role::Primary && self.obstacle().is_none()
+    }
+
     fn stop(&mut self) {
         self.is_stopping = true;
         self.monitor.stop();
@@ -371,6 +415,7 @@ impl Tablet {
             position: seen.map(|seen| seen.position.clone()).unwrap_or_default(),
             position_age: seen.map_or(Duration::MAX, |seen| now - seen.at),
             lag: seen.and_then(|seen| seen.lag).filter(|_| self.role != Role::Primary),
+            beat: self.beats.beat(),
             load: self.load(),
             version: seen.map(|seen| seen.version),
         }
@@ -391,13 +436,17 @@ impl Tablet {
         if let Some((probe, timeout)) = self.monitor.time_out(now) {
             self.outputs.push_back(Output::Probe { probe, timeout });
         }
+        let may_beat = self.may_beat();
+        if let Some(due) = self.beats.due(now, may_beat) {
+            self.outputs.push_back(Output::Beat { beat: due.id, last: due.last, timeout: due.timeout });
+        }
         self.pool.handle(now, pool::Input::Timeout);
     }
 }
 
 /// Load and age change all the time; they are told with the next heartbeat.
 fn says_the_same(told: &Health, health: &Health) -> bool {
-    let Health { tablet, target, term, not_serving, position, position_age: _, lag, load: _, version } = health;
+    let Health { tablet, target, term, not_serving, position, position_age: _, lag, beat, load: _, version } = health;
     (tablet, target, term, not_serving) == (&told.tablet, &told.target, &told.term, &told.not_serving)
-        && (position, lag, version) == (&told.position, &told.lag, &told.version)
+        && (position, lag, beat, version) == (&told.position, &told.lag, &told.beat, &told.version)
 }

@@ -112,14 +112,16 @@ impl Monitor {
         }
     }
 
-    /// An answer. One that comes after its probe was given up is not taken for news.
-    pub(super) fn observe(&mut self, now: Instant, probe: ProbeId, observation: Observation) {
-        if self.is_current(probe) {
+    /// An answer; whether it is news. One that comes after its probe was given up is not.
+    pub(super) fn observe(&mut self, now: Instant, probe: ProbeId, observation: Observation) -> bool {
+        let is_news = self.is_current(probe);
+        if is_news {
             self.failures = 0;
             self.error = None;
             self.seen = Some(Seen::new(now, observation, self.seen.take()));
             self.pause(now);
         }
+        is_news
     }
 
     pub(super) fn probe_failed(&mut self, now: Instant, probe: ProbeId, error: Error) {
@@ -177,7 +179,7 @@ impl Seen {
 
 /// The most that any source's changes are late; `None` when that of one is not known, or there is no source.
 ///
-/// The servers' own reckoning, to the second. A measured one will take its place here.
+/// The servers' own reckoning, to the second: for want of heartbeats.
 fn lag_of(sources: Option<&[SourceLink]>) -> Option<Duration> {
     let lags: Option<Vec<Duration>> = sources?.iter().map(|source| source.lag).collect();
     lags?.into_iter().max()

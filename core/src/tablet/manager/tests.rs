@@ -38,6 +38,7 @@ fn seen(seq: u64, read_only: bool, sources: &[Option<Duration>]) -> Observation 
         position: Some(Position::mariadb(0, 1, seq)),
         replicas_connected: None,
         threads_running: None,
+        beat: None,
     }
 }
 

@@ -8,7 +8,7 @@
 //! observation and named in [`Missing`].
 //!
 //! Rights it takes, besides connecting: on MariaDB from 10.5 SLAVE MONITOR, before REPLICATION CLIENT; on MySQL
-//! REPLICATION CLIENT and PROCESS.
+//! REPLICATION CLIENT and PROCESS. To read heartbeats: SELECT on `weir.heartbeat`.
 
 mod questions;
 mod reading;
@@ -131,6 +131,7 @@ fn fill_in(observation: &mut Observation, topic: Topic, result: &TextResultSet) 
         Topic::Sources => observation.sources = Some(reading::sources(result)?),
         Topic::ReplicasConnected => observation.replicas_connected = Some(reading::count(result)?),
         Topic::ThreadsRunning => observation.threads_running = Some(reading::count(result)?),
+        Topic::Heartbeat => observation.beat = Some(reading::beat(result)?),
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The queries, by flavour and version.
 
 use crate::gtid::Flavor;
+use crate::tablet::heartbeat;
 use crate::topo::ServerVersion;
 use core::fmt;
 
@@ -17,6 +18,8 @@ pub enum Topic {
     ReplicasConnected,
     /// How many statements it is running.
     ThreadsRunning,
+    /// The heartbeat that it has.
+    Heartbeat,
 }
 
 impl fmt::Display for Topic {
@@ -27,6 +30,7 @@ impl fmt::Display for Topic {
             Self::Sources => "replication sources",
             Self::ReplicasConnected => "connected replicas",
             Self::ThreadsRunning => "running threads",
+            Self::Heartbeat => "heartbeat",
         })
     }
 }
@@ -47,14 +51,17 @@ const fn question(topic: Topic, sql: &'static str) -> Question {
 const THREADS_RUNNING: Question =
     question(Topic::ThreadsRunning, "SHOW GLOBAL STATUS WHERE Variable_name = 'Threads_running'");
 
+const HEARTBEAT: Question = question(Topic::Heartbeat, heartbeat::READ);
+
 /// `gtid_current_pos` is what a replica has committed together with what a server wrote itself. `gtid_binlog_pos` would not
 /// do: it is ahead of what a read sees, and empty without a binary log.
-static MARIADB: [Question; 5] = [
+static MARIADB: [Question; 6] = [
     question(Topic::Identity, "SELECT @@GLOBAL.server_id AS server_id, @@GLOBAL.read_only AS read_only"),
     question(Topic::Position, "SELECT @@GLOBAL.gtid_current_pos AS position"),
     question(Topic::Sources, "SHOW ALL SLAVES STATUS"),
     question(Topic::ReplicasConnected, "SHOW GLOBAL STATUS WHERE Variable_name = 'Slaves_connected'"),
     THREADS_RUNNING,
+    HEARTBEAT,
 ];
 
 const MYSQL_IDENTITY: Question = question(
@@ -67,7 +74,7 @@ const MYSQL_REPLICAS: &str = "SELECT COUNT(*) AS replicas FROM information_schem
      WHERE COMMAND IN ('Binlog Dump', 'Binlog Dump GTID')";
 
 /// From 8.0.22: new words, and a process list that takes no global lock.
-static MYSQL: [Question; 5] = [
+static MYSQL: [Question; 6] = [
     MYSQL_IDENTITY,
     MYSQL_POSITION,
     question(Topic::Sources, "SHOW REPLICA STATUS"),
@@ -77,19 +84,21 @@ static MYSQL: [Question; 5] = [
          WHERE COMMAND IN ('Binlog Dump', 'Binlog Dump GTID')",
     ),
     THREADS_RUNNING,
+    HEARTBEAT,
 ];
 
 /// From 5.7.8.
-static MYSQL_5_7: [Question; 5] = [
+static MYSQL_5_7: [Question; 6] = [
     MYSQL_IDENTITY,
     MYSQL_POSITION,
     question(Topic::Sources, "SHOW SLAVE STATUS"),
     question(Topic::ReplicasConnected, MYSQL_REPLICAS),
     THREADS_RUNNING,
+    HEARTBEAT,
 ];
 
 /// Before there was `super_read_only`.
-static MYSQL_5_6: [Question; 5] = [
+static MYSQL_5_6: [Question; 6] = [
     question(
         Topic::Identity,
         "SELECT @@GLOBAL.server_id AS server_id, @@GLOBAL.server_uuid AS server_uuid, @@GLOBAL.read_only AS read_only",
@@ -98,6 +107,7 @@ static MYSQL_5_6: [Question; 5] = [
     question(Topic::Sources, "SHOW SLAVE STATUS"),
     question(Topic::ReplicasConnected, MYSQL_REPLICAS),
     THREADS_RUNNING,
+    HEARTBEAT,
 ];
 
 /// What a primary has executed, for a read that must see every acknowledged write.

@@ -31,6 +31,7 @@ pub(super) fn identity(version: ServerVersion, result: &TextResultSet) -> Result
         position: None,
         replicas_connected: None,
         threads_running: None,
+        beat: None,
     })
 }
 
@@ -43,6 +44,11 @@ pub(super) fn switch(result: &TextResultSet, name: &str) -> Option<bool> {
 /// The one number of a count, or of `SHOW STATUS` with its two columns.
 pub(super) fn count(result: &TextResultSet) -> Result<u32, String> {
     number(result, 0, &["replicas", "Value"]).ok_or_else(|| "no such status".into())
+}
+
+/// The number in the heartbeat table.
+pub(super) fn beat(result: &TextResultSet) -> Result<u64, String> {
+    number(result, 0, &["beat"]).ok_or_else(|| "no heartbeat".into())
 }
 
 /// The channels with a source. One with neither host nor port has none: it was never told where to replicate from, or it is

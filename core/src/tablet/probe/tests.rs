@@ -94,7 +94,7 @@ fn a_mariadb_primary_has_no_source() {
     assert_eq!((seen.server_id, seen.server_uuid, seen.read_only), (1, None, false));
     assert_eq!(seen.sources, Some(vec![]));
     assert_eq!(seen.position.map(|position| position.to_string()), Some("0-1-9".into()));
-    assert_eq!((seen.replicas_connected, seen.threads_running), (Some(1), Some(2)));
+    assert_eq!((seen.replicas_connected, seen.threads_running, seen.beat), (Some(1), Some(2), Some(41)));
 }
 
 #[test]
@@ -203,8 +203,8 @@ fn every_version_is_asked_in_its_own_words() {
             probe.answer(&identity);
         }
         let topics: Vec<Topic> = asked.iter().map(|question| question.topic).collect();
-        use Topic::{Identity, Position, ReplicasConnected, Sources, ThreadsRunning};
-        assert_eq!(topics, [Identity, Position, Sources, ReplicasConnected, ThreadsRunning]);
+        use Topic::{Heartbeat, Identity, Position, ReplicasConnected, Sources, ThreadsRunning};
+        assert_eq!(topics, [Identity, Position, Sources, ReplicasConnected, ThreadsRunning, Heartbeat]);
         (asked[0].sql.contains("super_read_only"), asked[2].sql)
     };
     assert_eq!(sources("10.3.39-MariaDB"), (false, "SHOW ALL SLAVES STATUS"));

@@ -57,6 +57,7 @@ fn observation(n: u32, server: &Server) -> Observation {
         position: None,
         replicas_connected: None,
         threads_running: None,
+        beat: None,
     }
 }
 

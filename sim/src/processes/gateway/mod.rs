@@ -83,6 +83,7 @@ pub(super) enum Owner {
     Idle(TabletId, ConnId),
     Opening(TabletId, ConnId),
     Probe(TabletId),
+    Beat(TabletId),
 }
 
 /// Whose a timer is.
@@ -93,6 +94,8 @@ pub(super) enum Timed {
     Tablet(TabletId),
     Probe(TabletId),
     ProbeDial(TabletId),
+    Beat(TabletId),
+    BeatDial(TabletId),
     Dial(TabletId, ConnId),
 }
 
@@ -106,6 +109,8 @@ impl Timed {
             Self::Probe(id) => (3, id.0, 0),
             Self::ProbeDial(id) => (4, id.0, 0),
             Self::Dial(id, conn) => (5, id.0, conn.0),
+            Self::Beat(id) => (6, id.0, 0),
+            Self::BeatDial(id) => (7, id.0, 0),
         };
         debug_assert!(tablet < 1 << 12 && number < 1 << 48, "fits");
         (kind << 60) | ((tablet as u64) << 48) | number
@@ -230,7 +235,9 @@ impl GatewayProcess {
     #[must_use]
     pub fn holdings(&self) -> Holdings {
         let pools: Vec<Counters> = self.shared.tablets.values().map(LocalTablet::counters).collect();
-        let known = pools.iter().map(|pool| (pool.idle + pool.opening) as usize).sum::<usize>() + pools.len();
+        let known = pools.iter().map(|pool| (pool.idle + pool.opening) as usize).sum::<usize>();
+        let is_monitors = |owner: &&Owner| matches!(owner, Owner::Probe(_) | Owner::Beat(_));
+        let known = known + self.owners.values().filter(is_monitors).count();
         Holdings {
             admitted: self.shared.admission.connections(),
             sessions: self.sessions.len(),
@@ -337,6 +344,9 @@ impl GatewayProcess {
             (Owner::Probe(id), Happened::Connected) => self.tablet(ctx, id, LocalTablet::probe_connected),
             (Owner::Probe(id), Happened::Ended) => self.tablet(ctx, id, LocalTablet::probe_lost),
             (Owner::Probe(id), _) => self.tablet(ctx, id, LocalTablet::probe_advance),
+            (Owner::Beat(id), Happened::Connected) => self.tablet(ctx, id, LocalTablet::beat_connected),
+            (Owner::Beat(id), Happened::Ended) => self.tablet(ctx, id, LocalTablet::beat_lost),
+            (Owner::Beat(id), _) => self.tablet(ctx, id, LocalTablet::beat_advance),
         }
     }
 
@@ -351,6 +361,8 @@ impl GatewayProcess {
             Timed::Tablet(id) => self.tablet(ctx, id, LocalTablet::on_time),
             Timed::Probe(id) => self.tablet(ctx, id, LocalTablet::probe_timed_out),
             Timed::ProbeDial(id) => self.tablet(ctx, id, LocalTablet::probe_advance),
+            Timed::Beat(id) => self.tablet(ctx, id, LocalTablet::beat_timed_out),
+            Timed::BeatDial(id) => self.tablet(ctx, id, LocalTablet::beat_advance),
             Timed::Dial(id, conn) => self.tablet(ctx, id, |t, hands| t.dial_timed_out(hands, conn)),
         }
     }

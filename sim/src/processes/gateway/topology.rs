@@ -5,12 +5,15 @@ use super::Member;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_core::gateway::cluster::{Cluster, Config, Input, Output, TabletId, View};
-use weir_core::time::Instant;
+use weir_core::time::{Duration, Instant, earliest};
 use weir_core::topo::discover::Evidence;
 use weir_core::topo::{self, Keyspace, Role, Shard, ShardRecord, Sighting, TabletAlias};
 
 /// Weight of a tablet among the replicas.
 const WEIGHT: u32 = 100;
+
+/// How often outliers are looked for.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// A shard whose topology lives in the gateway's process.
 #[derive(Debug)]
@@ -19,6 +22,7 @@ pub(super) struct EmbeddedShard {
     evidence: Evidence,
     cluster: Cluster,
     members: BTreeMap<TabletId, TabletAlias>,
+    measure_at: Instant,
 }
 
 impl EmbeddedShard {
@@ -35,6 +39,7 @@ impl EmbeddedShard {
             evidence: Evidence::new(),
             cluster: Cluster::new(config),
             members: BTreeMap::new(),
+            measure_at: now + MEASURE_EVERY,
         };
         for ((id, alias), member) in members {
             shard.cluster.handle(now, Input::TabletAdded { id, alias: alias.clone(), weight: WEIGHT });
@@ -83,11 +88,16 @@ impl EmbeddedShard {
     }
 
     pub(super) fn on_time(&mut self, now: Instant) {
+        if now >= self.measure_at {
+            self.measure_at = now + MEASURE_EVERY;
+            let samples = self.cluster.view().samples(now);
+            self.cluster.handle(now, Input::Measured(samples));
+        }
         self.cluster.handle(now, Input::Timeout);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.cluster.poll_timeout()
+        earliest(self.cluster.poll_timeout(), Some(self.measure_at))
     }
 
     /// The newest view, if there is one that was not published.
