@@ -2,13 +2,14 @@
 
 use super::users::Users;
 use super::variables::Variables;
+use crate::error::Error;
 use crate::mutants::Mutants;
 use crate::mysql::auth::AuthPlugin;
 use crate::time::Duration;
 use std::sync::Arc;
 
-/// See the module. Immutable; a reload makes a new one for the sessions that come.
-#[derive(Debug)]
+/// See the module. Immutable: what changes it makes a new one.
+#[derive(Clone, Debug)]
 pub struct SessionConfig {
     /// How the gateway greets.
     pub greeting: Greeting,
@@ -20,6 +21,20 @@ pub struct SessionConfig {
     pub limits: SessionLimits,
     /// Rules broken on purpose.
     pub mutants: Mutants,
+}
+
+impl SessionConfig {
+    /// The same with other defaults of Weir's own variables, in order.
+    ///
+    /// # Errors
+    /// The error a server gives for a wrong value; then none is changed.
+    pub fn with_defaults(&self, assignments: &[(String, String)]) -> Result<Self, Error> {
+        let mut variables = self.variables.clone();
+        for (name, value) in assignments {
+            variables.set(name, value, &Variables::default())?;
+        }
+        Ok(Self { variables, ..self.clone() })
+    }
 }
 
 /// How the gateway greets its clients.

@@ -4,7 +4,7 @@ use crate::mysql::auth::Credential;
 use std::collections::BTreeMap;
 
 /// The accounts of a gateway, by user name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Users {
     accounts: BTreeMap<Vec<u8>, Credential>,
 }

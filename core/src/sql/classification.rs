@@ -158,6 +158,8 @@ pub enum Own<'a> {
     },
     /// `SHOW WEIR ...`.
     Show(Show),
+    /// `EXPLAIN WEIR statement`: the statement.
+    Explain(&'a [u8]),
     /// `SELECT CONNECTION_ID()`.
     SelectConnectionId {
         /// The column's name: the expression as written, or its alias.

@@ -21,6 +21,7 @@ pub(super) fn answer(sql: &[u8], dialect: Dialect, kind: Kind) -> Option<Own<'_>
         Kind::Use => words.use_role(),
         Kind::Show => words.show(),
         Kind::Kill => Some(Own::Kill(words.kill())),
+        Kind::Explain => words.explained().map(Own::Explain),
         Kind::Select => words.connection_id().or_else(|| words.variables()),
         _ => None,
     }
@@ -129,6 +130,13 @@ impl<'a> Words<'a> {
         let pattern = self.take_if(|token| token.kind == TokenKind::String)?;
         let names = own_names_like(&literal(&pattern, self.dialect));
         (self.at_end() && !names.is_empty()).then_some(Own::ShowVariables(names))
+    }
+
+    /// What stands behind `EXPLAIN WEIR`.
+    fn explained(&mut self) -> Option<&'a [u8]> {
+        let weir = self.take_if(|token| token.is_word("weir"))?;
+        self.clone().next()?;
+        self.sql.get(weir.end()..)
     }
 
     /// `KILL [HARD | SOFT] [CONNECTION | QUERY] number`.
@@ -364,6 +372,19 @@ mod tests {
         assert_eq!(own("SELECT CONNECTION_ID()"), column("CONNECTION_ID()"));
         assert_eq!(own("select connection_id( ) AS 'id'"), column("id"));
         assert_eq!(own("SELECT CONNECTION_ID(), 1"), None);
+    }
+
+    #[test]
+    fn the_statement_behind_explain_weir_is_explained() {
+        assert_eq!(own("EXPLAIN WEIR SELECT 1"), Some(Own::Explain(b" SELECT 1")));
+        assert_eq!(
+            own("explain weir /*vt+ ROLE=REPLICA */ SELECT ';'"),
+            Some(Own::Explain(b" /*vt+ ROLE=REPLICA */ SELECT ';'"))
+        );
+        for sql in ["EXPLAIN WEIR", "EXPLAIN WEIR; SELECT 1", "EXPLAIN WEIR SELECT 1; SELECT 2", "EXPLAIN SELECT weir"]
+        {
+            assert_eq!(own(sql), None, "{sql}");
+        }
     }
 
     #[test]

@@ -57,6 +57,7 @@ fn by_rule(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
 pub(super) fn verdict(rule: &'static StatementRule, effects: Effects) -> Verdict {
     let asks = match rule.kind {
         Kind::Use | Kind::Show | Kind::Kill => Asks::Perhaps,
+        Kind::Explain if rule.rest == Rest::Opaque => Asks::Perhaps,
         _ => Asks::Server,
     };
     Verdict { route: Route::Primary, kind: rule.kind, effects, rule: rule.begins, asks }

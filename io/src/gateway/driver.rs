@@ -48,6 +48,8 @@ type Outcome = Result<(), Error>;
 pub(super) struct Driver {
     shared: Arc<Shared>,
     session: Session,
+    /// Of the configuration that the session has.
+    config_version: u32,
     client: Stream,
     /// The client closed its side, or it broke.
     client_gone: bool,
@@ -88,12 +90,15 @@ impl Driver {
         seat: Seat,
         mut stopped: watch::Receiver<bool>,
     ) -> Self {
+        let mut config_version = 0;
+        let _ = shared.newer_config(&mut config_version);
         let config = shared.session_config();
         let write_time_max = config.limits.write_time_max;
         let session = Session::new(config, shared.view(), peer, clock::now());
         Self {
             shared,
             session,
+            config_version,
             client,
             client_gone: false,
             input: Vec::new(),
@@ -237,6 +242,10 @@ impl Driver {
                     let table = super::show::table(&self.shared, self.session.user(), show);
                     self.session.shown(clock::now(), &table);
                 }
+                Event::SetDefaults(assignments) => {
+                    let outcome = self.shared.set_defaults(&assignments);
+                    self.session.defaults_set(clock::now(), outcome);
+                }
                 Event::Closed(reason) => self.stop = Some(Stop::Closed(reason)),
             }
         }
@@ -253,11 +262,19 @@ impl Driver {
         if self.input.is_empty() || !self.takes_input() {
             return;
         }
-        self.session.set_view(self.shared.view());
+        self.bring_up_to_date();
         let taken = self.session.handle_bytes(clock::now(), &self.input);
         self.input.drain(..taken);
         if self.input.is_empty() {
             self.input.shrink_to(BUFFER_KEPT_BYTES);
+        }
+    }
+
+    /// Statements go by the view and the defaults of the moment they arrive.
+    fn bring_up_to_date(&mut self) {
+        self.session.set_view(self.shared.view());
+        if let Some(config) = self.shared.newer_config(&mut self.config_version) {
+            self.session.set_config(config);
         }
     }
 
@@ -410,7 +427,7 @@ impl Driver {
     fn take_input(&mut self, bytes: &[u8]) {
         let mut taken = 0;
         if self.input.is_empty() && self.takes_input() {
-            self.session.set_view(self.shared.view());
+            self.bring_up_to_date();
             taken = self.session.handle_bytes(clock::now(), bytes);
         }
         self.input.extend_from_slice(&bytes[taken..]);

@@ -46,7 +46,9 @@ pub struct GatewayConfig {
 
 /// What the sessions of a gateway share.
 pub(crate) struct Shared {
-    session_config: Arc<SessionConfig>,
+    session_config: Mutex<Arc<SessionConfig>>,
+    /// Counts the changes of `session_config`, so that sessions look at it only after one.
+    config_version: AtomicU32,
     tls: Option<TlsAcceptor>,
     rsa: RsaKey,
     view: watch::Receiver<Arc<View>>,
@@ -74,7 +76,8 @@ impl Shared {
         tablets: BTreeMap<TabletId, Arc<LocalTablet>>,
     ) -> Self {
         Self {
-            session_config: Arc::new(config.session),
+            session_config: Mutex::new(Arc::new(config.session)),
+            config_version: AtomicU32::new(0),
             tls: config.tls.map(TlsAcceptor::from),
             rsa: config.rsa,
             view,
@@ -89,7 +92,21 @@ impl Shared {
     }
 
     fn session_config(&self) -> Arc<SessionConfig> {
-        Arc::clone(&self.session_config)
+        Arc::clone(&self.session_config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The configuration, when it is another than that of `version`, which is brought up to date.
+    fn newer_config(&self, version: &mut u32) -> Option<Arc<SessionConfig>> {
+        let newest = self.config_version.load(Ordering::Acquire);
+        (std::mem::replace(version, newest) != newest).then(|| self.session_config())
+    }
+
+    /// SET GLOBAL of Weir's own variables: holds for this process, until it ends.
+    fn set_defaults(&self, assignments: &[(String, String)]) -> Result<Arc<SessionConfig>, Error> {
+        let mut config = self.session_config.lock().unwrap_or_else(PoisonError::into_inner);
+        *config = Arc::new(config.with_defaults(assignments)?);
+        self.config_version.fetch_add(1, Ordering::Release);
+        Ok(Arc::clone(&config))
     }
 
     fn view(&self) -> Arc<View> {

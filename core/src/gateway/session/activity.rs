@@ -80,7 +80,7 @@ impl Session {
             Phase::Waiting(_) => "Waiting for a server connection",
             Phase::Running(_) | Phase::Held(..) | Phase::Killing | Phase::Leaving => "Executing",
             Phase::Infile(_) => "Reading file",
-            Phase::Showing => "starting",
+            Phase::Showing | Phase::SettingDefaults(_) => "starting",
             Phase::Idle | Phase::Closed => "",
         }
     }

@@ -41,12 +41,12 @@ impl Session {
         job.origin == Origin::Client && role != Role::Primary && !about_the_past && !self.state.in_transaction()
     }
 
-    fn level(&self, job: &Job) -> Consistency {
+    pub(super) fn level(&self, job: &Job) -> Consistency {
         job.hint.consistency.unwrap_or(self.state.variables.consistency)
     }
 
     /// Whose writes must be asked for.
-    fn scope(&self, job: &Job) -> Option<Scope> {
+    pub(super) fn scope(&self, job: &Job) -> Option<Scope> {
         match self.level(job) {
             Consistency::Eventual => None,
             Consistency::Session => self.state.position_unknown.then_some(Scope::Shard),
@@ -55,7 +55,7 @@ impl Session {
         }
     }
 
-    fn own_floor(&self, job: &Job) -> Position {
+    pub(super) fn own_floor(&self, job: &Job) -> Position {
         if self.level(job) == Consistency::Eventual { Position::default() } else { self.state.position.clone() }
     }
 

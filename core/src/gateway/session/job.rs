@@ -205,6 +205,16 @@ impl Session {
 
     /// Where a statement goes when the session holds no connection.
     pub(super) fn route(&mut self, intent: Intent) -> Decision {
+        let decision = self.decide(intent);
+        let percent = u64::from(self.state.variables.split_ratio_percent);
+        if decision.rule == "read" && percent < 100 && self.rng.below(100) >= percent {
+            return Decision { role: Role::Primary, rule: "split-ratio" };
+        }
+        decision
+    }
+
+    /// The routing table's word on it, the split ratio aside.
+    pub(super) fn decide(&self, intent: Intent) -> Decision {
         let facts = Facts {
             may_use_replica: intent.route == Route::Replica && !self.state.schema().is_some_and(is_system_schema),
             hint: intent.hint.role.filter(|_| !intent.effects.contains(Effects::WRITES)),
@@ -213,12 +223,15 @@ impl Session {
             begins_read_only: intent.effects.contains(Effects::OPENS_READ_ONLY),
             variables: &self.state.variables,
         };
-        let decision = routing::decide(&facts);
-        let percent = u64::from(self.state.variables.split_ratio_percent);
-        if decision.rule == "read" && percent < 100 && self.rng.below(100) >= percent {
-            return Decision { role: Role::Primary, rule: "split-ratio" };
+        routing::decide(&facts)
+    }
+
+    /// How to choose among replicas for it.
+    pub(super) fn policy(&self, job: &Job) -> Policy {
+        match (job.hint.policy, self.state.variables.splitting) {
+            (Some(policy), _) | (None, Splitting::By(policy)) => policy,
+            (None, Splitting::Disable) => Policy::default(),
         }
-        decision
     }
 
     /// Asks for a connection of the best tablet that has not refused `job` yet.
@@ -236,13 +249,9 @@ impl Session {
         let (tablet, role) = if let Some(key) = prefer {
             (key.tablet, self.view.get(key.tablet).map_or(Role::Unknown, |tablet| tablet.role))
         } else {
-            let policy = match (job.hint.policy, self.state.variables.splitting) {
-                (Some(policy), _) | (None, Splitting::By(policy)) => policy,
-                (None, Splitting::Disable) => Policy::default(),
-            };
             let wish = Wish {
                 role: job.role,
-                policy,
+                policy: self.policy(&job),
                 position: (!job.floor.is_empty()).then_some(&job.floor),
                 stick: self.sticks_to(&job),
                 exclude: &job.tried,

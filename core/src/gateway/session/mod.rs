@@ -12,6 +12,7 @@ mod activity;
 mod answer;
 mod commands;
 mod diagnostics;
+mod explain;
 mod freshness;
 mod insert_id;
 mod job;
@@ -35,6 +36,7 @@ use crate::gateway::balance::Chooser;
 use crate::gateway::cluster::View;
 use crate::gateway::config::SessionConfig;
 use crate::gateway::freshness::{Scope, Written};
+use crate::gateway::variables::Variables;
 use crate::link::{Ended, Interrupt, Request};
 use crate::mysql::auth::Nonce;
 use crate::mysql::capability::CapabilityFlags;
@@ -51,6 +53,7 @@ use state::State;
 use statements::Statements;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use tracking::Tracking;
 use transmit::Outbox;
 use usage::Usage;
 
@@ -113,6 +116,9 @@ pub enum Event {
     Release(Fate),
     /// Collect the rows of `SHOW WEIR ...`; then call [`Session::shown`].
     Show(crate::sql::Show),
+    /// Make these the gateway's defaults ([`SessionConfig::with_defaults`]), for every session; then call
+    /// [`Session::defaults_set`].
+    SetDefaults(Vec<(String, String)>),
     /// Flush, then close the client's connection. Nothing follows.
     Closed(Reason),
 }
@@ -186,6 +192,8 @@ enum Phase {
     Killing,
     /// The session is over, and what it ran is being ended on the server.
     Leaving,
+    /// The driver sets the gateway's defaults; then these are the session's own values.
+    SettingDefaults(Box<(Variables, Tracking)>),
     /// Over.
     Closed,
 }
@@ -271,6 +279,11 @@ impl Session {
     /// The cluster as it is now; statements are routed by the view set last.
     pub fn set_view(&mut self, view: Arc<View>) {
         self.view = view;
+    }
+
+    /// The gateway's configuration as it is now: another session may have set its defaults.
+    pub fn set_config(&mut self, config: Arc<SessionConfig>) {
+        self.config = config;
     }
 
     /// Takes in bytes of the client and returns how many; the rest must be offered again after the next call that ends a

@@ -4,6 +4,7 @@ use super::diagnostics::{self, PlainCount};
 use super::job::{Intent, Job, Origin};
 use super::{Event, Phase, Session};
 use crate::error::{Component, Error, Kind as ErrorKind};
+use crate::gateway::config::SessionConfig;
 use crate::link::Command;
 use crate::mutants::Mutant;
 use crate::mysql::column::ColumnDefinition;
@@ -11,6 +12,7 @@ use crate::mysql::packet::OkPacket;
 use crate::mysql::resultset::TextResultSet;
 use crate::sql::{self, Classification, Dialect, Effects, Kind, Own, OwnAssignment, OwnColumn, Route, Show};
 use crate::time::Instant;
+use std::sync::Arc;
 
 impl Session {
     pub(super) fn on_query(&mut self, now: Instant, sql: &[u8], payload: &[u8]) {
@@ -95,6 +97,7 @@ impl Session {
                 self.use_schema(now, schema, Some(*role));
             }
             Some(Own::Show(show)) => self.show(*show),
+            Some(Own::Explain(statement)) => self.explain(now, statement),
             Some(Own::Kill(kill)) => self.on_kill(*kill),
             None => {
                 debug_assert!(false, "the gateway's own statement without content");
@@ -106,13 +109,17 @@ impl Session {
 
     fn set_own(&mut self, assignments: &[OwnAssignment<'_>]) {
         let (mut variables, mut tracking) = (self.state.variables.clone(), self.state.tracking.clone());
+        let mut defaults = Vec::new();
         for assignment in assignments {
             let (name, value) = (assignment.name.as_ref(), assignment.value.as_ref());
-            let result = if assignment.global {
+            let result = if assignment.global && name.starts_with("session_track_") {
                 let message = format!(
-                    "weir-gateway: SET GLOBAL {name} is not served yet; the default is set by the gateway's configuration"
+                    "weir-gateway: SET GLOBAL {name} is not served: every session begins with the server's default"
                 );
                 Err(Error::new(Component::Gateway, ErrorKind::NotSupported, message))
+            } else if assignment.global {
+                defaults.push((name.to_owned(), value.to_owned()));
+                Ok(())
             } else if name.starts_with("session_track_") {
                 tracking.set(name, value)
             } else {
@@ -122,9 +129,35 @@ impl Session {
                 return self.write_error(&error);
             }
         }
+        if !defaults.is_empty() {
+            self.phase = Phase::SettingDefaults(Box::new((variables, tracking)));
+            self.events.push_back(Event::SetDefaults(defaults));
+            return;
+        }
         self.state.variables = variables;
         self.state.tracking = tracking;
         self.write_own_ok();
+    }
+
+    /// The answer to [`Event::SetDefaults`]: the configuration that holds from now on, or why it was not changed.
+    pub fn defaults_set(&mut self, now: Instant, outcome: Result<Arc<SessionConfig>, Error>) {
+        let own = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::SettingDefaults(own) => own,
+            other => {
+                // The client has gone meanwhile.
+                self.phase = other;
+                return;
+            }
+        };
+        match outcome {
+            Ok(config) => {
+                self.config = config;
+                (self.state.variables, self.state.tracking) = *own;
+                self.write_own_ok();
+            }
+            Err(error) => self.write_error(&error),
+        }
+        self.become_idle(now);
     }
 
     /// A result set of one row of text.

@@ -138,6 +138,8 @@ pub(in crate::sql) static STATEMENTS: &[StatementRule] = statements! {
         "SHOW TABLES FROM shop WHERE f(1)";
     "HELP"                              Show      READ         Opaque       ""
         "HELP 'contents'";
+    "EXPLAIN WEIR"                      Explain   READ         Opaque       "where the gateway would send the statement, which does not run"
+        "EXPLAIN WEIR SELECT 1";
     "EXPLAIN"                           Explain   READ         Explained    "a plan where the statement would run"
         "EXPLAIN SELECT 1";
     "DESCRIBE"                          Explain   READ         Explained    ""

@@ -211,6 +211,13 @@ impl Driver {
                 Event::Kill { .. } => self.session.kill_answered(now, Err(no_such_tablet())),
                 Event::Release(fate) => self.release(hands, shared, fate),
                 Event::Show(_) => self.session.shown(now, &TextResultSet::default()),
+                Event::SetDefaults(assignments) => {
+                    let outcome = shared.config.with_defaults(&assignments).map(Arc::new);
+                    if let Ok(config) = &outcome {
+                        shared.config = Arc::clone(config);
+                    }
+                    self.session.defaults_set(now, outcome);
+                }
                 Event::Closed(reason) => self.ended = Some(reason),
             }
         }
@@ -223,6 +230,7 @@ impl Driver {
             return;
         }
         self.session.set_view(Arc::clone(&shared.view));
+        self.session.set_config(Arc::clone(&shared.config));
         let taken = self.session.handle_bytes(ctx.now(), ctx.peek(client));
         ctx.consume(client, taken);
     }
