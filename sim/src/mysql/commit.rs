@@ -6,6 +6,7 @@ use super::server::{Output, Server};
 use super::session::{Body, Session, SessionId, Tracked, Wait};
 use super::storage::{Redo, Transaction, merge};
 use super::tables::Change;
+use super::variables::known;
 use std::rc::Rc;
 use weir_core::gtid::{Flavor, Position, mysql::Source};
 use weir_core::time::{Duration, Instant};
@@ -59,7 +60,7 @@ impl Server {
             self.release(session.id, &trx.locks);
             return Err(error);
         }
-        let logged = session.values.int("sql_log_bin") != 0;
+        let logged = session.values.int(const { known("sql_log_bin") }) != 0;
         self.submit(Commit {
             owner: Some(session.id),
             passing: None,
@@ -117,8 +118,8 @@ impl Server {
             transaction,
             binlog_end: binlog_index.map(|index| index + 1),
             redo_end,
-            sync_binlog: binlog_index.is_some() && self.globals.int("sync_binlog") == 1,
-            sync_redo: matches!(self.globals.int("innodb_flush_log_at_trx_commit"), 1 | 3),
+            sync_binlog: binlog_index.is_some() && self.globals.int(const { known("sync_binlog") }) == 1,
+            sync_redo: matches!(self.globals.int(const { known("innodb_flush_log_at_trx_commit") }), 1 | 3),
             replicated,
             visible: false,
             locks: commit.locks,
@@ -166,7 +167,7 @@ impl Server {
             return;
         }
         self.storage.binlog.write();
-        if self.globals.int("innodb_flush_log_at_trx_commit") != 0 {
+        if self.globals.int(const { known("innodb_flush_log_at_trx_commit") }) != 0 {
             self.storage.redo.write();
         }
         let (binlog, redo) = (self.storage.binlog.synced(), self.storage.redo.synced());
@@ -224,7 +225,7 @@ impl Server {
 
     /// Moves commits on as far as they can go, in binary-log order.
     pub(super) fn advance(&mut self, now: Instant) {
-        let after_sync = self.globals.text("rpl_semi_sync_master_wait_point") == "AFTER_SYNC";
+        let after_sync = self.globals.text(const { known("rpl_semi_sync_master_wait_point") }) == "AFTER_SYNC";
         while let Some(at) = self.pipeline.iter().position(|pending| !pending.visible) {
             if !self.is_logged(&self.pipeline[at]) || (after_sync && !self.is_acknowledged(now, at)) {
                 break;
@@ -256,7 +257,7 @@ impl Server {
             return true;
         }
         let since = *pending.waits_since.get_or_insert(now);
-        let patience = u64::try_from(self.globals.int("rpl_semi_sync_master_timeout")).unwrap_or(0);
+        let patience = u64::try_from(self.globals.int(const { known("rpl_semi_sync_master_timeout") })).unwrap_or(0);
         let deadline = since + Duration::from_millis(patience);
         if now >= deadline {
             self.semi_sync.give_up();
@@ -318,7 +319,7 @@ impl Server {
         session.last_gtid = gtid.to_string();
         match self.config.flavor {
             Flavor::MariaDb => self.track_variable(session, "last_gtid", &session.last_gtid.clone()),
-            Flavor::MySql => match session.values.text("session_track_gtids").as_str() {
+            Flavor::MySql => match session.values.text(const { known("session_track_gtids") }).as_ref() {
                 "OWN_GTID" => session.tracked.push(Tracked::Gtids(session.last_gtid.clone())),
                 "ALL_GTIDS" => session.tracked.push(Tracked::Gtids(self.executed.to_string())),
                 _ => {}

@@ -11,6 +11,7 @@ use super::session::Body;
 use super::storage::{SourceConfig, Transaction, UseGtid, merge};
 use super::tables::{Change, Misfit, TableRef};
 use super::value::Value;
+use super::variables::known;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use weir_core::gtid::{Flavor, Position};
@@ -86,7 +87,7 @@ impl Server {
     /// The transaction at an index of the binary log, once replicas may have it.
     #[must_use]
     pub fn dump(&self, index: u64) -> Option<&Rc<Transaction>> {
-        let end = if self.globals.int("sync_binlog") == 1 {
+        let end = if self.globals.int(const { known("sync_binlog") }) == 1 {
             self.storage.binlog.synced()
         } else {
             self.storage.binlog.written()
@@ -130,7 +131,7 @@ impl Server {
         self.replica.arrivals.insert(index, now);
         self.storage.relay.write();
         self.replica.owed = Some((source_end, index + 1));
-        if self.globals.int("sync_relay_log") != 1 {
+        if self.globals.int(const { known("sync_relay_log") }) != 1 {
             self.pay_acknowledgement();
         } else if self.sync_under_way.is_none() {
             self.begin_relay_sync();

@@ -10,10 +10,11 @@ use super::locks::{Locks, Owner};
 use super::replica::Replica;
 use super::semisync::SemiSync;
 use super::session::{Body, Job, Outcome, Session, SessionId, Tracked, Wait};
-use super::sql::{Parsed, Statement, parse};
+use super::sql::{Cache, Parsed, Statement};
 use super::storage::Storage;
 use super::tables::Tables;
 use super::value::Value;
+use super::variables::known;
 use super::variables::{self, Values};
 use crate::world::disk::Crash;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -118,6 +119,7 @@ pub struct Server {
     pub(super) locks: Locks,
     pub(super) user_locks: BTreeMap<String, SessionId>,
     pub(super) globals: Values,
+    statements: Cache,
     pub(super) sessions: BTreeMap<SessionId, Box<Session>>,
     last_session: SessionId,
     pub(super) pipeline: VecDeque<Pending>,
@@ -152,6 +154,7 @@ impl Server {
             locks: Locks::default(),
             user_locks: BTreeMap::new(),
             globals: Values::default(),
+            statements: Cache::default(),
             sessions: BTreeMap::new(),
             last_session: 0,
             pipeline: VecDeque::new(),
@@ -209,8 +212,9 @@ impl Server {
 
     /// Lets the parts that depend on global variables know their values.
     pub(super) fn apply_globals(&mut self) {
-        let needed = usize::try_from(self.globals.int("rpl_semi_sync_master_wait_for_slave_count")).unwrap_or(1);
-        self.semi_sync.configure(self.globals.int("rpl_semi_sync_master_enabled") != 0, needed);
+        let needed = usize::try_from(self.globals.int(const { known("rpl_semi_sync_master_wait_for_slave_count") }))
+            .unwrap_or(1);
+        self.semi_sync.configure(self.globals.int(const { known("rpl_semi_sync_master_enabled") }) != 0, needed);
     }
 
     /// Sets up a fresh server: runs statements of administration that no client sees.
@@ -262,7 +266,7 @@ impl Server {
     /// # Errors
     /// 1040 when there are too many.
     pub fn connect_as(&mut self, id: SessionId, user: &str, is_super: bool, found_rows: bool) -> Result<(), SqlError> {
-        let limit = usize::try_from(self.globals.int("max_connections")).unwrap_or(usize::MAX);
+        let limit = usize::try_from(self.globals.int(const { known("max_connections") })).unwrap_or(usize::MAX);
         // One more for an administrator, as servers keep.
         if self.sessions.len() >= limit + usize::from(is_super) {
             return Err(SqlError::too_many_connections());
@@ -280,7 +284,7 @@ impl Server {
             schema: None,
             values: self.globals.clone(),
             user_variables: BTreeMap::new(),
-            autocommit: self.globals.int("autocommit") != 0,
+            autocommit: self.globals.int(const { known("autocommit") }) != 0,
             trx: None,
             next_isolation: None,
             next_read_only: None,
@@ -353,13 +357,13 @@ impl Server {
     /// How long the receiver waits for a sign of life (`slave_net_timeout`).
     #[must_use]
     pub fn receiver_patience(&self) -> Duration {
-        Duration::from_secs(u64::try_from(self.globals.int("slave_net_timeout")).unwrap_or(60))
+        Duration::from_secs(u64::try_from(self.globals.int(const { known("slave_net_timeout") })).unwrap_or(60))
     }
 
     /// It acknowledges what it receives.
     #[must_use]
     pub fn is_semi_sync_replica(&self) -> bool {
-        self.globals.int("rpl_semi_sync_slave_enabled") != 0
+        self.globals.int(const { known("rpl_semi_sync_slave_enabled") }) != 0
     }
 
     /// server_id.
@@ -378,8 +382,8 @@ impl Server {
     ///
     /// # Errors
     /// 1064 and 1065.
-    pub fn parse(&self, sql: &str) -> Result<Parsed, SqlError> {
-        parse(self.config.flavor, sql)
+    pub fn parse(&mut self, sql: &str) -> Result<Parsed, SqlError> {
+        self.statements.parse(self.config.flavor, sql)
     }
 
     /// The columns a statement will answer with, for the answer to PREPARE.
@@ -402,7 +406,7 @@ impl Server {
     /// Executes the first statement of `sql`. `None` when it is suspended.
     pub fn execute(&mut self, now: Instant, id: SessionId, sql: &str) -> Option<Outcome> {
         match self.parse(sql) {
-            Ok(parsed) => self.run(now, id, Rc::new(parsed.statement), Rc::from([])),
+            Ok(parsed) => self.run(now, id, parsed.statement, Rc::from([])),
             Err(error) => self.refuse(id, error),
         }
     }
@@ -524,17 +528,18 @@ impl Server {
     /// Whether it takes writes of ordinary users.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        let super_only = self.config.flavor == Flavor::MySql && self.globals.int("super_read_only") != 0;
-        !super_only && self.globals.int("read_only") == 0
+        let super_only =
+            self.config.flavor == Flavor::MySql && self.globals.int(const { known("super_read_only") }) != 0;
+        !super_only && self.globals.int(const { known("read_only") }) == 0
     }
 
     /// Refuses writes of a session that may not write now.
     pub(super) fn check_writable(&self, session: &Session) -> Result<(), SqlError> {
         let flavor = self.config.flavor;
-        if flavor == Flavor::MySql && self.globals.int("super_read_only") != 0 {
+        if flavor == Flavor::MySql && self.globals.int(const { known("super_read_only") }) != 0 {
             return Err(SqlError::read_only(flavor, "--super-read-only"));
         }
-        if self.globals.int("read_only") != 0 && !session.is_super {
+        if self.globals.int(const { known("read_only") }) != 0 && !session.is_super {
             return Err(SqlError::read_only(flavor, "--read-only"));
         }
         Ok(())
@@ -542,7 +547,7 @@ impl Server {
 
     /// Reports a variable that the session asked to be told of.
     pub(super) fn track_variable(&self, session: &mut Session, name: &str, value: &str) {
-        let tracked = session.values.text("session_track_system_variables");
+        let tracked = session.values.text(const { known("session_track_system_variables") });
         if tracked.split(',').any(|wanted| wanted == "*" || wanted.trim().eq_ignore_ascii_case(name)) {
             session.tracked.push(Tracked::Variable(name.to_owned(), value.to_owned()));
         }
@@ -550,7 +555,9 @@ impl Server {
     }
 
     pub(super) fn track_state(&self, session: &mut Session) {
-        if session.values.int("session_track_state_change") != 0 && !session.tracked.contains(&Tracked::StateChange) {
+        if session.values.int(const { known("session_track_state_change") }) != 0
+            && !session.tracked.contains(&Tracked::StateChange)
+        {
             session.tracked.push(Tracked::StateChange);
         }
     }

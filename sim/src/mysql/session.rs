@@ -6,6 +6,7 @@ use super::sql::{ColumnKind, Statement};
 use super::tables::{Change, View};
 use super::value::{Row, Value};
 use super::variables::Values;
+use super::variables::known;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use weir_core::gtid::Position;
@@ -269,7 +270,7 @@ impl Session {
     pub(super) fn is_read_only_transaction(&self) -> bool {
         match &self.trx {
             Some(trx) => trx.read_only,
-            None => self.next_read_only.unwrap_or_else(|| self.values.int("tx_read_only") != 0),
+            None => self.next_read_only.unwrap_or_else(|| self.values.int(const { known("tx_read_only") }) != 0),
         }
     }
 
@@ -285,8 +286,10 @@ impl Session {
         let (isolation, read_only) = (&mut self.next_isolation, &mut self.next_read_only);
         let (values, lasting) = (&self.values, !self.autocommit);
         self.trx.get_or_insert_with(|| Trx {
-            isolation: isolation.take().unwrap_or_else(|| Isolation::named(&values.text("tx_isolation"))),
-            read_only: read_only.take().unwrap_or_else(|| values.int("tx_read_only") != 0),
+            isolation: isolation
+                .take()
+                .unwrap_or_else(|| Isolation::named(&values.text(const { known("tx_isolation") }))),
+            read_only: read_only.take().unwrap_or_else(|| values.int(const { known("tx_read_only") }) != 0),
             lasting,
             ..Trx::default()
         })

@@ -5,7 +5,7 @@
 use super::error::SqlError;
 use super::sql::Scope;
 use super::value::Value;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use weir_core::gtid::Flavor;
 
 /// What a variable accepts.
@@ -66,7 +66,7 @@ const fn variable(
 
 /// All known variables, in the order of their names.
 #[rustfmt::skip]
-pub(super) const VARIABLES: [Variable; 68] = [
+static VARIABLES: [Variable; 68] = [
     variable("auto_increment_increment", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("auto_increment_offset", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("autocommit", Lives::Both, Kind::Bool, "1", None),
@@ -139,9 +139,33 @@ pub(super) const VARIABLES: [Variable; 68] = [
     variable("wait_timeout", Lives::Both, Kind::Int(1, 31_536_000), "28800", None),
 ];
 
+/// Which of [`VARIABLES`] a name in this crate means, looked up while it is compiled.
+///
+/// # Panics
+/// When there is no such variable.
+#[must_use]
+pub(super) const fn known(name: &str) -> Id {
+    let mut index = 0;
+    while index < VARIABLES.len() {
+        if is_same(VARIABLES[index].name.as_bytes(), name.as_bytes()) {
+            return Id(index);
+        }
+        index += 1;
+    }
+    panic!("an unknown variable");
+}
+
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut index = 0;
+    while index < a.len() && index < b.len() && a[index] == b[index] {
+        index += 1;
+    }
+    index == a.len() && index == b.len()
+}
+
 /// A variable by its name in lower case.
 #[must_use]
-pub(super) fn find(flavor: Flavor, name: &str) -> Option<&'static Variable> {
+pub(super) fn find(flavor: Flavor, name: &str) -> Option<Id> {
     let name = match name {
         "transaction_isolation" => "tx_isolation",
         "transaction_read_only" => "tx_read_only",
@@ -150,7 +174,24 @@ pub(super) fn find(flavor: Flavor, name: &str) -> Option<&'static Variable> {
         name => name,
     };
     let index = VARIABLES.binary_search_by(|variable| variable.name.cmp(name)).ok()?;
-    Some(&VARIABLES[index]).filter(|variable| variable.only.is_none_or(|only| only == flavor))
+    Some(Id(index)).filter(|id| id.only.is_none_or(|only| only == flavor))
+}
+
+/// A known variable, by its place in [`VARIABLES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Id(usize);
+
+impl core::ops::Deref for Id {
+    type Target = Variable;
+
+    fn deref(&self) -> &Variable {
+        &VARIABLES[self.0]
+    }
+}
+
+/// All variables that a flavour has, in the order of their names.
+pub(super) fn all(flavor: Flavor) -> impl Iterator<Item = Id> {
+    (0..VARIABLES.len()).map(Id).filter(move |id| id.only.is_none_or(|only| only == flavor))
 }
 
 impl Variable {
@@ -205,46 +246,45 @@ impl Variable {
     }
 }
 
-/// Values that differ from a fresh server's, or from the server's.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Values(BTreeMap<&'static str, Value>);
+/// Values that differ from a fresh server's, or from the server's, by variable.
+#[derive(Clone, Debug)]
+pub(super) struct Values(Box<[Option<Value>]>);
+
+impl Default for Values {
+    fn default() -> Self {
+        Self(vec![None; VARIABLES.len()].into())
+    }
+}
 
 impl Values {
-    /// The value that was set here.
-    #[must_use]
-    pub(super) fn own(&self, variable: &Variable) -> Option<&Value> {
-        self.0.get(variable.name)
-    }
-
     /// The value set here, or else a fresh server's.
     #[must_use]
-    pub(super) fn get(&self, variable: &Variable) -> Value {
-        self.own(variable).cloned().unwrap_or_else(|| variable.fresh())
+    pub(super) fn get(&self, variable: Id) -> Value {
+        self.0[variable.0].clone().unwrap_or_else(|| variable.fresh())
     }
 
     /// Sets a value that the variable has accepted.
-    pub(super) fn set(&mut self, variable: &Variable, value: Value) {
-        self.0.insert(variable.name, value);
+    pub(super) fn set(&mut self, variable: Id, value: Value) {
+        self.0[variable.0] = Some(value);
     }
 
-    /// A number or switch by name.
-    ///
-    /// # Panics
-    /// When the name is not in [`VARIABLES`]: names are written in this crate.
+    /// A number or switch.
     #[must_use]
-    pub(super) fn int(&self, name: &str) -> i64 {
-        let index = VARIABLES.binary_search_by(|variable| variable.name.cmp(name)).expect("a known variable");
-        self.get(&VARIABLES[index]).to_int().unwrap_or(0)
+    pub(super) fn int(&self, variable: Id) -> i64 {
+        match &self.0[variable.0] {
+            Some(value) => value.to_int().unwrap_or(0),
+            None => variable.default.parse().unwrap_or(0),
+        }
     }
 
-    /// A text by name.
-    ///
-    /// # Panics
-    /// As [`Values::int`].
+    /// A text.
     #[must_use]
-    pub(super) fn text(&self, name: &str) -> String {
-        let index = VARIABLES.binary_search_by(|variable| variable.name.cmp(name)).expect("a known variable");
-        self.get(&VARIABLES[index]).display()
+    pub(super) fn text(&self, variable: Id) -> Cow<'_, str> {
+        match &self.0[variable.0] {
+            Some(Value::Text(text)) => String::from_utf8_lossy(text),
+            Some(other) => other.display().into(),
+            None => VARIABLES[variable.0].default.into(),
+        }
     }
 }
 
@@ -252,7 +292,7 @@ impl Values {
 ///
 /// # Errors
 /// 1228, 1229 or 1238.
-pub(super) fn check_scope(variable: &Variable, scope: Scope) -> Result<(), SqlError> {
+pub(super) fn check_scope(variable: Id, scope: Scope) -> Result<(), SqlError> {
     match (variable.lives, scope) {
         (Lives::Fixed, _) => Err(SqlError::read_only_variable(variable.name)),
         (Lives::Global, Scope::Session) => Err(SqlError::global_only(variable.name)),

@@ -4,9 +4,9 @@ use super::clock::HostClock;
 use super::disk::Disk;
 use super::net::Net;
 use super::process::{Event, HostId, ProcessId};
-use super::queue::Queue;
+use super::queue::{Queue, Rank};
 use super::stream::{ConnId, Conns};
-use super::timer::{self, TimerId, Timers};
+use super::timer::{TimerId, Timers};
 use super::trace::{Trace, What};
 use std::collections::BTreeMap;
 use weir_core::rng::Rng;
@@ -15,7 +15,8 @@ use weir_core::time::{Duration, Instant};
 /// What the queue holds. Small, since every event passes through it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Due {
-    Timer(TimerId),
+    /// A process's timer comes up, with its token.
+    Timer(ProcessId, u64),
     /// The first segment in flight to this end arrives.
     Arrival(ConnId),
     /// The writer at this end learns that there is room again.
@@ -108,6 +109,24 @@ impl Kernel {
         self.now = to;
     }
 
+    /// When the next thing is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        self.next_rank().map(Rank::at)
+    }
+
+    fn next_rank(&self) -> Option<Rank> {
+        [self.timers.next(), self.queue.next()].into_iter().flatten().min()
+    }
+
+    /// Takes what is due next, timer or not.
+    pub(super) fn pop(&mut self) -> Option<(Instant, Due)> {
+        if self.timers.next().is_some_and(|timer| Some(timer) == self.next_rank()) {
+            return self.timers.pop().map(|(at, owner, token)| (at, Due::Timer(owner, token)));
+        }
+        self.queue.pop()
+    }
+
     pub(super) fn tick(&mut self) -> u64 {
         self.ticks = (self.ticks + 1).max(self.now.0);
         self.ticks
@@ -183,23 +202,27 @@ impl Kernel {
         if self.timers.deadline(timer) == deadline {
             return;
         }
-        let at = deadline.map_or(Instant::MAX, |local| self.clock(owner).to_true(local)).max(self.now);
-        if self.timers.arm(timer, deadline, at) {
-            self.queue.push(at, Due::Timer(timer));
+        match deadline {
+            Some(local) => self.arm_at(owner, timer, local),
+            None => self.timers.disarm(timer),
         }
+    }
+
+    fn arm_at(&mut self, owner: ProcessId, timer: TimerId, local: Instant) {
+        let at = self.clock(owner).to_true(local).max(self.now);
+        let rank = self.queue.schedule(at);
+        self.timers.arm(timer, local, rank);
     }
 
     /// Changes a host's clock speed; its armed timers come up at their new true times.
     pub(super) fn set_drift(&mut self, host: HostId, ppb: i64) {
         let now = self.now;
         self.host_mut(host).clock.set_drift(now, ppb);
-        let owners: Vec<ProcessId> = self.processes_on(host);
-        for timer in self.timers.of(|owner| owners.contains(&owner)) {
-            let deadline = self.timers.deadline(timer);
-            let Some(local) = deadline else { continue };
-            let at = self.host(host).clock.to_true(local).max(self.now);
-            if self.timers.arm(timer, deadline, at) {
-                self.queue.push(at, Due::Timer(timer));
+        for owner in self.processes_on(host) {
+            for timer in self.timers.of(|process| process == owner) {
+                if let Some(local) = self.timers.deadline(timer) {
+                    self.arm_at(owner, timer, local);
+                }
             }
         }
     }
@@ -207,26 +230,6 @@ impl Kernel {
     pub(super) fn processes_on(&self, host: HostId) -> Vec<ProcessId> {
         let slots = self.slots.iter().zip(0..);
         slots.filter(|(slot, _)| slot.host == host).map(|(_, index)| ProcessId(index)).collect()
-    }
-
-    fn timer_due(&mut self, timer: TimerId) -> Option<(ProcessId, Event)> {
-        let (hosts, slots, now) = (&self.hosts, &self.slots, self.now);
-        let local = |owner: ProcessId| hosts[slots[owner.0 as usize].host.0 as usize].clock.local(now);
-        match self.timers.due(timer, now, local) {
-            timer::Due::Stale => None,
-            timer::Due::Later(deadline) => {
-                let owner = self.timers.owner(timer)?;
-                let at = self.clock(owner).to_true(deadline).max(self.now);
-                if self.timers.arm(timer, Some(deadline), at) {
-                    self.queue.push(at, Due::Timer(timer));
-                }
-                None
-            }
-            timer::Due::Now(owner, token) => {
-                self.trace(What::Timer(owner, token));
-                Some((owner, Event::Timer { token }))
-            }
-        }
     }
 
     // Disks.
@@ -280,7 +283,10 @@ impl Kernel {
     /// What a queue entry means for a process, if anything.
     pub(super) fn resolve(&mut self, due: Due) -> Option<(ProcessId, Event)> {
         match due {
-            Due::Timer(timer) => self.timer_due(timer),
+            Due::Timer(owner, token) => {
+                self.trace(What::Timer(owner, token));
+                Some((owner, Event::Timer { token }))
+            }
             Due::Arrival(conn) => self.arrival(conn),
             Due::Window(conn) => self.window(conn),
             Due::GiveUp(conn) => self.give_up(conn),

@@ -145,7 +145,7 @@ impl World {
 
     /// Handles everything that is due up to and including `end`.
     pub fn run_until(&mut self, end: Instant) {
-        while self.kernel.queue.next_at().is_some_and(|at| at <= end) {
+        while self.kernel.next_due().is_some_and(|at| at <= end) {
             self.step();
         }
         self.kernel.advance(end);
@@ -158,7 +158,7 @@ impl World {
 
     /// Handles the next queue entry. Returns false when nothing will ever happen again.
     pub fn step(&mut self) -> bool {
-        let Some((at, due)) = self.kernel.queue.pop() else { return false };
+        let Some((at, due)) = self.kernel.pop() else { return false };
         self.kernel.advance(at);
         match due {
             Due::Start(process) => self.start_process(process),

@@ -4,6 +4,20 @@ use core::cmp::Ordering;
 use std::collections::BinaryHeap;
 use weir_core::time::Instant;
 
+/// A place in the total order: time above, order of scheduling below, so that one comparison decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank(u128);
+
+impl Rank {
+    pub(super) const fn new(at: Instant, sequence: u64) -> Self {
+        Self(((at.0 as u128) << 64) | sequence as u128)
+    }
+
+    pub(super) const fn at(self) -> Instant {
+        Instant((self.0 >> 64) as u64)
+    }
+}
+
 /// What is due, ordered by time and, within one instant, by the order in which it was scheduled.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
@@ -13,8 +27,7 @@ pub(super) struct Queue<T> {
 
 #[derive(Debug)]
 struct Entry<T> {
-    at: Instant,
-    sequence: u64,
+    rank: Rank,
     what: T,
 }
 
@@ -23,32 +36,31 @@ impl<T> Queue<T> {
         Self { heap: BinaryHeap::with_capacity(1024), scheduled: 0 }
     }
 
-    pub(super) fn push(&mut self, at: Instant, what: T) {
+    /// The rank of what is scheduled now, here or elsewhere.
+    pub(super) fn schedule(&mut self, at: Instant) -> Rank {
         self.scheduled += 1;
-        self.heap.push(Entry { at, sequence: self.scheduled, what });
+        Rank::new(at, self.scheduled)
     }
 
-    /// The time of the next entry.
-    pub(super) fn next_at(&self) -> Option<Instant> {
-        self.heap.peek().map(|entry| entry.at)
+    pub(super) fn push(&mut self, at: Instant, what: T) {
+        let rank = self.schedule(at);
+        self.heap.push(Entry { rank, what });
+    }
+
+    /// The rank of the next entry.
+    pub(super) fn next(&self) -> Option<Rank> {
+        self.heap.peek().map(|entry| entry.rank)
     }
 
     pub(super) fn pop(&mut self) -> Option<(Instant, T)> {
-        self.heap.pop().map(|entry| (entry.at, entry.what))
-    }
-}
-
-impl<T> Entry<T> {
-    /// Time above, sequence below: one comparison decides.
-    const fn rank(&self) -> u128 {
-        ((self.at.0 as u128) << 64) | self.sequence as u128
+        self.heap.pop().map(|entry| (entry.rank.at(), entry.what))
     }
 }
 
 impl<T> Ord for Entry<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         // The heap yields its greatest element, and the earliest is wanted.
-        other.rank().cmp(&self.rank())
+        other.rank.cmp(&self.rank)
     }
 }
 
@@ -60,7 +72,7 @@ impl<T> PartialOrd for Entry<T> {
 
 impl<T> PartialEq for Entry<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.rank() == other.rank()
+        self.rank == other.rank
     }
 }
 
@@ -78,6 +90,6 @@ mod tests {
         }
         let order: String = core::iter::from_fn(|| queue.pop()).map(|(_, what)| what).collect();
         assert_eq!(order, "abcd");
-        assert_eq!(queue.next_at(), None);
+        assert_eq!(queue.next(), None);
     }
 }

@@ -1,8 +1,10 @@
 //! Timers of processes: a deadline that may be moved as often as one likes.
 //!
-//! Moving a deadline later costs nothing: the queued entry finds out when it comes up, and queues itself again.
+//! They have a heap of their own, in which a timer stands at most once and is moved in place: most deadlines are set and never
+//! come, and must not leave anything behind.
 
 use super::process::ProcessId;
+use super::queue::Rank;
 use weir_core::time::Instant;
 
 /// A timer of a process, good until the process ends.
@@ -19,19 +21,8 @@ struct Timer {
     token: u64,
     /// In the owner's local time.
     deadline: Option<Instant>,
-    /// True time of the queue entry that counts; others for this timer are stale.
-    queued: Option<Instant>,
-}
-
-/// What a queue entry of a timer amounts to when it comes up.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    /// The timer was moved, disarmed or freed since.
-    Stale,
-    /// The deadline has moved: in local time.
-    Later(Instant),
-    /// The deadline has come.
-    Now(ProcessId, u64),
+    /// Where it stands in the heap, while it is armed.
+    place: Option<usize>,
 }
 
 /// All timers of the world.
@@ -39,6 +30,8 @@ pub(super) enum Due {
 pub(super) struct Timers {
     slots: Vec<Timer>,
     free: Vec<u32>,
+    /// Armed timers by their slots: a binary heap whose least rank is first.
+    heap: Vec<(Rank, u32)>,
 }
 
 impl Timers {
@@ -49,41 +42,53 @@ impl Timers {
             return TimerId { slot, generation: timer.generation };
         }
         let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 timers");
-        self.slots.push(Timer { generation: 0, owner: Some(owner), token, deadline: None, queued: None });
+        self.slots.push(Timer { generation: 0, owner: Some(owner), token, deadline: None, place: None });
         TimerId { slot, generation: 0 }
     }
 
-    /// Sets the deadline. Returns true when a queue entry at `at_true` is needed.
-    pub(super) fn arm(&mut self, id: TimerId, deadline: Option<Instant>, at_true: Instant) -> bool {
-        let Some(timer) = self.get_mut(id) else { return false };
-        timer.deadline = deadline;
-        let sooner = timer.queued.is_none_or(|queued| at_true < queued);
-        let needed = deadline.is_some() && sooner;
-        if needed {
-            timer.queued = Some(at_true);
+    /// Sets the deadline, in local time; `rank` is when it comes in the order of everything.
+    pub(super) fn arm(&mut self, id: TimerId, deadline: Instant, rank: Rank) {
+        let Some(timer) = self.get_mut(id) else { return };
+        timer.deadline = Some(deadline);
+        match timer.place {
+            Some(place) => {
+                self.heap[place].0 = rank;
+                self.sift(place);
+            }
+            None => {
+                self.heap.push((rank, id.slot));
+                self.sift(self.heap.len() - 1);
+            }
         }
-        needed
     }
 
-    /// Judges a queue entry that has come up at true time `now`, local time `local`.
-    pub(super) fn due(&mut self, id: TimerId, now: Instant, local: impl Fn(ProcessId) -> Instant) -> Due {
-        let Some(timer) = self.get_mut(id) else { return Due::Stale };
-        if timer.queued != Some(now) {
-            return Due::Stale;
-        }
-        timer.queued = None;
-        let (Some(owner), Some(deadline)) = (timer.owner, timer.deadline) else { return Due::Stale };
-        if deadline > local(owner) {
-            return Due::Later(deadline);
-        }
+    pub(super) fn disarm(&mut self, id: TimerId) {
+        let Some(timer) = self.get_mut(id) else { return };
         timer.deadline = None;
-        Due::Now(owner, timer.token)
+        if let Some(place) = timer.place.take() {
+            self.take_out(place);
+        }
+    }
+
+    /// When the next one comes up.
+    pub(super) fn next(&self) -> Option<Rank> {
+        self.heap.first().map(|(rank, _)| *rank)
+    }
+
+    /// Disarms the timer that comes up next. Returns whose it is, and its token.
+    pub(super) fn pop(&mut self) -> Option<(Instant, ProcessId, u64)> {
+        let (rank, slot) = *self.heap.first()?;
+        self.take_out(0);
+        let timer = &mut self.slots[slot as usize];
+        (timer.deadline, timer.place) = (None, None);
+        Some((rank.at(), timer.owner?, timer.token))
     }
 
     pub(super) fn free(&mut self, id: TimerId) {
+        self.disarm(id);
         let Some(timer) = self.get_mut(id) else { return };
         timer.generation = timer.generation.wrapping_add(1);
-        (timer.owner, timer.deadline, timer.queued) = (None, None, None);
+        timer.owner = None;
         self.free.push(id.slot);
     }
 
@@ -103,10 +108,6 @@ impl Timers {
             .collect()
     }
 
-    pub(super) fn owner(&self, id: TimerId) -> Option<ProcessId> {
-        self.slots.get(id.slot as usize).filter(|timer| timer.generation == id.generation)?.owner
-    }
-
     pub(super) fn deadline(&self, id: TimerId) -> Option<Instant> {
         self.slots.get(id.slot as usize).filter(|timer| timer.generation == id.generation)?.deadline
     }
@@ -114,42 +115,94 @@ impl Timers {
     fn get_mut(&mut self, id: TimerId) -> Option<&mut Timer> {
         self.slots.get_mut(id.slot as usize).filter(|timer| timer.generation == id.generation)
     }
+
+    // The heap.
+
+    fn take_out(&mut self, place: usize) {
+        self.heap.swap_remove(place);
+        if place < self.heap.len() {
+            self.sift(place);
+        }
+    }
+
+    /// Moves the entry at a place to where its rank belongs.
+    fn sift(&mut self, mut place: usize) {
+        let entry = self.heap[place];
+        while place > 0 && entry < self.heap[(place - 1) / 2] {
+            self.put(place, self.heap[(place - 1) / 2]);
+            place = (place - 1) / 2;
+        }
+        while let Some(least) = self.lesser_child(place).filter(|child| self.heap[*child] < entry) {
+            self.put(place, self.heap[least]);
+            place = least;
+        }
+        self.put(place, entry);
+    }
+
+    fn lesser_child(&self, place: usize) -> Option<usize> {
+        let children = 2 * place + 1..(2 * place + 3).min(self.heap.len());
+        children.min_by_key(|child| self.heap[*child].0)
+    }
+
+    fn put(&mut self, place: usize, entry: (Rank, u32)) {
+        self.heap[place] = entry;
+        self.slots[entry.1 as usize].place = Some(place);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weir_core::rng::Rng;
 
     const OWNER: ProcessId = ProcessId(7);
 
-    #[test]
-    fn a_deadline_moved_later_needs_no_new_entry_and_is_found_when_the_old_one_comes_up() {
-        let mut timers = Timers::default();
-        let id = timers.create(OWNER, 1);
-        assert!(timers.arm(id, Some(Instant(10)), Instant(10)));
-        assert!(!timers.arm(id, Some(Instant(30)), Instant(30)));
-        assert_eq!(timers.due(id, Instant(10), |_| Instant(10)), Due::Later(Instant(30)));
+    fn rank(at: u64, sequence: u64) -> Rank {
+        Rank::new(Instant(at), sequence)
     }
 
     #[test]
-    fn a_deadline_moved_sooner_makes_the_old_entry_stale() {
+    fn a_deadline_moves_both_ways_and_comes_once() {
         let mut timers = Timers::default();
-        let id = timers.create(OWNER, 1);
-        assert!(timers.arm(id, Some(Instant(10)), Instant(10)));
-        assert!(timers.arm(id, Some(Instant(5)), Instant(5)));
-        assert_eq!(timers.due(id, Instant(5), |_| Instant(5)), Due::Now(OWNER, 1));
-        assert_eq!(timers.due(id, Instant(10), |_| Instant(10)), Due::Stale);
+        let (a, b) = (timers.create(OWNER, 1), timers.create(OWNER, 2));
+        timers.arm(a, Instant(10), rank(10, 1));
+        timers.arm(b, Instant(20), rank(20, 2));
+        timers.arm(a, Instant(30), rank(30, 3));
+        assert_eq!(timers.next(), Some(rank(20, 2)));
+        timers.arm(a, Instant(20), rank(20, 4));
+        assert_eq!(timers.pop(), Some((Instant(20), OWNER, 2)));
+        assert_eq!(timers.deadline(b), None);
+        assert_eq!(timers.pop(), Some((Instant(20), OWNER, 1)));
+        assert_eq!(timers.pop(), None);
     }
 
     #[test]
     fn a_freed_timer_never_fires_for_its_successor() {
         let mut timers = Timers::default();
         let old = timers.create(OWNER, 1);
-        timers.arm(old, Some(Instant(10)), Instant(10));
+        timers.arm(old, Instant(10), rank(10, 1));
         timers.free_all(OWNER);
         let new = timers.create(OWNER, 2);
-        timers.arm(new, Some(Instant(20)), Instant(20));
-        assert_eq!(timers.due(old, Instant(10), |_| Instant(10)), Due::Stale);
-        assert_eq!(timers.due(new, Instant(20), |_| Instant(20)), Due::Now(OWNER, 2));
+        timers.arm(old, Instant(15), rank(15, 2));
+        timers.arm(new, Instant(20), rank(20, 3));
+        assert_eq!(timers.pop(), Some((Instant(20), OWNER, 2)));
+        assert_eq!(timers.pop(), None);
+    }
+
+    #[test]
+    fn timers_come_in_order_however_they_were_moved() {
+        let (mut timers, mut rng) = (Timers::default(), Rng::new(1));
+        let ids: Vec<TimerId> = (0..50).map(|token| timers.create(OWNER, token)).collect();
+        for sequence in 0..2_000 {
+            let (id, at) = (ids[rng.index(ids.len())], rng.below(1_000));
+            if rng.chance(0.2) {
+                timers.disarm(id);
+            } else {
+                timers.arm(id, Instant(at), rank(at, sequence));
+            }
+        }
+        let armed = ids.iter().filter(|id| timers.deadline(**id).is_some()).count();
+        let ranks: Vec<Rank> = core::iter::from_fn(|| timers.next().inspect(|_| _ = timers.pop())).collect();
+        assert!(ranks.is_sorted() && ranks.len() == armed && armed > 20);
     }
 }

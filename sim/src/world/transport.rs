@@ -8,7 +8,7 @@ use super::kernel::{Due, Kernel};
 use super::process::{Address, Event, HostId, ProcessId};
 use super::stream::{CloseReason, ConnId, ConnectError, EndState, Load, Segment};
 use super::trace::{What, hash_bytes};
-use weir_core::time::{Duration, Instant};
+use weir_core::time::Duration;
 
 /// A connection attempt that nobody answers fails after this (Linux: six SYN retries).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
@@ -323,11 +323,5 @@ impl Kernel {
             }
         }
         self.flush();
-    }
-
-    /// True time by which everything in flight now has arrived or stalled, for tests that wait for quiet.
-    #[must_use]
-    pub fn next_due(&self) -> Option<Instant> {
-        self.queue.next_at()
     }
 }

@@ -15,6 +15,7 @@ use super::session::{Body, Isolation, Job, Savepoint, Session, Tracked, Trx, Wai
 use super::sql::{Replication, Scope, Statement, TableName, TransactionMode};
 use super::tables::{Change, TableDef, TableRef};
 use super::value::Value;
+use super::variables::known;
 use std::rc::Rc;
 use weir_core::gtid::{Flavor, Position};
 use weir_core::time::{Duration, Instant};
@@ -136,7 +137,11 @@ impl Server {
         self.check_writable(session)?;
         self.commit_implicitly(session)?;
         (session.next_isolation, session.next_read_only) = (None, None);
-        if session.values.int("tx_read_only") != 0 { Err(SqlError::read_only_transaction()) } else { Ok(()) }
+        if session.values.int(const { known("tx_read_only") }) != 0 {
+            Err(SqlError::read_only_transaction())
+        } else {
+            Ok(())
+        }
     }
 
     /// A definition is a transaction of its own.
@@ -157,7 +162,7 @@ impl Server {
             self.rollback(session);
             return Ok(());
         }
-        let logged = session.values.int("sql_log_bin") != 0;
+        let logged = session.values.int(const { known("sql_log_bin") }) != 0;
         self.drop_snapshot(trx.snapshot);
         self.submit(Commit {
             owner: None,
@@ -173,13 +178,13 @@ impl Server {
     }
 
     fn use_statement(&mut self, session: &mut Session, name: &str) -> Done {
-        let known =
+        let is_known =
             self.tables.has_schema(name) || ["information_schema", "mysql", "performance_schema"].contains(&name);
-        if !known {
+        if !is_known {
             return Err(SqlError::unknown_database(name).into());
         }
         session.schema = Some(name.to_owned());
-        if session.values.int("session_track_schema") != 0 {
+        if session.values.int(const { known("session_track_schema") }) != 0 {
             session.tracked.push(Tracked::Schema(name.to_owned()));
         }
         self.track_state(session);
@@ -305,7 +310,7 @@ impl Server {
     /// Takes a row lock for the session's transaction, or waits for it.
     pub(super) fn lock(&mut self, now: Instant, session: &mut Session, key: LockKey, mode: Mode) -> Result<(), Stop> {
         let id = session.id;
-        let patience = u64::try_from(session.values.int("innodb_lock_wait_timeout")).unwrap_or(0);
+        let patience = u64::try_from(session.values.int(const { known("innodb_lock_wait_timeout") })).unwrap_or(0);
         match self.locks.ask(&key, id, mode) {
             Asked::Granted => {
                 let trx = session.transaction();

@@ -8,6 +8,7 @@ use super::super::session::{Isolation, Session};
 use super::super::sql::{Expr, Operator, TableName};
 use super::super::tables::{TableDef, View};
 use super::super::value::{Row, Value};
+use super::super::variables::known;
 use super::Turn;
 use super::eval::{Env, Input};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +38,7 @@ impl Server {
         scan: &Scan<'_>,
     ) -> Result<Vec<(Value, Row)>, Stop> {
         let committed = session.transaction().isolation == Isolation::ReadCommitted;
-        let no_wait = session.values.int("innodb_lock_wait_timeout") == 0;
+        let no_wait = session.values.int(const { known("innodb_lock_wait_timeout") }) == 0;
         let (keys, named) = self.looked_at(turn, session, scan);
         let mut found_some = false;
         for key in keys {

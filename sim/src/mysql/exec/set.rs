@@ -5,7 +5,8 @@ use super::super::server::{Server, Stop};
 use super::super::session::{Body, Session, Wait};
 use super::super::sql::{Assignment, Expr, Scope};
 use super::super::value::Value;
-use super::super::variables::{self, Variable};
+use super::super::variables::known;
+use super::super::variables::{self, Id};
 use super::eval::Input;
 use super::{Done, Turn};
 use weir_core::gtid::{Flavor, Position};
@@ -55,7 +56,10 @@ impl Server {
 
     /// Turning read_only on waits for the commits that have begun.
     fn wait_for_commits(&self, value: &Value) -> Result<(), Stop> {
-        if value.truth() == Some(true) && self.globals.int("read_only") == 0 && !self.pipeline.is_empty() {
+        if value.truth() == Some(true)
+            && self.globals.int(const { known("read_only") }) == 0
+            && !self.pipeline.is_empty()
+        {
             return Err(Stop::Wait(Wait::Commits, None));
         }
         Ok(())
@@ -82,7 +86,7 @@ impl Server {
         }
     }
 
-    fn set_session(&mut self, session: &mut Session, variable: &'static Variable, value: Value) -> Result<(), Stop> {
+    fn set_session(&mut self, session: &mut Session, variable: Id, value: Value) -> Result<(), Stop> {
         match variable.name {
             "autocommit" => {
                 let on = value.truth() == Some(true);
@@ -108,7 +112,7 @@ impl Server {
         Ok(())
     }
 
-    fn set_global(&mut self, variable: &'static Variable, value: Value) -> Result<(), Stop> {
+    fn set_global(&mut self, variable: Id, value: Value) -> Result<(), Stop> {
         match variable.name {
             "gtid_slave_pos" => {
                 if self.replica.receiver_on || self.replica.applier_on {
@@ -149,7 +153,7 @@ impl Server {
 enum Checked {
     User(String, Value),
     Names(String),
-    System(Scope, &'static Variable, Value),
+    System(Scope, Id, Value),
 }
 
 /// The privilege that setting a global variable takes.

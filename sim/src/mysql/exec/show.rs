@@ -5,7 +5,7 @@ use super::super::server::Server;
 use super::super::session::{Body, Column, Condition, Rows, Session};
 use super::super::sql::{ColumnKind, Scope, Show};
 use super::super::value::{Row, Value};
-use super::super::variables::VARIABLES;
+use super::super::variables;
 use super::Done;
 use weir_core::gtid::Flavor;
 use weir_core::time::Instant;
@@ -82,8 +82,7 @@ impl Server {
 
     fn show_variables(&self, session: &Session, scope: Scope, pattern: Option<&String>) -> Body {
         let mut shown = Vec::new();
-        for variable in VARIABLES.iter().filter(|variable| variable.only.is_none_or(|only| only == self.config.flavor))
-        {
+        for variable in variables::all(self.config.flavor) {
             if !matches(pattern, variable.name) {
                 continue;
             }

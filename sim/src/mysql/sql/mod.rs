@@ -3,6 +3,7 @@
 //! What lies outside it is a syntax error, so a test that strays from the subset notices.
 
 mod ast;
+mod cache;
 mod lex;
 mod parse;
 
@@ -10,4 +11,5 @@ pub use ast::{
     Assignment, ColumnDef, ColumnKind, Delete, Expr, Insert, Item, Locking, Operator, Replication, Scope, Select, Show,
     Source, Statement, TableName, TransactionMode, Update,
 };
+pub use cache::Cache;
 pub use parse::{Parsed, parse};

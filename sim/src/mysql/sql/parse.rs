@@ -10,13 +10,14 @@ use super::super::error::SqlError;
 use super::super::value::Value;
 use super::ast::{Delete, Expr, Insert, Item, Locking, Select, Source, Statement, TableName, TransactionMode, Update};
 use super::lex::{self, Token, What};
+use std::rc::Rc;
 use weir_core::gtid::Flavor;
 
 /// A parsed statement, and how many bytes of the input belong to it (its `;` included).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed {
     /// The statement.
-    pub statement: Statement,
+    pub statement: Rc<Statement>,
     /// Bytes.
     pub len: usize,
     /// Placeholders in it.
@@ -33,7 +34,7 @@ pub fn parse(flavor: Flavor, sql: &str) -> Result<Parsed, SqlError> {
     if parser.token.what == What::End || lone {
         return Err(SqlError::empty_query());
     }
-    let statement = parser.statement()?;
+    let statement = Rc::new(parser.statement()?);
     let len = match parser.token.what {
         What::End => sql.len(),
         What::Symbol(";") => parser.token.end,

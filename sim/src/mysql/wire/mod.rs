@@ -307,7 +307,7 @@ impl Link {
         };
         let running = Running { rest, binary: false, sequence };
         let outcome = if running.rest.is_empty() || self.multi_statements {
-            server.run(now, self.id, Rc::new(statement), Rc::from([]))
+            server.run(now, self.id, statement, Rc::from([]))
         } else {
             server.refuse(self.id, SqlError::syntax(server.flavor(), &running.rest, 1))
         };
@@ -324,12 +324,8 @@ impl Link {
                 self.statements_made += 1;
                 let id = self.statements_made;
                 let parameters = u16::try_from(parsed.parameters).unwrap_or(u16::MAX);
-                let prepared = Prepared {
-                    statement: Rc::new(parsed.statement),
-                    parameters,
-                    types: None,
-                    long_data: BTreeMap::new(),
-                };
+                let prepared =
+                    Prepared { statement: parsed.statement, parameters, types: None, long_data: BTreeMap::new() };
                 self.statements.insert(id, prepared);
                 let status = server.status(self.id);
                 self.answer(sequence, Format::Text).prepared(id, parameters, &columns, status);

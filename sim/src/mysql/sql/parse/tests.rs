@@ -4,7 +4,8 @@ use super::*;
 use crate::mysql::sql::{Assignment, Operator, Replication, Scope, Show};
 
 fn ok(sql: &str) -> Statement {
-    parse(Flavor::MariaDb, sql).unwrap_or_else(|error| panic!("{sql}: {error:?}")).statement
+    let parsed = parse(Flavor::MariaDb, sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    (*parsed.statement).clone()
 }
 
 #[test]
