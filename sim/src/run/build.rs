@@ -163,7 +163,7 @@ pub(super) fn clients(stage: &mut Stage, scenario: &Scenario, options: Options) 
             pause: clients.pause.0,
             patience: scenario.cluster.patience.0,
             script: Rc::new(move || script(&clients, number, keys)),
-            keeps_notes: options.checked,
+            keeps_history: options.checked,
             operations_max: clients.operations.unwrap_or(u64::MAX),
         };
         stage.clients.push(stage.world.spawn(host, ClientProcess::program(setup)));

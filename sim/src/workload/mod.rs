@@ -148,6 +148,17 @@ pub struct Log {
     pub surprises: Vec<Violation>,
 }
 
+impl Log {
+    /// Drops the histories that grow with each operation; errors and surprises stay.
+    pub fn forget(&mut self) {
+        self.operations.clear();
+        self.strict.clear();
+        self.tokens.clear();
+        self.readings.clear();
+        self.lists.clear();
+    }
+}
+
 /// What a client does.
 pub trait Script {
     /// An operation begins, in the session that was there before or in a new one (then [`Script::lost`] was called).

@@ -252,8 +252,7 @@ impl Link {
             ClientCommand::Quit => self.phase = Phase::Closed,
             ClientCommand::Ping => self.answer_ok(server, sequence),
             ClientCommand::Query(sql) => {
-                let sql = String::from_utf8_lossy(sql).into_owned();
-                self.query(server, now, &sql, sequence);
+                self.query(server, now, &String::from_utf8_lossy(sql), sequence);
             }
             ClientCommand::InitDb(schema) => {
                 let outcome = server.use_schema(now, self.id, &String::from_utf8_lossy(schema));

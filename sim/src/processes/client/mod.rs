@@ -34,8 +34,8 @@ pub struct ClientSetup {
     pub script: Rc<dyn Fn() -> Box<dyn Script>>,
     /// After so many operations it leaves.
     pub operations_max: u64,
-    /// Notes are kept; a measurement of speed does without.
-    pub keeps_notes: bool,
+    /// What it saw is kept; a measurement of speed does without.
+    pub keeps_history: bool,
 }
 
 /// The process.
@@ -126,7 +126,7 @@ impl ClientProcess {
     }
 
     fn note(&mut self, note: Note) {
-        if self.setup.keeps_notes {
+        if self.setup.keeps_history {
             self.log.notes.entry(self.who.session).or_default().push(note);
         }
     }
@@ -198,6 +198,9 @@ impl ClientProcess {
     fn finished(&mut self, ctx: &Ctx<'_>) {
         self.done += 1;
         self.last_done = ctx.true_now();
+        if !self.setup.keeps_history {
+            self.log.forget();
+        }
         self.stopping |= self.done >= self.setup.operations_max;
     }
 
