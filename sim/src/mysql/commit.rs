@@ -216,6 +216,12 @@ impl Server {
         }
     }
 
+    /// The device refuses writes.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        self.disk_full
+    }
+
     /// The device refuses writes from now on, or takes them again.
     pub fn set_disk_full(&mut self, now: Instant, full: bool) {
         self.disk_full = full;

@@ -145,6 +145,9 @@ impl ServerProcess {
         if full != self.was_full {
             self.was_full = full;
             self.server.set_disk_full(ctx.now(), full);
+            if let Some(conn) = self.receiver.conn() {
+                self.readable(ctx, conn);
+            }
         }
         while let Some(output) = self.server.poll_output() {
             match output {

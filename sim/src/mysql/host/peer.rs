@@ -102,6 +102,10 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
+    pub(super) fn conn(&self) -> Option<ConnId> {
+        self.conn
+    }
+
     pub(super) fn is(&self, conn: ConnId) -> bool {
         self.conn == Some(conn)
     }
@@ -117,6 +121,10 @@ impl Receiver {
             ctx.close(conn);
             *self = Self::default();
             server.receiver_connected(false, None);
+        }
+        if self.conn.is_some() && server.is_disk_full() {
+            // It does not listen, so it does not miss anything.
+            self.heard(server, ctx.now());
         }
         if let Some(conn) = self.conn.filter(|_| self.silence_ends.is_some_and(|at| at <= ctx.now())) {
             ctx.reset(conn);
@@ -156,7 +164,14 @@ impl Receiver {
     pub(super) fn handle_bytes(&mut self, server: &mut Server, now: Instant, input: &[u8]) -> usize {
         let mut rest = input;
         self.heard(server, now);
-        while let Some(message) = take_message(&mut rest) {
+        loop {
+            let mut after = rest;
+            let Some(message) = take_message(&mut after) else { break };
+            // The receiver waits for room on the disk, and the transaction waits in the stream.
+            if server.is_disk_full() && matches!(message, Some(Message::Transaction { .. })) {
+                break;
+            }
+            rest = after;
             match message {
                 Some(Message::Heartbeat) => server.receiver_connected(true, None),
                 Some(Message::Transaction { end, transaction }) => {

@@ -99,3 +99,18 @@ fn a_seed_repeats() {
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
 }
+
+#[test]
+fn a_receiver_without_room_on_its_disk_misses_nothing() {
+    let mut pair = pair(Flavor::MariaDb, 5);
+    pair.run(pair.source, &["CREATE TABLE t (a INT PRIMARY KEY)", "INSERT INTO t VALUES (1)"]);
+    pair.fault(Duration::from_secs(3), FaultKind::FullDisk { host: pair.hosts[1] });
+    pair.run(pair.source, &["INSERT INTO t VALUES (2)", "INSERT INTO t VALUES (3)"]);
+    pair.world.run_for(Duration::from_secs(1));
+    assert_eq!((pair.rows(pair.source), pair.rows(pair.replica)), (3, 1));
+    pair.world.run_for(Duration::from_secs(10));
+    pair.run(pair.source, &["INSERT INTO t VALUES (4)"]);
+    pair.world.run_for(Duration::from_secs(1));
+    assert_eq!((pair.rows(pair.source), pair.rows(pair.replica)), (4, 4));
+    assert_eq!(pair.executed(pair.source), pair.executed(pair.replica));
+}
