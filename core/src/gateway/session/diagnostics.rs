@@ -10,6 +10,9 @@ use super::{Event, Session};
 use crate::error::{Component, Error, Kind};
 use crate::sql::{Dialect, Lexer, TokenKind};
 
+/// Makes a connection forget warnings. Servers do so before statements that use a table, and a derived one is enough.
+pub(super) const CLEAR: &[u8] = b"DO (SELECT 0 FROM (SELECT 0) none)";
+
 /// What is known of the last statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Diagnostics {

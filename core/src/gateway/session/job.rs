@@ -310,7 +310,7 @@ impl Session {
             match self.diagnostics.place(&job) {
                 Place::AnyCleared => {
                     self.then = Some(job);
-                    return self.submit_internal(b"DO 0", Origin::ClearDiagnostics);
+                    return self.submit_internal(diagnostics::CLEAR, Origin::ClearDiagnostics);
                 }
                 Place::There(key) if key == lease.key => {}
                 Place::There(_) | Place::Gone => {

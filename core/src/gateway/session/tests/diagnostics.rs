@@ -4,6 +4,9 @@ use super::bench::{Bench, error_code, ok, ok_reply, text};
 use crate::gateway::session::{Event, LeaseKey, Pins};
 use crate::mysql::packet::OkPacket;
 
+/// A statement without a table would leave the warnings of others where they are.
+const CLEAR: &str = "DO (SELECT 0 FROM (SELECT 0) none)";
+
 fn warned() -> OkPacket {
     OkPacket { warnings: 1, ..ok() }
 }
@@ -85,7 +88,7 @@ fn a_statement_without_warnings_leaves_none_on_any_connection() {
     let wish = bench.wish();
     assert!(wish.prefer.is_none());
     bench.grant(&wish);
-    assert_eq!(text(&bench.request()), "DO 0");
+    assert_eq!(text(&bench.request()), CLEAR);
 }
 
 #[test]
@@ -93,7 +96,7 @@ fn a_session_that_ran_nothing_does_not_see_the_warnings_of_another() {
     let mut bench = Bench::logged_in();
     bench.query("SHOW WARNINGS");
     let (_, first) = bench.lend();
-    assert_eq!(text(&first), "DO 0");
+    assert_eq!(text(&first), CLEAR);
     bench.answer(ok_reply(ok()));
     assert_eq!(text(&bench.request()), "SHOW WARNINGS");
 }
