@@ -64,10 +64,12 @@ impl ColumnDefinition {
         Self::new(name, ColumnType::MYSQL_TYPE_VAR_STRING)
     }
 
-    /// A column of signed 64-bit numbers.
+    /// A column of signed 64-bit numbers that are never NULL.
     #[must_use]
     pub fn integer(name: impl Into<Vec<u8>>) -> Self {
-        Self::new(name, ColumnType::MYSQL_TYPE_LONGLONG)
+        let mut column = Self::new(name, ColumnType::MYSQL_TYPE_LONGLONG);
+        column.flags |= ColumnFlags::NOT_NULL_FLAG;
+        column
     }
 
     /// Reads a definition. What may follow (COM_FIELD_LIST's default value) is not read.
