@@ -14,6 +14,8 @@ pub const TIME_MAX: Duration = Duration::from_secs(5);
 pub const WAITING_MAX: usize = 256;
 /// Asks since when the server has been running.
 pub const STARTED: &str = "SHOW GLOBAL STATUS LIKE 'Uptime'";
+/// How long it may take to find out what became of a connection.
+pub const INQUIRY_TIME_MAX: Duration = Duration::from_secs(1);
 /// Servers tell their uptime in whole seconds.
 const UPTIME_GRAIN: Duration = Duration::from_secs(1);
 
@@ -53,6 +55,19 @@ pub fn outcome(answer: Answer) -> Result<(), Error> {
     }
 }
 
+/// Asks whether a connection is there, and not about to end.
+#[must_use]
+pub fn inquiry(thread: u32) -> String {
+    format!("SELECT COUNT(*) AS alive FROM information_schema.PROCESSLIST WHERE ID = {thread} AND COMMAND <> 'Killed'")
+}
+
+/// Of the answer to [`inquiry`]: the connection is gone, while its server runs on. As statements do not end connections, and a
+/// broken network does not end statements, somebody killed it.
+#[must_use]
+pub fn was_killed(answer: &Answer) -> bool {
+    matches!(answer, Answer::Rows(table, _) if table.value(0, "alive") == Some(b"0"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +93,16 @@ mod tests {
         assert!(!run.may_have(at(68)));
         assert_eq!(Run::read(at(100), &uptime("soon")), None);
         assert_eq!(Run::read(at(100), &Answer::Ok(OkPacket::default())), None);
+    }
+
+    #[test]
+    fn only_who_is_surely_gone_was_killed() {
+        let alive = |count: &str| {
+            let columns = vec![ColumnDefinition::integer("alive")];
+            Answer::Rows(TextResultSet { columns, rows: vec![vec![Some(count.into())]] }, OkPacket::default())
+        };
+        assert!(was_killed(&alive("0")));
+        assert!(!was_killed(&alive("1")) && !was_killed(&Answer::Ok(OkPacket::default())));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::kill::{Seat, Verdict};
 use crate::clock;
 use crate::net::{Stream, Timer};
 use crate::scratch;
-use crate::tablet::{Connection, LocalTablet, Pending};
+use crate::tablet::{Connection, LocalTablet, Pending, Thread};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -66,6 +66,8 @@ pub(super) struct Driver {
     interrupting: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     /// Who waits for that.
     killers: Vec<oneshot::Sender<Outcome>>,
+    /// What became of the lease's connection is being found out.
+    inquiring: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     /// Another session that this one kills.
     killing: Option<Verdict>,
     timer: Timer,
@@ -111,6 +113,7 @@ impl Driver {
             shown: (u64::MAX, ""),
             interrupting: None,
             killers: Vec::new(),
+            inquiring: None,
             killing: None,
             timer: Timer::default(),
             lease_timer: Timer::default(),
@@ -232,6 +235,13 @@ impl Driver {
                     }
                 }
                 Event::Interrupt(interrupt) => self.interrupt(interrupt),
+                Event::Inquire => {
+                    self.inquiring = Some(match self.running_on() {
+                        Some((tablet, thread)) => Box::pin(tablet.was_killed(thread)),
+                        None => Box::pin(std::future::ready(false)),
+                    });
+                }
+                Event::CancelInquire => self.inquiring = None,
                 Event::Kill { id, interrupt } => match self.shared.kill(self.session.user(), id, interrupt) {
                     Ok(verdict) => self.killing = Some(verdict),
                     Err(error) => self.session.kill_answered(clock::now(), Err(error)),
@@ -293,11 +303,15 @@ impl Driver {
     }
 
     fn interrupt(&mut self, interrupt: Interrupt) {
-        let running = self.lease.as_ref().and_then(|(tablet, connection)| Some((tablet, connection.thread()?)));
-        self.interrupting = Some(match running {
-            Some((tablet, thread)) => Box::pin(Arc::clone(tablet).kill(thread, interrupt)),
+        self.interrupting = Some(match self.running_on() {
+            Some((tablet, thread)) => Box::pin(tablet.kill(thread, interrupt)),
             None => Box::pin(std::future::ready(Ok(()))),
         });
+    }
+
+    fn running_on(&self) -> Option<(Arc<LocalTablet>, Thread)> {
+        let (tablet, connection) = self.lease.as_ref()?;
+        Some((Arc::clone(tablet), connection.thread()?))
     }
 
     /// What others want ended, what a server was told to end, and what another session was.
@@ -320,6 +334,13 @@ impl Driver {
             for killer in self.killers.drain(..) {
                 let _ = killer.send(outcome.clone());
             }
+            moved = Poll::Ready(());
+        }
+        if let Some(inquiring) = &mut self.inquiring
+            && let Poll::Ready(killed) = inquiring.as_mut().poll(cx)
+        {
+            self.inquiring = None;
+            self.session.inquired(clock::now(), killed);
             moved = Poll::Ready(());
         }
         if let Some(killing) = &mut self.killing

@@ -50,6 +50,26 @@ impl Killer {
         outcome
     }
 
+    /// Whether the connection is gone while the server lives. If it is not, it is ended: what it runs is for nobody.
+    ///
+    /// # Errors
+    /// When the server does not tell in time.
+    pub(super) async fn inquire(&self, connector: &Connector, thread: Thread) -> Result<bool, Error> {
+        let inquiry = async {
+            let mut ready = Ready::open(connector).await?;
+            if !ready.run.may_have(thread.opened) {
+                return Ok(false);
+            }
+            let killed = killer::was_killed(&ready.connection.query(&killer::inquiry(thread.id)).await?);
+            if !killed {
+                ready.connection.query(&Interrupt::CONNECTION.sql(thread.id)).await?;
+            }
+            Ok(killed)
+        };
+        let limit = tokio::time::timeout(killer::INQUIRY_TIME_MAX, inquiry);
+        limit.await.unwrap_or_else(|_| Err(given_up(connector, "it did not answer in time")))
+    }
+
     /// The connection is taken out, so that a kill that is given up half-way leaves no half-read answer behind.
     async fn in_turn(&self, connector: &Connector, thread: Thread, interrupt: Interrupt) -> Result<(), Error> {
         let mut slot = self.turn.lock().await;

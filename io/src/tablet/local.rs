@@ -150,6 +150,12 @@ impl LocalTablet {
         outcome
     }
 
+    /// Whether one of the server's connections, which broke, was killed there: false also when that cannot be found out in time.
+    /// What still runs on it is ended.
+    pub async fn was_killed(self: Arc<Self>, thread: Thread) -> bool {
+        self.killer.inquire(&self.connector, thread).await.unwrap_or(false)
+    }
+
     /// Kills that the server was told of, and those that it could not be told of or refused.
     #[must_use]
     pub fn kills(&self) -> (u64, u64) {

@@ -6,4 +6,5 @@ mod local;
 mod probe;
 
 pub use connection::{Connection, Connector};
+pub use killer::Thread;
 pub use local::{LocalTablet, News, Pending};

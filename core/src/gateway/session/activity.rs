@@ -78,7 +78,7 @@ impl Session {
             Phase::Login(_) | Phase::Admitting => "login",
             Phase::Freshening(_) => "Waiting for a position",
             Phase::Waiting(_) => "Waiting for a server connection",
-            Phase::Running(_) | Phase::Held(..) | Phase::Killing | Phase::Leaving => "Executing",
+            Phase::Running(_) | Phase::Held(..) | Phase::Inquiring(..) | Phase::Killing | Phase::Leaving => "Executing",
             Phase::Infile(_) => "Reading file",
             Phase::Showing | Phase::SettingDefaults(_) => "starting",
             Phase::Idle | Phase::Closed => "",

@@ -15,7 +15,7 @@ use crate::topo::Role;
 use std::sync::Arc;
 
 /// Connections that may break under one read before it is given up: a statement that kills servers must not reach them all.
-const BROKEN_MAX: usize = 1;
+pub(super) const BROKEN_MAX: usize = 1;
 
 /// Errors by which a read-only server refuses a write: ER_OPTION_PREVENTS_STATEMENT,
 /// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE.
@@ -294,6 +294,10 @@ impl Session {
     /// The connection is gone, and with it whatever lived on it.
     fn on_lost(&mut self, now: Instant, mut job: Box<Job>, error: Error) {
         let tablet = self.lease.map(|lease| lease.key.tablet);
+        let inquires = self.may_have_been_killed(now, &job);
+        if inquires {
+            self.events.push_back(Event::Inquire);
+        }
         self.release(Fate::Close);
         self.statements.lose_cursors();
         let lasting = self.state.pins - Pins::DIAGNOSTICS;
@@ -342,6 +346,10 @@ impl Session {
         if job.broken > BROKEN_MAX {
             return self.fail(now, &job, &error);
         }
+        if inquires {
+            self.phase = Phase::Inquiring(job, error);
+            return;
+        }
         self.try_elsewhere(now, job, error);
     }
 
@@ -360,6 +368,7 @@ impl Session {
                 self.phase = Phase::Running(job);
                 return;
             }
+            Phase::Inquiring(..) => self.events.push_back(Event::CancelInquire),
             Phase::Freshening(_) => self.events.push_back(Event::CancelFreshen),
             Phase::Waiting(_) => {
                 self.usage.release();

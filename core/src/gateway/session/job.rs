@@ -73,6 +73,8 @@ pub(super) struct Job {
     pub(super) refused_write: bool,
     /// Somebody killed it.
     pub(super) killed: bool,
+    /// When it got the connection that it runs on.
+    pub(super) granted_at: Option<Instant>,
     /// Connections that broke under it.
     pub(super) broken: usize,
     /// Why it was not executed where it was tried last.
@@ -126,6 +128,7 @@ impl Job {
             failed: false,
             refused_write: false,
             killed: false,
+            granted_at: None,
             broken: 0,
             last_error: None,
             warned: false,
@@ -287,7 +290,7 @@ impl Session {
 
     /// The connection asked for by [`Event::Acquire`].
     pub fn lease_granted(&mut self, now: Instant, lease: Lease) {
-        let job = match std::mem::replace(&mut self.phase, Phase::Idle) {
+        let mut job = match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Waiting(job) => job,
             other => {
                 // The wish was cancelled while the grant was on its way.
@@ -296,6 +299,7 @@ impl Session {
                 return;
             }
         };
+        job.granted_at = Some(now);
         self.lease = Some(Held {
             key: lease.key,
             role: job.role,

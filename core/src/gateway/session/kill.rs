@@ -4,14 +4,21 @@
 //! connection it runs on, and nothing else is sent there: a kill that comes too late finds the end of the statement
 //! it was meant for, never the next one, and never another session's.
 //!
+//! Servers are killed by their own administrators, too: a read whose connection is gone while its server lives was killed, and
+//! is not run anywhere else.
+//!
 //! A client that goes away while a statement runs is treated likewise, so that nothing keeps running for nobody.
 
+use super::answer::BROKEN_MAX;
 use super::job::{Job, Origin};
-use super::{Event, Fate, Phase, Reason, Session};
+use super::{Event, Fate, Phase, Pins, Reason, Session};
 use crate::error::{Component, Error, Kind};
 use crate::link::Interrupt;
 use crate::sql::{Kill, Victim};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+
+/// A connection that breaks sooner than this under a read was broken before.
+const RAN_TIME_MIN: Duration = Duration::from_millis(250);
 
 impl Session {
     /// This session's client says KILL.
@@ -71,6 +78,10 @@ impl Session {
                 self.phase = Phase::Infile(job);
                 self.interrupt(interrupt);
             }
+            Phase::Inquiring(job, _) => {
+                self.events.push_back(Event::CancelInquire);
+                self.fail(now, &job, &interrupted());
+            }
             // Nothing of the client's runs; what is to run next never will.
             other => {
                 self.phase = other;
@@ -120,6 +131,23 @@ impl Session {
         }
     }
 
+    /// The connection is gone under a read that would be tried elsewhere, and that may be what somebody did not want.
+    pub(super) fn may_have_been_killed(&self, now: Instant, job: &Job) -> bool {
+        let ran = job.granted_at.is_some_and(|since| now.since(since) >= RAN_TIME_MIN);
+        let alone = !self.state.in_transaction() && (self.state.pins - Pins::DIAGNOSTICS).is_empty();
+        let goes_on = job.read_only && !job.answered && !job.killed && job.broken < BROKEN_MAX;
+        job.origin == Origin::Client && ran && alone && goes_on
+    }
+
+    /// The answer to [`Event::Inquire`].
+    pub fn inquired(&mut self, now: Instant, killed: bool) {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Inquiring(job, _) if killed => self.fail(now, &job, &killed_on_its_server()),
+            Phase::Inquiring(job, error) => self.try_elsewhere(now, job, error),
+            other => self.phase = other,
+        }
+    }
+
     /// A killed statement is not tried anywhere else.
     pub(super) fn is_cut_short(&mut self, now: Instant, job: &Job) -> bool {
         if job.killed {
@@ -131,4 +159,9 @@ impl Session {
 
 fn interrupted() -> Error {
     Error::new(Component::Gateway, Kind::Interrupted, "Query execution was interrupted")
+}
+
+fn killed_on_its_server() -> Error {
+    let message = "Query execution was interrupted (weir-gateway: its connection was killed on the server)";
+    Error::new(Component::Gateway, Kind::Interrupted, message)
 }

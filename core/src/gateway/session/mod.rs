@@ -105,6 +105,11 @@ pub enum Event {
     /// Have the server end what runs on the lease, by another connection, within a time limit; then call
     /// [`Session::interrupted`], whatever came of it. Until then the lease stays as it is.
     Interrupt(Interrupt),
+    /// Find out whether the connection of the lease, which broke, was killed on its server; then call [`Session::inquired`].
+    /// Comes before the lease is given back, and goes on after that.
+    Inquire,
+    /// The answer to [`Event::Inquire`] is not wanted any more.
+    CancelInquire,
     /// End another session, or what it runs; then call [`Session::kill_answered`].
     Kill {
         /// Whose: what `CONNECTION_ID()` shows.
@@ -186,6 +191,8 @@ enum Phase {
     Infile(Box<Job>),
     /// A request has ended, and a kill that was meant for it has not arrived yet.
     Held(Box<Job>, Ended),
+    /// A read's connection broke, and it is being found out whether somebody killed it.
+    Inquiring(Box<Job>, Error),
     /// The driver collects rows for `SHOW WEIR`.
     Showing,
     /// The driver kills another session for this one.

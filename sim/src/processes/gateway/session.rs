@@ -209,6 +209,9 @@ impl Driver {
                 // What the server runs ends by itself.
                 Event::Interrupt(_) => self.session.interrupted(now),
                 Event::Kill { .. } => self.session.kill_answered(now, Err(no_such_tablet())),
+                // Nobody kills connections here but the network.
+                Event::Inquire => self.session.inquired(now, false),
+                Event::CancelInquire => {}
                 Event::Release(fate) => self.release(hands, shared, fate),
                 Event::Show(_) => self.session.shown(now, &TextResultSet::default()),
                 Event::SetDefaults(assignments) => {

@@ -8,6 +8,7 @@ use crate::link::{Command, Ended, Interrupt, Reply};
 use crate::mysql::command::ClientCommand;
 use crate::mysql::packet;
 use crate::sql::Show;
+use crate::time::Duration;
 
 /// A client whose statement runs.
 fn running(sql: &str) -> Bench {
@@ -194,4 +195,54 @@ fn the_command_for_the_list_of_processes_asks_what_the_statement_asks() {
     let mut bench = Bench::logged_in();
     bench.send(&ClientCommand::ProcessInfo);
     assert!(matches!(bench.event(), Some(Event::Show(Show::Processes { full: false }))));
+}
+
+/// A read that has run for a while when its connection breaks.
+fn broken_read() -> Bench {
+    let mut bench = running("SELECT a FROM t");
+    bench.now += Duration::from_millis(300);
+    assert!(bench.answer(lost(Effect::None)).is_empty());
+    assert!(matches!(bench.event(), Some(Event::Inquire)), "before the connection is gone for good");
+    assert!(matches!(bench.event(), Some(Event::Release(Fate::Close))));
+    bench.expect_rest();
+    bench
+}
+
+#[test]
+fn a_read_that_was_killed_on_its_server_is_not_run_on_another() {
+    let mut bench = broken_read();
+    bench.session.inquired(bench.now, true);
+    assert_eq!(error_code(&bench.receive()[0]), 1317);
+    assert!(bench.session.wants_input());
+    bench.expect_rest();
+}
+
+#[test]
+fn a_read_whose_server_died_is_run_on_another() {
+    let mut bench = broken_read();
+    bench.session.inquired(bench.now, false);
+    let (_, request) = bench.lend();
+    assert_eq!(text(&request), "SELECT a FROM t");
+}
+
+#[test]
+fn what_became_of_a_read_does_not_matter_once_its_client_has_gone_or_killed_it() {
+    let mut bench = broken_read();
+    bench.session.killed(bench.now, Interrupt::QUERY);
+    assert!(matches!(bench.event(), Some(Event::CancelInquire)));
+    assert_eq!(error_code(&bench.receive()[0]), 1317);
+    let mut bench = broken_read();
+    bench.session.client_closed();
+    assert!(matches!(bench.event(), Some(Event::CancelInquire)));
+    bench.expect_closed(Reason::ClientGone);
+    bench.session.inquired(bench.now, false);
+    bench.expect_rest();
+}
+
+#[test]
+fn a_connection_that_was_broken_before_killed_nothing() {
+    let mut bench = running("SELECT a FROM t");
+    bench.answer(lost(Effect::None));
+    assert!(matches!(bench.event(), Some(Event::Release(Fate::Close))));
+    bench.wish();
 }
