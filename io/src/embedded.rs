@@ -16,6 +16,7 @@ use weir_core::error::Error;
 use weir_core::gateway::admission::AdmissionLimits;
 use weir_core::gateway::cluster::{self, TabletId, View};
 use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
+use weir_core::gateway::proxied::Network;
 use weir_core::gateway::users::Users;
 use weir_core::gateway::variables::Variables;
 use weir_core::link::ConnectionClass;
@@ -65,6 +66,8 @@ pub struct Options {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Clients over TCP must use TLS.
     pub tls_required: bool,
+    /// Load balancers, each of whose connections begins with a PROXY header.
+    pub proxies: Vec<Network>,
     /// How long to wait for a primary at the start.
     pub primary_time_max: Duration,
 }
@@ -251,6 +254,7 @@ fn gateway_config(options: Options, version: String, rsa: crypto::RsaKey) -> Gat
         },
         admission: options.admission,
         tls: options.tls,
+        proxies: options.proxies,
         rsa,
     }
 }

@@ -4,6 +4,7 @@ use clap::Args as ClapArgs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use weir_core::gateway::cluster::WithoutReplica;
+use weir_core::gateway::proxied::Network;
 use weir_core::gateway::variables::{Consistency, Splitting};
 use weir_io::net::Address;
 
@@ -162,6 +163,10 @@ pub struct Args {
     /// Refuse clients over TCP that do not use TLS.
     #[arg(long, env = "WEIR_TLS_REQUIRED", requires = "tls_cert")]
     pub tls_required: bool,
+
+    /// Networks of load balancers (address or address/bits): connections from there must begin with a PROXY header, version 1 or 2.
+    #[arg(long, value_name = "NETWORK", value_delimiter = ',', env = "WEIR_PROXY_PROTOCOL_FROM")]
+    pub proxy_protocol_from: Vec<Network>,
 
     /// How long clients may take to finish when the gateway stops, in milliseconds.
     #[arg(long, default_value_t = 5_000, value_name = "MS", env = "WEIR_DRAIN_TIME_MS")]

@@ -184,6 +184,7 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<O
             .map(|(cert, key)| tls::load(cert, key))
             .transpose()?,
         tls_required: args.tls_required,
+        proxies: args.proxy_protocol_from.clone(),
         primary_time_max: PRIMARY_TIME_MAX,
     })
 }

@@ -1,6 +1,6 @@
 //! The client's side: sessions, authentication, routing.
 //!
-//! Owns what a client sees: one [`Session`] machine per client connection, who may connect ([`users`], [`admission`]),
+//! Owns what a client sees: one [`Session`] machine per client connection, who may connect ([`users`], [`admission`]) and from where ([`proxied`]),
 //! where a statement goes ([`routing`], one table), how far a read must see ([`freshness`]), and what is known of the tablets behind ([`cluster`], [`balance`]), who may end whom ([`processes`]). It
 //! may not know how a server connection is opened, pooled or made ready: it asks a tablet through [`crate::link`].
 //! Start with [`session`].
@@ -12,6 +12,7 @@ pub mod config;
 pub mod freshness;
 pub mod hint;
 pub mod processes;
+pub mod proxied;
 pub mod routing;
 pub mod session;
 pub mod users;

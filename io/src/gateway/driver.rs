@@ -85,9 +85,11 @@ pub(super) struct Driver {
 }
 
 impl Driver {
+    /// `head`: what was read of the client already.
     pub(super) fn new(
         shared: Arc<Shared>,
         client: Stream,
+        head: Vec<u8>,
         peer: Peer,
         seat: Seat,
         mut stopped: watch::Receiver<bool>,
@@ -103,7 +105,7 @@ impl Driver {
             config_version,
             client,
             client_gone: false,
-            input: Vec::new(),
+            input: head,
             output: Vec::new(),
             written: 0,
             lease: None,

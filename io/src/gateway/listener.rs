@@ -1,7 +1,7 @@
 //! Accepts clients, on TCP and on a unix socket, until told to stop.
 
 use super::driver::Driver;
-use super::{GatewayConfig, Shared, kill};
+use super::{GatewayConfig, Shared, kill, proxied};
 use crate::clock;
 use crate::crypto;
 use crate::net::Stream;
@@ -122,10 +122,12 @@ async fn accept_tcp(listener: TcpListener, shared: Arc<Shared>, stopped: watch::
             Next::Stop => break,
             Next::Failed => {}
             Next::Client((stream, from)) => {
-                let host = from.ip().to_string();
+                let from = from.ip();
                 // Without it small answers wait for the client's acknowledgement; a client that is gone is found out soon.
                 let _ = stream.set_nodelay(true);
-                let client = Client { stream: Stream::Tcp(stream), host, transport: Transport::Plain };
+                let by_proxy = shared.proxies.iter().any(|network| network.contains(from));
+                let (stream, host) = (Stream::Tcp(stream), from.to_string());
+                let client = Client { stream, host, transport: Transport::Plain, by_proxy };
                 sessions.spawn(serve(Arc::clone(&shared), client, stopped.clone()));
             }
         }
@@ -142,7 +144,8 @@ async fn accept_unix(listener: UnixListener, shared: Arc<Shared>, stopped: watch
             Next::Failed => {}
             Next::Client((stream, _)) => {
                 let host = "localhost".to_owned();
-                let client = Client { stream: Stream::Unix(stream), host, transport: Transport::UnixSocket };
+                let (stream, transport) = (Stream::Unix(stream), Transport::UnixSocket);
+                let client = Client { stream, host, transport, by_proxy: false };
                 sessions.spawn(serve(Arc::clone(&shared), client, stopped.clone()));
             }
         }
@@ -192,14 +195,32 @@ struct Client {
     stream: Stream,
     host: String,
     transport: Transport,
+    /// A load balancer, which must say whom it speaks for.
+    by_proxy: bool,
 }
 
-async fn serve(shared: Arc<Shared>, client: Client, stopped: watch::Receiver<bool>) {
+async fn serve(shared: Arc<Shared>, mut client: Client, stopped: watch::Receiver<bool>) {
     shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
     let entered = shared.admission().enter();
     if let Err(error) = entered {
         shared.counters.refused.fetch_add(1, Ordering::Relaxed);
         return turn_away(client.stream, &error).await;
+    }
+    let mut head = Vec::new();
+    if client.by_proxy {
+        let limit = shared.session_config.limits.login_time_max;
+        match tokio::time::timeout(limit, proxied::read(&mut client.stream)).await {
+            Ok(Ok((named, rest))) => {
+                client.host = named.map_or(client.host, |named| named.to_string());
+                head = rest;
+            }
+            // It has not been greeted, and may be anybody: nothing is said.
+            Ok(Err(_)) | Err(_) => {
+                shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+                shared.admission().leave();
+                return;
+            }
+        }
     }
     let mut random = [0; 28];
     if crypto::fill_random(&mut random).is_err() {
@@ -220,7 +241,7 @@ async fn serve(shared: Arc<Shared>, client: Client, stopped: watch::Receiver<boo
     };
     let (entry, seat) = kill::seat(client.host, clock::now());
     shared.sessions().insert(id, entry);
-    let reason = Driver::new(Arc::clone(&shared), client.stream, peer, seat, stopped).run().await;
+    let reason = Driver::new(Arc::clone(&shared), client.stream, head, peer, seat, stopped).run().await;
     shared.sessions().remove(&id);
     shared.count_end(reason);
     debug!(session = id, ?reason, "session ended");

@@ -4,6 +4,7 @@ mod driver;
 mod freshness;
 mod kill;
 mod listener;
+mod proxied;
 mod show;
 
 use crate::clock;
@@ -22,6 +23,7 @@ use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::admission::{Admission, AdmissionLimits};
 use weir_core::gateway::cluster::{TabletId, View};
 use weir_core::gateway::config::SessionConfig;
+use weir_core::gateway::proxied::Network;
 use weir_core::gateway::session::Reason;
 use weir_core::mysql::auth::Secret;
 use weir_core::time::{Duration, Instant};
@@ -40,6 +42,8 @@ pub struct GatewayConfig {
     pub admission: AdmissionLimits,
     /// Certificate and key for clients that want TLS.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Load balancers, each of whose connections begins with a PROXY header.
+    pub proxies: Vec<Network>,
     /// The key that passwords are encrypted with by clients without TLS.
     pub rsa: RsaKey,
 }
@@ -50,6 +54,7 @@ pub(crate) struct Shared {
     /// Counts the changes of `session_config`, so that sessions look at it only after one.
     config_version: AtomicU32,
     tls: Option<TlsAcceptor>,
+    proxies: Vec<Network>,
     rsa: RsaKey,
     view: watch::Receiver<Arc<View>>,
     tablets: BTreeMap<TabletId, Arc<LocalTablet>>,
@@ -79,6 +84,7 @@ impl Shared {
             session_config: Mutex::new(Arc::new(config.session)),
             config_version: AtomicU32::new(0),
             tls: config.tls.map(TlsAcceptor::from),
+            proxies: config.proxies,
             rsa: config.rsa,
             view,
             tablets,

@@ -10,5 +10,6 @@ mod kills;
 mod own_kills;
 mod packets;
 mod pool;
+mod proxied;
 mod restarts;
 mod stalls;
