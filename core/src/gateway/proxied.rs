@@ -93,7 +93,9 @@ fn first<const TAKEN: usize, const NEEDED: usize>(block: &[u8]) -> Result<[u8; T
 fn ends<A: FromStr>(client: &str, to: &str, from_port: &str, to_port: &str) -> Result<A, NoHeader> {
     let address = |text: &str| text.parse::<A>().map_err(|_| NoHeader);
     let port = |text: &str| text.parse::<u16>().map_err(|_| NoHeader);
-    (address(to)?, port(from_port)?, port(to_port)?);
+    address(to)?;
+    port(from_port)?;
+    port(to_port)?;
     address(client)
 }
 
