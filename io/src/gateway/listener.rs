@@ -208,7 +208,7 @@ async fn serve(shared: Arc<Shared>, mut client: Client, stopped: watch::Receiver
     }
     let mut head = Vec::new();
     if client.by_proxy {
-        let limit = shared.session_config.limits.login_time_max;
+        let limit = shared.session_config().limits.login_time_max;
         match tokio::time::timeout(limit, proxied::read(&mut client.stream)).await {
             Ok(Ok((named, rest))) => {
                 client.host = named.map_or(client.host, |named| named.to_string());
