@@ -13,6 +13,8 @@ use weir_core::time::{Duration, Instant};
 
 /// Arrows of a picture, unless asked otherwise.
 pub const ARROWS_MAX: usize = 20_000;
+/// Violations marked, at most: the first tells the story.
+const MARKS_MAX: usize = 100;
 /// How much is drawn before a violation, unless asked otherwise.
 const BEFORE: Duration = Duration::from_secs(3);
 /// How much is drawn after it.
@@ -207,7 +209,7 @@ fn violations(outcome: &Outcome) -> Vec<Mark> {
         let lane = client_of(outcome, moment.session).map(lane);
         Some(Mark { lane, at: micros(Instant(moment.at)), text: format!("[{}] {}", failure.check, failure.violation) })
     };
-    outcome.failures.iter().filter_map(mark).collect()
+    outcome.failures.iter().filter_map(mark).take(MARKS_MAX).collect()
 }
 
 /// What each process is at some point.
@@ -233,8 +235,8 @@ impl State {
 fn spans(outcome: &Outcome) -> Vec<Span> {
     let fresh = |lane: usize| match outcome.cast[lane].part {
         Part::Gateway => ("sees-none", 0),
-        Part::Server => ("replica", 0),
-        Part::Operator | Part::Client => ("up", 0),
+        // A server's role is noted when it is first looked at.
+        Part::Server | Part::Operator | Part::Client => ("up", 0),
     };
     let mut now: BTreeMap<usize, (State, Instant)> = BTreeMap::new();
     let mut spans = Vec::new();

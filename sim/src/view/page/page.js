@@ -6,12 +6,12 @@ const pen = canvas.getContext("2d");
 const tip = document.getElementById("tip");
 const byId = (id) => document.getElementById(id);
 
-const NAMES = 96, TOP = 46, BAR = 9, SPAN_MIN = 20;
+const NAMES = 96, TOP = 52, BAR = 9, SPAN_MIN = 20;
 const STATES = ["primary", "replica", "sees-primary", "sees-none", "up", "paused", "down"];
-const STATE_TEXT = { "sees-primary": "gateway that knows a primary", "sees-none": "gateway that knows none", up: "client" };
+const STATE_TEXT = { "sees-primary": "gateway that knows a primary", "sees-none": "gateway that knows none", up: "up, without a role", "down": "down" };
 const hidden = new Set(["operator"]);
 let view = { from: picture.from, until: picture.until, scroll: 0 };
-let filter = "", only = null, hovered = null, picked = null, colours = {}, lanes = [], drawn = [];
+let filter = "", only = null, hovered = null, picked = null, colours = {}, lanes = [], drawn = [], labels = [];
 
 // --- what is shown
 
@@ -60,14 +60,15 @@ function draw() {
   pen.clearRect(0, 0, width(), height());
   pen.font = "12px system-ui, 'DejaVu Sans', sans-serif";
   pen.textBaseline = "middle";
+  labels = [];
   pen.save();
   pen.beginPath();
   pen.rect(NAMES, 0, width() - NAMES, height());
   pen.clip();
   drawLanes();
   drawFaults();
-  drawSpans();
   drawArrows();
+  drawSpans();
   drawViolations();
   pen.restore();
   drawNames();
@@ -127,8 +128,9 @@ function drawArrows() {
   let visible = 0;
   for (const arrow of drawn) if ((arrow.arrives ?? arrow.at) >= view.from && arrow.at <= view.until) visible++;
   const dense = visible > 600;
-  pen.globalAlpha = hovered || picked ? 0.35 : dense ? 0.5 : 0.9;
-  for (const arrow of drawn) if (arrow !== hovered && arrow !== picked) drawArrow(arrow, visible < 90, dense);
+  pen.globalAlpha = Math.max(0.08, Math.min(hovered || picked ? 0.35 : 0.9, 600 / visible));
+  for (const arrow of drawn) if (arrow !== hovered && arrow !== picked) drawArrow(arrow, false, dense);
+  if (visible < 120) for (const arrow of drawn) if (arrow !== hovered && arrow !== picked) nameArrow(arrow, colours.ink);
   pen.globalAlpha = 1;
   for (const arrow of [picked, hovered]) if (arrow) drawArrow(arrow, true, false);
 }
@@ -163,12 +165,20 @@ function drawArrow(arrow, named, dense) {
     pen.lineTo(x2 - head * Math.cos(angle + 0.4), y2 - head * Math.sin(angle + 0.4));
     pen.fill();
   }
-  if (named) drawText(arrow.text, x1 + 5, y1 + Math.sign(y2 - y1) * 10, special ? colours.picked : colours.ink);
+  if (named) nameArrow(arrow, colours.picked);
+}
+
+function nameArrow(arrow, colour) {
+  const [[x1, y1], [x2, y2]] = ends(arrow);
+  if (x2 >= NAMES && x1 <= width()) drawText(arrow.text, x1 + 5, y1 + Math.sign(y2 - y1) * 10, colour);
 }
 
 function drawText(text, left, middle, colour) {
   const short = text.length > 46 ? text.slice(0, 45) + "…" : text;
   const wide = pen.measureText(short).width;
+  // A label that would cover another is left out: the pointer shows it.
+  if (colour !== colours.picked && labels.some((other) => Math.abs(other.middle - middle) < 13 && left < other.right && other.left < left + wide)) return;
+  labels.push({ left, right: left + wide + 4, middle });
   pen.save();
   pen.globalAlpha *= 0.85;
   pen.fillStyle = colours.page;
@@ -179,11 +189,13 @@ function drawText(text, left, middle, colour) {
 }
 
 function drawViolations() {
-  for (const mark of picture.violations) {
+  for (const mark of [...picture.violations].reverse()) {
     const at = x(mark.at);
     if (at < NAMES || at > width()) continue;
+    const first = mark === picture.violations[0];
+    pen.globalAlpha = first ? 1 : 0.4;
     pen.strokeStyle = pen.fillStyle = colours.violation;
-    pen.lineWidth = 1.5;
+    pen.lineWidth = first ? 1.5 : 0.7;
     pen.setLineDash([5, 4]);
     pen.beginPath();
     pen.moveTo(at, TOP - 4);
@@ -193,10 +205,11 @@ function drawViolations() {
     if (mark.lane !== null && rows.has(mark.lane)) {
       pen.beginPath();
       pen.arc(at, y(rows.get(mark.lane)), 8, 0, 7);
-      pen.lineWidth = 3;
+      pen.lineWidth = first ? 3 : 1.5;
       pen.stroke();
     }
   }
+  pen.globalAlpha = 1;
 }
 
 function drawNames() {
@@ -234,10 +247,10 @@ function drawTimes() {
     const left = Math.max(x(fault.from), NAMES + 3), right = x(fault.until);
     if (right < NAMES || x(fault.from) > width()) continue;
     pen.fillStyle = colours["fault-edge"];
-    pen.fillRect(left, 26, Math.max(Math.min(right, width()) - left, 2), 3);
+    pen.fillRect(left, 28, Math.max(Math.min(right, width()) - left, 2), 3);
     if (left < end) continue;
     const text = fault.text.length > 60 ? fault.text.slice(0, 59) + "…" : fault.text;
-    pen.fillText(text, left, 36);
+    pen.fillText(text, left, 39);
     end = left + pen.measureText(text).width + 12;
   }
   for (const mark of picture.violations) {
@@ -245,7 +258,7 @@ function drawTimes() {
     if (at < NAMES || at > width()) continue;
     pen.fillStyle = colours.violation;
     pen.beginPath();
-    pen.moveTo(at - 6, 22); pen.lineTo(at + 6, 22); pen.lineTo(at, 32);
+    pen.moveTo(at - 6, 20); pen.lineTo(at + 6, 20); pen.lineTo(at, 28);
     pen.fill();
   }
 }
@@ -374,11 +387,12 @@ byId("all").addEventListener("click", showAll);
 byId("violation").addEventListener("click", showViolation);
 byId("violation").hidden = picture.violations.length === 0;
 byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
-byId("said").textContent = [...picture.violations.slice(0, 3).map((mark) => mark.text), picture.left_out ? `${picture.left_out} messages at the end are left out.` : ""].filter(Boolean).join(" · ");
+const told = [...new Set(picture.violations.map((mark) => mark.text))];
+byId("said").textContent = [...told.slice(0, 2), told.length > 2 ? `${told.length - 2} more are marked` : "", picture.left_out ? `${picture.left_out} messages at the end are left out.` : ""].filter(Boolean).join(" · ");
 byId("said").hidden = !byId("said").textContent;
 new ResizeObserver(draw).observe(canvas);
-// The address may say where to begin: #theme=dark&view=violation.
+// The address may say where to begin: #theme=dark&view=all.
 const wish = new URLSearchParams(location.hash.slice(1));
 arrange();
 setTheme(wish.get("theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
-if (wish.get("view") === "violation") showViolation();
+if (wish.get("view") !== "all") showViolation();
