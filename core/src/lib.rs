@@ -19,6 +19,7 @@ pub mod error;
 pub mod gateway;
 pub mod gtid;
 pub mod link;
+pub mod marks;
 pub mod mutants;
 pub mod mysql;
 pub mod orch;

@@ -37,11 +37,17 @@ pub(super) struct Args {
     mutant: Option<String>,
 }
 
-fn seeds(text: &str) -> Result<(u64, u64), String> {
+pub(super) fn seeds(text: &str) -> Result<(u64, u64), String> {
     let (first, end) = text.split_once("..").ok_or("seeds are a range: 0..1000")?;
     let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
     let (first, end) = (number(first)?, number(end)?);
     if first < end { Ok((first, end)) } else { Err("the range of seeds is empty".into()) }
+}
+
+/// Those that are named, or all that come with Weir.
+pub(super) fn scenarios(named: &[String]) -> Result<Vec<Named>, String> {
+    let all = || library::ALL.iter().map(|(name, _)| load(name)).collect();
+    if named.is_empty() { all() } else { named.iter().map(|name| load(name)).collect() }
 }
 
 /// What all threads share.
@@ -61,11 +67,7 @@ struct Totals {
 }
 
 pub(super) fn main(args: &Args) -> Result<u8, String> {
-    let names = match &*args.scenarios {
-        [] => library::ALL.iter().map(|(name, _)| (*name).to_owned()).collect(),
-        named => named.to_vec(),
-    };
-    let scenarios = names.iter().map(|name| load(name)).collect::<Result<Vec<Named>, String>>()?;
+    let scenarios = scenarios(&args.scenarios)?;
     let options = options(args.mutant.as_deref())?;
     let total = (args.seeds.1 - args.seeds.0) * scenarios.len() as u64;
     let progress = Progress { next: AtomicU64::new(0), stop: AtomicBool::new(false), totals: Mutex::default() };

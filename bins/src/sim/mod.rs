@@ -3,6 +3,7 @@
 //! Whole seeds run on threads of their own; within a run there is one thread and no real time.
 
 mod bench;
+mod coverage;
 mod explore;
 mod report;
 mod shrink;
@@ -65,6 +66,8 @@ enum Command {
         /// `busy`, `usual` or `idle`; all when none is named.
         load: Option<String>,
     },
+    /// Say which rules the runs reach, and which they never do (only in a build with the feature `marks`).
+    Coverage(coverage::Coverage),
     /// List the scenarios that come with Weir.
     List,
     /// Say what a scenario rehearses and what must be true of it.
@@ -88,6 +91,7 @@ pub fn main(args: &Args) -> ExitCode {
         Command::Trace(args) => trace::main(args),
         Command::Explore(args) => explore::main(args),
         Command::Bench { load } => bench::main(load.as_deref()).map(|enough| if enough { 0 } else { VIOLATION }),
+        Command::Coverage(args) => coverage::main(args),
         Command::List => {
             report::list();
             Ok(0)

@@ -105,6 +105,22 @@ fn failed(text: &mut String, repeat: &Repeat<'_>, options: Options, outcome: &Ou
     }
 }
 
+/// Marks with how often they were hit, and in how many of the runs.
+#[cfg(feature = "marks")]
+pub(super) fn coverage(marks: &[(weir_core::marks::Mark, u64, u64)], runs: u64) {
+    let (reached, never): (Vec<_>, Vec<_>) = marks.iter().partition(|(_, hits, _)| *hits > 0);
+    say(&format!("{} of {} marks reached in {runs} runs:", reached.len(), marks.len()));
+    for (mark, hits, seeds) in reached {
+        say(&format!("  {:26} {hits:>9} times in {seeds:>4} runs  {}", mark.name(), mark.meaning().trim()));
+    }
+    if !never.is_empty() {
+        say("never reached:");
+    }
+    for (mark, ..) in never {
+        say(&format!("  {:26} {}", mark.name(), mark.meaning().trim()));
+    }
+}
+
 pub(super) fn compared(repeat: &Repeat<'_>, first: &Trace, second: &Trace, differ_at: Option<usize>) {
     let (name, seed) = (&repeat.named.name, repeat.seed);
     if first.hash() == second.hash() {

@@ -1,6 +1,7 @@
 //! Where a statement goes: one table, read from the top; the first row that holds decides.
 
 use super::variables::{Splitting, Variables};
+use crate::marks::Mark;
 use crate::topo::Role;
 
 /// What a routing rule looks at.
@@ -31,6 +32,7 @@ pub struct Decision {
 
 struct Rule {
     name: &'static str,
+    mark: Mark,
     holds: fn(&Facts<'_>) -> bool,
     role: fn(&Facts<'_>) -> Role,
 }
@@ -45,18 +47,34 @@ const fn replica(_: &Facts<'_>) -> Role {
 
 /// A session that holds a connection (transaction, pin) is not asked: everything runs there.
 const RULES: [Rule; 7] = [
-    Rule { name: "hint", holds: |f| f.hint.is_some(), role: |f| f.hint.unwrap_or(Role::Primary) },
-    Rule { name: "use-target", holds: |f| f.target.is_some(), role: |f| f.target.unwrap_or(Role::Primary) },
+    Rule {
+        name: "hint",
+        mark: Mark::RouteHint,
+        holds: |f| f.hint.is_some(),
+        role: |f| f.hint.unwrap_or(Role::Primary),
+    },
+    Rule {
+        name: "use-target",
+        mark: Mark::RouteTarget,
+        holds: |f| f.target.is_some(),
+        role: |f| f.target.unwrap_or(Role::Primary),
+    },
     Rule {
         name: "read-only-transaction",
+        mark: Mark::RouteReadOnlyTransaction,
         holds: |f| f.begins_read_only && f.variables.split_read_only_transactions,
         role: replica,
     },
-    Rule { name: "not-a-plain-read", holds: |f| !f.may_use_replica, role: primary },
-    Rule { name: "splitting-disabled", holds: |f| f.variables.splitting == Splitting::Disable, role: primary },
+    Rule { name: "not-a-plain-read", mark: Mark::RouteNotARead, holds: |f| !f.may_use_replica, role: primary },
+    Rule {
+        name: "splitting-disabled",
+        mark: Mark::RouteNotSplit,
+        holds: |f| f.variables.splitting == Splitting::Disable,
+        role: primary,
+    },
     // The statement would open a transaction, and the next one in it may write.
-    Rule { name: "autocommit-off", holds: |f| !f.autocommit, role: primary },
-    Rule { name: "read", holds: |_| true, role: replica },
+    Rule { name: "autocommit-off", mark: Mark::RouteAutocommitOff, holds: |f| !f.autocommit, role: primary },
+    Rule { name: "read", mark: Mark::RouteRead, holds: |_| true, role: replica },
 ];
 
 /// Where the statement goes.
@@ -64,6 +82,7 @@ const RULES: [Rule; 7] = [
 pub fn decide(facts: &Facts<'_>) -> Decision {
     for rule in &RULES {
         if (rule.holds)(facts) {
+            rule.mark.hit();
             return Decision { role: (rule.role)(facts), rule: rule.name };
         }
     }

@@ -105,7 +105,7 @@ fn tables(scenario: &Scenario) -> Vec<String> {
         format!("INSERT INTO accounts VALUES {}", rows(ACCOUNTS as u64, &|id| format!("({id}, {BALANCE})"))),
         "CREATE TABLE counts (id INT PRIMARY KEY, n BIGINT)".to_owned(),
         "INSERT INTO counts VALUES (1, 0), (2, 0), (3, 0)".to_owned(),
-        "CREATE TABLE plain (id BIGINT PRIMARY KEY, n BIGINT)".to_owned(),
+        "CREATE TABLE plain (id BIGINT AUTO_INCREMENT PRIMARY KEY, n BIGINT)".to_owned(),
         "CREATE TABLE tokens (id BIGINT AUTO_INCREMENT PRIMARY KEY, token BIGINT)".to_owned(),
     ];
     if scenario.clients.iter().any(|clients| clients.workload == Workload::Large) {

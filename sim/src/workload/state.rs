@@ -24,7 +24,7 @@ enum Op {
     Insert([u64; 2]),
     /// Three rows are changed, and then counted.
     Count,
-    /// An insert that generates no id, and so leaves the last one as it was.
+    /// An insert that writes out its id: the answer names it, and `LAST_INSERT_ID()` stays what it was.
     InsertPlain,
     InsertId,
     RowCount,

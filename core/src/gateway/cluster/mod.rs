@@ -18,6 +18,7 @@ pub use view::{LagBy, Rules, Serving, TabletId, TabletView, View, WithoutReplica
 
 use super::balance::{Meter, Sample};
 
+use crate::marks::Mark;
 use crate::time::{Duration, Instant};
 use crate::topo::{Cell, Health, Role, TabletAlias};
 use lag::Beats;
@@ -202,6 +203,8 @@ impl Cluster {
                 self.beats.hear(beat, observed_at, health.target.role == Role::Primary);
             }
             tablet.told = Some((now, health));
+        } else {
+            Mark::ClusterOldNews.hit();
         }
     }
 
@@ -287,6 +290,10 @@ impl Cluster {
         let mut claims = self.tablets.iter().filter(|(_, tablet)| tablet.role() == (newest, Role::Primary));
         match (claims.next(), claims.next()) {
             (Some((id, _)), None) => Some(*id),
+            (Some(_), Some(_)) => {
+                Mark::ClusterTwoPrimaries.hit();
+                None
+            }
             _ => None,
         }
     }
@@ -302,6 +309,9 @@ impl Cluster {
         let Some((told_at, health)) = &tablet.told else { return seen };
         let says = health.not_serving.clone().map_or(Serving::Yes, Serving::No);
         let is_silent = *told_at + self.config.health_timeout <= now;
+        if is_silent {
+            Mark::ClusterSilence.hit();
+        }
         let observed_at = told_at.before(health.position_age);
         let (lag, lag_by) = self.lag(now, health, observed_at);
         TabletView {

@@ -19,6 +19,7 @@ mod tests;
 
 use super::cluster::TabletId;
 use crate::gtid::Position;
+use crate::marks::Mark;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -214,6 +215,7 @@ impl Freshness {
 
     fn time_out(&mut self, now: Instant) {
         if let Some(ask) = self.asked.as_ref().filter(|asked| asked.deadline <= now).map(|asked| asked.ask) {
+            Mark::FreshnessLate.hit();
             self.settle(ask, None);
         }
     }
@@ -224,6 +226,9 @@ impl Freshness {
             return;
         }
         let readers = std::mem::take(&mut self.waiting);
+        if readers.len() > 1 {
+            Mark::FreshnessShared.hit();
+        }
         let Some(primary) = self.primary else {
             return self.outputs.extend(readers.into_iter().map(|reader| Output::Ready(reader, None)));
         };

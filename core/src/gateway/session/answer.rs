@@ -6,6 +6,7 @@ use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State};
 use super::{Event, Fate, Phase, Pins, Reason, Session};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::link::{Command, Ended, Interrupt, Reply, Settings};
+use crate::marks::Mark;
 use crate::mutants::{Mutant, Mutants};
 use crate::mysql::frame;
 use crate::mysql::packet::{self, OkPacket};
@@ -293,6 +294,7 @@ impl Session {
 
     /// The connection is gone, and with it whatever lived on it.
     fn on_lost(&mut self, now: Instant, mut job: Box<Job>, error: Error) {
+        Mark::ConnectionLost.hit();
         let tablet = self.lease.map(|lease| lease.key.tablet);
         let inquires = self.may_have_been_killed(now, &job);
         if inquires {
@@ -305,6 +307,7 @@ impl Session {
         self.state.pins = Pins::empty();
         self.state.lose_transaction();
         if job.answered {
+            Mark::LostInAnswer.hit();
             return self.leave(Reason::ServerLost);
         }
         match job.origin {
@@ -324,10 +327,12 @@ impl Session {
             self.report_written();
         }
         if !lasting.is_empty() {
+            Mark::StateLost.hit();
             self.break_off(&state_lost(&error, lasting), Reason::StateLost);
             return;
         }
         if in_transaction {
+            Mark::TransactionLost.hit();
             let ends = job.effects.contains(Effects::ENDS_TRANSACTION);
             if ends && self.config.mutants.breaks(Mutant::SwallowCommitFailure) {
                 self.write_own_ok();
@@ -337,6 +342,7 @@ impl Session {
             return self.fail(now, &job, &error);
         }
         if error.effect != Effect::None && !job.read_only && !self.config.mutants.breaks(Mutant::RetryUnknownWrite) {
+            Mark::OutcomeUnknown.hit();
             return self.fail(now, &job, &error);
         }
         if !self.config.mutants.breaks(Mutant::RetryUnknownWrite) {
@@ -371,6 +377,7 @@ impl Session {
             Phase::Inquiring(..) => self.events.push_back(Event::CancelInquire),
             Phase::Freshening(_) => self.events.push_back(Event::CancelFreshen),
             Phase::Waiting(_) => {
+                Mark::LeftWaiting.hit();
                 self.usage.release();
                 self.events.push_back(Event::CancelAcquire);
             }
@@ -380,6 +387,7 @@ impl Session {
             }
             // Nothing is to run on for nobody.
             Phase::Running(job) | Phase::Infile(job) if job.origin == Origin::Client => {
+                Mark::LeftInAnswer.hit();
                 (self.phase, self.leaving) = (Phase::Leaving, reason);
                 return self.interrupt(Interrupt::CONNECTION);
             }
@@ -396,6 +404,7 @@ impl Session {
             self.release(Fate::Keep);
         }
         if self.lease.is_some() {
+            Mark::LeftClean.hit();
             let job = Box::new(Job::new(Command::ResetConnection, Origin::Clean));
             self.send(&job, None);
             self.phase = Phase::Running(job);
@@ -406,6 +415,7 @@ impl Session {
 
     /// Resets the connection before it goes back.
     fn scrub(&mut self) {
+        Mark::Scrubbed.hit();
         let job = Box::new(Job::new(Command::ResetConnection, Origin::Scrub));
         if let Some(lease) = &mut self.lease {
             lease.overwritten = true;

@@ -13,6 +13,7 @@ use crate::gateway::freshness::Scope;
 use crate::gateway::variables::Consistency;
 use crate::gtid::Position;
 use crate::link::Command;
+use crate::marks::Mark;
 use crate::sql::Effects;
 use crate::time::Instant;
 use crate::topo::Role;
@@ -60,6 +61,7 @@ impl Session {
     }
 
     fn freshen(&mut self, mut job: Box<Job>, scope: Scope) {
+        Mark::ReadFreshens.hit();
         // What was read anywhere was written on the primary before.
         job.covers_reads |= scope == Scope::Shard;
         self.events.push_back(Event::Freshen(scope));
@@ -79,9 +81,15 @@ impl Session {
         let own = self.own_floor(&job);
         let merge = |position: Position| job.floor.union(&own).and_then(|floor| floor.union(&position));
         match position.clone().map(merge) {
-            Some(Ok(floor)) => job.floor = floor,
+            Some(Ok(floor)) => {
+                Mark::FreshnessKnown.hit();
+                job.floor = floor;
+            }
             _ if self.lease.is_some() => return self.fail(now, &job, &bound_to_a_replica()),
-            _ => job.role = Role::Primary,
+            _ => {
+                Mark::FreshnessUnknown.hit();
+                job.role = Role::Primary;
+            }
         }
         if self.state.position_unknown
             && let Some(position) = position
@@ -134,6 +142,7 @@ impl Session {
         let told = !job.failed && tracks && (has_gtids || !self.state.position.is_empty());
         let may_write = Effects::WRITES | Effects::ENDS_TRANSACTION | Effects::RUNS_STORED_CODE;
         if job.effects.intersects(may_write) && !told {
+            Mark::PositionUnknown.hit();
             self.state.wrote_somewhere();
         }
     }
@@ -142,8 +151,10 @@ impl Session {
     pub(super) fn on_wait_timed_out(&mut self, now: Instant, mut job: Box<Job>) {
         debug_assert!(!job.answered, "a read that waits in vain shows nothing");
         if !self.state.pins.is_empty() {
+            Mark::ReadBound.hit();
             return self.fail(now, &job, &bound_to_a_replica());
         }
+        Mark::ReadFallsBack.hit();
         self.release(super::Fate::Keep);
         job.role = Role::Primary;
         self.choose(now, job);

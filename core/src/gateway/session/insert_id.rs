@@ -8,6 +8,7 @@ use super::commands::payload_of;
 use super::job::{Job, Origin};
 use super::{Phase, Session};
 use crate::link::Command;
+use crate::marks::Mark;
 use crate::mysql::command::ClientCommand;
 use crate::time::Instant;
 
@@ -30,6 +31,7 @@ const CLEAR: &[u8] = b"SET last_insert_id=0";
 impl Session {
     /// Asks the server for the value; the answer arrives as a tracked variable.
     pub(super) fn learn_insert_id(&mut self, then: Option<Box<Job>>) {
+        Mark::InsertIdLearnt.hit();
         self.then = then;
         self.submit_internal(LEARN, Origin::LearnInsertId);
     }
@@ -50,6 +52,7 @@ impl Session {
     }
 
     pub(super) fn clear_insert_id(&mut self) {
+        Mark::InsertIdCleared.hit();
         self.submit_internal(CLEAR, Origin::ClearInsertId);
     }
 

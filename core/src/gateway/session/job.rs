@@ -11,6 +11,7 @@ use crate::gateway::routing::{self, Decision, Facts};
 use crate::gateway::variables::Splitting;
 use crate::gtid::Position;
 use crate::link::{ClientFormat, Command, ConnectionClass, Request, Settings, Wait};
+use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::mysql::capability::CapabilityFlags;
 use crate::sql::{Classification, Effects, Route, is_system_schema};
@@ -245,7 +246,10 @@ impl Session {
         let asks =
             job.effects.contains(Effects::NEEDS_DIAGNOSTICS) && !self.config.mutants.breaks(Mutant::StaleDiagnostics);
         let prefer = match asks.then(|| self.diagnostics.place(&job)) {
-            Some(Place::Gone) => return self.fail(now, &job, &diagnostics::gone()),
+            Some(Place::Gone) => {
+                Mark::DiagnosticsGone.hit();
+                return self.fail(now, &job, &diagnostics::gone());
+            }
             Some(Place::There(key)) => Some(key),
             Some(Place::AnyCleared) | None => None,
         };
@@ -268,6 +272,7 @@ impl Session {
                     (pick.tablet, pick.role)
                 }
                 Err(error) => {
+                    Mark::RouteNowhere.hit();
                     // What a tablet said is worth more than that none is left.
                     let error = job.last_error.take().unwrap_or(error);
                     return self.fail(now, &job, &error);
@@ -335,6 +340,7 @@ impl Session {
                 return;
             }
         };
+        Mark::LeaseRefused.hit();
         self.usage.release();
         job.tried.extend(job.asked.take());
         self.try_elsewhere(now, job, error);
@@ -343,8 +349,10 @@ impl Session {
     /// `job` was not executed: another tablet may take it.
     pub(super) fn try_elsewhere(&mut self, now: Instant, mut job: Box<Job>, error: Error) {
         if job.tried.len() >= self.config.limits.attempts_max {
+            Mark::RetriesUsedUp.hit();
             return self.fail(now, &job, &error);
         }
+        Mark::Retried.hit();
         job.last_error = Some(error);
         self.choose(now, job);
     }
@@ -401,7 +409,13 @@ impl Session {
     /// Hands a request to the lease's connection.
     pub(super) fn send(&mut self, job: &Job, last_insert_id: Option<u64>) {
         let timeout = self.state.variables.read_after_write_timeout;
-        let wait = self.waits(job).then(|| Wait { position: job.floor.clone(), timeout });
+        let waits = self.waits(job);
+        if waits {
+            Mark::ReadWaits.hit();
+        } else if !job.floor.is_empty() {
+            Mark::ReadReached.hit();
+        }
+        let wait = waits.then(|| Wait { position: job.floor.clone(), timeout });
         self.events.push_back(Event::Submit(Box::new(Request {
             settings: Arc::clone(&self.state.settings),
             last_insert_id,

@@ -16,6 +16,7 @@ pub use monitor::MonitorConfig;
 use super::heartbeat::{self, BeatId};
 use super::pool::{self, Pool};
 use crate::error::{Component, Error, Kind};
+use crate::marks::Mark;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::topo::{Health, Keyspace, Load, NotServing, Observation, Role, Shard, TabletAlias, Target};
@@ -284,12 +285,17 @@ impl Tablet {
     fn refusal(&self, role: Role, term: Option<u64>) -> Option<Error> {
         let alias = &self.identity.alias;
         let what = match term {
-            _ if self.role != role => format!("tablet {alias} is {} in term {}, not {role}", self.role, self.term),
+            _ if self.role != role => {
+                Mark::TabletNotThatRole.hit();
+                format!("tablet {alias} is {} in term {}, not {role}", self.role, self.term)
+            }
             Some(asked) if asked < self.term => {
+                Mark::TabletOldTerm.hit();
                 format!("tablet {alias} was asked for {role} in term {asked}, but it is in term {}", self.term)
             }
             // It may have lost its role by the change it has not heard of.
             Some(asked) if asked > self.term && role == Role::Primary => {
+                Mark::TabletNewTerm.hit();
                 format!("tablet {alias} has not heard of term {asked} yet; it is in term {}", self.term)
             }
             _ => return None,
@@ -313,10 +319,14 @@ impl Tablet {
 
     fn assign(&mut self, now: Instant, role: Role, term: u64) {
         if term < self.term {
+            Mark::TabletOldAssignment.hit();
             return;
         }
         let before = std::mem::replace(&mut self.role, role);
         self.term = term;
+        if before != role {
+            Mark::TabletRoleChanged.hit();
+        }
         if before != role && self.is_open {
             self.drain(now, &format!("is {role} since term {term}, no longer {before}"));
         }
@@ -382,11 +392,13 @@ impl Tablet {
     fn drain(&mut self, now: Instant, why: &str) {
         let message = format!("tablet {} {why}. Nothing was executed: a retry is safe", self.identity.alias);
         let error = Error::new(Component::Tablet, Kind::Unavailable, message);
+        Mark::TabletCloses.hit();
         self.pool.handle(now, pool::Input::Drain { error });
         self.is_open = false;
     }
 
     fn reopen(&mut self, now: Instant) {
+        Mark::TabletOpens.hit();
         self.pool.handle(now, pool::Input::Reopen);
         self.is_open = true;
     }

@@ -30,6 +30,7 @@ pub use message::{Acquire, CloseReason, ConnId, Fate, Input, OpenReason, Output,
 
 use crate::error::Error;
 use crate::link::{ConnectionClass, Settings};
+use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -166,6 +167,7 @@ impl Pool {
     }
 
     fn wait(&mut self, now: Instant, request: &Acquire) {
+        Mark::PoolWaits.hit();
         let latest = now + self.config.wait_time_max;
         let deadline = request.deadline.map_or(latest, |own| own.min(latest));
         let (ticket, class) = (request.ticket, request.class);
@@ -189,7 +191,10 @@ impl Pool {
 
     fn count_match(&mut self, how: Match) {
         match how {
-            Match::Preferred => self.counters.granted_preferred += 1,
+            Match::Preferred => {
+                Mark::PoolPreferred.hit();
+                self.counters.granted_preferred += 1;
+            }
             Match::SameSettings => self.counters.granted_same_settings += 1,
             Match::OtherSettings => self.counters.granted_other_settings += 1,
         }
@@ -246,6 +251,7 @@ impl Pool {
     fn open_failed(&mut self, now: Instant, conn: ConnId, error: Error) {
         let Some(connection) = self.connections.remove(conn) else { return };
         debug_assert_eq!(connection.state, State::Opening, "only an opening fails to open");
+        Mark::PoolOpenFailed.hit();
         self.counters.open_failed += 1;
         self.breaker.failed(now, error, self.config.retry_pause_min, self.config.retry_pause_max);
         self.refuse_hopeless();
@@ -254,11 +260,19 @@ impl Pool {
     fn lost(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.remove(conn) else { return };
         debug_assert_ne!(connection.state, State::Opening, "a connection that never opened fails to open");
+        Mark::PoolLost.hit();
         self.idle.remove(conn);
         self.counters.closed[CloseReason::Lost as usize] += 1;
     }
 
     fn close(&mut self, conn: ConnId, reason: CloseReason) {
+        match reason {
+            CloseReason::Exchanged => Mark::PoolExchanged.hit(),
+            CloseReason::Idle => Mark::PoolIdle.hit(),
+            CloseReason::Age => Mark::PoolAged.hit(),
+            CloseReason::Drained => Mark::PoolDrained.hit(),
+            _ => {}
+        }
         self.connections.remove(conn);
         self.counters.closed[reason as usize] += 1;
         self.outputs.push_back(Output::Close { conn, reason });

@@ -4,6 +4,7 @@ use super::message::Output;
 use super::waiters::Waiter;
 use super::{Pool, Ticket};
 use crate::error::{Component, Effect, Error, Kind};
+use crate::marks::Mark;
 use crate::time::{Duration, Instant};
 
 /// Why a request gets no connection.
@@ -19,6 +20,12 @@ pub(super) enum Refusal {
 
 impl Pool {
     pub(super) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {
+        match refusal {
+            Refusal::QueueFull => Mark::PoolQueueFull.hit(),
+            Refusal::Late(_) => Mark::PoolLate.hit(),
+            Refusal::Connect => Mark::PoolCannotConnect.hit(),
+            Refusal::Draining(_) => Mark::PoolDraining.hit(),
+        }
         *self.count_of(&refusal) += 1;
         let error = self.error_for(refusal);
         self.outputs.push_back(Output::Refused { ticket, error });
