@@ -63,7 +63,10 @@ fn many_clients_over_few_connections() {
     let cluster = TestCluster::with_settings(3, &["userstat=ON"]);
     cluster.primary().query("CREATE DATABASE sbtest").expect("a database");
     let pool_size = POOL_SIZE.to_string();
-    let mut weir = Weir::attach(&cluster, &["--pool-size", &pool_size]);
+    // Heartbeats are not the application's, whose statements are counted.
+    let watcher = cluster.service_account();
+    let watched = ["--monitor-user", &watcher.user, "--monitor-password", &watcher.password];
+    let mut weir = Weir::attach(&cluster, &[&["--pool-size", pool_size.as_str()], &watched[..]].concat());
     sysbench(&weir, "oltp_read_write", "prepare", &[]);
     cluster.wait_for_replicas();
     let idle = weir.file_descriptors();
