@@ -21,7 +21,7 @@ pub enum Policy {
     LeastRt,
     /// Of two drawn by chance the one that gets fewer statements, for its weight.
     LeastQps,
-    /// The one that is the least behind its primary; those within [`LAG_TOLERANCE`] of it are equal.
+    /// The one that is the least behind its primary; those within a second of it are equal.
     LeastBehindPrimary,
 }
 

@@ -1,6 +1,6 @@
 //! Whether a replica takes reads, besides what it says of itself.
 //!
-//! It leaves the rotation when it is too late and comes back when it is clearly less late ([`LAG_RETURN_PERCENT`]); it is
+//! It leaves the rotation when it is too late and comes back when it is clearly less late (`LAG_RETURN_PERCENT`); it is
 //! ejected for a time when it fails or is slow where the others are not ([`Outliers`]); and after a return its share of the
 //! reads grows in steps, so that it can fill its caches ([`Config::warm_up`]).
 
