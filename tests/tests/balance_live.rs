@@ -189,8 +189,8 @@ fn the_policy_is_set_by_flag_by_variable_and_by_hint() {
     assert_eq!(session.values("SELECT @@global.read_write_splitting_policy"), ["least_qps"]);
     let mut later = self::session(&weir);
     assert_eq!(later.values("SELECT @@read_write_splitting_policy"), ["least_qps"]);
-    let even = answering(&mut later, WHO, 60);
-    assert!(even.values().all(|count| (25..=35).contains(count)), "{even:?}");
+    let after = answering(&mut later, WHO, 60);
+    assert!(on_the_slow(&after) > 40, "the one that has had fewer until now gets more: {after:?}");
 }
 
 #[test]

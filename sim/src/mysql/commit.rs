@@ -128,6 +128,22 @@ impl Server {
         });
     }
 
+    /// A definition is being committed: as with a metadata lock, another waits for it.
+    pub(super) fn is_defining(&self) -> bool {
+        let defines = |change: &Change| {
+            matches!(
+                change,
+                Change::CreateTable(_)
+                    | Change::CreateSchema(_)
+                    | Change::DropTable(_)
+                    | Change::DropSchema(_)
+                    | Change::Truncate(_)
+            )
+        };
+        let pending = self.pipeline.iter().filter(|pending| !pending.visible);
+        pending.flat_map(|pending| &pending.transaction.changes).any(defines)
+    }
+
     /// Lets the last commit in the pipeline answer for the session. False when nothing is in the pipeline.
     pub(super) fn answer_with_last_commit(&mut self, session: &Session, body: Body) -> bool {
         let Some(last) = self.pipeline.back_mut().filter(|last| last.owner.is_none()) else { return false };

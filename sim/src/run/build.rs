@@ -14,6 +14,7 @@ use crate::world::{Address, HostId, Path, World};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use weir_core::gateway::admission::AdmissionLimits;
+use weir_core::gateway::cluster;
 use weir_core::gateway::config::SessionLimits;
 use weir_core::gateway::variables::Variables;
 use weir_core::gtid;
@@ -127,6 +128,10 @@ fn gateway_setup(scenario: &Scenario, servers: Vec<Member>, options: Options, ve
         mutants: options.mutants,
         ..pool::Config::default()
     };
+    let beat_interval = manager::Config::default().beat_interval.filter(|_| scenario.cluster.heartbeats);
+    let rotation = cluster::rotation::Config::default();
+    let outliers = rotation.outliers.clone().filter(|_| scenario.cluster.ejection);
+    let rotation = cluster::rotation::Config { outliers, ..rotation };
     GatewaySetup {
         servers,
         version: version.to_owned(),
@@ -138,9 +143,9 @@ fn gateway_setup(scenario: &Scenario, servers: Vec<Member>, options: Options, ve
             read_after_write_timeout: scenario.cluster.read_after_write_timeout.0,
             ..Variables::default()
         },
-        tablet: manager::Config { pool, ..manager::Config::default() },
+        tablet: manager::Config { pool, beat_interval, ..manager::Config::default() },
         statements_per_connection_max: 8,
-        cluster: weir_core::gateway::cluster::Config::default(),
+        cluster: cluster::Config { rotation, ..cluster::Config::default() },
         mutants: options.mutants,
     }
 }

@@ -58,6 +58,10 @@ pub struct Cluster {
     pub read_after_write_timeout: Span,
     /// How long a client waits for an answer.
     pub patience: Span,
+    /// The primary gets heartbeats, by which replicas' lags are measured; else their servers reckon.
+    pub heartbeats: bool,
+    /// Replicas that fail or are slow are ejected for a time. It takes some of them out of the way of other faults.
+    pub ejection: bool,
 }
 
 /// Which servers.
@@ -233,6 +237,8 @@ impl Default for Cluster {
             pool: 9,
             read_after_write_timeout: Span::millis(500),
             patience: Span::seconds(3),
+            heartbeats: false,
+            ejection: false,
         }
     }
 }

@@ -42,6 +42,9 @@ impl Server {
             Statement::Update(update) => self.update(turn, session, update),
             Statement::Delete(delete) => self.delete(turn, session, delete),
             Statement::Do(items) => self.do_items(turn, session, items),
+            Statement::CreateTable { .. } | Statement::CreateDatabase(..) if self.is_defining() => {
+                Err(Stop::Wait(Wait::Commits, None))
+            }
             Statement::CreateTable { table, if_not_exists, columns, primary_key } => {
                 let reference = Rc::new(self.table_ref(session, table)?);
                 if !self.tables.has_schema(&reference.schema) {
