@@ -1,24 +1,37 @@
-//! Asks a server about itself, or writes its heartbeat, on a connection of its own that is kept from one time to the next.
+//! Asks a server about itself, or writes its heartbeat, on a connection of its own that is kept between questions.
 
 use super::connection::{Connection, Connector, Dialing};
 use crate::world::{ConnId as Stream, Ctx, TimerId};
 use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
+use weir_core::gateway::freshness::AskId;
+use weir_core::gtid::Position;
 use weir_core::link::{Collector, Command, ConnectionClass, OWN_FORMAT, Request, Settings};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::heartbeat::{BeatId, Beating};
 use weir_core::tablet::manager::ProbeId;
 use weir_core::tablet::pool::ConnId;
-use weir_core::tablet::probe::Probe;
+use weir_core::tablet::probe::{Probe, primary_position, read_primary_position};
 use weir_core::time::Duration;
 use weir_core::topo::{Observation, ServerVersion};
 
-/// A connection of the monitor's to one server, and what is under way on it.
+/// What is to be found out, or done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// One round of questions.
+    Probe(ProbeId),
+    /// What the server has executed, as the primary of `term`.
+    Position { ask: AskId, term: u64 },
+    /// A heartbeat that counts on from this number.
+    Beat(BeatId, Option<u64>),
+}
+
+/// The monitor's connection to one server, and what is being found out.
 #[derive(Debug)]
 pub(super) struct Prober {
     connector: Connector,
-    /// Armed while something is under way.
+    /// Armed while something is.
     timer: TimerId,
     /// For the timer of a connection that is being opened.
     dial_token: u64,
@@ -30,52 +43,80 @@ pub(super) struct Prober {
 
 #[derive(Debug)]
 struct Run {
-    task: Task,
+    wish: Wish,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
     Dialing(Dialing),
-    Asking { round: Round, collector: Box<Collector> },
+    Asking { dialogue: Dialogue, collector: Box<Collector> },
 }
 
-/// What is to be done.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Task {
-    Probe(ProbeId),
-    /// A heartbeat that counts on from this number.
-    Beat(BeatId, Option<u64>),
-}
-
-/// The statements of a task.
+/// What it takes to fulfil a wish.
 #[derive(Debug)]
-enum Round {
-    Probe(Probe),
+enum Dialogue {
+    Round(Box<Probe>),
+    Position { version: ServerVersion, asked: bool, answer: Option<Answer> },
     Beat(Beating),
 }
 
-impl Round {
-    fn next(&self) -> Option<&str> {
+/// How it ended.
+pub(super) enum Outcome {
+    Probe(ProbeId, Result<Observation, Error>),
+    Position { ask: AskId, term: u64, answer: Result<Position, Error> },
+    Beat(BeatId, Result<Option<u64>, Error>),
+}
+
+impl Dialogue {
+    fn new(wish: Wish, version: ServerVersion) -> Self {
+        match wish {
+            Wish::Probe(_) => Self::Round(Box::new(Probe::new(version))),
+            Wish::Position { .. } => Self::Position { version, asked: false, answer: None },
+            Wish::Beat(_, last) => Self::Beat(Beating::new(last)),
+        }
+    }
+
+    fn next(&mut self) -> Option<&str> {
         match self {
-            Self::Probe(probe) => probe.next().map(|question| question.sql),
+            Self::Round(round) => round.next().map(|question| question.sql),
+            Self::Position { version, asked, .. } => {
+                (!core::mem::replace(asked, true)).then(|| primary_position(version.flavor))
+            }
             Self::Beat(beating) => beating.next(),
         }
     }
 
-    fn answer(&mut self, answer: &Answer) {
+    fn answer(&mut self, heard: Answer) {
         match self {
-            Self::Probe(probe) => probe.answer(answer),
-            Self::Beat(beating) => beating.answer(answer),
+            Self::Round(round) => round.answer(&heard),
+            Self::Position { answer, .. } => *answer = Some(heard),
+            Self::Beat(beating) => beating.answer(&heard),
         }
+    }
+
+    fn finish(self, wish: Wish) -> Option<Outcome> {
+        Some(match (self, wish) {
+            (Self::Round(round), Wish::Probe(probe)) => {
+                Outcome::Probe(probe, round.finish().map(|(observation, _missing)| observation))
+            }
+            (Self::Position { version, answer, .. }, Wish::Position { ask, term }) => {
+                Outcome::Position { ask, term, answer: read_primary_position(version, &answer?) }
+            }
+            (Self::Beat(beating), Wish::Beat(beat, _)) => Outcome::Beat(beat, beating.finish()),
+            _ => return None,
+        })
     }
 }
 
-/// How a task ended.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    Probed(ProbeId, Result<Observation, Error>),
-    Beaten(BeatId, Result<Option<u64>, Error>),
+impl Wish {
+    pub(super) fn failed(self, error: Error) -> Outcome {
+        match self {
+            Self::Probe(probe) => Outcome::Probe(probe, Err(error)),
+            Self::Position { ask, term } => Outcome::Position { ask, term, answer: Err(error) },
+            Self::Beat(beat, _) => Outcome::Beat(beat, Err(error)),
+        }
+    }
 }
 
 impl Prober {
@@ -83,20 +124,26 @@ impl Prober {
         Self { connector, timer, dial_token, connection: None, settings: Arc::default(), run: None }
     }
 
-    /// Begins a task; one that is still under way is given up. Returns the stream that was opened for it, if one was.
+    /// It has a connection, or one that is being opened.
+    pub(super) fn has_stream(&self) -> bool {
+        let dialing = matches!(&self.run, Some(Run { stage: Stage::Dialing(_), .. }));
+        dialing || self.connection.as_ref().is_some_and(|connection| connection.stream.is_some())
+    }
+
+    /// Begins; what is still under way is given up. Returns the stream that was opened for it, if one was.
     /// [`Self::advance`] follows: a connection that broke meanwhile answers at once.
-    pub(super) fn begin(&mut self, ctx: &mut Ctx<'_>, task: Task, limit: Duration) -> Option<Stream> {
+    pub(super) fn begin(&mut self, ctx: &mut Ctx<'_>, wish: Wish, limit: Duration) -> Option<Stream> {
         if self.run.is_some() {
             self.forget(ctx);
         }
         ctx.arm(self.timer, Some(ctx.now() + limit));
         if self.connection.is_some() {
-            self.ask(ctx, task);
+            self.ask(ctx, wish);
             return None;
         }
         let dialing = Dialing::begin(ctx, &self.connector, ConnId(0), ConnectionClass::empty(), self.dial_token);
         let stream = dialing.stream;
-        self.run = Some(Run { task, stage: Stage::Dialing(dialing) });
+        self.run = Some(Run { wish, stage: Stage::Dialing(dialing) });
         Some(stream)
     }
 
@@ -109,7 +156,7 @@ impl Prober {
     /// Bytes have come, or the time of a connection that is being opened.
     pub(super) fn advance(&mut self, ctx: &mut Ctx<'_>, scratch: &mut Vec<u8>) -> Option<Outcome> {
         let run = self.run.as_mut()?;
-        let task = run.task;
+        let wish = run.wish;
         match &mut run.stage {
             Stage::Dialing(dialing) => match dialing.advance(ctx, &self.connector, scratch)? {
                 Ok(connection) => {
@@ -118,18 +165,18 @@ impl Prober {
                     if let Some(Run { stage: Stage::Dialing(dialing), .. }) = self.run.take() {
                         dialing.end(ctx, true);
                     }
-                    self.ask(ctx, task);
+                    self.ask(ctx, wish);
                     None
                 }
                 Err(error) => self.fail(ctx, error),
             },
-            Stage::Asking { round, collector } => {
+            Stage::Asking { dialogue, collector } => {
                 let connection = self.connection.as_mut()?;
                 connection.receive(ctx, scratch, |reply, piece| collector.take(reply, piece));
                 // After an error the machine asks for what an error does not tell.
                 connection.write(ctx);
                 match collector.take_outcome()? {
-                    Ok(answer) => round.answer(&answer),
+                    Ok(answer) => dialogue.answer(answer),
                     Err(error) => return self.fail(ctx, error),
                 }
                 self.next_question(ctx)
@@ -154,25 +201,17 @@ impl Prober {
         self.fail(ctx, Error::new(Component::Tablet, Kind::Unavailable, message))
     }
 
-    /// It is connected, whether or not something is under way.
-    pub(super) fn is_connected(&self) -> bool {
-        self.connection.is_some()
-    }
-
-    fn ask(&mut self, ctx: &mut Ctx<'_>, task: Task) {
-        let round = match task {
-            Task::Probe(_) => self.version().map(Probe::new).map(Round::Probe),
-            Task::Beat(_, last) => Some(Round::Beat(Beating::new(last))),
-        };
-        let Some(round) = round else { return };
-        self.run = Some(Run { task, stage: Stage::Asking { round, collector: Box::default() } });
+    fn ask(&mut self, ctx: &mut Ctx<'_>, wish: Wish) {
+        let Some(version) = self.version() else { return };
+        let stage = Stage::Asking { dialogue: Dialogue::new(wish, version), collector: Box::default() };
+        self.run = Some(Run { wish, stage });
         let ended = self.next_question(ctx);
-        debug_assert!(ended.is_none(), "a round has questions");
+        debug_assert!(ended.is_none(), "there is something to ask");
     }
 
     fn next_question(&mut self, ctx: &mut Ctx<'_>) -> Option<Outcome> {
-        let Some(Run { stage: Stage::Asking { round, collector }, .. }) = &mut self.run else { return None };
-        let Some(sql) = round.next() else { return self.finish(ctx) };
+        let Some(Run { stage: Stage::Asking { dialogue, collector }, .. }) = &mut self.run else { return None };
+        let Some(sql) = dialogue.next() else { return self.finish(ctx) };
         **collector = Collector::new();
         let mut payload = Vec::new();
         ClientCommand::Query(sql.as_bytes()).encode(&mut payload);
@@ -192,15 +231,9 @@ impl Prober {
     }
 
     fn finish(&mut self, ctx: &mut Ctx<'_>) -> Option<Outcome> {
-        let Some(Run { task, stage: Stage::Asking { round, .. } }) = self.run.take() else { return None };
+        let Some(Run { wish, stage: Stage::Asking { dialogue, .. } }) = self.run.take() else { return None };
         ctx.arm(self.timer, None);
-        match (task, round) {
-            (Task::Probe(probe), Round::Probe(round)) => {
-                Some(Outcome::Probed(probe, round.finish().map(|(observation, _missing)| observation)))
-            }
-            (Task::Beat(beat, _), Round::Beat(beating)) => Some(Outcome::Beaten(beat, beating.finish())),
-            _ => unreachable!("a round is of its task"),
-        }
+        dialogue.finish(wish)
     }
 
     fn version(&self) -> Option<ServerVersion> {
@@ -209,15 +242,12 @@ impl Prober {
     }
 
     fn fail(&mut self, ctx: &mut Ctx<'_>, error: Error) -> Option<Outcome> {
-        let task = self.run.as_ref()?.task;
+        let wish = self.run.as_ref()?.wish;
         self.forget(ctx);
-        Some(match task {
-            Task::Probe(probe) => Outcome::Probed(probe, Err(error)),
-            Task::Beat(beat, _) => Outcome::Beaten(beat, Err(error)),
-        })
+        Some(wish.failed(error))
     }
 
-    /// Drops the connection: the next probe opens another.
+    /// Drops the connection: the next question opens another.
     fn forget(&mut self, ctx: &mut Ctx<'_>) {
         ctx.arm(self.timer, None);
         if let Some(Run { stage: Stage::Dialing(dialing), .. }) = self.run.take() {

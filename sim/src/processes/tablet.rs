@@ -1,13 +1,14 @@
 //! One tablet of a gateway's process: its machine, its idle connections, and those being opened.
 
 use super::connection::{Connection, Connector, Dialing};
-use super::gateway::{Grant, Hands, Owner, Timed};
-use super::probe::{Outcome, Prober, Task};
+use super::gateway::{Grant, Hands, Line, Owner, Timed};
+use super::probe::{Outcome, Prober, Wish};
 use crate::world::TimerId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_core::error::Error;
 use weir_core::gateway::cluster::TabletId;
+use weir_core::gateway::freshness::AskId;
 use weir_core::gateway::session::{Acquire, Fate};
 use weir_core::link::ConnectionClass;
 use weir_core::rng::Rng;
@@ -42,6 +43,8 @@ pub(super) struct LocalTablet {
     next_ticket: u64,
     timer: TimerId,
     prober: Prober,
+    /// Reads the position for others, so that a slow probe keeps nobody waiting.
+    positions: Prober,
     /// Writes heartbeats, so that a commit that hangs keeps no probe waiting.
     beats: Prober,
 }
@@ -63,8 +66,11 @@ impl LocalTablet {
         rng: Rng,
     ) -> Self {
         let timer = hands.ctx.timer(Timed::Tablet(id).token());
-        let probe_timer = hands.ctx.timer(Timed::Probe(id).token());
-        let beat_timer = hands.ctx.timer(Timed::Beat(id).token());
+        let mut prober = |line, monitor| {
+            Prober::new(monitor, hands.ctx.timer(Timed::Probe(id, line).token()), Timed::ProbeDial(id, line).token())
+        };
+        let (watch, positions) = (prober(Line::Watch, monitor.clone()), prober(Line::Position, monitor.clone()));
+        let beats = prober(Line::Beat, monitor);
         let mut tablet = Self {
             id,
             alias: identity.alias.clone(),
@@ -75,8 +81,9 @@ impl LocalTablet {
             waiting: BTreeMap::new(),
             next_ticket: 0,
             timer,
-            prober: Prober::new(monitor.clone(), probe_timer, Timed::ProbeDial(id).token()),
-            beats: Prober::new(monitor, beat_timer, Timed::BeatDial(id).token()),
+            prober: watch,
+            positions,
+            beats,
         };
         tablet.arm(hands);
         tablet
@@ -88,6 +95,11 @@ impl LocalTablet {
 
     pub(super) fn counters(&self) -> Counters {
         self.machine.counters()
+    }
+
+    /// Monitoring connections that are open or being opened.
+    pub(super) fn monitoring(&self) -> usize {
+        [&self.prober, &self.positions, &self.beats].into_iter().filter(|prober| prober.has_stream()).count()
     }
 
     /// The topology says what it is.
@@ -108,7 +120,7 @@ impl LocalTablet {
             let prefer = wish.prefer.map(|key| Preferred { conn: ConnId(key.connection), epoch: key.epoch });
             let (class, settings) = (wish.class, Arc::clone(&wish.settings));
             let request = pool::Acquire { ticket, class, settings, prefer, deadline: None };
-            self.machine.handle(hands.ctx.now(), Input::Acquire { role: wish.role, term: None, request });
+            self.machine.handle(hands.ctx.now(), Input::Acquire { role: wish.role, term: wish.term, request });
             match self.drain(hands, Some(ticket)) {
                 None => {
                     self.waiting.insert(ticket, session);
@@ -197,7 +209,7 @@ impl LocalTablet {
                 }
                 Output::Pool(pool::Output::Drained) => {}
                 Output::Probe { probe, timeout } => self.probe(hands, probe, timeout),
-                Output::Beat { beat, last, timeout } => self.beat(hands, beat, last, timeout),
+                Output::Beat { beat, last, timeout } => self.find_out(hands, Line::Beat, Wish::Beat(beat, last), timeout),
                 Output::BeatFails(_) => {}
                 Output::Health(health) => hands.news.push_back(News::Health(self.id, health)),
             }
@@ -277,86 +289,81 @@ impl LocalTablet {
         }
     }
 
-    // Probing.
+    // Asking the server about itself.
 
     fn probe(&mut self, hands: &mut Hands<'_, '_>, probe: ProbeId, limit: Duration) {
-        let opened = self.prober.begin(hands.ctx, Task::Probe(probe), limit);
-        hands.own(opened, Owner::Probe(self.id));
+        self.find_out(hands, Line::Watch, Wish::Probe(probe), limit);
+    }
+
+    /// What its server has executed, as the primary of `term`: the answer comes in [`Hands::positions`].
+    pub(super) fn primary_position(&mut self, hands: &mut Hands<'_, '_>, ask: AskId, term: u64, limit: Duration) {
+        match self.machine.vouch(term) {
+            Ok(()) => self.find_out(hands, Line::Position, Wish::Position { ask, term }, limit),
+            Err(_) => hands.positions.push_back((ask, None)),
+        }
+    }
+
+    fn find_out(&mut self, hands: &mut Hands<'_, '_>, line: Line, wish: Wish, limit: Duration) {
+        let opened = self.line(line).begin(hands.ctx, wish, limit);
         if opened.is_none() {
-            self.probe_advance(hands);
+            return self.probe_advance(hands, line);
+        }
+        self.disown(hands, line);
+        hands.own(opened, Owner::Probe(self.id, line));
+    }
+
+    const fn line(&mut self, line: Line) -> &mut Prober {
+        match line {
+            Line::Watch => &mut self.prober,
+            Line::Position => &mut self.positions,
+            Line::Beat => &mut self.beats,
         }
     }
 
-    pub(super) fn probe_connected(&mut self, hands: &mut Hands<'_, '_>) {
-        self.prober.connected(hands.ctx);
+    pub(super) fn probe_connected(&mut self, hands: &mut Hands<'_, '_>, line: Line) {
+        self.line(line).connected(hands.ctx);
     }
 
-    pub(super) fn probe_advance(&mut self, hands: &mut Hands<'_, '_>) {
-        let outcome = self.prober.advance(hands.ctx, hands.scratch);
-        self.probed(hands, outcome);
+    pub(super) fn probe_advance(&mut self, hands: &mut Hands<'_, '_>, line: Line) {
+        let outcome = self.line(line).advance(hands.ctx, hands.scratch);
+        self.found_out(hands, line, outcome);
     }
 
-    pub(super) fn probe_lost(&mut self, hands: &mut Hands<'_, '_>) {
-        let outcome = self.prober.lost(hands.ctx, hands.scratch);
-        self.probed(hands, outcome);
+    pub(super) fn probe_lost(&mut self, hands: &mut Hands<'_, '_>, line: Line) {
+        let outcome = self.line(line).lost(hands.ctx, hands.scratch);
+        self.found_out(hands, line, outcome);
     }
 
-    pub(super) fn probe_timed_out(&mut self, hands: &mut Hands<'_, '_>) {
-        let outcome = self.prober.timed_out(hands.ctx);
-        self.probed(hands, outcome);
+    pub(super) fn probe_timed_out(&mut self, hands: &mut Hands<'_, '_>, line: Line) {
+        let outcome = self.line(line).timed_out(hands.ctx);
+        self.found_out(hands, line, outcome);
     }
 
-    fn probed(&mut self, hands: &mut Hands<'_, '_>, outcome: Option<Outcome>) {
-        let Some(Outcome::Probed(probe, outcome)) = outcome else { return };
-        let (news, input) = match outcome {
-            Ok(observation) => {
-                (News::Observed(self.id, Box::new(observation.clone())), Input::Observed { probe, observation })
+    fn found_out(&mut self, hands: &mut Hands<'_, '_>, line: Line, outcome: Option<Outcome>) {
+        match outcome {
+            None => return,
+            Some(Outcome::Position { ask, term, answer }) => {
+                let position = answer.and_then(|position| self.machine.vouch(term).map(|()| position));
+                hands.positions.push_back((ask, position.ok()));
             }
-            Err(error) => {
-                // Its connection was dropped with it.
-                hands.owners.retain(|_, owner| *owner != Owner::Probe(self.id));
-                (News::Silent(self.id), Input::ProbeFailed { probe, error })
+            Some(Outcome::Beat(beat, outcome)) => self.handle(hands, Input::BeatEnded { beat, outcome }),
+            Some(Outcome::Probe(probe, Ok(observation))) => {
+                self.handle(hands, Input::Observed { probe, observation: observation.clone() });
+                hands.news.push_back(News::Observed(self.id, Box::new(observation)));
             }
-        };
-        self.handle(hands, input);
-        hands.news.push_back(news);
-    }
-
-    // Heartbeats.
-
-    fn beat(&mut self, hands: &mut Hands<'_, '_>, beat: BeatId, last: Option<u64>, limit: Duration) {
-        let opened = self.beats.begin(hands.ctx, Task::Beat(beat, last), limit);
-        hands.own(opened, Owner::Beat(self.id));
-        if opened.is_none() {
-            self.beat_advance(hands);
+            Some(Outcome::Probe(probe, Err(error))) => {
+                self.handle(hands, Input::ProbeFailed { probe, error });
+                hands.news.push_back(News::Silent(self.id));
+            }
+        }
+        if !self.line(line).has_stream() {
+            // Its connection was dropped with what failed on it.
+            self.disown(hands, line);
         }
     }
 
-    pub(super) fn beat_connected(&mut self, hands: &mut Hands<'_, '_>) {
-        self.beats.connected(hands.ctx);
-    }
-
-    pub(super) fn beat_advance(&mut self, hands: &mut Hands<'_, '_>) {
-        let outcome = self.beats.advance(hands.ctx, hands.scratch);
-        self.beaten(hands, outcome);
-    }
-
-    pub(super) fn beat_lost(&mut self, hands: &mut Hands<'_, '_>) {
-        let outcome = self.beats.lost(hands.ctx, hands.scratch);
-        self.beaten(hands, outcome);
-    }
-
-    pub(super) fn beat_timed_out(&mut self, hands: &mut Hands<'_, '_>) {
-        let outcome = self.beats.timed_out(hands.ctx);
-        self.beaten(hands, outcome);
-    }
-
-    fn beaten(&mut self, hands: &mut Hands<'_, '_>, outcome: Option<Outcome>) {
-        let Some(Outcome::Beaten(beat, outcome)) = outcome else { return };
-        if outcome.is_err() && !self.beats.is_connected() {
-            hands.owners.retain(|_, owner| *owner != Owner::Beat(self.id));
-        }
-        self.handle(hands, Input::BeatEnded { beat, outcome });
+    fn disown(&self, hands: &mut Hands<'_, '_>, line: Line) {
+        hands.owners.retain(|_, owner| *owner != Owner::Probe(self.id, line));
     }
 }
 

@@ -1,15 +1,17 @@
 //! A gateway with its tablets and its embedded topology in one process, as `weir up` runs it.
 //!
 //! [`GatewayProcess`] hands the world's events to whoever owns the stream or the timer; [`session`](mod@self) drives one client,
-//! `topology` finds roles. What one call brings about elsewhere in the process (a connection that a waiting session gets, news of
+//! `topology` finds roles, `freshness` asks how far reads must see. What one call brings about elsewhere in the process (a connection that a waiting session gets, news of
 //! a tablet) is queued and handled before the event is over.
 
+mod freshness;
 mod session;
 mod topology;
 
 use super::connection::{Connection, Connector};
 use super::tablet::{LocalTablet, News};
 use crate::world::{Address, ConnId as Stream, Ctx, Event, Image, Process, Program, TimerId};
+use freshness::Readers;
 use session::Driver;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -18,8 +20,10 @@ use weir_core::error::Error;
 use weir_core::gateway::admission::{Admission, AdmissionLimits};
 use weir_core::gateway::cluster::{self, TabletId, View};
 use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
+use weir_core::gateway::freshness::AskId;
 use weir_core::gateway::users::Users;
 use weir_core::gateway::variables::Variables;
+use weir_core::gtid::Position;
 use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::{AuthPlugin, Credential, Secret};
 use weir_core::mysql::capability::CapabilityFlags;
@@ -35,6 +39,8 @@ pub const PORT: u16 = 3306;
 pub const NOTE_PRIMARY: &str = "primary";
 /// How long a server may take to accept and log in a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long the primary may take to tell its position, before a read is sent there itself.
+const ASK_TIME_MAX: Duration = Duration::from_secs(1);
 /// utf8mb4_general_ci: what clients that do not choose are greeted with.
 const COLLATION: u16 = 45;
 
@@ -82,8 +88,18 @@ pub(super) enum Owner {
     Lease(u32),
     Idle(TabletId, ConnId),
     Opening(TabletId, ConnId),
-    Probe(TabletId),
-    Beat(TabletId),
+    Probe(TabletId, Line),
+}
+
+/// Which of a tablet's monitoring connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// For its own probes.
+    Watch,
+    /// For readers.
+    Position,
+    /// For heartbeats.
+    Beat,
 }
 
 /// Whose a timer is.
@@ -92,11 +108,10 @@ pub(super) enum Timed {
     Cluster,
     Session(u32),
     Tablet(TabletId),
-    Probe(TabletId),
-    ProbeDial(TabletId),
-    Beat(TabletId),
-    BeatDial(TabletId),
+    Probe(TabletId, Line),
+    ProbeDial(TabletId, Line),
     Dial(TabletId, ConnId),
+    Freshness,
 }
 
 impl Timed {
@@ -106,11 +121,10 @@ impl Timed {
             Self::Cluster => (0, 0, 0),
             Self::Session(id) => (1, 0, id as u64),
             Self::Tablet(id) => (2, id.0, 0),
-            Self::Probe(id) => (3, id.0, 0),
-            Self::ProbeDial(id) => (4, id.0, 0),
+            Self::Probe(id, line) => (3, id.0, line as u64),
+            Self::ProbeDial(id, line) => (4, id.0, line as u64),
             Self::Dial(id, conn) => (5, id.0, conn.0),
-            Self::Beat(id) => (6, id.0, 0),
-            Self::BeatDial(id) => (7, id.0, 0),
+            Self::Freshness => (6, 0, 0),
         };
         debug_assert!(tablet < 1 << 12 && number < 1 << 48, "fits");
         (kind << 60) | ((tablet as u64) << 48) | number
@@ -119,13 +133,15 @@ impl Timed {
     const fn of(token: u64) -> Self {
         let tablet = TabletId((token >> 48) as u32 & 0xfff);
         let number = token & ((1 << 48) - 1);
+        let line = if number == Line::Watch as u64 { Line::Watch } else { Line::Position };
         match token >> 60 {
             0 => Self::Cluster,
             1 => Self::Session(number as u32),
             2 => Self::Tablet(tablet),
-            3 => Self::Probe(tablet),
-            4 => Self::ProbeDial(tablet),
-            _ => Self::Dial(tablet, ConnId(number)),
+            3 => Self::Probe(tablet, line),
+            4 => Self::ProbeDial(tablet, line),
+            5 => Self::Dial(tablet, ConnId(number)),
+            _ => Self::Freshness,
         }
     }
 }
@@ -144,6 +160,8 @@ pub(super) struct Hands<'a, 'w> {
     pub(super) owners: &'a mut BTreeMap<Stream, Owner>,
     pub(super) grants: &'a mut VecDeque<Grant>,
     pub(super) news: &'a mut VecDeque<News>,
+    /// What primaries' tablets have answered; `None`: nothing that helps.
+    pub(super) positions: &'a mut VecDeque<(AskId, Option<Position>)>,
     /// For bytes on their way through.
     pub(super) scratch: &'a mut Vec<u8>,
 }
@@ -167,6 +185,7 @@ struct Shared {
     config: Arc<SessionConfig>,
     view: Arc<View>,
     tablets: BTreeMap<TabletId, LocalTablet>,
+    readers: Readers,
     admission: Admission,
 }
 
@@ -180,8 +199,10 @@ pub struct GatewayProcess {
     owners: BTreeMap<Stream, Owner>,
     grants: VecDeque<Grant>,
     news: VecDeque<News>,
+    positions: VecDeque<(AskId, Option<Position>)>,
     scratch: Vec<u8>,
     cluster_timer: Option<TimerId>,
+    freshness_timer: Option<TimerId>,
 }
 
 /// What a gateway holds, for checkers: all zero, but for idle connections, once clients have gone.
@@ -209,6 +230,7 @@ impl GatewayProcess {
             config: Arc::new(session_config(&setup)),
             view: Arc::default(),
             tablets: BTreeMap::new(),
+            readers: Readers::new(ASK_TIME_MAX),
             admission: Admission::new(setup.admission),
         };
         Self {
@@ -220,8 +242,10 @@ impl GatewayProcess {
             owners: BTreeMap::new(),
             grants: VecDeque::new(),
             news: VecDeque::new(),
+            positions: VecDeque::new(),
             scratch: Vec::new(),
             cluster_timer: None,
+            freshness_timer: None,
         }
     }
 
@@ -235,9 +259,8 @@ impl GatewayProcess {
     #[must_use]
     pub fn holdings(&self) -> Holdings {
         let pools: Vec<Counters> = self.shared.tablets.values().map(LocalTablet::counters).collect();
-        let known = pools.iter().map(|pool| (pool.idle + pool.opening) as usize).sum::<usize>();
-        let is_monitors = |owner: &&Owner| matches!(owner, Owner::Probe(_) | Owner::Beat(_));
-        let known = known + self.owners.values().filter(is_monitors).count();
+        let monitoring: usize = self.shared.tablets.values().map(LocalTablet::monitoring).sum();
+        let known = pools.iter().map(|pool| (pool.idle + pool.opening) as usize).sum::<usize>() + monitoring;
         Holdings {
             admitted: self.shared.admission.connections(),
             sessions: self.sessions.len(),
@@ -256,6 +279,7 @@ impl GatewayProcess {
     fn start(&mut self, ctx: &mut Ctx<'_>) {
         ctx.listen(PORT);
         self.cluster_timer = Some(ctx.timer(Timed::Cluster.token()));
+        self.freshness_timer = Some(ctx.timer(Timed::Freshness.token()));
         let mut rng = ctx.fork_rng();
         let members = self.setup.servers.clone();
         let (keyspace, shard) = place();
@@ -290,8 +314,8 @@ impl GatewayProcess {
         &'a mut self,
         ctx: &'a mut Ctx<'w>,
     ) -> (Hands<'a, 'w>, &'a mut BTreeMap<u32, Box<Driver>>, &'a mut Shared) {
-        let Self { owners, grants, news, scratch, sessions, shared, .. } = self;
-        (Hands { ctx, owners, grants, news, scratch }, sessions, shared)
+        let Self { owners, grants, news, positions, scratch, sessions, shared, .. } = self;
+        (Hands { ctx, owners, grants, news, positions, scratch }, sessions, shared)
     }
 
     fn accept(&mut self, ctx: &mut Ctx<'_>, client: Stream, from: u16) {
@@ -341,12 +365,11 @@ impl GatewayProcess {
             }
             (Owner::Opening(id, conn), Happened::Ended) => self.tablet(ctx, id, |t, hands| t.dial_lost(hands, conn)),
             (Owner::Opening(id, conn), _) => self.tablet(ctx, id, |t, hands| t.dial_advance(hands, conn)),
-            (Owner::Probe(id), Happened::Connected) => self.tablet(ctx, id, LocalTablet::probe_connected),
-            (Owner::Probe(id), Happened::Ended) => self.tablet(ctx, id, LocalTablet::probe_lost),
-            (Owner::Probe(id), _) => self.tablet(ctx, id, LocalTablet::probe_advance),
-            (Owner::Beat(id), Happened::Connected) => self.tablet(ctx, id, LocalTablet::beat_connected),
-            (Owner::Beat(id), Happened::Ended) => self.tablet(ctx, id, LocalTablet::beat_lost),
-            (Owner::Beat(id), _) => self.tablet(ctx, id, LocalTablet::beat_advance),
+            (Owner::Probe(id, line), Happened::Connected) => {
+                self.tablet(ctx, id, |t, hands| t.probe_connected(hands, line));
+            }
+            (Owner::Probe(id, line), Happened::Ended) => self.tablet(ctx, id, |t, hands| t.probe_lost(hands, line)),
+            (Owner::Probe(id, line), _) => self.tablet(ctx, id, |t, hands| t.probe_advance(hands, line)),
         }
     }
 
@@ -359,10 +382,9 @@ impl GatewayProcess {
             }
             Timed::Session(id) => self.drive(ctx, id, Driver::on_time),
             Timed::Tablet(id) => self.tablet(ctx, id, LocalTablet::on_time),
-            Timed::Probe(id) => self.tablet(ctx, id, LocalTablet::probe_timed_out),
-            Timed::ProbeDial(id) => self.tablet(ctx, id, LocalTablet::probe_advance),
-            Timed::Beat(id) => self.tablet(ctx, id, LocalTablet::beat_timed_out),
-            Timed::BeatDial(id) => self.tablet(ctx, id, LocalTablet::beat_advance),
+            Timed::Probe(id, line) => self.tablet(ctx, id, |t, hands| t.probe_timed_out(hands, line)),
+            Timed::ProbeDial(id, line) => self.tablet(ctx, id, |t, hands| t.probe_advance(hands, line)),
+            Timed::Freshness => self.shared.readers.on_time(ctx.now()),
             Timed::Dial(id, conn) => self.tablet(ctx, id, |t, hands| t.dial_timed_out(hands, conn)),
         }
     }
@@ -380,10 +402,15 @@ impl GatewayProcess {
                 }
                 continue;
             }
-            let Some(news) = self.news.pop_front() else { break };
-            let Some(shard) = &mut self.shard else { continue };
-            for (id, role, term) in shard.hear(ctx.now(), news) {
-                self.tablet(ctx, id, |tablet, hands| tablet.assign(hands, role, term));
+            if let Some(news) = self.news.pop_front() {
+                let Some(shard) = &mut self.shard else { continue };
+                for (id, role, term) in shard.hear(ctx.now(), news) {
+                    self.tablet(ctx, id, |tablet, hands| tablet.assign(hands, role, term));
+                }
+                continue;
+            }
+            if !self.settle_readers(ctx) {
+                break;
             }
         }
         if let (Some(shard), Some(timer)) = (&mut self.shard, self.cluster_timer) {
@@ -396,6 +423,30 @@ impl GatewayProcess {
             }
             ctx.arm(timer, shard.poll_timeout());
         }
+        if let Some(timer) = self.freshness_timer {
+            ctx.arm(timer, self.shared.readers.poll_timeout());
+        }
+    }
+
+    /// Carries questions to the primary's tablet, and answers to readers. False when there was nothing to carry.
+    fn settle_readers(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        if let Some((ask, position)) = self.positions.pop_front() {
+            self.shared.readers.answered(ctx.now(), &self.shared.view, ask, position);
+        } else if let Some((ask, primary)) = self.shared.readers.poll_question() {
+            let deadline = self.shared.readers.poll_timeout().unwrap_or_else(|| ctx.now());
+            let (term, limit) = (primary.term, deadline.since(ctx.now()));
+            if self.shared.tablets.contains_key(&primary.tablet) {
+                self.tablet(ctx, primary.tablet, |t, hands| t.primary_position(hands, ask, term, limit));
+            } else {
+                self.positions.push_back((ask, None));
+            }
+        } else if let Some(ready) = self.shared.readers.poll_ready() {
+            let (ticket, position) = (ready.ticket, ready.position);
+            self.drive(ctx, ready.session, |driver, hands, shared| driver.freshened(hands, shared, ticket, position));
+        } else {
+            return false;
+        }
+        true
     }
 }
 

@@ -2,12 +2,15 @@
 
 use super::super::connection::Connection;
 use super::super::tablet::Wished;
+use super::freshness::Freshening;
 use super::{Grant, Hands, Owner, Shared, Timed};
 use crate::world::{ConnId as Stream, Ctx, TimerId};
 use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::cluster::TabletId;
+use weir_core::gateway::freshness;
 use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session, Transmit};
+use weir_core::gtid::Position;
 use weir_core::mysql::auth::{NONCE_BYTES, Nonce};
 use weir_core::mysql::handshake::Transport;
 use weir_core::mysql::resultset::TextResultSet;
@@ -27,6 +30,8 @@ pub(super) struct Driver {
     output: Vec<u8>,
     lease: Option<(TabletId, Box<Connection>)>,
     pending: Option<(TabletId, Ticket)>,
+    /// It waits to know how far a read must see.
+    freshening: Option<freshness::Ticket>,
     timer: TimerId,
     admitted: bool,
     ended: Option<Reason>,
@@ -53,6 +58,7 @@ impl Driver {
             output: Vec::new(),
             lease: None,
             pending: None,
+            freshening: None,
             timer: ctx.timer(Timed::Session(id).token()),
             admitted: false,
             ended: None,
@@ -68,6 +74,7 @@ impl Driver {
     /// Gives everything back.
     pub(super) fn bury(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
         self.cancel(hands, shared);
+        self.cancel_freshening(hands, shared);
         self.release(hands, shared, Fate::Close);
         if let Some(client) = self.client.take() {
             hands.owners.remove(&client);
@@ -151,6 +158,27 @@ impl Driver {
         self.go_on(hands, shared);
     }
 
+    /// How far a read must see that waited to know.
+    pub(super) fn freshened(
+        &mut self,
+        hands: &mut Hands<'_, '_>,
+        shared: &mut Shared,
+        ticket: freshness::Ticket,
+        position: Option<Position>,
+    ) {
+        if self.freshening == Some(ticket) {
+            self.freshening = None;
+            self.session.freshened(hands.ctx.now(), position);
+            self.go_on(hands, shared);
+        }
+    }
+
+    fn cancel_freshening(&mut self, hands: &Hands<'_, '_>, shared: &mut Shared) {
+        if let Some(ticket) = self.freshening.take() {
+            shared.readers.forget(hands.ctx.now(), ticket);
+        }
+    }
+
     fn take_lease(&mut self, hands: &mut Hands<'_, '_>, tablet: TabletId, outcome: Result<Box<Connection>, Error>) {
         let now = hands.ctx.now();
         match outcome {
@@ -190,9 +218,12 @@ impl Driver {
                     },
                     None => self.session.lease_refused(now, no_such_tablet()),
                 },
-                // Without anybody to ask, only the primary is sure to be far enough.
-                Event::Freshen(_) => self.session.freshened(now, None),
-                Event::Acknowledged(_) | Event::CancelFreshen => {}
+                Event::Acknowledged(written) => shared.readers.acknowledged(now, written),
+                Event::Freshen(scope) => match shared.readers.freshen(now, &shared.view, self.id, scope) {
+                    Freshening::Ready(position) => self.session.freshened(now, position),
+                    Freshening::Waiting(ticket) => self.freshening = Some(ticket),
+                },
+                Event::CancelFreshen => self.cancel_freshening(hands, shared),
                 Event::CancelAcquire => self.cancel(hands, shared),
                 Event::Submit(request) => {
                     if let Some((_, connection)) = &mut self.lease {
