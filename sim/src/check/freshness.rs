@@ -4,7 +4,7 @@
 //! asking any server. A write whose outcome is unknown may count or not; the next one has a higher version all the same.
 
 use super::Violation;
-use super::history::{Action, Ended, Operation, Tick, Who, clock};
+use super::history::{Action, Ended, Level, Operation, Tick, Who, clock};
 use std::collections::BTreeMap;
 
 /// What a read must not miss.
@@ -34,15 +34,40 @@ impl Promise {
     }
 }
 
-/// Checks one promise over a history of versions.
+/// Checks one promise over a history of versions, on the reads to which it was made.
 #[must_use]
 pub fn check(promise: Promise, history: &[Operation]) -> Vec<Violation> {
-    let reads = history.iter().filter(|op| matches!(op.action, Action::Read(_)) && op.ended == Ended::Ok);
+    let reads = reads(history).filter(|read| promise.is_made_to(read));
     if promise == Promise::Eventual {
-        return reads.filter_map(|read| from_nowhere(read, history)).collect();
+        let sources = Sources::of(history);
+        return reads.filter_map(|read| sources.check(read)).collect();
     }
     let floors = Floors::of(promise, history);
     reads.filter_map(|read| floors.check(promise, read)).collect()
+}
+
+/// Reads that missed a write acknowledged before them, by whomever.
+pub fn stale(history: &[Operation]) -> impl Iterator<Item = &Operation> {
+    let floors = Floors::of(Promise::Global, history);
+    reads(history).filter(move |read| floors.check(Promise::Global, read).is_some())
+}
+
+/// Reads that were answered.
+pub fn reads(history: &[Operation]) -> impl Iterator<Item = &Operation> {
+    history.iter().filter(|op| matches!(op.action, Action::Read(_)) && op.ended == Ended::Ok)
+}
+
+impl Promise {
+    /// A stronger level keeps what the weaker ones promise.
+    fn is_made_to(self, read: &Operation) -> bool {
+        match self {
+            Self::Eventual => true,
+            Self::Session => read.asked.level >= Level::Session,
+            Self::Instance => read.asked.level >= Level::Instance,
+            Self::Global => read.asked.level == Level::Global,
+            Self::Monotonic => read.asked.monotonic,
+        }
+    }
 }
 
 fn version(op: &Operation) -> u64 {
@@ -52,23 +77,26 @@ fn version(op: &Operation) -> u64 {
     }
 }
 
-fn from_nowhere(read: &Operation, history: &[Operation]) -> Option<Violation> {
-    let seen = version(read);
-    let wrote = |op: &Operation| op.key == read.key && op.action == Action::Write(seen);
-    let possible = |op: &Operation| wrote(op) && op.ended != Ended::Failed && op.invoked < read.returned;
-    if seen == 0 || history.iter().any(possible) {
-        return None;
+/// When each version of each key may have appeared first.
+struct Sources(BTreeMap<(u64, u64), Tick>);
+
+impl Sources {
+    fn of(history: &[Operation]) -> Self {
+        let written = history.iter().filter(|op| matches!(op.action, Action::Write(_)) && op.ended != Ended::Failed);
+        Self(written.map(|op| ((op.key, version(op)), op.invoked)).collect())
     }
-    Some(
-        Violation::new(
-            Promise::Eventual.name(),
-            format!(
+
+    fn check(&self, read: &Operation) -> Option<Violation> {
+        let seen = version(read);
+        let written = self.0.get(&(read.key, seen)).is_some_and(|invoked| *invoked < read.returned);
+        (seen != 0 && !written).then(|| {
+            let story = format!(
                 "session {} read version {seen} of key {}, which nobody can have written",
                 read.who.session, read.key
-            ),
-        )
-        .seen(read.who.session, read.returned),
-    )
+            );
+            Violation::new(Promise::Eventual.name(), story).seen(read.who.session, read.returned)
+        })
+    }
 }
 
 /// For each scope and key: from which tick on, at least which version must be seen. Both grow.
@@ -121,6 +149,7 @@ fn scope(promise: Promise, who: Who) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::history::Asked;
     use super::super::history::build::{read, write};
     use super::*;
 
@@ -178,5 +207,17 @@ mod tests {
     #[test]
     fn keys_do_not_vouch_for_one_another() {
         assert_eq!(broken(&[write(1, 7, 5, (1, 2)), read(1, 8, 0, (3, 4))]), []);
+    }
+
+    #[test]
+    fn a_promise_is_kept_to_those_who_asked_for_it() {
+        let asking = |level| Asked { level, monotonic: false };
+        let missed = |level| broken(&[write(1, 7, 1, (1, 2)), read(1, 7, 0, (3, 4)).asking(asking(level))]);
+        assert_eq!(missed(Level::Eventual), []);
+        assert_eq!(missed(Level::Session), [Promise::Session]);
+        assert_eq!(missed(Level::Instance), [Promise::Session, Promise::Instance]);
+        assert_eq!(missed(Level::Global), [Promise::Session, Promise::Instance, Promise::Global]);
+        let history = [write(1, 7, 1, (1, 2)), read(12, 7, 0, (3, 4)).asking(asking(Level::Eventual))];
+        assert_eq!((stale(&history).count(), reads(&history).count()), (1, 1), "it is old all the same");
     }
 }

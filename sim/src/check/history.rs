@@ -1,5 +1,7 @@
 //! What clients did and saw, in the order in which it really happened.
 
+use serde::{Deserialize, Serialize};
+
 /// A point in the real order of a run: nanoseconds of true time, and a little more where needed, since no two are equal.
 pub type Tick = u64;
 
@@ -16,6 +18,46 @@ pub struct Who {
     pub session: u64,
     /// The gateway it went through.
     pub gateway: u32,
+}
+
+/// How fresh a client asked its reads to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it comes.
+    Eventual,
+    /// Not older than what its own session wrote.
+    #[default]
+    Session,
+    /// Not older than what its gateway acknowledged.
+    Instance,
+    /// Not older than what any gateway acknowledged.
+    Global,
+}
+
+impl Level {
+    /// All of them, the weakest first.
+    pub const ALL: [Self; 4] = [Self::Eventual, Self::Session, Self::Instance, Self::Global];
+
+    /// As clients write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Eventual => "EVENTUAL",
+            Self::Session => "SESSION",
+            Self::Instance => "INSTANCE",
+            Self::Global => "GLOBAL",
+        }
+    }
+}
+
+/// What a client asked of its reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// The level.
+    pub level: Level,
+    /// Besides, none may be older than one before it.
+    pub monotonic: bool,
 }
 
 /// How a request ended, as far as its client can tell.
@@ -53,13 +95,18 @@ pub struct Operation {
     pub returned: Tick,
     /// How it ended.
     pub ended: Ended,
+    /// What was asked of it, for reads.
+    pub asked: Asked,
 }
 
 #[cfg(test)]
 pub(super) mod build {
     //! Histories as tests write them.
 
-    use super::{Action, Ended, Operation, Who};
+    use super::{Action, Asked, Ended, Level, Operation, Who};
+
+    /// Everything that can be asked.
+    const ALL: Asked = Asked { level: Level::Global, monotonic: true };
 
     /// A write by session `session` through gateway `session / 10`, from and to these ticks.
     pub(in super::super) fn write(session: u64, key: u64, value: u64, ticks: (u64, u64)) -> Operation {
@@ -73,12 +120,16 @@ pub(super) mod build {
 
     fn operation(session: u64, key: u64, action: Action, (invoked, returned): (u64, u64)) -> Operation {
         let who = Who { session, gateway: (session / 10) as u32 };
-        Operation { who, key, action, invoked, returned, ended: Ended::Ok }
+        Operation { who, key, action, invoked, returned, ended: Ended::Ok, asked: ALL }
     }
 
     impl Operation {
         pub(in super::super) fn ended(self, ended: Ended) -> Self {
             Self { ended, ..self }
+        }
+
+        pub(in super::super) fn asking(self, asked: Asked) -> Self {
+            Self { asked, ..self }
         }
     }
 }

@@ -12,7 +12,6 @@ use weir_core::gateway::freshness::AskId;
 use weir_core::gateway::session::{Acquire, Fate};
 use weir_core::link::ConnectionClass;
 use weir_core::rng::Rng;
-use weir_core::tablet::heartbeat::BeatId;
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
 use weir_core::tablet::pool::{self, CloseReason, ConnId, Counters, Preferred, Ticket};
 use weir_core::time::Duration;

@@ -1,6 +1,7 @@
 //! Builds the world of a scenario: hosts, servers, gateways, clients, faults.
 
 use super::{Options, Stage};
+use crate::check::history::Asked;
 use crate::mysql::host::{CLIENT_PORT, ServerProcess, ServerSetup};
 use crate::mysql::wire::Users;
 use crate::mysql::{Config, Value};
@@ -8,7 +9,7 @@ use crate::processes::client::{ClientProcess, ClientSetup};
 use crate::processes::gateway::{self, GatewayProcess, GatewaySetup, Member};
 use crate::processes::operator::Operator;
 use crate::scenario::{Clients, Flavor, Scenario, Workload};
-use crate::workload::{ACCOUNTS, Append, BALANCE, Bank, Churn, Large, Prepared, Register, Script, State, large};
+use crate::workload::{ACCOUNTS, Append, BALANCE, Bank, Churn, Large, Levels, Prepared, Register, Script, State, large};
 use crate::world::trace::Trace;
 use crate::world::{Address, HostId, Path, World};
 use std::collections::BTreeMap;
@@ -167,6 +168,7 @@ pub(super) fn clients(stage: &mut Stage, scenario: &Scenario, options: Options) 
             login: owned(APPLICATION),
             pause: clients.pause.0,
             patience: scenario.cluster.patience.0,
+            answer_within: clients.answer_within.map(|within| within.0),
             script: Rc::new(move || script(&clients, number, keys)),
             keeps_history: options.checked,
             operations_max: clients.operations.unwrap_or(u64::MAX),
@@ -187,5 +189,9 @@ fn script(clients: &Clients, number: u64, keys: u64) -> Box<dyn Script> {
         Workload::State => churned(State::new(client), clients.churn),
         Workload::Prepared => churned(Prepared::new(client, keys), clients.churn),
         Workload::Large => churned(Large, clients.churn),
+        Workload::Levels => {
+            let asked = Asked { level: clients.level, monotonic: clients.monotonic };
+            churned(Levels::new(number, keys, asked), clients.churn)
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! From histories and final data to what was wrong.
 
-use super::Stage;
+use super::{Levels, Stage};
+use crate::check::freshness::Promise;
 use crate::check::{Violation, appends, bank, freshness, linear, once, outcomes};
 use crate::processes::client::ClientProcess;
 use crate::processes::gateway::GatewayProcess;
@@ -38,7 +39,11 @@ macro_rules! checks {
 
 checks! {
     Once = "once", "Acknowledged inserts are there once, refused ones never, others at most once.";
-    ReadYourWrites = "read-your-writes", "A session reads its own writes, wherever its reads go.";
+    ReadYourWrites = "read-your-writes", "At SESSION and above, a session reads its own writes; at any level, only what was written.";
+    Instance = "instance", "At INSTANCE and above, reads see every write that their gateway acknowledged before.";
+    Global = "global", "At GLOBAL, reads see every write that any gateway acknowledged before.";
+    Monotonic = "monotonic", "With monotonic_reads, a session never reads older data than it has read.";
+    Latency = "latency", "Every answer comes within the time that the scenario allows.";
     Linearizable = "linearizable", "Locking reads and writes of a row behave as on a single copy.";
     Appends = "appends", "Lists hold what was appended; every list read is a beginning of the final one.";
     Bank = "bank", "Transfers keep the total, and nobody sees one half-way.";
@@ -73,10 +78,11 @@ impl Failure {
 }
 
 /// Everything that is wrong with a run that has come to rest.
-pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> Vec<Failure> {
+pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Levels) {
     let mut failures = leaks(stage);
     let mut logs = stage.take_logs();
     let log = merge(&mut logs);
+    let levels = Levels::of(&log);
     let data = Data::of(stage);
     let mut add = |check, violations: Vec<Violation>| {
         failures.extend(violations.into_iter().map(|violation| Failure { check, violation }));
@@ -85,20 +91,28 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> Vec<Failure> {
         add(Check::Once, once::check(&log.tokens, &data.tokens));
         add(Check::Appends, appends::check(&log.lists, &data.lists));
     }
-    add(Check::ReadYourWrites, freshness::check(freshness::Promise::Session, &log.operations));
-    add(Check::ReadYourWrites, freshness::check(freshness::Promise::Eventual, &log.operations));
+    for (check, promise) in [
+        (Check::ReadYourWrites, Promise::Eventual),
+        (Check::ReadYourWrites, Promise::Session),
+        (Check::Instance, Promise::Instance),
+        (Check::Global, Promise::Global),
+        (Check::Monotonic, Promise::Monotonic),
+    ] {
+        add(check, freshness::check(promise, &log.operations));
+    }
+    add(Check::Latency, log.late.clone());
     add(Check::Linearizable, strictly(&log));
     add(Check::Bank, bank::check(ACCOUNTS, BALANCE * ACCOUNTS as i64, &log.readings));
     add(Check::Outcomes, outcomes::check(&log.notes));
     add(Check::Session, log.surprises.clone());
     add(Check::Errors, odd_errors(&log));
     failures.extend(converged(stage, scenario));
-    failures
+    (failures, levels)
 }
 
 /// Writes and locking reads, first by the cheap definition, then by the search.
 fn strictly(log: &Log) -> Vec<Violation> {
-    let cheap = freshness::check(freshness::Promise::Global, &log.strict);
+    let cheap = freshness::check(Promise::Global, &log.strict);
     if cheap.is_empty() { linear::check(&log.strict) } else { cheap }
 }
 
@@ -113,6 +127,10 @@ fn merge(logs: &mut [Log]) -> Log {
         all.notes.append(&mut log.notes);
         all.errors.append(&mut log.errors);
         all.surprises.append(&mut log.surprises);
+        all.late.append(&mut log.late);
+        for (asked, count) in &log.replica_reads {
+            *all.replica_reads.entry(*asked).or_default() += count;
+        }
         all.looked += log.looked;
     }
     all

@@ -6,9 +6,11 @@
 mod build;
 mod check;
 mod faults;
+mod levels;
 
 pub use check::{Check, Failure};
 pub use faults::Befell;
+pub use levels::{Levels, Tally};
 
 use crate::mysql::host::ServerProcess;
 use crate::processes::client::ClientProcess;
@@ -57,6 +59,8 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
     /// Operations that clients finished.
     pub operations: u64,
+    /// What clients did at each consistency level.
+    pub levels: Levels,
     /// Virtual time.
     pub virtual_time: Duration,
     /// Events that processes handled.
@@ -114,16 +118,19 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     stage.world.heal();
     let healed = stage.world.now();
     stage.run_until(healed + scenario.calm.0);
-    let mut failures = Vec::new();
+    let (mut failures, mut levels) = (Vec::new(), Levels::default());
     if options.checked {
         failures = stage.check_progress(healed, scenario);
         stage.dismiss_clients();
         stage.run_until(stage.world.now() + LEAVE_MAX + SETTLE);
-        failures.extend(check::judge(&mut stage, scenario));
+        let (found, tallies) = check::judge(&mut stage, scenario);
+        failures.extend(found);
+        levels = tallies;
     }
     failures.retain(|failure| scenario.must.contains(&failure.check));
     let clients = stage.clients.iter().filter_map(|id| stage.world.process::<ClientProcess>(*id));
     Outcome {
+        levels,
         operations: clients.map(|client| client.done).sum(),
         virtual_time: stage.world.now().since(Instant::ZERO),
         events: stage.world.events(),

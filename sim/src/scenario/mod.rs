@@ -5,6 +5,7 @@
 pub mod library;
 mod span;
 
+use crate::check::history::Level;
 use crate::run::Check;
 use serde::{Deserialize, Serialize};
 pub use span::Span;
@@ -87,6 +88,15 @@ pub struct Clients {
     pub count: u64,
     /// Time between two operations, on average.
     pub pause: Span,
+    /// For `levels`: how fresh their reads are to be.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub level: Level,
+    /// For `levels`: no read is to be older than one before it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub monotonic: bool,
+    /// Every answer comes within this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_within: Option<Span>,
     /// Each operation is a session of its own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub churn: bool,
@@ -111,6 +121,8 @@ pub enum Workload {
     Prepared,
     /// Large results.
     Large,
+    /// Rows with one writer each, read at one consistency level.
+    Levels,
 }
 
 /// Something that goes wrong.

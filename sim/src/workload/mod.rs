@@ -6,6 +6,7 @@
 mod append;
 mod bank;
 pub(crate) mod large;
+mod levels;
 mod prepared;
 mod register;
 mod state;
@@ -14,6 +15,7 @@ pub use append::Append;
 pub(crate) use append::elements;
 pub use bank::{ACCOUNTS, BALANCE, Bank};
 pub use large::Large;
+pub use levels::Levels;
 pub use prepared::Prepared;
 pub use register::Register;
 pub use state::State;
@@ -21,7 +23,7 @@ pub use state::State;
 use crate::check::Violation;
 use crate::check::appends;
 use crate::check::bank::Reading;
-use crate::check::history::{Ended, Operation, Tick, Who};
+use crate::check::history::{Asked, Ended, Operation, Tick, Who};
 use crate::check::once::Token;
 use crate::check::outcomes::Note;
 use crate::processes::client::wire::Said;
@@ -46,6 +48,8 @@ pub enum Command {
         /// Their types are sent along.
         with_types: bool,
     },
+    /// Everything of the session goes back to the start.
+    Reset,
 }
 
 /// What a script wants next.
@@ -85,7 +89,8 @@ impl Turn<'_> {
     /// How long the last command took.
     #[must_use]
     pub fn operation(&self, key: u64, action: crate::check::history::Action, ended: Ended) -> Operation {
-        Operation { who: self.who, key, action, invoked: self.invoked, returned: self.tick, ended }
+        let asked = Asked::default();
+        Operation { who: self.who, key, action, invoked: self.invoked, returned: self.tick, ended, asked }
     }
 
     /// Writes an error down, and says what it says of the statement's effect.
@@ -146,6 +151,10 @@ pub struct Log {
     pub looked: u64,
     /// What it saw there that it should not have.
     pub surprises: Vec<Violation>,
+    /// Reads of [`Levels`] that a replica answered.
+    pub replica_reads: BTreeMap<Asked, u64>,
+    /// Answers that took longer than they may.
+    pub late: Vec<Violation>,
 }
 
 impl Log {

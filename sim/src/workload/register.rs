@@ -3,7 +3,7 @@
 //! Each client writes versions 1, 2, 3, … to its own row, and only forward: a write that arrives late changes nothing.
 
 use super::{Next, Script, Turn, ask, first_value};
-use crate::check::history::{Action, Ended};
+use crate::check::history::{Action, Asked, Ended, Level, Operation};
 use crate::processes::client::wire::Said;
 
 /// See the module.
@@ -55,14 +55,14 @@ impl Script for Register {
             (Op::Write(version), _) => {
                 let operation = turn.operation(self.own, Action::Write(version), ended);
                 turn.log.operations.push(operation);
-                turn.log.strict.push(operation);
+                turn.log.strict.push(strict(operation));
             }
             (Op::Read { key, locking }, Said::Rows(rows)) => {
                 let seen = first_value(rows).and_then(|value| value.parse().ok()).filter(|version| *version > 0);
                 let operation = turn.operation(key, Action::Read(seen), Ended::Ok);
                 turn.log.operations.push(operation);
                 if locking {
-                    turn.log.strict.push(operation);
+                    turn.log.strict.push(strict(operation));
                 }
             }
             _ => {}
@@ -74,7 +74,12 @@ impl Script for Register {
         if let Some(Op::Write(version)) = self.under_way.take() {
             let operation = turn.operation(self.own, Action::Write(version), Ended::Unknown);
             turn.log.operations.push(operation);
-            turn.log.strict.push(operation);
+            turn.log.strict.push(strict(operation));
         }
     }
+}
+
+/// Writes and locking reads see the latest, whatever the level.
+fn strict(operation: Operation) -> Operation {
+    Operation { asked: Asked { level: Level::Global, monotonic: false }, ..operation }
 }

@@ -5,6 +5,7 @@
 
 pub mod wire;
 
+use crate::check::Violation;
 use crate::check::history::{Tick, Who};
 use crate::check::outcomes::Note;
 use crate::workload::{Command, Log, Next, Script, Turn};
@@ -30,6 +31,8 @@ pub struct ClientSetup {
     pub pause: Duration,
     /// How long it waits for an answer, or for a connection.
     pub patience: Duration,
+    /// An answer that takes longer is worth a complaint.
+    pub answer_within: Option<Duration>,
     /// What it does.
     pub script: Rc<dyn Fn() -> Box<dyn Script>>,
     /// After so many operations it leaves.
@@ -51,6 +54,7 @@ pub struct ClientProcess {
     sessions: u64,
     requests: u64,
     invoked: Tick,
+    sent_at: Instant,
     stopping: bool,
     /// What it saw.
     pub log: Log,
@@ -91,6 +95,7 @@ impl ClientProcess {
                 sessions: 0,
                 requests: 0,
                 invoked: 0,
+                sent_at: Instant::ZERO,
                 stopping: false,
                 log: Log::default(),
                 done: 0,
@@ -163,10 +168,12 @@ impl ClientProcess {
         match next {
             Next::Send(command) => {
                 self.invoked = ctx.tick();
+                self.sent_at = ctx.true_now();
                 self.requests += 1;
                 self.note(Note::Sent(self.requests));
                 match command {
                     Command::Query(sql) => self.wire.query(ctx, conn, &sql),
+                    Command::Reset => self.wire.reset(ctx, conn),
                     Command::Prepare(sql) => self.wire.prepare(ctx, conn, &sql),
                     Command::Execute { id, values, with_types } => {
                         self.wire.execute(ctx, conn, id, &values, with_types);
@@ -195,6 +202,16 @@ impl ClientProcess {
         }
     }
 
+    /// What was asked last has an answer, or never will.
+    fn look_at_the_clock(&mut self, ctx: &Ctx<'_>) {
+        let took = ctx.true_now().since(self.sent_at);
+        if self.setup.answer_within.is_some_and(|limit| took > limit) {
+            let story = format!("session {} waited {took:?} from {:?} on", self.who.session, self.sent_at);
+            let broken = Violation::new("answers come in time", story);
+            self.log.late.push(broken.seen(self.who.session, ctx.true_now().0));
+        }
+    }
+
     fn finished(&mut self, ctx: &Ctx<'_>) {
         self.done += 1;
         self.last_done = ctx.true_now();
@@ -218,6 +235,9 @@ impl ClientProcess {
     /// The connection has ended, one way or another.
     fn gone(&mut self, ctx: &mut Ctx<'_>) {
         self.conn = None;
+        if self.state == State::Asking {
+            self.look_at_the_clock(ctx);
+        }
         self.note(Note::Closed);
         let tick = ctx.tick();
         let Self { rng, log, who, invoked, script, .. } = self;
@@ -250,6 +270,7 @@ impl ClientProcess {
                     self.gone(ctx);
                 }
                 (State::Asking, _) => {
+                    self.look_at_the_clock(ctx);
                     self.note(Note::Answered(self.requests));
                     self.act(ctx, What::Said(&said));
                 }

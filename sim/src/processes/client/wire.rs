@@ -215,6 +215,11 @@ impl Wire {
         self.send(ctx, conn, &ClientCommand::Query(sql.as_bytes()), Expects::Answer { binary: false });
     }
 
+    /// COM_RESET_CONNECTION.
+    pub fn reset(&mut self, ctx: &mut Ctx<'_>, conn: ConnId) {
+        self.send(ctx, conn, &ClientCommand::ResetConnection, Expects::Answer { binary: false });
+    }
+
     /// COM_STMT_PREPARE.
     pub fn prepare(&mut self, ctx: &mut Ctx<'_>, conn: ConnId, sql: &str) {
         self.send(ctx, conn, &ClientCommand::Prepare(sql.as_bytes()), Expects::Prepared);
