@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use weir_sim::run::Outcome;
+use weir_sim::run::{Levels, Outcome};
 use weir_sim::scenario::library;
 
 /// How often the bar is drawn.
@@ -61,6 +61,7 @@ struct Progress {
 struct Totals {
     runs: u64,
     operations: u64,
+    levels: Levels,
     virtual_time: Duration,
     events: u64,
     failed: BTreeMap<u8, u64>,
@@ -114,6 +115,7 @@ impl Progress {
         totals.runs += 1;
         if let Ok(outcome) = outcome {
             totals.operations += outcome.operations;
+            totals.levels.add(&outcome.levels);
             totals.virtual_time += outcome.virtual_time;
             totals.events += outcome.events;
         }
@@ -159,6 +161,9 @@ impl Progress {
             totals.operations as f64 / seconds,
             totals.events
         ));
+        if !totals.levels.tallies.is_empty() {
+            report::say(&totals.levels.to_string());
+        }
         totals.failed.keys().copied().min().unwrap_or(0)
     }
 }

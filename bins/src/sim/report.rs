@@ -66,6 +66,9 @@ pub(super) fn outcome(repeat: &Repeat<'_>, options: Options, outcome: &Result<Ou
                 outcome.virtual_time,
                 outcome.trace.hash()
             ));
+            if !outcome.levels.tallies.is_empty() {
+                say(&outcome.levels.to_string());
+            }
         }
         Err(panic) => _ = writeln!(text, "CRASH in {name}, seed {seed}: {panic}"),
         Ok(outcome) => failed(&mut text, repeat, options, outcome),

@@ -21,6 +21,14 @@ library! {
     "churn",
     "killed-connections",
     "swarm",
+    "consistency/levels",
+    "consistency/eventual",
+    "consistency/session",
+    "consistency/instance",
+    "consistency/global",
+    "consistency/monotonic",
+    "consistency/stalled-replica",
+    "consistency/swarm",
 }
 
 /// A scenario by its name.
