@@ -59,7 +59,7 @@ pub(super) fn outcome(repeat: &Repeat<'_>, options: Options, outcome: &Result<Ou
     let mut text = String::new();
     match outcome {
         Ok(outcome) if outcome.failures.is_empty() => {
-            return say(&format!(
+            say(&format!(
                 "ok: {name}, seed {seed}: {} operations and {} faults in {:.0?} of virtual time ({took:.2?} of real time), trace {:016x}",
                 outcome.operations,
                 outcome.faults.len(),
@@ -69,6 +69,7 @@ pub(super) fn outcome(repeat: &Repeat<'_>, options: Options, outcome: &Result<Ou
             if !outcome.levels.tallies.is_empty() {
                 say(&outcome.levels.to_string());
             }
+            return;
         }
         Err(panic) => _ = writeln!(text, "CRASH in {name}, seed {seed}: {panic}"),
         Ok(outcome) => failed(&mut text, repeat, options, outcome),

@@ -9,7 +9,9 @@ use crate::processes::client::{ClientProcess, ClientSetup};
 use crate::processes::gateway::{self, GatewayProcess, GatewaySetup, Member};
 use crate::processes::operator::Operator;
 use crate::scenario::{Clients, Flavor, Scenario, Workload};
-use crate::workload::{ACCOUNTS, Append, BALANCE, Bank, Churn, Large, Levels, Prepared, Register, Script, State, large};
+use crate::workload::{
+    ACCOUNTS, Append, BALANCE, Bank, Churn, Large, Levels, Prepared, Register, Script, State, large,
+};
 use crate::world::trace::Trace;
 use crate::world::{Address, HostId, Path, World};
 use std::collections::BTreeMap;

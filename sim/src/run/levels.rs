@@ -61,7 +61,10 @@ impl fmt::Display for Levels {
         for (Asked { level, monotonic }, tally) in &self.tallies {
             let name = format!("{}{}", level.name(), if *monotonic { " MONOTONIC" } else { "" });
             let Tally { reads, on_replicas, stale } = tally;
-            write!(f, "\n  {name:18} {reads} reads, {on_replicas} by replicas, {stale} older than an acknowledged write")?;
+            write!(
+                f,
+                "\n  {name:18} {reads} reads, {on_replicas} by replicas, {stale} older than an acknowledged write"
+            )?;
         }
         Ok(())
     }

@@ -225,7 +225,16 @@ impl Levels {
         let committing = self.writing.is_some_and(|writing| writing.committing.is_some());
         // A definition may fail after it has committed what was open.
         let half_way = step == Step::CommitByDefinition && error.code != SERVER_LOST;
-        self.conclude(turn, if half_way { Ended::Unknown } else if committing { ended } else { Ended::Failed });
+        self.conclude(
+            turn,
+            if half_way {
+                Ended::Unknown
+            } else if committing {
+                ended
+            } else {
+                Ended::Failed
+            },
+        );
         let simple = matches!(step, Step::Write | Step::WritePrepared | Step::Read(_) | Step::ReadPrepared(_));
         let in_transaction = self.session.as_ref().is_some_and(|session| session.began.is_some());
         if simple && !in_transaction { Next::Done } else { Next::Vanish }
