@@ -300,6 +300,13 @@ impl Server {
         self.ready.push_back(0);
     }
 
+    /// Why replication does not go on, if it does not: the last error of the receiver's or the applier's.
+    #[must_use]
+    pub fn replication_error(&self) -> Option<String> {
+        let error = self.replica.applier_error.as_ref().or(self.replica.receiver_error.as_ref())?;
+        Some(format!("{} ({})", error.message, error.code))
+    }
+
     // Statements.
 
     pub(super) fn change_source(&mut self, options: &[(String, Value)]) -> Result<(), SqlError> {

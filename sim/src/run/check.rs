@@ -128,9 +128,6 @@ fn merge(logs: &mut [Log]) -> Log {
         all.errors.append(&mut log.errors);
         all.surprises.append(&mut log.surprises);
         all.late.append(&mut log.late);
-        for (asked, count) in &log.replica_reads {
-            *all.replica_reads.entry(*asked).or_default() += count;
-        }
         all.looked += log.looked;
     }
     all
@@ -220,6 +217,16 @@ fn converged(stage: &Stage, scenario: &Scenario) -> Vec<Failure> {
     let primary = contents(0);
     let others = 1..usize::from(scenario.cluster.servers);
     let differs = others.filter(|number| contents(*number) != primary);
-    let story = |number: usize| format!("server {} does not hold what server 1 holds", number + 1);
+    let story = |number: usize| {
+        let server = number + 1;
+        let (own, wanted) = (contents(number).unwrap_or_default(), primary.clone().unwrap_or_default());
+        let missing =
+            wanted.iter().find(|row| !own.contains(row)).or_else(|| own.iter().find(|row| !wanted.contains(row)));
+        let first =
+            missing.map_or_else(String::new, |(table, key, _)| format!(", beginning with row {key:?} of {table}"));
+        let error = stage.server(number).and_then(|process| process.server().replication_error());
+        let why = error.map_or_else(String::new, |error| format!("; replication says: {error}"));
+        format!("server {server} does not hold what server 1 holds{first}{why}")
+    };
     differs.map(|number| Failure::new(Check::Converged, "replicas catch up", story(number))).collect()
 }

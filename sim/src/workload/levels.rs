@@ -18,8 +18,6 @@ const TABLE_KEYS: u64 = 1 << 32;
 const TABLE_EXISTS: u16 = 1050;
 /// ER_NO_SUCH_TABLE.
 const NO_SUCH_TABLE: u16 = 1146;
-/// `server_id` of the primary.
-const PRIMARY: &[u8] = b"1";
 
 /// See the module.
 #[derive(Debug)]
@@ -149,7 +147,7 @@ impl Levels {
     fn command(&self, step: Step) -> Command {
         let (own, version) = (self.own, self.version);
         let table = |table| format!("made_{own}_{table}");
-        let read = |id: &str| format!("SELECT {}v, @@server_id FROM registers WHERE id = {id}", self.hint());
+        let read = |id: &str| format!("SELECT {}v FROM registers WHERE id = {id}", self.hint());
         let ids = self.session.as_ref();
         Command::Query(match step {
             Step::Set => format!("SET SESSION read_after_write_consistency = '{}'", self.asked.level.name()),
@@ -199,12 +197,9 @@ impl Levels {
 
     fn saw_rows(&mut self, turn: &mut Turn<'_>, key: u64, rows: &[Vec<Option<Vec<u8>>>]) {
         turn.expect("one row by its key", "1", &rows.len().to_string());
-        let Some([value, server]) = rows.first().map(Vec::as_slice) else { return };
+        let Some([value]) = rows.first().map(Vec::as_slice) else { return };
         let version = value.as_deref().and_then(|value| core::str::from_utf8(value).ok()?.parse().ok());
         self.saw(turn, key, version.filter(|version| *version > 0));
-        if server.as_deref() != Some(PRIMARY) {
-            *turn.log.replica_reads.entry(self.asked).or_default() += 1;
-        }
     }
 
     fn refused(&mut self, turn: &mut Turn<'_>, step: Step, error: &Error) -> Next {
