@@ -144,9 +144,15 @@ impl Server {
         pending.flat_map(|pending| &pending.transaction.changes).any(defines)
     }
 
-    /// Lets the last commit in the pipeline answer for the session. False when nothing is in the pipeline.
+    /// What the session committed on the way to something else is not there for others yet.
+    pub(super) fn is_committing(&self, id: SessionId) -> bool {
+        self.pipeline.iter().any(|pending| !pending.visible && pending.passing == Some(id))
+    }
+
+    /// Lets the last commit in the pipeline answer for the session. False when that is not the session's own.
     pub(super) fn answer_with_last_commit(&mut self, session: &Session, body: Body) -> bool {
-        let Some(last) = self.pipeline.back_mut().filter(|last| last.owner.is_none()) else { return false };
+        let is_own = |last: &&mut Pending| last.owner.is_none() && last.passing == Some(session.id);
+        let Some(last) = self.pipeline.back_mut().filter(is_own) else { return false };
         last.owner = Some(session.id);
         last.body = body;
         true

@@ -35,6 +35,10 @@ impl Server {
         let turn = Turn { now, job };
         if is_definition(&job.statement) {
             self.begin_definition(session)?;
+            if self.is_committing(session.id) {
+                session.committed_on_the_way = false;
+                return Err(Stop::Wait(Wait::Commits, None));
+            }
         }
         match &*job.statement {
             Statement::Select(select) => self.select(turn, session, select),
