@@ -300,6 +300,7 @@ impl Session {
         if inquires {
             self.events.push_back(Event::Inquire);
         }
+        self.notice_lost_insert_id(&job, error.effect != Effect::None || self.state.in_transaction());
         self.release(Fate::Close);
         self.statements.lose_cursors();
         let lasting = self.state.pins - Pins::DIAGNOSTICS;

@@ -7,9 +7,11 @@
 use super::commands::payload_of;
 use super::job::{Job, Origin};
 use super::{Phase, Session};
+use crate::error::{Component, Error, Kind};
 use crate::link::Command;
 use crate::marks::Mark;
 use crate::mysql::command::ClientCommand;
+use crate::sql::Effects;
 use crate::time::Instant;
 
 /// What is known of `LAST_INSERT_ID()` on the lease.
@@ -41,6 +43,7 @@ impl Session {
         let Some(lease) = &mut self.lease else { return };
         if let Some(id) = reported.filter(|id| *id != 0) {
             self.state.last_insert_id = id;
+            self.state.insert_id_lost = false;
             lease.insert_id = InsertId::Synced;
         } else {
             lease.insert_id = InsertId::Zero;
@@ -49,6 +52,25 @@ impl Session {
             Some(job) => self.submit(now, job),
             None => self.settle(now),
         }
+    }
+
+    /// The lease is lost under `job`, whose connection may have generated an id that nobody has heard of.
+    pub(super) fn notice_lost_insert_id(&mut self, job: &Job, may_have_run: bool) {
+        // Before a statement reads the value it is learnt.
+        let untold = self.lease.is_some_and(|lease| lease.insert_id == InsertId::Dirty)
+            && !job.effects.contains(Effects::READS_LAST_INSERT_ID)
+            && may_have_run;
+        self.state.insert_id_lost |= untold || job.origin == Origin::LearnInsertId;
+    }
+
+    /// `job` asks for what is not known.
+    pub(super) fn refuse_lost_insert_id(&mut self, now: Instant) {
+        self.write_error(&Error::new(
+            Component::Gateway,
+            Kind::ServerLost,
+            "weir-gateway: LAST_INSERT_ID() was lost with the server connection that knew it; nothing was executed",
+        ));
+        self.settle(now);
     }
 
     pub(super) fn clear_insert_id(&mut self) {

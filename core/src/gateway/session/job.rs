@@ -384,6 +384,7 @@ impl Session {
         if job.effects.contains(Effects::READS_LAST_INSERT_ID) {
             match lease.insert_id {
                 InsertId::Dirty => return self.learn_insert_id(Some(job)),
+                InsertId::Zero if self.state.insert_id_lost => return self.refuse_lost_insert_id(now),
                 InsertId::Zero => last_insert_id = Some(self.state.last_insert_id),
                 InsertId::Synced => {}
             }

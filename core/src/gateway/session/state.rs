@@ -95,6 +95,8 @@ pub(super) struct State {
     pub(super) read_on: Option<TabletId>,
     /// What `LAST_INSERT_ID()` returns.
     pub(super) last_insert_id: u64,
+    /// That is not so any more: a connection broke before it told what it had generated.
+    pub(super) insert_id_lost: bool,
     /// Reasons to keep the connection.
     pub(super) pins: Pins,
     /// The role chosen by `USE db@ROLE`.
@@ -124,6 +126,7 @@ impl State {
             written: None,
             read_on: None,
             last_insert_id: 0,
+            insert_id_lost: false,
             pins: Pins::empty(),
             role: None,
             variables,
@@ -138,6 +141,7 @@ impl State {
         self.settings = Arc::new(settings);
         self.status = AUTOCOMMIT;
         self.last_insert_id = 0;
+        self.insert_id_lost = false;
         self.pins = Pins::empty();
         self.variables = defaults.clone();
         self.tracking = Tracking::default();

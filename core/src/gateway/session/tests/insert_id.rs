@@ -1,6 +1,7 @@
 //! `LAST_INSERT_ID()` is the session's, on whichever connection.
 
-use super::bench::{Bench, ok, ok_reply, ok_with, text};
+use super::bench::{Bench, error_code, lost, ok, ok_reply, ok_with, text};
+use crate::error::Effect;
 use crate::gateway::session::{Event, Fate};
 use crate::mysql::packet::OkPacket;
 
@@ -40,6 +41,25 @@ fn an_id_that_the_client_wrote_is_not_taken_for_a_generated_one() {
     insert(&mut bench, 42, 42);
     insert(&mut bench, 50, 0);
     assert_eq!(value_used(&mut bench), Some(42));
+}
+
+#[test]
+fn an_id_that_is_lost_with_its_connection_is_not_replaced_by_an_older_one() {
+    let mut bench = Bench::logged_in();
+    insert(&mut bench, 42, 42);
+    bench.query("INSERT INTO t VALUES (NULL)");
+    bench.lend();
+    bench.answer(ok_reply(inserted(43)));
+    assert_eq!(text(&bench.request()), "SET last_insert_id=LAST_INSERT_ID()");
+    bench.answer(lost(Effect::Unknown));
+    assert!(matches!(bench.event(), Some(Event::Release(Fate::Close))));
+    bench.query("SELECT LAST_INSERT_ID()");
+    let wish = bench.wish();
+    bench.grant(&wish);
+    assert_eq!(error_code(&bench.receive()[0]), 1160);
+    assert!(matches!(bench.event(), Some(Event::Release(Fate::Keep))));
+    insert(&mut bench, 44, 44);
+    assert_eq!(value_used(&mut bench), Some(44), "another one has been generated");
 }
 
 #[test]
