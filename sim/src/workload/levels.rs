@@ -265,7 +265,7 @@ impl Script for Levels {
             (Step::Reset, _) => {
                 // A session of its own from here on, but for what it has written.
                 let mut steps = self.set_up(turn);
-                self.left.extend(steps.drain(..));
+                self.left.append(&mut steps);
             }
             _ => {}
         }

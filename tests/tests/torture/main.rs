@@ -54,7 +54,7 @@ fn sessions_that_share_connections_cannot_tell() {
     let (seconds, sessions) = (number("WEIR_TORTURE_S", 8), number("WEIR_TORTURE_SESSIONS", 200));
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
     let seed = number("WEIR_TORTURE_SEED", clock);
-    println!("WEIR_TORTURE_SEED={seed}: {sessions} sessions for {seconds} s");
+    eprintln!("WEIR_TORTURE_SEED={seed}: {sessions} sessions for {seconds} s");
     let settings = ["max_connections=400"];
     let (behind, alone) = (TestCluster::with_settings(1, &settings), TestCluster::with_settings(1, &settings));
     for cluster in [&behind, &alone] {
@@ -115,7 +115,7 @@ fn count_holders(holds: bool, tally: &Tally) {
 
 fn report(tally: &Tally, sessions: u64) {
     let load = |counter: &AtomicU64| counter.load(Relaxed);
-    println!(
+    eprintln!(
         "{} statements ({} errors, {} by sessions that were pinned, {} refused), {} other diagnostics, {} of {sessions} sessions pinned at some time, \
          {} at once",
         load(&tally.statements),
@@ -128,7 +128,7 @@ fn report(tally: &Tally, sessions: u64) {
     );
     let differences = tally.differences.lock().expect("no session panicked");
     for difference in differences.iter().take(60) {
-        println!("{difference}");
+        eprintln!("{difference}");
     }
     assert!(load(&tally.statements) > sessions, "every session says something");
     assert!(differences.is_empty(), "{} differences", differences.len());
