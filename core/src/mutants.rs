@@ -70,6 +70,10 @@ mutants! {
     LeakClosed = "leak-closed",
     /// A tablet obeys orders of a lower term than it has promised.
     IgnorePromise = "ignore-promise",
+    /// A candidate is chosen from whoever has answered first.
+    SkipIntersection = "skip-intersection",
+    /// A plan is carried on although its record was not written.
+    SkipRecheck = "skip-recheck",
 }
 
 impl fmt::Display for Mutant {

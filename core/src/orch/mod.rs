@@ -4,7 +4,8 @@
 //! ([`crate::tablet::orders`]), and a driver carries them there and keeps the record in the topology.
 //!
 //! Start with [`durability`] (which servers hold every acknowledged write) and [`choose`](mod@choose) (who of them is
-//! promoted); they are what safety rests on. `docs/src/decisions/failover.md` says why it is safe.
+//! promoted); they are what safety rests on. [`recovery`] is the plan that uses them. `docs/src/decisions/failover.md` says why it is safe.
 
 pub mod choose;
 pub mod durability;
+pub mod recovery;

@@ -12,7 +12,7 @@
 //! # What a report means
 //!
 //! `followed` is the highest term whose beginning the server has: everything acknowledged before that term. `intact` is
-//! false after the server's restart until it has caught up, for servers throw away what they had received and not applied:
+//! false after the server's restart until it has caught up with its source or has the beginning of a later term, for servers throw away what they had received and not applied:
 //! it may have acknowledged what it no longer has, so it must not count in a recruitment.
 
 mod goal;
@@ -32,7 +32,7 @@ use std::collections::VecDeque;
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What is on the tablet's disk.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Promise {
     /// No order of a lower term is obeyed.
     pub promised: u64,
@@ -40,15 +40,16 @@ pub struct Promise {
     pub followed: u64,
     /// The term last followed or led, and where it begins.
     pub term: (u64, Position),
-    /// The start of the server that `intact` is about.
+    /// The start of the server that was seen last.
     pub incarnation: Option<u64>,
-    /// See [`Report::intact`].
-    pub intact: bool,
+    /// The term that was followed when the server lost what it had received; see [`Report::intact`].
+    pub lost_in: Option<u64>,
 }
 
-impl Default for Promise {
-    fn default() -> Self {
-        Self { promised: 0, followed: 0, term: (0, Position::default()), incarnation: None, intact: true }
+impl Promise {
+    /// The beginning of a later term has everything that was acknowledged in earlier ones.
+    fn is_intact(&self) -> bool {
+        self.lost_in.is_none_or(|lost_in| self.followed > lost_in)
     }
 }
 
@@ -340,9 +341,14 @@ impl Orders {
             _ => false,
         };
         self.change(|promise| {
-            let restarted = promise.incarnation.is_some_and(|before| before != status.incarnation);
+            // A server that was never seen may have lost something as well.
+            let restarted = promise.incarnation != Some(status.incarnation);
             promise.incarnation = Some(status.incarnation);
-            promise.intact = (promise.intact && !(restarted && status.source.is_some())) || caught_up;
+            if restarted && status.source.is_some() {
+                promise.lost_in = Some(promise.term.0);
+            } else if caught_up {
+                promise.lost_in = None;
+            }
             if has(&promise.term.1) {
                 promise.followed = promise.followed.max(promise.term.0);
             }
@@ -395,7 +401,17 @@ impl Orders {
         let (Some(goal), Some(status)) = (&self.goal, &self.status) else {
             return self.begin(Busy::Looking, Output::Look);
         };
-        match next(goal, status, goal.switches) {
+        let next = next(goal, status, goal.switches);
+        // Before it receives or takes a write of the term: what it loses from then on may be of that term.
+        let enters = match &next {
+            Next::Act(action) => matches!(action, Action::Follow { .. } | Action::StartReplication | Action::Open),
+            Next::Done => goal.order != Order::Recruit,
+            Next::Wait | Next::Refuse(_) => false,
+        };
+        if enters && goal.switches {
+            return self.enter_term();
+        }
+        match next {
             Next::Act(action) => self.begin(Busy::Acting, Output::Act(action)),
             Next::Wait => (self.status, self.look_at) = (None, Some(now + LOOK_INTERVAL)),
             Next::Refuse(refusal) => self.finish(Err(refusal)),
@@ -403,34 +419,31 @@ impl Orders {
         }
     }
 
-    /// The server is as ordered: note which term it follows, then report.
-    fn met(&mut self) {
-        let (Some(goal), Some(status)) = (&self.goal, &self.status) else { return };
-        let (position, term) = (status.position(), goal.term);
-        let begins_at = match &goal.order {
-            Order::Recruit => None,
-            Order::Lead { begins_at, .. } | Order::Follow { begins_at, .. } => Some(begins_at.clone()),
-        };
-        if let Some(begins_at) = begins_at.filter(|_| goal.switches) {
-            self.change(|promise| {
-                promise.term = (term, begins_at);
-                if position.contains(&promise.term.1).unwrap_or(false) {
-                    promise.followed = promise.followed.max(term);
-                }
-            });
-            if let Some(goal) = &mut self.goal {
-                goal.switches = false;
+    /// Notes the term and its beginning; what was about to be done follows when that is on disk.
+    fn enter_term(&mut self) {
+        let (Some(goal), Some(status)) = (&mut self.goal, &self.status) else { return };
+        let (Order::Lead { begins_at, .. } | Order::Follow { begins_at, .. }) = &goal.order else { return };
+        goal.switches = false;
+        let (term, begins_at, position) = (goal.term, begins_at.clone(), status.position());
+        self.change(|promise| {
+            if position.contains(&begins_at).unwrap_or(false) {
+                promise.followed = promise.followed.max(term);
             }
+            promise.term = (term, begins_at);
+        });
+    }
+
+    /// The server is as ordered.
+    fn met(&mut self) {
+        if let Some(status) = &self.status {
+            let report = self.report(status.position());
+            self.finish(Ok(report));
         }
-        if self.dirty {
-            return;
-        }
-        let report = self.report(position);
-        self.finish(Ok(report));
     }
 
     fn report(&self, position: Position) -> Report {
-        let Promise { promised, followed, intact, .. } = self.promise;
+        let Promise { promised, followed, .. } = self.promise;
+        let intact = self.promise.is_intact();
         let status = self.status.as_ref();
         let connected = status.filter(|status| status.receiver_running && status.receiver_connected);
         let receives_from = connected.and_then(|status| status.source.clone());

@@ -36,14 +36,26 @@ impl Bench {
             acknowledges: true,
             ..Status::default()
         };
-        let disk = Promise { promised: 1, followed: 1, term: (1, Position::default()), ..Promise::default() };
+        let disk = Promise {
+            promised: 1,
+            followed: 1,
+            term: (1, Position::default()),
+            incarnation: Some(0),
+            ..Promise::default()
+        };
         Self::with(disk, server, None)
     }
 
     /// The primary of term 1.
     fn primary(lease: Option<Duration>) -> Self {
         let server = Status { executed: position(5), acks: 1, ..Status::default() };
-        let disk = Promise { promised: 1, followed: 1, term: (1, Position::default()), ..Promise::default() };
+        let disk = Promise {
+            promised: 1,
+            followed: 1,
+            term: (1, Position::default()),
+            incarnation: Some(0),
+            ..Promise::default()
+        };
         Self::with(disk, server, lease)
     }
 
@@ -243,6 +255,18 @@ fn a_replica_whose_server_restarted_does_not_count_until_it_has_caught_up() {
     assert!(!bench.obey(1, follow(1, 0, Some(6))).expect("a report").intact, "it lacks some");
     bench.server.received = position(6);
     assert!(bench.obey(1, follow(1, 0, Some(6))).expect("a report").intact);
+}
+
+#[test]
+fn the_beginning_of_a_later_term_makes_up_for_a_restart() {
+    let mut bench = Bench::replica();
+    assert!(bench.obey(1, Order::Recruit).is_ok());
+    bench.restart_server();
+    assert!(!bench.obey(2, follow(3, 8, None)).expect("a report").intact);
+    bench.server.received = position(8);
+    assert!(bench.obey(2, follow(3, 8, None)).expect("a report").intact);
+    bench.restart_server();
+    assert!(!bench.obey(2, follow(3, 8, None)).expect("a report").intact);
 }
 
 #[test]
