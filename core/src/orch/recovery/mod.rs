@@ -314,9 +314,12 @@ impl Recovery {
     /// which begins where the old primary has stopped. Given up after a while: then all are recruited, and the old
     /// primary, which has everything, may well be chosen again.
     fn handover(&self, now: Instant) -> Option<(TabletAlias, TabletAlias)> {
-        let (old, wanted) = (self.record.reigns.last()?.primary.clone(), self.wanted.clone()?);
-        let known = self.cohort.tablets.contains(&old) && self.cohort.tablets.contains(&wanted);
-        (known && now < self.began + HANDOVER_PATIENCE).then_some((old, wanted))
+        // One whose own beginning is not durable need not have everything.
+        let [Reign { primary: old, .. }] = self.record.reigns.as_slice() else { return None };
+        let (old, wanted) = (old.clone(), self.wanted.clone()?);
+        let intact = self.reports.get(&old).is_none_or(|report| report.intact);
+        let known = self.cohort.tablets.contains(&old) && self.cohort.tablets.contains(&wanted) && old != wanted;
+        (known && intact && now < self.began + HANDOVER_PATIENCE).then_some((old, wanted))
     }
 
     fn order(&mut self, tablet: TabletAlias, asked: Asked, order: Order) {
