@@ -12,6 +12,7 @@ use weir_core::mysql::frame::{FrameHeader, HEADER_BYTES, write_with};
 use weir_core::mysql::handshake::{ClientConfig, ClientEvent, ClientHandshake, RsaKey, TlsMode, Transport};
 use weir_core::mysql::packet::{ERR, PrepareOk, parse_err};
 use weir_core::mysql::resultset::{Answer, ResultReader};
+use weir_core::mysql::wire::Reader;
 use weir_io::servers::Account;
 
 /// The longest silence of a server.
@@ -108,11 +109,56 @@ impl Session {
         all.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
     }
 
+    /// Prepares one statement without parameters and executes it: the values of its first row, all of which must be text.
+    ///
+    /// # Panics
+    /// When it fails, or has no row.
+    pub fn execute(&mut self, sql: &str) -> Vec<String> {
+        self.try_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    fn try_execute(&mut self, sql: &str) -> io::Result<Vec<String>> {
+        let prepared = self.prepare_only(sql.as_bytes())?.map_err(io::Error::other)?;
+        let (statement_id, columns) = (prepared.statement_id, usize::from(prepared.columns));
+        // No cursor, executed once.
+        self.send(&ClientCommand::Execute { statement_id, body: &[0, 1, 0, 0, 0] })?;
+        let first = self.packet()?;
+        if first.first() == Some(&ERR) {
+            return Err(io::Error::other(parse_err(&first).map_err(malformed)?));
+        }
+        for _definition in 0..columns {
+            self.packet()?;
+        }
+        let mut rows = Vec::new();
+        loop {
+            let packet = self.packet()?;
+            match packet.first() {
+                Some(&0) => rows.push(packet),
+                Some(&ERR) => return Err(io::Error::other(parse_err(&packet).map_err(malformed)?)),
+                _ => break,
+            }
+        }
+        self.send(&ClientCommand::CloseStatement { statement_id })?;
+        let row = rows.first().ok_or_else(|| io::Error::other("no row"))?;
+        // Behind the header and the bitmap of NULLs, which begins with two bits of no column.
+        let mut values = Reader::new(&row[1 + (columns + 2).div_ceil(8)..]);
+        let mut text = || values.lenenc_str("value").map(|value| String::from_utf8_lossy(value).into_owned());
+        (0..columns).map(|_| text().map_err(malformed)).collect()
+    }
+
     /// Parses one statement without running it: what the server counts in it, or its refusal.
     ///
     /// # Errors
     /// Those of the connection.
     pub fn prepare(&mut self, sql: &[u8]) -> io::Result<Result<PrepareOk, ServerError>> {
+        let prepared = self.prepare_only(sql)?;
+        if let Ok(PrepareOk { statement_id, .. }) = prepared {
+            self.send(&ClientCommand::CloseStatement { statement_id })?;
+        }
+        Ok(prepared)
+    }
+
+    fn prepare_only(&mut self, sql: &[u8]) -> io::Result<Result<PrepareOk, ServerError>> {
         self.send(&ClientCommand::Prepare(sql))?;
         let payload = self.packet()?;
         if payload.first() == Some(&ERR) {
@@ -122,7 +168,6 @@ impl Session {
         for _definition in 0..prepared.parameters + prepared.columns {
             self.packet()?;
         }
-        self.send(&ClientCommand::CloseStatement { statement_id: prepared.statement_id })?;
         Ok(Ok(prepared))
     }
 

@@ -87,6 +87,10 @@ fn noticed_by(mutant: Mutant, name: &str, meant: Check) -> BTreeSet<Check> {
 /// it (replicas diverge only when something writes to them, and progress ends for good only with what is leaked).
 const NOT_ALONE: &[Check] = &[
     Check::ReadYourWrites,
+    Check::Instance,
+    Check::Global,
+    Check::Monotonic,
+    Check::Latency,
     Check::Linearizable,
     Check::Appends,
     Check::Bank,

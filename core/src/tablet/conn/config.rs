@@ -13,6 +13,10 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// server does as well when the connection is closed instead.
 pub const RESET_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How much later than it was told to a server may say that a position was not reached. One that says nothing even then is
+/// stalled, and the read goes elsewhere.
+pub const WAIT_GRACE: Duration = Duration::from_millis(500);
+
 /// Most prepared statements a connection keeps, by default. The least recently used one makes room.
 pub const STATEMENTS_MAX: usize = 256;
 

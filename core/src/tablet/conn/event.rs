@@ -51,6 +51,8 @@ pub enum TimerCause {
     Connect,
     /// A request is being answered.
     Request,
+    /// A position is being waited for.
+    Wait,
     /// The connection is being reset.
     Reset,
 }

@@ -31,12 +31,14 @@ mod prefix;
 mod request;
 mod settings;
 mod statements;
+#[cfg(test)]
+mod tests;
 mod tracked;
 mod wait;
 
 pub use config::{
     BASELINE_COLLATION, BackendConfig, CONNECT_TIMEOUT, HEARD_BYTES_MAX, OUTPUT_KEPT_BYTES, RESET_TIMEOUT,
-    SET_BYTES_MAX, STATEMENTS_MAX, capabilities,
+    SET_BYTES_MAX, STATEMENTS_MAX, WAIT_GRACE, capabilities,
 };
 pub use event::{CloseReason, Event, TimerCause};
 
@@ -137,7 +139,12 @@ impl BackendConn {
             Command::ResetConnection => Some((now + self.config.reset_timeout, TimerCause::Reset)),
             _ => self.config.request_timeout.map(|timeout| (now + timeout, TimerCause::Request)),
         };
-        self.life = Life::Busy(Box::new(Busy::new(request)));
+        let patience = self.server.as_ref().and_then(|server| wait::patience(request.wait.as_ref()?, server));
+        self.life = Life::Busy(Box::new(Busy::new(request, self.timer)));
+        if let Some(patience) = patience {
+            let until = (now + patience + WAIT_GRACE, TimerCause::Wait);
+            self.timer = Some(self.timer.map_or(until, |timer| timer.min(until)));
+        }
         self.begin();
     }
 
@@ -183,6 +190,11 @@ impl BackendConn {
         if let Some((at, cause)) = self.timer
             && at <= now
         {
+            if cause == TimerCause::Wait && matches!(self.life, Life::Busy(_)) {
+                // The server does not even say that it waited in vain; nothing of the read was passed on.
+                self.flight.clear();
+                self.conclude(Ended::WaitTimedOut);
+            }
             self.close_because(CloseReason::TimedOut(cause));
         }
     }

@@ -83,6 +83,9 @@ impl BackendConn {
 
     /// One of the answers has come.
     pub(super) fn prefix_answered(&mut self, purpose: Purpose, heard: Heard) -> Result<(), Failure> {
+        if purpose == Purpose::Wait {
+            self.timer = self.busy().and_then(|busy| busy.deadline);
+        }
         if let Some(error) = heard.error {
             return Err(match purpose {
                 Purpose::Resets(_) => Failure::Unsettled(error),

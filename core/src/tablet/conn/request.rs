@@ -3,7 +3,7 @@
 use super::flight::Purpose;
 use super::infile::FileRelay;
 use super::tracked::Reported;
-use super::{BackendConn, CloseReason, Life, settings};
+use super::{BackendConn, CloseReason, Life, TimerCause, settings};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::link::{ClientFormat, Command, Ended, Reply, Request, Statement};
 use crate::mutants::Mutant;
@@ -13,12 +13,15 @@ use crate::mysql::command::ClientCommand;
 use crate::mysql::frame::{MAX_PAYLOAD_BYTES, write_packet, write_with};
 use crate::mysql::packet::OkPacket;
 use crate::mysql::reply::Shape;
+use crate::time::Instant;
 use std::sync::Arc;
 
 /// A request under way.
 #[derive(Debug)]
 pub(super) struct Busy {
     pub(super) request: Request,
+    /// When all of it must have been answered.
+    pub(super) deadline: Option<(Instant, TimerCause)>,
     /// The id that the client expects an answer to start with: that after its command's last packet.
     answer_sequence: u8,
     pub(super) stage: Stage,
@@ -76,7 +79,7 @@ pub(super) enum Failure {
 }
 
 impl Busy {
-    pub(super) fn new(request: Request) -> Self {
+    pub(super) fn new(request: Request, deadline: Option<(Instant, TimerCause)>) -> Self {
         let payload_bytes = match &request.command {
             Command::Plain(payload) | Command::Execute { payload, .. } => payload.len(),
             _ => 0,
@@ -84,6 +87,7 @@ impl Busy {
         Self {
             answer_sequence: (payload_bytes / MAX_PAYLOAD_BYTES + 1) as u8,
             request,
+            deadline,
             stage: Stage::Prefix,
             written: false,
             handed_over: false,

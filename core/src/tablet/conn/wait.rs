@@ -3,6 +3,7 @@
 use crate::gtid::Flavor;
 use crate::link::Wait;
 use crate::mysql::handshake::ServerInfo;
+use crate::time::Duration;
 
 /// The statement that waits for a position that is not empty; `None` when it is not of this server's flavour, and can never
 /// be reached.
@@ -11,19 +12,24 @@ use crate::mysql::handshake::ServerInfo;
 /// never a replica the position is not reached.
 pub(super) fn statement(wait: &Wait, server: &ServerInfo) -> Option<String> {
     let position = &wait.position;
-    let seconds = wait.timeout.as_secs_f64();
-    match (position.flavor()?, server.is_mariadb()) {
-        (Flavor::MariaDb, true) => Some(format!("SELECT MASTER_GTID_WAIT('{position}', {seconds:.3})")),
-        (Flavor::MySql, false) => {
-            // A timeout of 0 waits for ever, and servers before 8.0 count whole seconds.
-            let seconds = seconds.ceil().max(1.0);
-            Some(match version(&server.version) {
-                (5, 0..=6) => {
-                    format!("SELECT (WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS('{position}', {seconds}) >= 0) IS NOT TRUE")
-                }
-                _ => format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds})"),
-            })
-        }
+    let seconds = patience(wait, server)?.as_secs_f64();
+    match position.flavor()? {
+        Flavor::MariaDb => Some(format!("SELECT MASTER_GTID_WAIT('{position}', {seconds:.3})")),
+        Flavor::MySql => Some(match version(&server.version) {
+            (5, 0..=6) => {
+                format!("SELECT (WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS('{position}', {seconds}) >= 0) IS NOT TRUE")
+            }
+            _ => format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds})"),
+        }),
+    }
+}
+
+/// How long the server is told to wait; `None` when it cannot be told.
+pub(super) fn patience(wait: &Wait, server: &ServerInfo) -> Option<Duration> {
+    match (wait.position.flavor()?, server.is_mariadb()) {
+        (Flavor::MariaDb, true) => Some(wait.timeout),
+        // A timeout of 0 waits for ever, and servers before 8.0 count whole seconds.
+        (Flavor::MySql, false) => Some(Duration::from_secs(wait.timeout.as_secs_f64().ceil().max(1.0) as u64)),
         _ => None,
     }
 }
@@ -47,7 +53,6 @@ mod tests {
     use crate::mysql::capability::CapabilityFlags;
     use crate::mysql::handshake::Transport;
     use crate::mysql::packet::OkPacket;
-    use crate::time::Duration;
 
     fn asked(version: &str, position: &str, timeout_ms: u64) -> Option<String> {
         let server = ServerInfo {

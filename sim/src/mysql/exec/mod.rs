@@ -35,10 +35,6 @@ impl Server {
         let turn = Turn { now, job };
         if is_definition(&job.statement) {
             self.begin_definition(session)?;
-            if self.is_committing(session.id) {
-                session.committed_on_the_way = false;
-                return Err(Stop::Wait(Wait::Commits, None));
-            }
         }
         match &*job.statement {
             Statement::Select(select) => self.select(turn, session, select),
@@ -46,7 +42,11 @@ impl Server {
             Statement::Update(update) => self.update(turn, session, update),
             Statement::Delete(delete) => self.delete(turn, session, delete),
             Statement::Do(items) => self.do_items(turn, session, items),
-            Statement::CreateTable { .. } | Statement::CreateDatabase(..) if self.is_defining() => {
+            // One that fails does so after what it committed is there for others.
+            Statement::CreateTable { .. } | Statement::CreateDatabase(..)
+                if self.is_defining() || self.is_committing(session.id) =>
+            {
+                session.committed_on_the_way = false;
                 Err(Stop::Wait(Wait::Commits, None))
             }
             Statement::CreateTable { table, if_not_exists, columns, primary_key } => {

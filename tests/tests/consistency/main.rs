@@ -1,0 +1,94 @@
+//! What each consistency level promises, on real servers: gateways, a primary, and replicas that apply late or not at all.
+//!
+//! `levels`: many pairs of writers and readers at each level. `statements`: every way to ask, in one session.
+//! `stalls`: a replica that stops.
+
+mod levels;
+mod statements;
+
+use weir_io::servers::Server;
+use weir_tests::{Session, TestCluster, Weir, application};
+
+/// Pairs of a writer and a reader; each pair has a row of its own in `shop.counts`.
+const PAIRS: usize = 32;
+
+/// A primary and replicas that apply what is as old as this, in whole seconds (`MASTER_DELAY` knows no fractions, and counts
+/// from the beginning of the second: what is visible `n` seconds late at most is late by more than `n - 1`).
+fn cluster(delays_s: &[u32]) -> TestCluster {
+    let cluster = TestCluster::start(u16::try_from(delays_s.len()).expect("few") + 1);
+    let rows: Vec<String> = (0..PAIRS).map(|pair| format!("({pair},0)")).collect();
+    for sql in [
+        "CREATE DATABASE shop",
+        "CREATE TABLE shop.counts (pair INT PRIMARY KEY, v BIGINT NOT NULL)",
+        &format!("INSERT INTO shop.counts VALUES {}", rows.join(",")),
+    ] {
+        cluster.primary().query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    cluster.wait_for_replicas();
+    for server in cluster.servers() {
+        let number = server.number();
+        // Of its own on each server. (What asks for `@@server_id` is taken to want the primary's.)
+        let sql = format!(
+            "SET sql_log_bin = 0; CREATE TABLE shop.here (server VARCHAR(9)); INSERT INTO shop.here VALUES ({number})"
+        );
+        server.query(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    for (replica, delay) in cluster.replicas().iter().zip(delays_s).filter(|(_, delay)| **delay > 0) {
+        let sql = format!("STOP SLAVE; CHANGE MASTER TO MASTER_DELAY = {delay}; START SLAVE");
+        replica.query(&sql).unwrap_or_else(|error| panic!("{error}"));
+    }
+    cluster
+}
+
+/// A session in the schema `shop` at a level.
+fn open(gateway: &Weir, level: &str) -> Session {
+    let mut session = Session::open(gateway.address(), &application(), Some("shop")).expect("a session");
+    session.values(&format!("SET read_after_write_consistency = {level}"));
+    session
+}
+
+fn write(session: &mut Session, pair: usize, version: u64) {
+    session.values(&format!("UPDATE counts SET v = {version} WHERE pair = {pair}"));
+}
+
+/// How a read is sent.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Text,
+    Prepared,
+    /// In front of another statement, in one text.
+    Multi,
+    /// In a read-only transaction.
+    Transaction,
+}
+
+impl How {
+    const ALL: [Self; 4] = [Self::Text, Self::Prepared, Self::Multi, Self::Transaction];
+}
+
+/// What a read saw, and the number of the server that answered it.
+struct Seen {
+    version: u64,
+    server: String,
+}
+
+fn read(session: &mut Session, pair: usize, how: How) -> Seen {
+    let sql = format!("SELECT CAST(v AS CHAR), server FROM counts, here WHERE pair = {pair}");
+    let mut values = match how {
+        How::Text => session.values(&sql),
+        How::Prepared => session.execute(&sql),
+        How::Multi => session.values(&format!("{sql}; SELECT 1")),
+        How::Transaction => {
+            session.values("START TRANSACTION READ ONLY");
+            let values = session.values(&sql);
+            session.values("COMMIT");
+            values
+        }
+    };
+    let version = values[0].parse().expect("a number");
+    Seen { version, server: values.swap_remove(1) }
+}
+
+fn name(server: &Server) -> String {
+    server.number().to_string()
+}
