@@ -42,11 +42,7 @@ impl Server {
             Statement::Update(update) => self.update(turn, session, update),
             Statement::Delete(delete) => self.delete(turn, session, delete),
             Statement::Do(items) => self.do_items(turn, session, items),
-            // One that fails does so after what it committed is there for others.
-            Statement::CreateTable { .. } | Statement::CreateDatabase(..)
-                if self.is_defining() || self.is_committing(session.id) =>
-            {
-                session.committed_on_the_way = false;
+            Statement::CreateTable { .. } | Statement::CreateDatabase(..) if self.is_defining() => {
                 Err(Stop::Wait(Wait::Commits, None))
             }
             Statement::CreateTable { table, if_not_exists, columns, primary_key } => {
@@ -60,6 +56,10 @@ impl Server {
                         // Unlike the others, this is not logged.
                         session.note(&error);
                         return Ok(Body::ok());
+                    }
+                    if self.is_committing(session.id) {
+                        // The error tells that what was open has been committed.
+                        return Err(Stop::Wait(Wait::Commits, None));
                     }
                     return Err(error.into());
                 }
