@@ -36,6 +36,14 @@ mutants! {
     RetryForgetsPosition = "retry-forgets-position",
     /// The position that a write reports is not kept.
     IgnorePosition = "ignore-position",
+    /// A read waits for what was last told of the primary, by whomever it was written, not for what its session wrote.
+    ForeignPosition = "foreign-position",
+    /// A read at GLOBAL is content with what its own gateway acknowledged.
+    AnswerFromOwn = "answer-from-own",
+    /// A reader takes the answer to a question that was sent before it came.
+    JoinQuestion = "join-question",
+    /// A monotonic session that reads elsewhere does not ask how far it has read.
+    ForgetReads = "forget-reads",
     /// A read is answered although its wait for the position timed out.
     AnswerAfterWait = "answer-after-wait",
     /// With autocommit off, a read goes to a replica all the same.

@@ -9,7 +9,7 @@ use weir_sim::shrink::{Size, Verdict, shrink};
 use weir_sim::world::trace::divergence;
 
 /// Seeds within which a mutant must be found, in its scenario.
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 4;
 
 /// In which scenario a broken rule shows, and who notices.
 const FOUND: &[(Mutant, &str, Check)] = &[
@@ -32,6 +32,10 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::ExceedCapacity, "pool-exhaustion", Check::Limits),
     (Mutant::LeakClosed, "killed-connections", Check::Leaks),
     (Mutant::KeepInsertId, "churn", Check::Session),
+    (Mutant::ForeignPosition, "consistency/session", Check::ReadYourWrites),
+    (Mutant::AnswerFromOwn, "consistency/global", Check::Global),
+    (Mutant::JoinQuestion, "consistency/far-primary", Check::Global),
+    (Mutant::ForgetReads, "consistency/monotonic", Check::Monotonic),
 ];
 
 /// Rules of failover, which no scenario rehearses yet: the tests of their machines find them.

@@ -78,9 +78,7 @@ impl Shared {
         state.last_ticket += 1;
         let ticket = Ticket(state.last_ticket);
         let now = clock::now();
-        if scope == Scope::Shard {
-            state.machine.handle(now, Input::Primary(primary(&self.view())));
-        }
+        state.machine.handle(now, Input::Primary(primary(&self.view())));
         state.machine.handle(now, Input::Want(ticket, scope));
         match self.drain_readers(&mut state, Some(ticket)) {
             Some(position) => Freshening::Ready(position),

@@ -160,7 +160,8 @@ pub(super) fn clients(stage: &mut Stage, scenario: &Scenario, options: Options) 
     let gateways: Vec<Address> = (0..scenario.cluster.gateways)
         .map(|number| Address { host: HostId(first_gateway + number), port: gateway::PORT })
         .collect();
-    let keys: u64 = scenario.clients.iter().map(|clients| clients.count).sum();
+    let writers = scenario.clients.iter().filter(|clients| !clients.read_only);
+    let keys = writers.map(|clients| clients.count).sum::<u64>().max(1);
     let kinds = scenario.clients.iter().flat_map(|clients| (0..clients.count).map(move |_| clients));
     for (number, clients) in (0..).zip(kinds) {
         let clients = *clients;
@@ -193,7 +194,7 @@ fn script(clients: &Clients, number: u64, keys: u64) -> Box<dyn Script> {
         Workload::Large => churned(Large, clients.churn),
         Workload::Levels => {
             let asked = Asked { level: clients.level, monotonic: clients.monotonic };
-            churned(Levels::new(number, keys, asked), clients.churn)
+            churned(Levels::new(number % keys, keys, asked).reading_only(clients.read_only), clients.churn)
         }
     }
 }

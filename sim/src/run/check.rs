@@ -128,6 +128,9 @@ fn merge(logs: &mut [Log]) -> Log {
         all.errors.append(&mut log.errors);
         all.surprises.append(&mut log.surprises);
         all.late.append(&mut log.late);
+        for (asked, count) in &log.replica_reads {
+            *all.replica_reads.entry(*asked).or_default() += count;
+        }
         all.looked += log.looked;
     }
     all

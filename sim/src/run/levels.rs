@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub struct Tally {
     /// Reads that were answered.
     pub reads: u64,
+    /// Those among them that a replica is known to have answered.
+    pub on_replicas: u64,
     /// Those among them that missed a write acknowledged before, by whomever.
     pub stale: u64,
 }
@@ -34,6 +36,9 @@ impl Levels {
         for read in freshness::stale(&log.operations) {
             tallies.entry(read.asked).or_default().stale += 1;
         }
+        for (asked, count) in &log.replica_reads {
+            tallies.entry(*asked).or_default().on_replicas += count;
+        }
         let writes = log.operations.iter().filter(|op| matches!(op.action, Action::Write(_))).count();
         Self { writes: writes as u64, tallies }
     }
@@ -44,6 +49,7 @@ impl Levels {
         for (asked, tally) in &other.tallies {
             let sum = self.tallies.entry(*asked).or_default();
             sum.reads += tally.reads;
+            sum.on_replicas += tally.on_replicas;
             sum.stale += tally.stale;
         }
     }
@@ -54,8 +60,11 @@ impl fmt::Display for Levels {
         write!(f, "{} writes of versions", self.writes)?;
         for (Asked { level, monotonic }, tally) in &self.tallies {
             let name = format!("{}{}", level.name(), if *monotonic { " MONOTONIC" } else { "" });
-            let Tally { reads, stale } = tally;
-            write!(f, "\n  {name:18} {reads} reads, {stale} older than an acknowledged write")?;
+            let Tally { reads, on_replicas, stale } = tally;
+            write!(
+                f,
+                "\n  {name:18} {reads} reads, {on_replicas} by replicas, {stale} older than an acknowledged write"
+            )?;
         }
         Ok(())
     }

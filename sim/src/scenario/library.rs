@@ -27,6 +27,7 @@ library! {
     "consistency/instance",
     "consistency/global",
     "consistency/monotonic",
+    "consistency/far-primary",
     "consistency/stalled-replica",
     "consistency/swarm",
 }

@@ -94,6 +94,9 @@ pub struct Clients {
     /// For `levels`: no read is to be older than one before it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub monotonic: bool,
+    /// For `levels`: they only read what those above them write.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub read_only: bool,
     /// Every answer comes within this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_within: Option<Span>,

@@ -18,6 +18,10 @@ const TABLE_KEYS: u64 = 1 << 32;
 const TABLE_EXISTS: u16 = 1050;
 /// ER_NO_SUCH_TABLE.
 const NO_SUCH_TABLE: u16 = 1146;
+/// Of a hundred operations, those from here on only read.
+const READS: u64 = 35;
+/// `server_id` of the primary.
+const PRIMARY: &[u8] = b"1";
 
 /// See the module.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub struct Levels {
     own: u64,
     keys: u64,
     asked: Asked,
+    read_only: bool,
     version: u64,
     tables: u64,
     session: Option<Setup>,
@@ -38,7 +43,10 @@ pub struct Levels {
 /// What the session is like.
 #[derive(Debug, Default)]
 struct Setup {
+    /// The level is asked for in each read, not when the session begins.
     by_hint: bool,
+    /// Reads tell who answers them. Such reads go to replicas only when they ask for it.
+    asks_who: bool,
     /// Ids of the statements that write and read.
     write: Option<u32>,
     read: Option<u32>,
@@ -80,14 +88,21 @@ enum Step {
 impl Levels {
     /// The client that writes row `own` of `keys` rows.
     #[must_use]
-    pub const fn new(own: u64, keys: u64, asked: Asked) -> Self {
-        Self { own, keys, asked, version: 0, tables: 0, session: None, writing: None, step: None, left: Vec::new() }
+    pub fn new(own: u64, keys: u64, asked: Asked) -> Self {
+        let (session, writing, step, left) = (None, None, None, Vec::new());
+        Self { own, keys, asked, read_only: false, version: 0, tables: 0, session, writing, step, left }
+    }
+
+    /// A client that writes nothing, if `read_only`.
+    #[must_use]
+    pub fn reading_only(self, read_only: bool) -> Self {
+        Self { read_only, ..self }
     }
 
     /// The steps of a new session's beginning, last first.
     fn set_up(&mut self, turn: &mut Turn<'_>) -> Vec<Step> {
         let by_hint = turn.rng.chance(0.5);
-        self.session = Some(Setup { by_hint, ..Setup::default() });
+        self.session = Some(Setup { by_hint, asks_who: turn.rng.chance(0.3), ..Setup::default() });
         let mut steps = vec![Step::PrepareRead, Step::PrepareWrite];
         if !by_hint {
             steps.extend([Step::SplitTransactions, Step::Set]);
@@ -102,7 +117,8 @@ impl Levels {
     fn plan(&mut self, turn: &mut Turn<'_>) -> Vec<Step> {
         let by_hint = self.session.as_ref().is_none_or(|session| session.by_hint);
         let key = if turn.rng.chance(0.4) { self.own } else { turn.rng.below(self.keys) };
-        match turn.rng.below(100) {
+        let first = if self.read_only { READS } else { 0 };
+        match first + turn.rng.below(100 - first) {
             0..10 => vec![Step::Read(self.own), Step::Write],
             10..18 => vec![Step::Write],
             18..26 => vec![Step::ReadPrepared(self.own), Step::WritePrepared],
@@ -139,15 +155,24 @@ impl Levels {
         TABLE_KEYS + self.own * TABLES_MAX + table
     }
 
-    fn hint(&self) -> String {
-        let by_hint = self.session.as_ref().is_some_and(|session| session.by_hint);
-        if by_hint { format!("/*vt+ CONSISTENCY={} */ ", self.asked.level.name()) } else { String::new() }
+    /// A read of `columns`, with what the session asks of it.
+    fn read(&self, columns: &str, from: &str) -> String {
+        let session = self.session.as_ref();
+        let level = format!("CONSISTENCY={}", self.asked.level.name());
+        let level = if session.is_some_and(|session| session.by_hint) { &*level } else { "" };
+        if session.is_some_and(|session| session.asks_who) {
+            format!("SELECT /*vt+ ROLE=REPLICA {level} */ {columns}, @@server_id FROM {from}")
+        } else if level.is_empty() {
+            format!("SELECT {columns} FROM {from}")
+        } else {
+            format!("SELECT /*vt+ {level} */ {columns} FROM {from}")
+        }
     }
 
     fn command(&self, step: Step) -> Command {
         let (own, version) = (self.own, self.version);
         let table = |table| format!("made_{own}_{table}");
-        let read = |id: &str| format!("SELECT {}v FROM registers WHERE id = {id}", self.hint());
+        let read = |id: &str| self.read("v", &format!("registers WHERE id = {id}"));
         let ids = self.session.as_ref();
         Command::Query(match step {
             Step::Set => format!("SET SESSION read_after_write_consistency = '{}'", self.asked.level.name()),
@@ -160,7 +185,7 @@ impl Levels {
             Step::Commit | Step::EndReadOnly => "COMMIT".to_owned(),
             Step::CommitByDefinition => "CREATE TABLE registers (id INT PRIMARY KEY)".to_owned(),
             Step::Create => format!("CREATE TABLE {} (id INT PRIMARY KEY)", table(self.tables - 1)),
-            Step::LookForTable(n) => format!("SELECT {}id FROM {}", self.hint(), table(n)),
+            Step::LookForTable(n) => self.read("id", &table(n)),
             Step::BeginReadOnly => "START TRANSACTION READ ONLY".to_owned(),
             Step::Read(key) => read(&key.to_string()),
             Step::Reset => return Command::Reset,
@@ -197,9 +222,12 @@ impl Levels {
 
     fn saw_rows(&mut self, turn: &mut Turn<'_>, key: u64, rows: &[Vec<Option<Vec<u8>>>]) {
         turn.expect("one row by its key", "1", &rows.len().to_string());
-        let Some([value]) = rows.first().map(Vec::as_slice) else { return };
+        let Some([value, server @ ..]) = rows.first().map(Vec::as_slice) else { return };
         let version = value.as_deref().and_then(|value| core::str::from_utf8(value).ok()?.parse().ok());
         self.saw(turn, key, version.filter(|version| *version > 0));
+        if server.first().is_some_and(|server| server.as_deref() != Some(PRIMARY)) {
+            *turn.log.replica_reads.entry(self.asked).or_default() += 1;
+        }
     }
 
     fn refused(&mut self, turn: &mut Turn<'_>, step: Step, error: &Error) -> Next {
@@ -264,8 +292,8 @@ impl Script for Levels {
             (Step::PrepareRead, Said::Prepared { id }) => self.session.get_or_insert_default().read = Some(*id),
             (Step::Reset, _) => {
                 // A session of its own from here on, but for what it has written.
-                let mut steps = self.set_up(turn);
-                self.left.append(&mut steps);
+                let steps = self.set_up(turn);
+                self.left.extend(steps);
             }
             _ => {}
         }

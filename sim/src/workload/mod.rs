@@ -151,6 +151,8 @@ pub struct Log {
     pub looked: u64,
     /// What it saw there that it should not have.
     pub surprises: Vec<Violation>,
+    /// Reads of [`Levels`] that a replica is known to have answered.
+    pub replica_reads: BTreeMap<Asked, u64>,
     /// Answers that took longer than they may.
     pub late: Vec<Violation>,
 }

@@ -12,6 +12,9 @@
 //! question was sent, and so is in a position read after that. The tablet answers only when it still is the primary of its
 //! term *after* it has read the position; an answer under an older term is refused there, and not waited for here.
 //!
+//! **After a start.** What this gateway acknowledged before it was started is as good as unknown: the first reader of
+//! [`Scope::Gateway`] asks, and so has it covered.
+//!
 //! Start with [`Input`]; the rules are `want` and `settle`.
 
 #[cfg(test)]
@@ -20,6 +23,7 @@ mod tests;
 use super::cluster::TabletId;
 use crate::gtid::Position;
 use crate::marks::Mark;
+use crate::mutants::{Mutant, Mutants};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -118,23 +122,32 @@ pub struct Freshness {
     waiting: BTreeSet<Ticket>,
     last_ask: AskId,
     outputs: VecDeque<Output>,
+    mutants: Mutants,
 }
 
 impl Freshness {
-    /// Nothing written, no primary known; an answer may take `ask_timeout`.
+    /// No primary known, and nothing of what was written before; an answer may take `ask_timeout`.
     #[must_use]
     pub fn new(ask_timeout: Duration) -> Self {
         Self {
             ask_timeout,
             primary: None,
             acknowledged: Position::default(),
-            unknown: 0,
+            unknown: 1,
             unknown_covered: 0,
             asked: None,
             waiting: BTreeSet::new(),
             last_ask: AskId(0),
             outputs: VecDeque::new(),
+            mutants: Mutants::NONE,
         }
+    }
+
+    /// With rules broken on purpose.
+    #[must_use]
+    pub const fn breaking(mut self, mutants: Mutants) -> Self {
+        self.mutants = mutants;
+        self
     }
 
     /// Takes one input; then drain [`Freshness::poll_output`].
@@ -176,11 +189,13 @@ impl Freshness {
     }
 
     fn want(&mut self, reader: Ticket, scope: Scope) {
-        match self.acknowledged() {
-            Some(position) if scope == Scope::Gateway => {
-                self.outputs.push_back(Output::Ready(reader, Some(position.clone())));
-            }
-            _ => _ = self.waiting.insert(reader),
+        let own_will_do = scope == Scope::Gateway || self.mutants.breaks(Mutant::AnswerFromOwn);
+        if let Some(position) = self.acknowledged().filter(|_| own_will_do) {
+            self.outputs.push_back(Output::Ready(reader, Some(position.clone())));
+        } else if let Some(asked) = self.asked.as_mut().filter(|_| self.mutants.breaks(Mutant::JoinQuestion)) {
+            asked.readers.insert(reader);
+        } else {
+            self.waiting.insert(reader);
         }
     }
 

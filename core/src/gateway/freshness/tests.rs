@@ -79,8 +79,9 @@ impl World {
         Self {
             machine,
             now: Instant::ZERO,
+            // By whoever ran here before.
             written: 1,
-            written_here: 0,
+            written_here: 1,
             term: 1,
             has_primary: true,
             asked: None,
@@ -241,10 +242,21 @@ fn one_question_serves_all_who_waited_when_it_was_sent_and_nobody_later() {
 #[test]
 fn what_this_gateway_acknowledged_is_known_without_asking() {
     let mut bench = Bench::new();
+    let ask = asked(&bench.take(Input::Want(Ticket(1), Scope::Gateway)));
+    bench.take(Input::Answered(ask, position(5)));
     bench.take(Input::Acknowledged(Written::At(position(7))));
     bench.take(Input::Acknowledged(Written::At(position(6))));
-    let ready = Output::Ready(Ticket(1), Some(position(7)));
-    assert_eq!(bench.take(Input::Want(Ticket(1), Scope::Gateway)), [ready]);
+    let ready = Output::Ready(Ticket(2), Some(position(7)));
+    assert_eq!(bench.take(Input::Want(Ticket(2), Scope::Gateway)), [ready]);
+}
+
+#[test]
+fn what_was_acknowledged_before_the_start_is_asked_for() {
+    let mut bench = Bench::new();
+    bench.take(Input::Acknowledged(Written::At(position(3))));
+    let ask = asked(&bench.take(Input::Want(Ticket(1), Scope::Gateway)));
+    assert_eq!(bench.take(Input::Answered(ask, position(5))), [Output::Ready(Ticket(1), Some(position(5)))]);
+    assert_eq!(bench.take(Input::Want(Ticket(2), Scope::Gateway)), [Output::Ready(Ticket(2), Some(position(5)))]);
 }
 
 #[test]

@@ -174,6 +174,9 @@ impl Session {
         match job.origin {
             Origin::Client if job.refused_write => {
                 job.failed = false;
+                // It is not to be run twice, and where it writes may have to be asked for.
+                job.read_only = false;
+                job.effects |= Effects::RUNS_STORED_CODE;
                 self.release(Fate::Keep);
                 job.role = Role::Primary;
                 self.choose(now, job);

@@ -14,6 +14,7 @@ use crate::gateway::variables::Consistency;
 use crate::gtid::Position;
 use crate::link::Command;
 use crate::marks::Mark;
+use crate::mutants::Mutant;
 use crate::sql::Effects;
 use crate::time::Instant;
 use crate::topo::Role;
@@ -57,7 +58,13 @@ impl Session {
     }
 
     pub(super) fn own_floor(&self, job: &Job) -> Position {
-        if self.level(job) == Consistency::Eventual { Position::default() } else { self.state.position.clone() }
+        if self.level(job) == Consistency::Eventual {
+            Position::default()
+        } else if self.config.mutants.breaks(Mutant::ForeignPosition) {
+            self.view.primary().map_or_else(Position::default, |primary| primary.position.clone())
+        } else {
+            self.state.position.clone()
+        }
     }
 
     fn freshen(&mut self, mut job: Box<Job>, scope: Scope) {
@@ -115,7 +122,8 @@ impl Session {
     /// Whether a read at `pick` could go back behind what this session has read.
     pub(super) fn could_go_back(&self, job: &Job, pick: Pick) -> bool {
         let elsewhere = self.sticks_to(job).is_some_and(|last| last != pick.tablet);
-        elsewhere && pick.role != Role::Primary && self.needs_floor(job)
+        let goes_back = elsewhere && pick.role != Role::Primary && self.needs_floor(job);
+        goes_back && !self.config.mutants.breaks(Mutant::ForgetReads)
     }
 
     /// Before it is placed there, `job` finds out how far this session can have read.

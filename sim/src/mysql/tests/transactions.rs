@@ -150,3 +150,44 @@ fn a_client_that_goes_away_leaves_nothing_behind() {
     assert_eq!(b.rows(two, "SELECT v FROM t WHERE id = 1"), "6");
     assert!(b.server.locks.is_empty());
 }
+
+#[test]
+fn a_definition_that_fails_answers_when_what_it_committed_is_there_for_all() {
+    let (mut b, one, two) = accounts();
+    b.slow_disk = true;
+    for (id, row) in [(one, 1), (two, 2)] {
+        b.ok(id, "BEGIN");
+        b.ok(id, &format!("UPDATE t SET v = 0 WHERE id = {row}"));
+    }
+    for id in [one, two] {
+        assert!(b.send(id, "CREATE TABLE t (id INT PRIMARY KEY)").is_none(), "the log is not synced yet");
+    }
+    while !b.syncs.is_empty() {
+        b.finish_sync();
+    }
+    for id in [one, two] {
+        let outcome = b.take_done(id).unwrap();
+        assert!(matches!(outcome.body, Body::Err(SqlError { code: 1050, .. })));
+        assert_eq!(outcome.status, STATUS_AUTOCOMMIT);
+    }
+    b.slow_disk = false;
+    b.ok(one, "UPDATE t SET v = 1 WHERE id = 2");
+    b.ok(two, "UPDATE t SET v = 1 WHERE id = 1");
+    assert_eq!(b.rows(one, "SELECT v FROM t"), "1 1", "nobody holds a row any more");
+}
+
+#[test]
+fn what_a_failed_definition_committed_is_no_business_of_the_next_statement() {
+    let (mut b, one, two) = accounts();
+    b.ok(one, "BEGIN");
+    b.ok(one, "UPDATE t SET v = 0 WHERE id = 1");
+    assert_eq!(b.err(one, "CREATE TABLE t (id INT PRIMARY KEY)"), 1050);
+    b.slow_disk = true;
+    b.ok(two, "BEGIN");
+    b.ok(two, "UPDATE t SET v = 0 WHERE id = 2");
+    assert!(b.send(two, "CREATE TABLE t (id INT PRIMARY KEY)").is_none());
+    assert_eq!(b.rows(one, "SELECT v FROM t"), "0 20", "it does not wait for another's commit");
+    b.finish_sync();
+    b.slow_disk = false;
+    b.ok(one, "UPDATE t SET v = 1 WHERE id = 2");
+}

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use weir_core::gateway::cluster::View;
 use weir_core::gateway::freshness::{AskId, Freshness, Input, Output, Primary, Scope, Ticket, Written};
 use weir_core::gtid::Position;
+use weir_core::mutants::Mutants;
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::Role;
 
@@ -35,9 +36,9 @@ pub(super) struct Ready {
 }
 
 impl Readers {
-    pub(super) fn new(ask_timeout: Duration) -> Self {
+    pub(super) fn new(ask_timeout: Duration, mutants: Mutants) -> Self {
         Self {
-            machine: Freshness::new(ask_timeout),
+            machine: Freshness::new(ask_timeout).breaking(mutants),
             waiting: BTreeMap::new(),
             last_ticket: 0,
             questions: VecDeque::new(),

@@ -230,7 +230,7 @@ impl GatewayProcess {
             config: Arc::new(session_config(&setup)),
             view: Arc::default(),
             tablets: BTreeMap::new(),
-            readers: Readers::new(ASK_TIME_MAX),
+            readers: Readers::new(ASK_TIME_MAX, setup.mutants),
             admission: Admission::new(setup.admission),
         };
         Self {

@@ -138,6 +138,22 @@ fn a_read_that_turns_out_to_write_moves_to_the_primary() {
 }
 
 #[test]
+fn what_seemed_to_be_a_read_and_writes_is_not_run_twice() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT a FROM view_that_calls_a_function");
+    bench.lend();
+    let error = Error { code: 1290, ..Error::new(Component::Server, Kind::ReadOnly, "read-only") };
+    bench.answer(vec![Reply::Err { seq: 1, error }, Reply::End(Ended::Answered)]);
+    assert!(matches!(bench.event(), Some(Event::Release(_))));
+    let (tablet, request) = bench.lend();
+    assert!(tablet == PRIMARY && !request.read_only);
+    assert_eq!(error_code(&bench.answer(lost(Effect::Unknown))[0]), 1160, "its outcome is unknown");
+    assert!(matches!(bench.event(), Some(Event::Release(_))));
+    assert!(matches!(bench.event(), Some(Event::Acknowledged(_))), "it may have written");
+    bench.expect_rest();
+}
+
+#[test]
 fn a_read_that_breaks_connections_does_not_reach_every_server() {
     let mut bench = Bench::logged_in();
     bench.query("SELECT a FROM t");
