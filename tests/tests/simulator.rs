@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use weir_core::marks::{Mark, hits};
 use weir_core::mutants::{Mutant, Mutants};
+use weir_sim::check::history::Level;
 use weir_sim::run::{Check, Options, run, written_out};
 use weir_sim::scenario::{Scenario, library};
 use weir_sim::shrink::{Size, Verdict, shrink};
@@ -68,6 +69,21 @@ fn every_scenario_holds() {
         let outcome = run(&scenario(name), 0, Options::default());
         assert_eq!(outcome.failures, [], "{name}: {:#?}", outcome.faults);
         assert!(outcome.operations > 1000, "{name}: clients did little");
+    }
+}
+
+/// A level at which nobody could have missed anything was not put to the test.
+#[test]
+fn replicas_answer_at_every_level_and_some_of_what_they_know_is_old() {
+    let levels = run(&scenario("consistency/levels"), 0, Options::default()).levels;
+    assert_eq!(levels.tallies.len(), 5, "{levels}");
+    assert!(levels.tallies.values().all(|tally| tally.on_replicas > 50), "{levels}");
+    for (asked, tally) in &levels.tallies {
+        match asked.level {
+            Level::Eventual => assert!(tally.stale > 10, "{levels}"),
+            Level::Global => assert_eq!(tally.stale, 0, "{levels}"),
+            Level::Session | Level::Instance => {}
+        }
     }
 }
 
