@@ -38,6 +38,10 @@ mutants! {
     IgnorePosition = "ignore-position",
     /// A read waits for what was last told of the primary, by whomever it was written, not for what its session wrote.
     ForeignPosition = "foreign-position",
+    /// A read at INSTANCE is content with what its own session wrote.
+    ForgetGateway = "forget-gateway",
+    /// A read waits for four times as long as it may.
+    WaitTooLong = "wait-too-long",
     /// A read at GLOBAL is content with what its own gateway acknowledged.
     AnswerFromOwn = "answer-from-own",
     /// A reader takes the answer to a question that was sent before it came.

@@ -34,6 +34,8 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::LeakClosed, "killed-connections", Check::Leaks),
     (Mutant::KeepInsertId, "churn", Check::Session),
     (Mutant::ForeignPosition, "consistency/session", Check::ReadYourWrites),
+    (Mutant::ForgetGateway, "consistency/instance", Check::Instance),
+    (Mutant::WaitTooLong, "consistency/stalled-replica", Check::Latency),
     (Mutant::AnswerFromOwn, "consistency/global", Check::Global),
     (Mutant::JoinQuestion, "consistency/far-primary", Check::Global),
     (Mutant::ForgetReads, "consistency/monotonic", Check::Monotonic),

@@ -51,8 +51,8 @@ impl Session {
     pub(super) fn scope(&self, job: &Job) -> Option<Scope> {
         match self.level(job) {
             Consistency::Eventual => None,
-            Consistency::Session => self.state.position_unknown.then_some(Scope::Shard),
-            Consistency::Instance => Some(Scope::Gateway),
+            Consistency::Instance if !self.config.mutants.breaks(Mutant::ForgetGateway) => Some(Scope::Gateway),
+            Consistency::Session | Consistency::Instance => self.state.position_unknown.then_some(Scope::Shard),
             Consistency::Global => Some(Scope::Shard),
         }
     }

@@ -409,7 +409,8 @@ impl Session {
 
     /// Hands a request to the lease's connection.
     pub(super) fn send(&mut self, job: &Job, last_insert_id: Option<u64>) {
-        let timeout = self.state.variables.read_after_write_timeout;
+        let factor = if self.config.mutants.breaks(Mutant::WaitTooLong) { 4 } else { 1 };
+        let timeout = self.state.variables.read_after_write_timeout * factor;
         let waits = self.waits(job);
         if waits {
             Mark::ReadWaits.hit();
