@@ -172,7 +172,7 @@ impl Session {
 
     fn on_answered(&mut self, now: Instant, mut job: Box<Job>) {
         match job.origin {
-            Origin::Client if job.refused_write => {
+            Origin::Client if std::mem::take(&mut job.refused_write) => {
                 job.failed = false;
                 // It is not to be run twice, and where it writes may have to be asked for.
                 job.read_only = false;

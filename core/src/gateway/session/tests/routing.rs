@@ -3,7 +3,7 @@
 use super::bench::{Bench, OTHER_REPLICA, PRIMARY, REPLICA, error_code, lost, ok, ok_reply, ok_with, view};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::session::Event;
-use crate::link::{ConnectionClass, Ended, Reply};
+use crate::link::{Command, ConnectionClass, Ended, Reply};
 use crate::mysql::frame::{MAX_PAYLOAD_BYTES, write_packet};
 
 #[test]
@@ -135,6 +135,8 @@ fn a_read_that_turns_out_to_write_moves_to_the_primary() {
     assert!(bench.answer(replies).is_empty(), "the client hears nothing of it");
     assert!(matches!(bench.event(), Some(Event::Release(_))));
     assert_eq!(bench.lend().0, PRIMARY);
+    assert_eq!(bench.answer(ok_reply(ok())).len(), 1, "what the primary answers is the client's");
+    assert!(matches!(bench.request().command, Command::ResetConnection), "it is over, and not run again");
 }
 
 #[test]
