@@ -57,6 +57,10 @@ marks! {
     ReadWaits = "read-waits",
     /// The replica did not get there in time: the read goes to the primary.
     ReadFallsBack = "read-falls-back",
+    /// Nothing is heard of a replica's server: it is asked whether it lives.
+    ServerDoubted = "server-doubted",
+    /// The server under a read has fallen silent: the read goes on elsewhere.
+    ReadLeavesSilent = "read-leaves-silent",
     /// The replica did not get there in time, and the session is bound to it.
     ReadBound = "read-bound",
     /// A read asks the gateway, or the primary, how far it must see.

@@ -36,6 +36,7 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::ForeignPosition, "consistency/session", Check::ReadYourWrites),
     (Mutant::ForgetGateway, "consistency/instance", Check::Instance),
     (Mutant::WaitTooLong, "consistency/stalled-replica", Check::Latency),
+    (Mutant::StayOnSilent, "consistency/frozen-replica", Check::Latency),
     (Mutant::AnswerFromOwn, "consistency/global", Check::Global),
     (Mutant::JoinQuestion, "consistency/far-primary", Check::Global),
     (Mutant::ForgetReads, "consistency/monotonic", Check::Monotonic),

@@ -171,6 +171,7 @@ impl Driver {
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut passed = Poll::Pending;
         if self.timer.poll(cx, self.session.poll_timeout()).is_ready() {
+            self.session.set_view(self.shared.view());
             self.session.handle_timeout(clock::now());
             passed = Poll::Ready(());
         }
@@ -224,6 +225,11 @@ impl Driver {
                     None => self.session.lease_refused(clock::now(), super::no_such_tablet()),
                 },
                 Event::CancelAcquire => self.pending = None,
+                Event::Doubt { tablet, within } => {
+                    if let Some(tablet) = self.shared.tablet(tablet) {
+                        tablet.doubt(within);
+                    }
+                }
                 Event::Submit(request) => {
                     if let Some((_, connection)) = &mut self.lease {
                         connection.machine.submit(clock::now(), *request);

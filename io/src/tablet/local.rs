@@ -181,7 +181,7 @@ impl LocalTablet {
             state.next_ticket += 1;
             let prefer = wish.prefer.map(|key| Preferred { conn: ConnId(key.connection), epoch: key.epoch });
             let (class, settings) = (wish.class, Arc::clone(&wish.settings));
-            let request = pool::Acquire { ticket, class, settings, prefer, deadline: None };
+            let request = pool::Acquire { ticket, class, settings, prefer, deadline: wish.deadline };
             state.machine.handle(clock::now(), Input::Acquire { role: wish.role, term: wish.term, request });
             match self.drain(&mut state, Some(ticket)) {
                 None => {
@@ -204,6 +204,11 @@ impl LocalTablet {
                 Some(refused) => return Pending::Ready(Some(refused)),
             }
         }
+    }
+
+    /// A session hears nothing of the server: see [`Input::Doubt`].
+    pub fn doubt(&self, within: Duration) {
+        self.handle(Input::Doubt { within });
     }
 
     /// Takes a connection back.

@@ -118,7 +118,7 @@ impl LocalTablet {
             self.next_ticket += 1;
             let prefer = wish.prefer.map(|key| Preferred { conn: ConnId(key.connection), epoch: key.epoch });
             let (class, settings) = (wish.class, Arc::clone(&wish.settings));
-            let request = pool::Acquire { ticket, class, settings, prefer, deadline: None };
+            let request = pool::Acquire { ticket, class, settings, prefer, deadline: wish.deadline };
             self.machine.handle(hands.ctx.now(), Input::Acquire { role: wish.role, term: wish.term, request });
             match self.drain(hands, Some(ticket)) {
                 None => {
@@ -141,6 +141,11 @@ impl LocalTablet {
                 Some(refused) => return Wished::Now(refused),
             }
         }
+    }
+
+    /// A session hears nothing of the server.
+    pub(super) fn doubt(&mut self, hands: &mut Hands<'_, '_>, within: Duration) {
+        self.handle(hands, Input::Doubt { within });
     }
 
     /// Takes a connection back.

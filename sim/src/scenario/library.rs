@@ -29,6 +29,7 @@ library! {
     "consistency/monotonic",
     "consistency/far-primary",
     "consistency/stalled-replica",
+    "consistency/frozen-replica",
     "consistency/swarm",
 }
 

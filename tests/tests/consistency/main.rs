@@ -4,6 +4,7 @@
 //! `stalls`: a replica that stops.
 
 mod levels;
+mod stalls;
 mod statements;
 
 use weir_io::servers::Server;

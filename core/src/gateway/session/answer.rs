@@ -296,7 +296,7 @@ impl Session {
     }
 
     /// The connection is gone, and with it whatever lived on it.
-    fn on_lost(&mut self, now: Instant, mut job: Box<Job>, error: Error) {
+    pub(super) fn on_lost(&mut self, now: Instant, mut job: Box<Job>, error: Error) {
         Mark::ConnectionLost.hit();
         let tablet = self.lease.map(|lease| lease.key.tablet);
         let inquires = self.may_have_been_killed(now, &job);
@@ -410,7 +410,7 @@ impl Session {
         if self.lease.is_some() {
             Mark::LeftClean.hit();
             let job = Box::new(Job::new(Command::ResetConnection, Origin::Clean));
-            self.send(&job, None);
+            self.send(&job, None, None);
             self.phase = Phase::Running(job);
         } else {
             self.events.push_back(Event::Closed(reason));
@@ -424,7 +424,7 @@ impl Session {
         if let Some(lease) = &mut self.lease {
             lease.overwritten = true;
         }
-        self.send(&job, None);
+        self.send(&job, None, None);
         self.phase = Phase::Running(job);
     }
 

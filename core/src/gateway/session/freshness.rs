@@ -106,7 +106,10 @@ impl Session {
         self.place(now, job);
     }
 
-    fn place(&mut self, now: Instant, job: Box<Job>) {
+    fn place(&mut self, now: Instant, mut job: Box<Job>) {
+        if !job.floor.is_empty() {
+            job.read_by.get_or_insert(now + self.state.variables.read_after_write_timeout);
+        }
         if self.lease.is_some() {
             self.submit(now, job);
         } else {

@@ -83,7 +83,7 @@ impl Session {
             lease.overwritten = true;
         }
         let job = Box::new(Job::new(Command::Plain(payload_of(&ClientCommand::Query(sql))), origin));
-        self.send(&job, None);
+        self.send(&job, None, None);
         self.phase = Phase::Running(job);
     }
 }

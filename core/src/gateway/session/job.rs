@@ -62,6 +62,10 @@ pub(super) struct Job {
     pub(super) floor: Position,
     /// The floor includes whatever this session has read.
     pub(super) covers_reads: bool,
+    /// Until when a replica may answer: then the primary is read. None while nothing in particular must be seen.
+    pub(super) read_by: Option<Instant>,
+    /// The server that it is on has been asked whether it lives.
+    pub(super) doubted: bool,
     /// The tablet is known to have reached the floor.
     pub(super) reached: bool,
     /// Something of the answer has gone to the client.
@@ -123,6 +127,8 @@ impl Job {
             hint: Hint::default(),
             floor: Position::default(),
             covers_reads: false,
+            read_by: None,
+            doubted: false,
             reached: false,
             answered: false,
             asks_for_counts: false,
@@ -157,6 +163,8 @@ pub struct Acquire {
     pub settings: Arc<Settings>,
     /// This very connection is wanted, as this session left it.
     pub prefer: Option<LeaseKey>,
+    /// After this time it is of no use any more.
+    pub deadline: Option<Instant>,
 }
 
 /// Names a connection as it was at one time: another user of it changes the epoch.
@@ -243,6 +251,7 @@ impl Session {
         if self.is_cut_short(now, &job) {
             return;
         }
+        Self::mind_the_limit(now, &mut job);
         let asks =
             job.effects.contains(Effects::NEEDS_DIAGNOSTICS) && !self.config.mutants.breaks(Mutant::StaleDiagnostics);
         let prefer = match asks.then(|| self.diagnostics.place(&job)) {
@@ -288,8 +297,10 @@ impl Session {
             class: self.class(&job),
             settings: Arc::clone(&self.state.settings),
             prefer,
+            deadline: Self::limit_on(role, &job),
         }));
         job.asked = Some(tablet);
+        self.watch(now, role, &mut job);
         self.phase = Phase::Waiting(job);
     }
 
@@ -375,7 +386,7 @@ impl Session {
     }
 
     /// Runs `job` on the lease.
-    pub(super) fn submit(&mut self, now: Instant, job: Box<Job>) {
+    pub(super) fn submit(&mut self, now: Instant, mut job: Box<Job>) {
         let Some(lease) = &mut self.lease else {
             debug_assert!(false, "a request needs a connection");
             return;
@@ -395,29 +406,37 @@ impl Session {
             lease.insert_id = InsertId::Dirty;
         }
         lease.overwritten = false;
+        let lease_role = lease.role;
         let timed = !self.waits(&job);
         self.usage.begin(now, timed);
-        self.send(&job, last_insert_id);
+        let (role, wait) = (lease_role, self.wait_for(now, &job));
+        self.watch(now, role, &mut job);
+        self.send(&job, last_insert_id, wait);
         self.phase = Phase::Running(job);
     }
 
     /// Whether `job` waits on the lease's server for what it must see.
-    fn waits(&self, job: &Job) -> bool {
+    pub(super) fn waits(&self, job: &Job) -> bool {
         let on_replica = self.lease.is_some_and(|lease| lease.role != Role::Primary);
         on_replica && !job.reached && !job.floor.is_empty() && !self.config.mutants.breaks(Mutant::SkipWait)
     }
 
-    /// Hands a request to the lease's connection.
-    pub(super) fn send(&mut self, job: &Job, last_insert_id: Option<u64>) {
-        let factor = if self.config.mutants.breaks(Mutant::WaitTooLong) { 4 } else { 1 };
-        let timeout = self.state.variables.read_after_write_timeout * factor;
-        let waits = self.waits(job);
-        if waits {
-            Mark::ReadWaits.hit();
-        } else if !job.floor.is_empty() {
-            Mark::ReadReached.hit();
+    /// What `job` waits for on the lease's server before it runs, and for how long.
+    fn wait_for(&self, now: Instant, job: &Job) -> Option<Wait> {
+        if !self.waits(job) {
+            if !job.floor.is_empty() {
+                Mark::ReadReached.hit();
+            }
+            return None;
         }
-        let wait = waits.then(|| Wait { position: job.floor.clone(), timeout });
+        Mark::ReadWaits.hit();
+        let factor = if self.config.mutants.breaks(Mutant::WaitTooLong) { 4 } else { 1 };
+        let timeout = job.read_by.map_or(self.state.variables.read_after_write_timeout, |limit| limit - now);
+        Some(Wait { position: job.floor.clone(), timeout: timeout * factor })
+    }
+
+    /// Hands a request to the lease's connection.
+    pub(super) fn send(&mut self, job: &Job, last_insert_id: Option<u64>, wait: Option<Wait>) {
         self.events.push_back(Event::Submit(Box::new(Request {
             settings: Arc::clone(&self.state.settings),
             last_insert_id,

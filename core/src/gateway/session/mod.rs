@@ -20,6 +20,7 @@ mod kill;
 mod login;
 mod prepared;
 mod query;
+mod silence;
 mod state;
 mod statements;
 #[cfg(test)]
@@ -33,7 +34,7 @@ pub use transmit::Transmit;
 
 use crate::error::{Component, Error, Kind};
 use crate::gateway::balance::Chooser;
-use crate::gateway::cluster::View;
+use crate::gateway::cluster::{TabletId, View};
 use crate::gateway::config::SessionConfig;
 use crate::gateway::freshness::{Scope, Written};
 use crate::gateway::variables::Variables;
@@ -44,7 +45,7 @@ use crate::mysql::frame::{self, PacketReader};
 use crate::mysql::handshake::{ServerHandshake, Transport};
 use crate::mysql::packet::{self, OkHeader, OkPacket};
 use crate::rng::Rng;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use activity::Activity;
 use diagnostics::Diagnostics;
 pub use job::{Acquire, Lease, LeaseKey};
@@ -98,6 +99,13 @@ pub enum Event {
     Acquire(Acquire),
     /// The lease asked for is not wanted any more: when it comes, give it back.
     CancelAcquire,
+    /// A replica's server says nothing: find out at once whether it lives. The next view tells.
+    Doubt {
+        /// Whose server.
+        tablet: TabletId,
+        /// How long it may take to say anything.
+        within: Duration,
+    },
     /// Run a request on the lease.
     Submit(Box<Request>),
     /// Pass packets of the client's file on to the server.
@@ -171,6 +179,8 @@ enum Timer {
     Read,
     /// The last statement's diagnostics are kept this long.
     Diagnostics,
+    /// It is looked whether the server under a read still lives.
+    Silence,
 }
 
 #[derive(Debug)]
@@ -391,6 +401,7 @@ impl Session {
                 self.state.pins -= Pins::DIAGNOSTICS;
                 self.settle(now);
             }
+            Timer::Silence => self.look_for_life(now),
         }
     }
 

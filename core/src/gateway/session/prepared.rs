@@ -142,7 +142,7 @@ impl Session {
         if prepared.cursor && self.lease.is_some() {
             self.state.pins.set(Pins::CURSOR, self.statements.any_cursor());
             let job = Box::new(Job::new(Command::ResetStatement(prepared.statement), Origin::CloseCursor));
-            self.send(&job, None);
+            self.send(&job, None, None);
             self.phase = Phase::Running(job);
         }
     }

@@ -13,9 +13,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// server does as well when the connection is closed instead.
 pub const RESET_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much later than it was told to a server may say that a position was not reached. One that says nothing even then is
-/// stalled, and the read goes elsewhere.
-pub const WAIT_GRACE: Duration = Duration::from_millis(500);
+/// What is left of a wait for the server's own word that the position was not reached, at most: it is told to wait for so much
+/// less. A fifth of a short wait. One that says nothing even then is stalled, and the read goes elsewhere.
+pub const WAIT_GRACE_MAX: Duration = Duration::from_millis(100);
 
 /// Most prepared statements a connection keeps, by default. The least recently used one makes room.
 pub const STATEMENTS_MAX: usize = 256;

@@ -38,7 +38,7 @@ mod wait;
 
 pub use config::{
     BASELINE_COLLATION, BackendConfig, CONNECT_TIMEOUT, HEARD_BYTES_MAX, OUTPUT_KEPT_BYTES, RESET_TIMEOUT,
-    SET_BYTES_MAX, STATEMENTS_MAX, WAIT_GRACE, capabilities,
+    SET_BYTES_MAX, STATEMENTS_MAX, WAIT_GRACE_MAX, capabilities,
 };
 pub use event::{CloseReason, Event, TimerCause};
 
@@ -139,10 +139,10 @@ impl BackendConn {
             Command::ResetConnection => Some((now + self.config.reset_timeout, TimerCause::Reset)),
             _ => self.config.request_timeout.map(|timeout| (now + timeout, TimerCause::Request)),
         };
-        let patience = self.server.as_ref().and_then(|server| wait::patience(request.wait.as_ref()?, server));
+        let limit = self.server.as_ref().and_then(|server| wait::limit(request.wait.as_ref()?, server));
         self.life = Life::Busy(Box::new(Busy::new(request, self.timer)));
-        if let Some(patience) = patience {
-            let until = (now + patience + WAIT_GRACE, TimerCause::Wait);
+        if let Some(limit) = limit {
+            let until = (now + limit, TimerCause::Wait);
             self.timer = Some(self.timer.map_or(until, |timer| timer.min(until)));
         }
         self.begin();

@@ -1,6 +1,6 @@
 //! A server that is made up, byte by byte: what no real one can be brought to do at will.
 
-use super::{BackendConfig, BackendConn, CloseReason, Event, TimerCause, WAIT_GRACE, capabilities};
+use super::{BackendConfig, BackendConn, CloseReason, Event, TimerCause, capabilities};
 use crate::gtid::{Flavor, Position};
 use crate::link::{ClientFormat, Command, ConnectionClass, Ended, Reply, Request, Wait};
 use crate::mysql::auth::Secret;
@@ -72,7 +72,7 @@ fn waiting() -> BackendConn {
 #[test]
 fn a_server_that_does_not_even_say_that_it_waited_in_vain_is_given_up() {
     let mut conn = waiting();
-    let limit = Instant::ZERO + TIMEOUT + WAIT_GRACE;
+    let limit = Instant::ZERO + TIMEOUT;
     assert_eq!((conn.poll_timeout(), conn.timer_cause()), (Some(limit), Some(TimerCause::Wait)));
     conn.handle_timeout(limit);
     assert_eq!(conn.poll_reply(), Some(Reply::End(Ended::WaitTimedOut)));

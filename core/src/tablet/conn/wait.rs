@@ -1,5 +1,6 @@
 //! Waiting on the server until it has executed a position.
 
+use super::config::WAIT_GRACE_MAX;
 use crate::gtid::Flavor;
 use crate::link::Wait;
 use crate::mysql::handshake::ServerInfo;
@@ -24,10 +25,19 @@ pub(super) fn statement(wait: &Wait, server: &ServerInfo) -> Option<String> {
     }
 }
 
+/// How long the server may take to answer the wait; `None` when it cannot be told to wait.
+pub(super) fn limit(wait: &Wait, server: &ServerInfo) -> Option<Duration> {
+    Some(patience(wait, server)? + grace(wait))
+}
+
+fn grace(wait: &Wait) -> Duration {
+    (wait.timeout / 5).min(WAIT_GRACE_MAX)
+}
+
 /// How long the server is told to wait; `None` when it cannot be told.
-pub(super) fn patience(wait: &Wait, server: &ServerInfo) -> Option<Duration> {
+fn patience(wait: &Wait, server: &ServerInfo) -> Option<Duration> {
     match (wait.position.flavor()?, server.is_mariadb()) {
-        (Flavor::MariaDb, true) => Some(wait.timeout),
+        (Flavor::MariaDb, true) => Some(wait.timeout - grace(wait)),
         // A timeout of 0 waits for ever, and servers before 8.0 count whole seconds.
         (Flavor::MySql, false) => Some(Duration::from_secs(wait.timeout.as_secs_f64().ceil().max(1.0) as u64)),
         _ => None,
@@ -71,7 +81,7 @@ mod tests {
     #[test]
     fn each_server_is_asked_in_its_own_words() {
         let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
-        assert_eq!(asked("10.11.6-MariaDB", "0-1-7", 250).unwrap(), "SELECT MASTER_GTID_WAIT('0-1-7', 0.250)");
+        assert_eq!(asked("10.11.6-MariaDB", "0-1-7", 250).unwrap(), "SELECT MASTER_GTID_WAIT('0-1-7', 0.200)");
         assert_eq!(asked("8.0.36", uuid, 250).unwrap(), format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{uuid}', 1)"));
         assert!(asked("5.6.51-log", uuid, 250).unwrap().contains("WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS"));
         assert_eq!(asked("8.0.36", "0-1-7", 250), None);

@@ -96,6 +96,12 @@ pub enum Input {
         /// Why.
         error: Error,
     },
+    /// A session hears nothing of the server: if it does not answer the next probe in this time, it counts as gone. A primary
+    /// gets the usual time all the same, for nobody could take its place so soon.
+    Doubt {
+        /// How long.
+        within: Duration,
+    },
     /// An attempt to write a heartbeat has come to its end.
     BeatEnded {
         /// Which attempt.
@@ -207,6 +213,7 @@ impl Tablet {
             Input::BeatEnded { beat, outcome } => {
                 self.outputs.extend(self.beats.ended(now, beat, outcome).map(Output::BeatFails));
             }
+            Input::Doubt { within } => self.doubt(now, within),
             Input::Stop => self.stop(),
             Input::Timeout => self.time_out(now),
         }
@@ -336,6 +343,12 @@ impl Tablet {
         let beat = observation.beat;
         if self.monitor.observe(now, probe, observation) {
             self.beats.seen(now, beat);
+        }
+    }
+
+    fn doubt(&mut self, now: Instant, within: Duration) {
+        if self.role != Role::Primary && self.obstacle().is_none() {
+            self.monitor.doubt(now, within);
         }
     }
 

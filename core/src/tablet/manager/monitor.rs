@@ -61,6 +61,8 @@ pub(super) struct Monitor {
     ended_at: Instant,
     /// In a row.
     failures: u32,
+    /// The next failure decides; the probe may take no longer than this.
+    doubt: Option<Duration>,
     error: Option<Error>,
     seen: Option<Seen>,
 }
@@ -70,7 +72,7 @@ impl Monitor {
     pub(super) fn new(config: MonitorConfig, rng: Rng) -> Self {
         let state = State::Pausing { until: Instant::ZERO };
         let (last, ended_at) = (ProbeId(0), Instant::ZERO);
-        Self { config, rng, state, last, ended_at, failures: 0, error: None, seen: None }
+        Self { config, rng, state, last, ended_at, failures: 0, doubt: None, error: None, seen: None }
     }
 
     /// The last that was seen, however old.
@@ -101,8 +103,10 @@ impl Monitor {
         match self.state {
             State::Pausing { until } if until <= now => {
                 self.last.0 += 1;
-                self.state = State::Probing { probe: self.last, deadline: now + self.config.probe_timeout };
-                Some((self.last, self.config.probe_timeout))
+                let timeout =
+                    self.doubt.map_or(self.config.probe_timeout, |within| within.min(self.config.probe_timeout));
+                self.state = State::Probing { probe: self.last, deadline: now + timeout };
+                Some((self.last, timeout))
             }
             State::Probing { deadline, .. } if deadline <= now => {
                 self.fail(now, None);
@@ -117,6 +121,7 @@ impl Monitor {
         let is_news = self.is_current(probe);
         if is_news {
             self.failures = 0;
+            self.doubt = None;
             self.error = None;
             self.seen = Some(Seen::new(now, observation, self.seen.take()));
             self.pause(now);
@@ -138,6 +143,15 @@ impl Monitor {
         }
     }
 
+    /// It is in doubt whether the server lives: the next probe decides, which begins soon or has begun.
+    pub(super) fn doubt(&mut self, now: Instant, within: Duration) {
+        self.suspect(now);
+        if let State::Probing { deadline, .. } = &mut self.state {
+            *deadline = (*deadline).min(now + within);
+        }
+        self.doubt = Some(within);
+    }
+
     pub(super) fn stop(&mut self) {
         self.state = State::Stopped;
     }
@@ -147,7 +161,9 @@ impl Monitor {
     }
 
     fn fail(&mut self, now: Instant, error: Option<Error>) {
-        self.failures = self.failures.saturating_add(1);
+        let decides = self.doubt.take().is_some();
+        let failures_max = self.config.probe_failures_max;
+        self.failures = if decides { failures_max } else { 0 }.max(self.failures.saturating_add(1));
         self.error = error;
         self.pause(now);
     }

@@ -325,3 +325,50 @@ fn inputs_can_be_recorded_and_read_again() {
         assert_eq!(serde_json::from_str::<Input>(&text).expect("it can be read"), input);
     }
 }
+
+/// The probe that a doubt brings about, and how long it may take.
+fn doubted(bench: &mut Bench, within: Duration) -> Option<(ProbeId, Duration)> {
+    bench.now += Duration::from_millis(300);
+    bench.feed(Input::Doubt { within });
+    let woken = bench.wake();
+    woken.iter().find_map(|output| match output {
+        Output::Probe { probe, timeout } => Some((*probe, *timeout)),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_server_in_doubt_has_one_short_probe_to_answer() {
+    let within = Duration::from_millis(50);
+    let mut bench = Bench::serving(Role::Replica);
+    let begun = bench.now;
+    let (probe, timeout) = doubted(&mut bench, within).expect("a probe at once");
+    assert!(timeout == within && bench.now - begun < Duration::from_millis(400));
+    bench.feed(Input::Observed { probe, observation: seen(8, true, &[seconds(0)]) });
+    assert_eq!(bench.health().not_serving, None);
+    doubted(&mut bench, within).expect("a probe at once");
+    bench.wake();
+    assert_eq!(bench.health().not_serving, Some(NotServing::Unreachable));
+    bench.answer(seen(9, true, &[seconds(0)]));
+    assert_eq!(bench.health().not_serving, None, "it is back");
+    bench.fail();
+    assert_eq!(bench.health().not_serving, None, "without a doubt one failure says little");
+}
+
+#[test]
+fn a_probe_under_way_decides_a_doubt_in_its_time() {
+    let mut bench = Bench::serving(Role::Replica);
+    bench.probe();
+    let within = Duration::from_millis(50);
+    bench.feed(Input::Doubt { within });
+    let asked = bench.now;
+    bench.wake();
+    assert_eq!((bench.now - asked, bench.health().not_serving), (within, Some(NotServing::Unreachable)));
+}
+
+#[test]
+fn a_primary_is_given_the_usual_time() {
+    let mut bench = Bench::serving(Role::Primary);
+    let doubted = doubted(&mut bench, Duration::from_millis(50));
+    assert!(doubted.is_none_or(|(_, timeout)| timeout == Config::default().monitor.probe_timeout));
+}

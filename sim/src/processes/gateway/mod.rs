@@ -133,7 +133,11 @@ impl Timed {
     const fn of(token: u64) -> Self {
         let tablet = TabletId((token >> 48) as u32 & 0xfff);
         let number = token & ((1 << 48) - 1);
-        let line = if number == Line::Watch as u64 { Line::Watch } else { Line::Position };
+        let line = match number {
+            0 => Line::Watch,
+            1 => Line::Position,
+            _ => Line::Beat,
+        };
         match token >> 60 {
             0 => Self::Cluster,
             1 => Self::Session(number as u32),

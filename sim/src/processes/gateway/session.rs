@@ -15,7 +15,7 @@ use weir_core::mysql::auth::{NONCE_BYTES, Nonce};
 use weir_core::mysql::handshake::Transport;
 use weir_core::mysql::resultset::TextResultSet;
 use weir_core::tablet::pool::Ticket;
-use weir_core::time::{Duration, Instant};
+use weir_core::time::{Duration, Instant, earliest};
 
 /// Output that the client has not taken, in bytes, beyond which nothing more is read from the server.
 const OUTPUT_HIGH_BYTES: usize = 256 * 1024;
@@ -105,7 +105,8 @@ impl Driver {
             let now = hands.ctx.now();
             Some(*self.linger_until.get_or_insert(now + LINGER))
         } else {
-            self.session.poll_timeout()
+            let of_lease = self.lease.as_ref().and_then(|(_, connection)| connection.machine.poll_timeout());
+            earliest(self.session.poll_timeout(), of_lease)
         };
         hands.ctx.arm(self.timer, deadline);
     }
@@ -139,8 +140,13 @@ impl Driver {
             self.output.clear();
         }
         if self.ended.is_none() {
+            self.session.set_view(Arc::clone(&shared.view));
             self.session.handle_timeout(now);
         }
+        if let Some((_, connection)) = &mut self.lease {
+            connection.machine.handle_timeout(now);
+        }
+        self.pass_replies(now);
         self.go_on(hands, shared);
     }
 
@@ -225,6 +231,11 @@ impl Driver {
                 },
                 Event::CancelFreshen => self.cancel_freshening(hands, shared),
                 Event::CancelAcquire => self.cancel(hands, shared),
+                Event::Doubt { tablet, within } => {
+                    if let Some(tablet) = shared.tablets.get_mut(&tablet) {
+                        tablet.doubt(hands, within);
+                    }
+                }
                 Event::Submit(request) => {
                     if let Some((_, connection)) = &mut self.lease {
                         connection.machine.submit(now, *request);

@@ -10,3 +10,4 @@ mod login;
 mod pins;
 mod prepared;
 mod routing;
+mod silence;
