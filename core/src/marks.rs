@@ -115,6 +115,8 @@ marks! {
     PoolLate = "pool-late",
     /// A request is refused: the server cannot be connected to.
     PoolCannotConnect = "pool-cannot-connect",
+    /// The server did not take the account of a client.
+    PoolAccountRefused = "pool-account-refused",
     /// A request is refused: the tablet does not serve.
     PoolDraining = "pool-draining",
     /// A connection could not be opened.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use weir_core::error::{Component, Error, Kind};
-use weir_core::mysql::auth::{AuthPlugin, Credential, Nonce, Secret, caching_sha2, ed25519, native};
+use weir_core::mysql::auth::{AuthPlugin, Credential, Nonce, Proof, Secret, caching_sha2, ed25519, native};
 use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
 use weir_core::mysql::frame::write_with;
 use weir_core::mysql::handshake::{
@@ -33,7 +33,7 @@ fn server_config() -> ServerConfig {
 fn client_config(password: &str) -> ClientConfig {
     ClientConfig {
         user: b"app".to_vec(),
-        password: Secret::new(password),
+        proof: Proof::Password(Secret::new(password)),
         schema: Some(b"test".to_vec()),
         capabilities: ASKED_OF_SERVERS,
         collation: 45,
@@ -77,7 +77,7 @@ struct Pair {
 impl Pair {
     fn new(server: ServerConfig, client: ClientConfig, credential: Option<Credential>, cuts: Vec<usize>) -> Self {
         Self {
-            password: client.password.expose().to_vec(),
+            password: client.proof.password().expect("it is known").expose().to_vec(),
             server: ServerHandshake::new(server),
             client: ClientHandshake::new(client),
             credential,

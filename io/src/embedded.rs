@@ -4,7 +4,7 @@ use crate::crypto;
 use crate::gateway::{GatewayConfig, Listening};
 use crate::net::Address;
 use crate::servers::Account;
-use crate::tablet::{Connector, LocalTablet};
+use crate::tablet::{Accounts, Connector, LocalTablet};
 use crate::topology::{EmbeddedShard, Member};
 use std::fmt;
 use std::net::SocketAddr;
@@ -40,8 +40,10 @@ const COLLATION: u16 = 45;
 pub struct Options {
     /// The servers of the one shard.
     pub servers: Vec<Address>,
-    /// The account that clients log in with, and that their statements run under on the servers.
+    /// The account that clients log in with, and that their statements run under on the servers, unless they bring their own.
     pub application: Account,
+    /// Who else may log in.
+    pub auth: Auth,
     /// The account that watches the servers.
     pub monitor: Account,
     /// Where clients connect.
@@ -70,6 +72,16 @@ pub struct Options {
     pub proxies: Vec<Network>,
     /// How long to wait for a primary at the start.
     pub primary_time_max: Duration,
+}
+
+/// Whose accounts clients log in with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// The gateway's one.
+    #[default]
+    Own,
+    /// The servers': statements run under each client's own.
+    MysqlBased,
 }
 
 /// Why it did not start.
@@ -118,7 +130,8 @@ impl Running {
         options.session.packet_bytes_max = options.packet_bytes_max.unwrap_or(server.packet_bytes_max);
         let rsa = crypto::RsaKey::generate().map_err(StartError::Crypto)?;
         let (news_out, news) = mpsc::channel(NEWS_MAX);
-        let members = start_tablets(&options, &news_out)?;
+        let application = accounts(&options.application);
+        let members = start_tablets(&options, &application, &news_out)?;
         drop(news_out);
         let tablets: Vec<_> = members.iter().map(|member| Arc::clone(&member.tablet)).collect();
         let (keyspace, shard) = place();
@@ -127,7 +140,7 @@ impl Running {
         wait_for_primary(&mut view, options.primary_time_max).await?;
         let by_id = tablets.iter().map(|tablet| (tablet.id(), Arc::clone(tablet))).collect();
         let (listen, socket) = (options.listen, options.socket.clone());
-        let config = gateway_config(options, server.version, rsa);
+        let config = gateway_config(options, server.version, rsa, application);
         let gateway = Listening::start(config, view, by_id, listen, socket.as_deref())
             .map_err(|error| StartError::Listen(listen, error))?;
         Ok(Self { gateway, tablets, shard })
@@ -152,7 +165,12 @@ fn place() -> (Keyspace, Shard) {
     ("default".parse::<Keyspace>().unwrap_or_else(|_| unreachable!("a plain name")), Shard::unsharded())
 }
 
-fn start_tablets(options: &Options, news: &mpsc::Sender<crate::tablet::News>) -> Result<Vec<Member>, StartError> {
+fn start_tablets(
+    options: &Options,
+    application: &Arc<Accounts>,
+    news: &mpsc::Sender<crate::tablet::News>,
+) -> Result<Vec<Member>, StartError> {
+    let monitor = accounts(&options.monitor);
     let mut members = Vec::new();
     for (number, address) in (1..).zip(&options.servers) {
         let (keyspace, shard) = place();
@@ -165,8 +183,8 @@ fn start_tablets(options: &Options, news: &mpsc::Sender<crate::tablet::News>) ->
             TabletId(number),
             identity,
             options.tablet.clone(),
-            connector(address, &options.application, options.statements_per_connection_max),
-            connector(address, &options.monitor, 0),
+            connector(address, application, options.statements_per_connection_max),
+            connector(address, &monitor, 0),
             news.clone(),
             u64::from_le_bytes(seed),
         );
@@ -175,11 +193,14 @@ fn start_tablets(options: &Options, news: &mpsc::Sender<crate::tablet::News>) ->
     Ok(members)
 }
 
-fn connector(address: &Address, account: &Account, statements_max: usize) -> Connector {
+fn accounts(own: &Account) -> Arc<Accounts> {
+    Arc::new(Accounts::own(own.user.as_bytes(), Secret::new(own.password.as_bytes())))
+}
+
+fn connector(address: &Address, accounts: &Arc<Accounts>, statements_max: usize) -> Connector {
     Connector {
         address: address.clone(),
-        user: account.user.clone(),
-        password: Secret::new(account.password.clone()),
+        accounts: Arc::clone(accounts),
         connect_time_max: CONNECT_TIME_MAX,
         statements_max,
     }
@@ -197,7 +218,7 @@ struct FirstServer {
 async fn first_server(options: &Options) -> Result<FirstServer, StartError> {
     let mut errors = Vec::new();
     for address in &options.servers {
-        match ask_server(&connector(address, &options.monitor, 0)).await {
+        match ask_server(&connector(address, &accounts(&options.monitor), 0)).await {
             Ok(server) => return Ok(server),
             Err(error) => errors.push((address.clone(), error)),
         }
@@ -206,7 +227,7 @@ async fn first_server(options: &Options) -> Result<FirstServer, StartError> {
 }
 
 async fn ask_server(connector: &Connector) -> Result<FirstServer, Error> {
-    let mut connection = connector.connect(ConnId(0), ConnectionClass::empty()).await?;
+    let mut connection = connector.connect(ConnId(0), ConnectionClass::PLAIN).await?;
     let version = connection.machine.server_info().map(|server| server.version.clone()).unwrap_or_default();
     let packet_bytes_max = match connection.query("SELECT @@GLOBAL.max_allowed_packet AS bytes").await? {
         Answer::Rows(rows, _) => {
@@ -233,11 +254,16 @@ async fn wait_for_primary(view: &mut watch::Receiver<Arc<View>>, limit: Duration
     Err(StartError::NoPrimary(format!("after {} s, {}", limit.as_secs(), states.join("; "))))
 }
 
-fn gateway_config(options: Options, version: String, rsa: crypto::RsaKey) -> GatewayConfig {
-    let mut users = Users::default();
-    let password = Secret::new(options.application.password);
-    users.insert(options.application.user, Credential::from_password(&password));
+fn gateway_config(options: Options, version: String, rsa: crypto::RsaKey, accounts: Arc<Accounts>) -> GatewayConfig {
+    let users = match options.auth {
+        Auth::Own => {
+            let password = Secret::new(options.application.password);
+            Users::one(options.application.user, Credential::from_password(&password))
+        }
+        Auth::MysqlBased => Users::OfServers,
+    };
     GatewayConfig {
+        accounts,
         session: SessionConfig {
             greeting: Greeting {
                 server_version: version.into(),

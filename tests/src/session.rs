@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 use weir_core::error::Error as ServerError;
 use weir_core::mysql::ProtocolError;
-use weir_core::mysql::auth::Secret;
+use weir_core::mysql::auth::{Proof, Secret};
 use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, StatusFlags};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::frame::{FrameHeader, HEADER_BYTES, write_with};
@@ -41,7 +41,7 @@ impl Session {
         let mut session = Self { stream: BufReader::new(stream), capabilities: CapabilityFlags::empty() };
         session.log_in(ClientHandshake::new(ClientConfig {
             user: account.user.clone().into_bytes(),
-            password: Secret::new(account.password.clone()),
+            proof: Proof::Password(Secret::new(account.password.clone())),
             schema: schema.map(|schema| schema.as_bytes().to_vec()),
             capabilities: ASKED_OF_SERVERS | CapabilityFlags::CLIENT_MULTI_STATEMENTS,
             collation: UTF8MB4,

@@ -7,9 +7,10 @@ use std::time::Duration;
 use weir_core::error::{Effect, Error};
 use weir_core::gtid::{Flavor, Position};
 use weir_core::link::{
-    ClientFormat, Command, ConnectionClass, Ended, LongData, Reply, Request, Settings, Statement, Wait,
+    ClientFormat, Command, ConnectionClass, ConnectionTraits, Ended, LongData, Reply, Request, Settings, Statement,
+    Wait,
 };
-use weir_core::mysql::auth::Secret;
+use weir_core::mysql::auth::{Proof, Secret};
 use weir_core::mysql::binary::Value;
 use weir_core::mysql::capability::CapabilityFlags;
 use weir_core::mysql::command::ClientCommand;
@@ -27,8 +28,9 @@ const NOW: Instant = Instant::ZERO;
 /// The longest silence of a server.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 const RESULT_BYTES_MAX: usize = 64 << 20;
-const EVERYTHING: ConnectionClass =
-    ConnectionClass::MULTI_STATEMENTS.union(ConnectionClass::LOCAL_FILES).union(ConnectionClass::FOUND_ROWS);
+const EVERYTHING: ConnectionClass = ConnectionClass::of(
+    ConnectionTraits::MULTI_STATEMENTS.union(ConnectionTraits::LOCAL_FILES).union(ConnectionTraits::FOUND_ROWS),
+);
 
 /// How a connection is opened.
 #[derive(Clone)]
@@ -91,7 +93,7 @@ impl Backend {
         asked.set(CapabilityFlags::CLIENT_DEPRECATE_EOF, opening.server_deprecates_eof);
         let handshake = ClientConfig {
             user: opening.user.clone(),
-            password: Secret::new(opening.password.clone()),
+            proof: Proof::Password(Secret::new(opening.password.clone())),
             schema: None,
             capabilities: asked,
             collation: 45,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use weir_core::gateway::cluster::WithoutReplica;
 use weir_core::gateway::proxied::Network;
 use weir_core::gateway::variables::{Consistency, Splitting};
+use weir_io::embedded::Auth;
 use weir_io::net::Address;
 
 /// Arguments of `weir up`.
@@ -49,6 +50,12 @@ pub struct Args {
     /// Its password. Better given by the environment, where other users of the machine cannot see it.
     #[arg(long, default_value = "weir", env = "WEIR_PASSWORD", hide_env_values = true)]
     pub password: String,
+
+    /// Whose accounts clients log in with: own (--user and --password), or mysqlbased: the servers' own, under which the
+    /// statements of each client run there. They are looked up at each login, for which the account that watches the servers
+    /// needs SELECT ON mysql.*.
+    #[arg(long, default_value = "own", value_name = "own|mysqlbased", env = "WEIR_AUTH", value_parser = auth)]
+    pub auth: Auth,
 
     /// With --attach: the account that watches the servers (SLAVE MONITOR or REPLICATION CLIENT) [default: --user].
     #[arg(long, value_name = "USER", env = "WEIR_MONITOR_USER", requires = "attach")]
@@ -179,6 +186,14 @@ pub struct Args {
     /// What is logged on standard error: error, warn, info, debug, or a filter such as weir_io=debug.
     #[arg(long, default_value = "warn", value_name = "FILTER", env = "WEIR_LOG")]
     pub log: String,
+}
+
+fn auth(text: &str) -> Result<Auth, &'static str> {
+    match text {
+        "own" => Ok(Auth::Own),
+        "mysqlbased" => Ok(Auth::MysqlBased),
+        _ => Err("own or mysqlbased"),
+    }
 }
 
 fn consistency(text: &str) -> Result<Consistency, &'static str> {

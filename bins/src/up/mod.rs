@@ -143,6 +143,7 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<O
     Ok(Options {
         servers,
         application,
+        auth: args.auth,
         monitor,
         listen: SocketAddr::new(args.host, args.port),
         socket,

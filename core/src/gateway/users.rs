@@ -3,21 +3,24 @@
 use crate::mysql::auth::Credential;
 use std::collections::BTreeMap;
 
-/// The accounts of a gateway, by user name.
-#[derive(Clone, Debug, Default)]
-pub struct Users {
-    accounts: BTreeMap<Vec<u8>, Credential>,
+/// The accounts of a gateway.
+#[derive(Clone, Debug)]
+pub enum Users {
+    /// These, by user name; statements of all of them run under the process's own account.
+    Listed(BTreeMap<Vec<u8>, Credential>),
+    /// The servers': each client is looked up there, and its statements run under its own account.
+    OfServers,
 }
 
 impl Users {
-    /// Adds an account, or replaces the one of the same name.
-    pub fn insert(&mut self, user: impl Into<Vec<u8>>, credential: Credential) {
-        self.accounts.insert(user.into(), credential);
+    /// One account.
+    pub fn one(user: impl Into<Vec<u8>>, credential: Credential) -> Self {
+        Self::Listed(BTreeMap::from([(user.into(), credential)]))
     }
+}
 
-    /// What is known of the user's password; `None` when there is no such user.
-    #[must_use]
-    pub fn credential(&self, user: &[u8]) -> Option<Credential> {
-        self.accounts.get(user).cloned()
+impl Default for Users {
+    fn default() -> Self {
+        Self::Listed(BTreeMap::new())
     }
 }

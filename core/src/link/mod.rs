@@ -13,4 +13,4 @@ pub use collector::{Collector, OWN_ANSWER_BYTES_MAX, OWN_FORMAT};
 pub use interrupt::Interrupt;
 pub use reply::{Ended, Reply};
 pub use request::{ClientFormat, Command, LongData, Request, Statement, Wait};
-pub use settings::{ConnectionClass, Settings};
+pub use settings::{AccountId, ConnectionClass, ConnectionTraits, Settings};

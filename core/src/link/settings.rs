@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 
 bitflags! {
     /// What can only be chosen when a server connection is opened: most of it a client negotiated.
-    /// Connections of different classes are never exchanged for one another.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-    pub struct ConnectionClass: u8 {
+    pub struct ConnectionTraits: u8 {
         /// CLIENT_FOUND_ROWS: affected rows counts matched rows.
         const FOUND_ROWS = 1;
         /// CLIENT_IGNORE_SPACE: spaces allowed after function names.
@@ -19,6 +18,36 @@ bitflags! {
         const LOCAL_FILES = 8;
         /// No default schema was ever chosen: servers know no way back to that.
         const NO_SCHEMA = 16;
+    }
+}
+
+/// An account that statements run under on the servers, as the process that holds it numbers it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AccountId(pub u32);
+
+impl AccountId {
+    /// The one that the process was started with.
+    pub const OWN: Self = Self(0);
+}
+
+/// What a server connection is from its first byte to its last. Connections of different classes are never exchanged for one
+/// another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConnectionClass {
+    /// Who it was opened as.
+    pub account: AccountId,
+    /// What was chosen with it.
+    pub traits: ConnectionTraits,
+}
+
+impl ConnectionClass {
+    /// Of the process's own account, with nothing chosen.
+    pub const PLAIN: Self = Self::of(ConnectionTraits::empty());
+
+    /// Of the process's own account.
+    #[must_use]
+    pub const fn of(traits: ConnectionTraits) -> Self {
+        Self { account: AccountId::OWN, traits }
     }
 }
 

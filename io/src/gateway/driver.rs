@@ -21,6 +21,7 @@ use tokio::sync::{oneshot, watch};
 use weir_core::error::Error;
 use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session, Transmit};
 use weir_core::link::Interrupt;
+use weir_core::mysql::auth::Credential;
 use weir_core::time::Instant;
 
 /// Output that the client has not taken, in bytes, beyond which nothing more is read from the server.
@@ -45,6 +46,9 @@ enum Stop {
 /// What came of a kill.
 type Outcome = Result<(), Error>;
 
+/// What is known of a client's password, once a server has told.
+type Finding = Pin<Box<dyn Future<Output = Result<Option<Credential>, Error>> + Send>>;
+
 pub(super) struct Driver {
     shared: Arc<Shared>,
     session: Session,
@@ -59,6 +63,8 @@ pub(super) struct Driver {
     lease: Option<(Arc<LocalTablet>, Box<Connection>)>,
     pending: Option<(Arc<LocalTablet>, Pending)>,
     freshening: Option<Freshening>,
+    /// The client's account is being looked up.
+    finding: Option<Finding>,
     /// What the others see of the session, and what they want of it.
     seat: Seat,
     shown: (u64, &'static str),
@@ -111,6 +117,7 @@ impl Driver {
             lease: None,
             pending: None,
             freshening: None,
+            finding: None,
             seat,
             shown: (u64::MAX, ""),
             interrupting: None,
@@ -150,6 +157,7 @@ impl Driver {
                 return Poll::Ready(stop);
             }
             moved |= self.poll_write_server(cx).is_ready();
+            moved |= self.poll_finding(cx).is_ready();
             moved |= self.poll_freshening(cx).is_ready();
             moved |= self.poll_lease(cx).is_ready();
             moved |= self.poll_read_server(cx).is_ready();
@@ -199,13 +207,19 @@ impl Driver {
             match event {
                 Event::StartTls => self.stop = Some(Stop::Tls),
                 Event::DecryptRsa(ciphertext) => self.session.decrypted(self.shared.rsa_decrypt(&ciphertext)),
-                Event::Admit { user, before } => {
+                Event::FindUser(user) => {
+                    let host = self.session.peer_host().to_owned();
+                    self.finding = Some(Box::pin(Arc::clone(&self.shared).find_user(user, host)));
+                    let _ = self.poll_finding(cx);
+                }
+                Event::Admit { user, before, proof } => {
                     let admitted = {
                         let mut admission = self.shared.admission();
                         if let Some(before) = before {
                             admission.leave_user(&before);
                         }
-                        admission.enter_user(&user)
+                        let account = self.shared.account_of(&user, proof);
+                        account.and_then(|account| admission.enter_user(&user).map(|()| account))
                     };
                     self.admitted = admitted.is_ok();
                     self.session.admitted(clock::now(), admitted);
@@ -360,6 +374,14 @@ impl Driver {
             moved = Poll::Ready(());
         }
         moved
+    }
+
+    fn poll_finding(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(finding) = &mut self.finding else { return Poll::Pending };
+        let found = ready!(finding.as_mut().poll(cx));
+        self.finding = None;
+        self.session.user_found(found);
+        Poll::Ready(())
     }
 
     fn poll_freshening(&mut self, cx: &mut Context<'_>) -> Poll<()> {

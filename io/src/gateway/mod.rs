@@ -6,11 +6,12 @@ mod kill;
 mod listener;
 mod proxied;
 mod show;
+mod users;
 
 use crate::clock;
 use crate::crypto::RsaKey;
 use crate::net::Stream;
-use crate::tablet::LocalTablet;
+use crate::tablet::{Accounts, LocalTablet};
 use freshness::Readers;
 use kill::SessionEntry;
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use users::Users;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::admission::{Admission, AdmissionLimits};
 use weir_core::gateway::cluster::{TabletId, View};
@@ -38,6 +40,8 @@ const ASK_TIME_MAX: Duration = Duration::from_secs(1);
 pub struct GatewayConfig {
     /// What every session is made with.
     pub session: SessionConfig,
+    /// The accounts that tablets open connections with; those of clients are added.
+    pub accounts: Arc<Accounts>,
     /// How many clients may be connected.
     pub admission: AdmissionLimits,
     /// Certificate and key for clients that want TLS.
@@ -59,6 +63,7 @@ pub(crate) struct Shared {
     view: watch::Receiver<Arc<View>>,
     tablets: BTreeMap<TabletId, Arc<LocalTablet>>,
     admission: Mutex<Admission>,
+    users: Users,
     readers: Readers,
     next_id: AtomicU32,
     sessions: Mutex<BTreeMap<u32, SessionEntry>>,
@@ -89,6 +94,7 @@ impl Shared {
             view,
             tablets,
             admission: Mutex::new(Admission::new(config.admission)),
+            users: Users::new(config.accounts),
             readers: Readers::new(ASK_TIME_MAX),
             next_id: AtomicU32::new(1),
             sessions: Mutex::default(),

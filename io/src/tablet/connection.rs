@@ -1,5 +1,6 @@
 //! One connection to a server: a socket, its machine, and the bytes between them.
 
+use super::accounts::{Accounts, Login};
 use super::killer::Thread;
 use crate::clock;
 use crate::crypto;
@@ -12,8 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use weir_core::error::{Component, Error, Kind};
-use weir_core::link::{Collector, Command, ConnectionClass, OWN_FORMAT, Reply, Request};
-use weir_core::mysql::auth::Secret;
+use weir_core::link::{Collector, Command, ConnectionClass, ConnectionTraits, OWN_FORMAT, Reply, Request};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
 use weir_core::mysql::resultset::Answer;
@@ -29,10 +29,8 @@ const PACKET_BYTES_MAX: u32 = 1 << 30;
 pub struct Connector {
     /// Where it listens.
     pub address: Address,
-    /// User name.
-    pub user: String,
-    /// Password.
-    pub password: Secret,
+    /// Who may be logged in.
+    pub accounts: Arc<Accounts>,
     /// How long connecting and logging in may take.
     pub connect_time_max: Duration,
     /// Prepared statements kept on one connection, at most.
@@ -67,7 +65,8 @@ impl Connector {
         let opening = tokio::time::timeout(self.connect_time_max, Stream::connect(&self.address));
         let stream = opening.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let stream = stream.map_err(|error| self.unreachable(&error))?;
-        let config = Arc::new(self.config(class, &stream));
+        let login = self.accounts.login(class.account).ok_or_else(unknown_account)?;
+        let config = Arc::new(self.config(class, &login, &stream));
         let machine = BackendConn::new(config, clock::now());
         let mut connection =
             Connection { id, class, epoch: 0, opened: clock::now(), machine, stream, output: Vec::new(), written: 0 };
@@ -76,10 +75,10 @@ impl Connector {
         Ok(Box::new(connection))
     }
 
-    fn config(&self, class: ConnectionClass, stream: &Stream) -> BackendConfig {
+    fn config(&self, class: ConnectionClass, login: &Login, stream: &Stream) -> BackendConfig {
         let handshake = ClientConfig {
-            user: self.user.clone().into_bytes(),
-            password: self.password.clone(),
+            user: login.user.clone(),
+            proof: login.proof.clone(),
             schema: None,
             capabilities: conn::capabilities(class),
             collation: conn::BASELINE_COLLATION,
@@ -103,11 +102,16 @@ impl Connector {
     }
 }
 
+fn unknown_account() -> Error {
+    Error::new(Component::Tablet, Kind::Unavailable, "weir-tablet: an account that nobody has logged in with")
+}
+
 impl Connection {
     /// The next session can use it as it is.
     #[must_use]
     pub fn is_reusable(&self) -> bool {
-        let strayed = self.class.contains(ConnectionClass::NO_SCHEMA) && self.machine.settings().schema.is_some();
+        let strayed =
+            self.class.traits.contains(ConnectionTraits::NO_SCHEMA) && self.machine.settings().schema.is_some();
         self.machine.is_idle_and_clean() && !strayed
     }
 

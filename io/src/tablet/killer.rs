@@ -91,7 +91,7 @@ impl Killer {
 
 impl Ready {
     async fn open(connector: &Connector) -> Result<Self, Error> {
-        let mut connection = connector.connect(ConnId(0), ConnectionClass::empty()).await?;
+        let mut connection = connector.connect(ConnId(0), ConnectionClass::PLAIN).await?;
         let answer = connection.query(killer::STARTED).await?;
         let run = Run::read(clock::now(), &answer);
         let run = run.ok_or_else(|| given_up(connector, "it does not tell its uptime"))?;

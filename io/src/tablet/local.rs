@@ -18,12 +18,16 @@ use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::session::{Acquire, Fate};
 use weir_core::gtid::Position;
 use weir_core::link::Interrupt;
+use weir_core::mysql::auth::Credential;
 use weir_core::rng::Rng;
 use weir_core::tablet::heartbeat::BeatId;
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
 use weir_core::tablet::pool::{self, CloseReason, ConnId, Counters, Preferred, Ticket};
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::{Health, Observation, Role, TabletAlias};
+
+/// How long it may take to look a user up.
+const FIND_USER_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What a tablet tells the cluster.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub struct LocalTablet {
     positions: tokio::sync::Mutex<Prober>,
     /// Writes heartbeats, so that a commit that hangs keeps nobody waiting.
     beats: tokio::sync::Mutex<Prober>,
+    /// Reads accounts for clients that log in.
+    users: tokio::sync::Mutex<Prober>,
     killer: Killer,
     news: mpsc::Sender<News>,
     state: Mutex<State>,
@@ -92,7 +98,8 @@ impl LocalTablet {
             connector,
             prober: tokio::sync::Mutex::new(Prober::new(Arc::clone(&monitor))),
             positions: tokio::sync::Mutex::new(Prober::new(Arc::clone(&monitor))),
-            beats: tokio::sync::Mutex::new(Prober::new(monitor)),
+            beats: tokio::sync::Mutex::new(Prober::new(Arc::clone(&monitor))),
+            users: tokio::sync::Mutex::new(Prober::new(monitor)),
             killer: Killer::default(),
             news,
             state: Mutex::new(State {
@@ -125,6 +132,23 @@ impl LocalTablet {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.state().machine.counters()
+    }
+
+    /// What its server knows of the password of `user` when it comes from `host`; `None` when it has no such account.
+    ///
+    /// # Errors
+    /// When the server does not answer in time or refuses, or the account's method cannot be used on a client's behalf.
+    pub async fn find_user(&self, user: &[u8], host: &str) -> Result<Option<Credential>, Error> {
+        let found = async {
+            let mut asker = self.users.lock().await;
+            match asker.find_user(user, host).await {
+                // The connection may have been closed since the last question.
+                Err(error) if error.component != Component::Server => asker.find_user(user, host).await,
+                outcome => outcome,
+            }
+        };
+        let limit = tokio::time::timeout(FIND_USER_TIME_MAX, found);
+        limit.await.unwrap_or_else(|_| Err(self.silent(FIND_USER_TIME_MAX)))
     }
 
     /// What its server has executed, as the primary of `term`.

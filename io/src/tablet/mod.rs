@@ -1,10 +1,12 @@
 //! Tablets in this process: the connections to one server, lent to sessions as the tablet machine says.
 
+mod accounts;
 mod connection;
 mod killer;
 mod local;
 mod probe;
 
+pub use accounts::{Accounts, Login};
 pub use connection::{Connection, Connector};
 pub use killer::Thread;
 pub use local::{LocalTablet, News, Pending};

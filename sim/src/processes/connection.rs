@@ -3,9 +3,9 @@
 use crate::world::{Address, ConnId as Stream, Ctx, TimerId};
 use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
-use weir_core::link::{ConnectionClass, Reply};
+use weir_core::link::{ConnectionClass, ConnectionTraits, Reply};
 use weir_core::mutants::Mutants;
-use weir_core::mysql::auth::Secret;
+use weir_core::mysql::auth::{Proof, Secret};
 use weir_core::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
 use weir_core::tablet::conn::{self, BackendConfig, BackendConn, CloseReason, Event};
 use weir_core::tablet::pool::ConnId;
@@ -31,7 +31,7 @@ impl Connector {
     fn config(&self, class: ConnectionClass) -> BackendConfig {
         let handshake = ClientConfig {
             user: self.user.clone().into_bytes(),
-            password: self.password.clone(),
+            proof: Proof::Password(self.password.clone()),
             schema: None,
             capabilities: conn::capabilities(class),
             collation: conn::BASELINE_COLLATION,
@@ -72,7 +72,8 @@ pub(super) struct Connection {
 impl Connection {
     /// The next session can use it as it is.
     pub(super) fn is_reusable(&self) -> bool {
-        let strayed = self.class.contains(ConnectionClass::NO_SCHEMA) && self.machine.settings().schema.is_some();
+        let strayed =
+            self.class.traits.contains(ConnectionTraits::NO_SCHEMA) && self.machine.settings().schema.is_some();
         self.machine.is_idle_and_clean() && !strayed
     }
 

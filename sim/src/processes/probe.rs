@@ -141,7 +141,7 @@ impl Prober {
             self.ask(ctx, wish);
             return None;
         }
-        let dialing = Dialing::begin(ctx, &self.connector, ConnId(0), ConnectionClass::empty(), self.dial_token);
+        let dialing = Dialing::begin(ctx, &self.connector, ConnId(0), ConnectionClass::PLAIN, self.dial_token);
         let stream = dialing.stream;
         self.run = Some(Run { wish, stage: Stage::Dialing(dialing) });
         Some(stream)

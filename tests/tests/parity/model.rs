@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use weir_core::gtid::Flavor;
-use weir_core::mysql::auth::Secret;
+use weir_core::mysql::auth::{Proof, Secret};
 use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::frame::{PacketReader, write_with};
@@ -37,7 +37,7 @@ impl Model {
         let (user, password) = if administrator { ("root", "r") } else { ("app", "a") };
         let mut handshake = ClientHandshake::new(ClientConfig {
             user: user.into(),
-            password: Secret::new(password.as_bytes()),
+            proof: Proof::Password(Secret::new(password.as_bytes())),
             schema: Some(b"test".to_vec()),
             capabilities: ASKED_OF_SERVERS | CapabilityFlags::CLIENT_MULTI_STATEMENTS,
             collation: 45,

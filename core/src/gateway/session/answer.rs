@@ -127,7 +127,7 @@ impl Session {
                 self.sequence = seq;
                 self.write_error(&error);
             }
-            Origin::Login => job.login_error = Some(error),
+            Origin::Login | Origin::CheckAccount => job.login_error = Some(error),
             _ => {}
         }
     }
@@ -196,7 +196,7 @@ impl Session {
                 Some(job) => self.submit(now, job),
                 None => self.settle(now),
             },
-            Origin::Login => {
+            Origin::Login | Origin::CheckAccount => {
                 self.release(Fate::Keep);
                 match job.login_error.take() {
                     Some(error) => self.break_off(&error, Reason::Refused),
@@ -321,7 +321,7 @@ impl Session {
                 let Some(then) = self.then.take() else { return };
                 job = then;
             }
-            Origin::Client | Origin::Login => {}
+            Origin::Client | Origin::Login | Origin::CheckAccount => {}
             _ => return self.become_idle(now),
         }
         let commits = !in_transaction || job.effects.contains(Effects::ENDS_TRANSACTION);

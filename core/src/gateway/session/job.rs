@@ -3,14 +3,14 @@
 use super::diagnostics::{self, Place};
 use super::insert_id::InsertId;
 use super::{Event, Fate, Phase, Pins, Session};
-use crate::error::Error;
+use crate::error::{Component, Error};
 use crate::gateway::balance::{self, Policy, Wish};
 use crate::gateway::cluster::TabletId;
 use crate::gateway::hint::Hint;
 use crate::gateway::routing::{self, Decision, Facts};
 use crate::gateway::variables::Splitting;
 use crate::gtid::Position;
-use crate::link::{ClientFormat, Command, ConnectionClass, Request, Settings, Wait};
+use crate::link::{ClientFormat, Command, ConnectionClass, ConnectionTraits, Request, Settings, Wait};
 use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::mysql::capability::CapabilityFlags;
@@ -26,6 +26,8 @@ pub(super) enum Origin {
     Client,
     /// The schema named at login is checked; its answer ends the login.
     Login,
+    /// A server says whether it takes the client's account; its answer ends the login.
+    CheckAccount,
     /// `LAST_INSERT_ID()` is learnt before the connection is given back.
     LearnInsertId,
     /// `LAST_INSERT_ID()` goes back to 0 before the connection is given back.
@@ -370,19 +372,19 @@ impl Session {
 
     /// What fixes the kind of server connection.
     fn class(&self, job: &Job) -> ConnectionClass {
-        let mut class = ConnectionClass::empty();
+        let mut traits = ConnectionTraits::empty();
         // A statement that chooses a schema may find another one.
         let chooses = job.effects.contains(Effects::CHANGES_SCHEMA);
-        class.set(ConnectionClass::NO_SCHEMA, self.state.schema().is_none() && !chooses);
+        traits.set(ConnectionTraits::NO_SCHEMA, self.state.schema().is_none() && !chooses);
         for (capability, bit) in [
-            (CapabilityFlags::CLIENT_FOUND_ROWS, ConnectionClass::FOUND_ROWS),
-            (CapabilityFlags::CLIENT_IGNORE_SPACE, ConnectionClass::IGNORE_SPACE),
-            (CapabilityFlags::CLIENT_MULTI_STATEMENTS, ConnectionClass::MULTI_STATEMENTS),
-            (CapabilityFlags::CLIENT_LOCAL_FILES, ConnectionClass::LOCAL_FILES),
+            (CapabilityFlags::CLIENT_FOUND_ROWS, ConnectionTraits::FOUND_ROWS),
+            (CapabilityFlags::CLIENT_IGNORE_SPACE, ConnectionTraits::IGNORE_SPACE),
+            (CapabilityFlags::CLIENT_MULTI_STATEMENTS, ConnectionTraits::MULTI_STATEMENTS),
+            (CapabilityFlags::CLIENT_LOCAL_FILES, ConnectionTraits::LOCAL_FILES),
         ] {
-            class.set(bit, self.capabilities.contains(capability));
+            traits.set(bit, self.capabilities.contains(capability));
         }
-        class
+        ConnectionClass { account: self.account, traits }
     }
 
     /// Runs `job` on the lease.
@@ -464,7 +466,9 @@ impl Session {
                 self.write_error(error);
                 self.become_idle(now);
             }
-            Origin::Login => self.break_off(error, super::Reason::Refused),
+            // No server can tell now: the first statement will.
+            Origin::CheckAccount if error.component != Component::Server => self.logged_in(now),
+            Origin::Login | Origin::CheckAccount => self.break_off(error, super::Reason::Refused),
             // These run on a lease that is there.
             _ => {
                 debug_assert!(false, "a request of the session's own was not executed: {error}");

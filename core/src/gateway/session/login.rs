@@ -4,10 +4,11 @@ use super::commands::{payload_of, split_role};
 use super::job::{Job, Origin};
 use super::state::State;
 use super::{Event, Fate, Peer, Phase, Reason, Session, Timer};
-use crate::error::{Component, Error};
+use crate::error::{Component, Error, Kind};
 use crate::gateway::config::Greeting;
-use crate::link::Command;
-use crate::mysql::auth::Secret;
+use crate::gateway::users::Users;
+use crate::link::{AccountId, Command};
+use crate::mysql::auth::{Credential, Secret};
 use crate::mysql::command::ClientCommand;
 use crate::mysql::handshake::{ClientInfo, HandshakeResponse, ServerConfig, ServerEvent, ServerHandshake};
 use crate::sql::Effects;
@@ -29,6 +30,16 @@ impl Session {
         self.pump_login();
     }
 
+    /// The answer to [`Event::FindUser`]; `None` when there is no such user, an error when nobody can tell.
+    pub fn user_found(&mut self, found: Result<Option<Credential>, Error>) {
+        let Phase::Login(handshake) = &mut self.phase else { return };
+        match found {
+            Ok(credential) => handshake.credential(credential),
+            Err(error) => handshake.give_up(error),
+        }
+        self.pump_login();
+    }
+
     pub(super) fn pump_login(&mut self) {
         while let Phase::Login(handshake) = &mut self.phase {
             self.out.write(|b| handshake.poll_transmit(b));
@@ -36,7 +47,10 @@ impl Session {
             match event {
                 ServerEvent::StartTls => self.events.push_back(Event::StartTls),
                 ServerEvent::DecryptRsa { ciphertext } => self.events.push_back(Event::DecryptRsa(ciphertext)),
-                ServerEvent::Lookup { user } => handshake.credential(self.config.users.credential(&user)),
+                ServerEvent::Lookup { user } => match &self.config.users {
+                    Users::Listed(users) => handshake.credential(users.get(&user).cloned()),
+                    Users::OfServers => self.events.push_back(Event::FindUser(user)),
+                },
                 ServerEvent::Authenticated(info) => self.authenticated(*info),
                 ServerEvent::Rejected(_) => self.leave(Reason::Refused),
             }
@@ -62,7 +76,17 @@ impl Session {
         self.wish_schema = info.schema;
         let before = Some(std::mem::replace(&mut self.user, info.user.clone())).filter(|user| !user.is_empty());
         self.phase = Phase::Admitting;
-        self.events.push_back(Event::Admit { user: info.user, before });
+        let proof = match self.config.users {
+            Users::Listed(_) => None,
+            // It runs as itself or not at all.
+            Users::OfServers if info.proof.is_none() => {
+                let message = "weir-gateway: this login cannot be passed on to the servers";
+                let error = Error::new(Component::Gateway, Kind::UnsupportedAuth, message);
+                return self.break_off(&error, Reason::Refused);
+            }
+            Users::OfServers => info.proof,
+        };
+        self.events.push_back(Event::Admit { user: info.user, before, proof });
     }
 
     /// COM_CHANGE_USER: the session starts over as somebody else. What lived on its connection ends with it.
@@ -81,33 +105,42 @@ impl Session {
         self.pump_login();
     }
 
-    /// The answer to [`Event::Admit`].
-    pub fn admitted(&mut self, now: Instant, outcome: Result<(), Error>) {
+    /// The answer to [`Event::Admit`]: whom its statements run as.
+    pub fn admitted(&mut self, now: Instant, outcome: Result<AccountId, Error>) {
         if !matches!(self.phase, Phase::Admitting) {
             return;
         }
-        if let Err(error) = outcome {
-            // Not admitted: the driver has not counted the user, and must not count it off.
-            self.user.clear();
-            self.break_off(&error, Reason::Refused);
-            return;
+        match outcome {
+            Ok(account) => self.account = account,
+            Err(error) => {
+                // Not admitted: the driver has not counted the user, and must not count it off.
+                self.user.clear();
+                return self.break_off(&error, Reason::Refused);
+            }
         }
-        match self.wish_schema.take() {
-            None => self.logged_in(now),
-            Some(schema) => self.check_schema(now, &schema),
+        let schema = self.wish_schema.take().unwrap_or_default();
+        let (name, role) = split_role(&schema);
+        self.state.role = role;
+        if !name.is_empty() {
+            self.check_schema(now, name);
+        } else if self.account == AccountId::OWN {
+            self.logged_in(now);
+        } else {
+            self.check_account(now);
         }
     }
 
     /// Lets a server say whether the schema exists and may be used, as it would at the end of its own handshake.
-    fn check_schema(&mut self, now: Instant, schema: &[u8]) {
-        let (name, role) = split_role(schema);
-        self.state.role = role;
-        if name.is_empty() {
-            self.logged_in(now);
-            return;
-        }
+    fn check_schema(&mut self, now: Instant, name: &[u8]) {
         let mut job = Job::new(Command::Plain(payload_of(&ClientCommand::InitDb(name))), Origin::Login);
         job.effects = Effects::CHANGES_SCHEMA;
+        job.read_only = true;
+        self.launch(now, Box::new(job));
+    }
+
+    /// Lets a server say whether it takes the account as it is: it may be locked, or its password expired.
+    fn check_account(&mut self, now: Instant) {
+        let mut job = Job::new(Command::Plain(payload_of(&ClientCommand::Ping)), Origin::CheckAccount);
         job.read_only = true;
         self.launch(now, Box::new(job));
     }

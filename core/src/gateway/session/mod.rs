@@ -38,8 +38,8 @@ use crate::gateway::cluster::{TabletId, View};
 use crate::gateway::config::SessionConfig;
 use crate::gateway::freshness::{Scope, Written};
 use crate::gateway::variables::Variables;
-use crate::link::{Ended, Interrupt, Request};
-use crate::mysql::auth::Nonce;
+use crate::link::{AccountId, Ended, Interrupt, Request};
+use crate::mysql::auth::{Nonce, Proof};
 use crate::mysql::capability::CapabilityFlags;
 use crate::mysql::frame::{self, PacketReader};
 use crate::mysql::handshake::{ServerHandshake, Transport};
@@ -80,6 +80,8 @@ pub enum Event {
     StartTls,
     /// Decrypt with the gateway's RSA key (OAEP); then call [`Session::decrypted`].
     DecryptRsa(Vec<u8>),
+    /// Look the user up on the servers; then call [`Session::user_found`].
+    FindUser(Vec<u8>),
     /// Count this user against its limit, and the one that it was before (COM_CHANGE_USER) no more; then call
     /// [`Session::admitted`].
     Admit {
@@ -87,6 +89,8 @@ pub enum Event {
         user: Vec<u8>,
         /// Who it was.
         before: Option<Vec<u8>>,
+        /// What opens the servers for it, when its statements run under its own account there.
+        proof: Option<Proof>,
     },
     /// A write went through. To be passed on before anything that [`Session::poll_transmit`] gave goes to the client, so that
     /// whoever hears of it finds it taken in.
@@ -223,6 +227,8 @@ pub struct Session {
     peer: Peer,
     phase: Phase,
     user: Vec<u8>,
+    /// Whom its statements run as on the servers.
+    account: AccountId,
     capabilities: CapabilityFlags,
     /// The longest packet that the client accepts, in bytes.
     max_packet_bytes: u32,
@@ -264,6 +270,7 @@ impl Session {
         let mut session = Self {
             phase: Phase::Login(Box::new(handshake)),
             user: Vec::new(),
+            account: AccountId::OWN,
             capabilities: CapabilityFlags::empty(),
             max_packet_bytes: 0,
             sequence: 0,
@@ -419,6 +426,12 @@ impl Session {
     /// The next thing the driver must do.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// The client's host, as "Access denied" names it.
+    #[must_use]
+    pub fn peer_host(&self) -> &str {
+        &self.peer.host
     }
 
     /// The authenticated user; empty before.

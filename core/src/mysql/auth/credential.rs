@@ -1,6 +1,6 @@
 //! What a server knows of a user's password.
 
-use super::{AuthPlugin, Nonce, Secret, caching_sha2, native};
+use super::{AuthPlugin, Nonce, Proof, Secret, caching_sha2, native};
 use core::fmt;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -20,6 +20,8 @@ enum Known {
     Native([u8; native::HASH_BYTES]),
     /// Made from `SHA256(SHA256(password))`.
     Sha2([u8; caching_sha2::HASH_BYTES]),
+    /// No password is the right one.
+    Nothing,
 }
 
 /// How a credential and a method go together.
@@ -74,6 +76,12 @@ impl Credential {
         Self(Known::Both { native, sha2 })
     }
 
+    /// A credential that no password matches.
+    #[must_use]
+    pub const fn unmatched() -> Self {
+        Self(Known::Nothing)
+    }
+
     /// Whether a client that uses `plugin` can be verified at all.
     #[must_use]
     pub const fn is_usable_with(&self, plugin: AuthPlugin) -> bool {
@@ -101,11 +109,24 @@ impl Credential {
         if right { Verdict::Right } else { Verdict::Wrong }
     }
 
+    /// What a right answer shows of the password: enough to log in with elsewhere, or nothing.
+    #[must_use]
+    pub fn proof(&self, plugin: AuthPlugin, nonce: &Nonce, answer: &[u8]) -> Option<Proof> {
+        match (plugin, &self.0) {
+            (_, Known::Empty) => Some(Proof::Password(Secret::default())),
+            (AuthPlugin::Native, Known::Native(stored) | Known::Both { native: stored, .. }) => {
+                native::proof(stored, nonce, answer)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether `password` is the right one.
     #[must_use]
     pub fn verify_password(&self, password: &[u8]) -> bool {
         match &self.0 {
             Known::Empty => password.is_empty(),
+            Known::Nothing => false,
             Known::Both { sha2, .. } | Known::Sha2(sha2) => caching_sha2::stored_hash(password).ct_eq(sha2).into(),
             Known::Native(stored) => native::stored_hash(password).ct_eq(stored).into(),
         }
@@ -121,7 +142,7 @@ impl fmt::Debug for Credential {
 impl Drop for Credential {
     fn drop(&mut self) {
         match &mut self.0 {
-            Known::Empty => {}
+            Known::Empty | Known::Nothing => {}
             Known::Both { native, sha2 } => {
                 native.zeroize();
                 sha2.zeroize();

@@ -6,6 +6,7 @@
 
 mod credential;
 mod nonce;
+mod proof;
 mod secret;
 
 pub mod caching_sha2;
@@ -14,6 +15,7 @@ pub mod native;
 
 pub use credential::{Credential, Verdict};
 pub use nonce::{NONCE_BYTES, Nonce};
+pub use proof::Proof;
 pub use secret::Secret;
 
 /// The authentication methods Weir speaks.

@@ -2,7 +2,7 @@
 //!
 //! Source: MySQL source documentation, "Authentication: Native41".
 
-use super::Nonce;
+use super::{Nonce, Proof, Secret};
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
@@ -21,16 +21,29 @@ pub fn scramble(password: &[u8], nonce: &[u8]) -> Vec<u8> {
     if password.is_empty() {
         return Vec::new();
     }
-    let once = sha1(&[password]);
-    xor(once, sha1(&[nonce, &sha1(&[&once])])).to_vec()
+    scramble_once(sha1(&[password]), nonce).to_vec()
+}
+
+/// The same from `SHA1(password)`; `None` when it is not as long as one.
+pub(super) fn scramble_hashed(once: &Secret, nonce: &[u8]) -> Option<Vec<u8>> {
+    Some(scramble_once(once.expose().try_into().ok()?, nonce).to_vec())
+}
+
+fn scramble_once(once: [u8; HASH_BYTES], nonce: &[u8]) -> [u8; HASH_BYTES] {
+    xor(once, sha1(&[nonce, &sha1(&[&once])]))
 }
 
 /// Whether `answer` was made of the password whose hash the server keeps.
 #[must_use]
 pub fn verify(stored: &[u8; HASH_BYTES], nonce: &Nonce, answer: &[u8]) -> bool {
-    let Ok(answer) = <[u8; HASH_BYTES]>::try_from(answer) else { return false };
+    proof(stored, nonce, answer).is_some()
+}
+
+/// What `answer` shows of the password, if it was made of the one whose hash the server keeps.
+pub(super) fn proof(stored: &[u8; HASH_BYTES], nonce: &Nonce, answer: &[u8]) -> Option<Proof> {
+    let answer = <[u8; HASH_BYTES]>::try_from(answer).ok()?;
     let once = xor(answer, sha1(&[nonce.bytes(), stored]));
-    sha1(&[&once]).ct_eq(stored).into()
+    bool::from(sha1(&[&once]).ct_eq(stored)).then(|| Proof::Native(Secret::new(once)))
 }
 
 fn sha1(parts: &[&[u8]]) -> [u8; HASH_BYTES] {

@@ -5,7 +5,7 @@
 use super::{Attributes, Greeting, HANDSHAKE_PACKET_BYTES_MAX, HandshakeResponse, ServerSays, Transport};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::mysql::ProtocolError;
-use crate::mysql::auth::{AuthPlugin, Secret, caching_sha2, ed25519, native};
+use crate::mysql::auth::{AuthPlugin, Proof, Secret, caching_sha2};
 use crate::mysql::capability::{CapabilityFlags, negotiate};
 use crate::mysql::frame::{PacketReader, write_packet, write_with};
 use crate::mysql::packet::{ERR, OkPacket, parse_err};
@@ -40,8 +40,8 @@ pub enum RsaKey {
 pub struct ClientConfig {
     /// User name.
     pub user: Vec<u8>,
-    /// Password.
-    pub password: Secret,
+    /// What is known of its password.
+    pub proof: Proof,
     /// Schema to begin in.
     pub schema: Option<Vec<u8>>,
     /// What is asked of the server: usually [`crate::mysql::capability::ASKED_OF_SERVERS`] and the connection's class.
@@ -296,20 +296,11 @@ impl Exchange {
         let challenge = greeting.nonce.clone();
         let mut response = self.response(&greeting);
         // What the greeting's challenge cannot answer is asked for again by a switch.
-        response.auth_response = Secret::new(self.answer(plugin, &challenge).unwrap_or_default());
+        response.auth_response = Secret::new(self.config.proof.answer(plugin, &challenge).unwrap_or_default());
         response.plugin = Some(plugin.name().to_vec());
         write_with(&mut self.out, &mut self.sequence, |out| response.encode(out));
         let capabilities = response.capabilities;
         self.state = State::Authenticating(Session { greeting, capabilities, plugin, challenge });
-    }
-
-    fn answer(&self, plugin: AuthPlugin, challenge: &[u8]) -> Option<Vec<u8>> {
-        let password = &self.config.password;
-        match plugin {
-            AuthPlugin::Native => Some(native::scramble(password.expose(), challenge)),
-            AuthPlugin::CachingSha2 => Some(caching_sha2::scramble(password.expose(), challenge)),
-            AuthPlugin::Ed25519 => ed25519::sign(password, challenge),
-        }
     }
 
     fn on_verdict(&mut self, payload: &[u8], session: Session) {
@@ -336,15 +327,22 @@ impl Exchange {
             AuthPlugin::Ed25519 => challenge,
             AuthPlugin::Native | AuthPlugin::CachingSha2 => challenge.strip_suffix(b"\0").unwrap_or(challenge),
         };
-        let Some(answer) = self.answer(plugin, challenge) else { return self.fail_malformed("challenge") };
+        let proof = &self.config.proof;
+        let Some(answer) = proof.answer(plugin, challenge) else {
+            return if proof.password().is_none() {
+                self.fail_unknown(plugin)
+            } else {
+                self.fail_malformed("challenge")
+            };
+        };
         self.send(&answer);
         self.state = State::Authenticating(Session { plugin, challenge: challenge.to_vec(), ..session });
     }
 
     /// The full path of `caching_sha2_password`.
     fn send_password(&mut self, session: Session) {
+        let Some(password) = self.password_and_nul() else { return self.fail_unknown(session.plugin) };
         if self.config.transport.is_secure() {
-            let password = self.password_and_nul();
             self.send(password.expose());
             self.state = State::Authenticating(session);
             return;
@@ -362,11 +360,12 @@ impl Exchange {
         }
     }
 
-    fn password_and_nul(&self) -> Secret {
-        let mut password = Vec::with_capacity(self.config.password.expose().len() + 1);
-        password.extend_from_slice(self.config.password.expose());
+    fn password_and_nul(&self) -> Option<Secret> {
+        let known = self.config.proof.password()?.expose();
+        let mut password = Vec::with_capacity(known.len() + 1);
+        password.extend_from_slice(known);
         password.push(0);
-        Secret::new(password)
+        Some(Secret::new(password))
     }
 
     fn on_key(&mut self, payload: &[u8], session: Session) {
@@ -378,7 +377,8 @@ impl Exchange {
     }
 
     fn encrypt(&mut self, pem: Vec<u8>, session: Session) {
-        let plaintext = self.password_and_nul().xored(&session.challenge);
+        let Some(password) = self.password_and_nul() else { return self.fail_unknown(session.plugin) };
+        let plaintext = password.xored(&session.challenge);
         self.event = Some(ClientEvent::EncryptRsa { pem, plaintext });
         self.state = State::Encrypting(session);
     }
@@ -409,6 +409,15 @@ impl Exchange {
     fn fail_unsupported(&mut self, plugin: &[u8]) {
         let plugin = String::from_utf8_lossy(plugin);
         let message = format!("The server asks for authentication method '{plugin}', which is not supported");
+        self.fail(Kind::UnsupportedAuth, message);
+    }
+
+    /// The method needs the password itself, of which only a client's proof is known.
+    fn fail_unknown(&mut self, plugin: AuthPlugin) {
+        let plugin = String::from_utf8_lossy(plugin.name());
+        let message = format!(
+            "The server asks for authentication method '{plugin}', by which a client's login cannot be passed on"
+        );
         self.fail(Kind::UnsupportedAuth, message);
     }
 

@@ -6,7 +6,7 @@ use super::exchange::{encode_more, encode_switch};
 use super::{Attributes, Greeting, HANDSHAKE_PACKET_BYTES_MAX, HandshakeResponse, Transport};
 use crate::error::{Component, Error, Kind};
 use crate::mysql::ProtocolError;
-use crate::mysql::auth::{AuthPlugin, Credential, Nonce, Secret, Verdict, caching_sha2, native};
+use crate::mysql::auth::{AuthPlugin, Credential, Nonce, Proof, Secret, Verdict, caching_sha2, native};
 use crate::mysql::capability::{CapabilityFlags, OFFERED_TO_CLIENTS, StatusFlags, negotiate};
 use crate::mysql::frame::{PacketReader, write_with};
 use crate::mysql::packet::encode_err;
@@ -59,6 +59,8 @@ pub struct ClientInfo {
     pub transport: Transport,
     /// Sequence id of the final OK or ERR.
     pub next_sequence: u8,
+    /// What it showed of its password, as far as that opens other servers; `None` when it does not.
+    pub proof: Option<Proof>,
 }
 
 /// What the driver or the session must know or do.
@@ -347,7 +349,8 @@ impl Exchange {
                 if plugin == AuthPlugin::CachingSha2 && !answer.is_empty() {
                     self.send(|out| encode_more(&[caching_sha2::FAST_OK], out));
                 }
-                self.accept(known.response);
+                let proof = known.credential.proof(plugin, &self.config.nonce, answer);
+                self.accept(known.response, proof);
             }
             Verdict::Wrong => self.deny(&known.response, !answer.is_empty()),
             Verdict::NeedsPassword => {
@@ -377,11 +380,13 @@ impl Exchange {
 
     /// Judges a password that a NUL ends.
     fn judge_password(&mut self, known: Known, password: &[u8]) {
-        let right = password.strip_suffix(b"\0").is_some_and(|password| known.credential.verify_password(password));
-        if right { self.accept(known.response) } else { self.deny(&known.response, true) }
+        match password.strip_suffix(b"\0").filter(|password| known.credential.verify_password(password)) {
+            Some(password) => self.accept(known.response, Some(Proof::Password(Secret::new(password)))),
+            None => self.deny(&known.response, true),
+        }
     }
 
-    fn accept(&mut self, response: HandshakeResponse) {
+    fn accept(&mut self, response: HandshakeResponse, proof: Option<Proof>) {
         self.event = Some(ServerEvent::Authenticated(Box::new(ClientInfo {
             user: response.user,
             schema: response.schema,
@@ -391,6 +396,7 @@ impl Exchange {
             max_packet_bytes: response.max_packet_bytes,
             transport: self.config.transport,
             next_sequence: self.sequence,
+            proof,
         })));
     }
 

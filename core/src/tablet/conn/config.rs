@@ -1,6 +1,6 @@
 //! What a connection is made with, and its limits.
 
-use crate::link::ConnectionClass;
+use crate::link::{ConnectionClass, ConnectionTraits};
 use crate::mutants::Mutants;
 use crate::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
 use crate::mysql::handshake::ClientConfig;
@@ -74,11 +74,11 @@ impl BackendConfig {
 #[must_use]
 pub fn capabilities(class: ConnectionClass) -> CapabilityFlags {
     let flags = [
-        (ConnectionClass::FOUND_ROWS, CapabilityFlags::CLIENT_FOUND_ROWS),
-        (ConnectionClass::IGNORE_SPACE, CapabilityFlags::CLIENT_IGNORE_SPACE),
-        (ConnectionClass::MULTI_STATEMENTS, CapabilityFlags::CLIENT_MULTI_STATEMENTS),
-        (ConnectionClass::LOCAL_FILES, CapabilityFlags::CLIENT_LOCAL_FILES),
+        (ConnectionTraits::FOUND_ROWS, CapabilityFlags::CLIENT_FOUND_ROWS),
+        (ConnectionTraits::IGNORE_SPACE, CapabilityFlags::CLIENT_IGNORE_SPACE),
+        (ConnectionTraits::MULTI_STATEMENTS, CapabilityFlags::CLIENT_MULTI_STATEMENTS),
+        (ConnectionTraits::LOCAL_FILES, CapabilityFlags::CLIENT_LOCAL_FILES),
     ];
-    let asked = flags.into_iter().filter(|(member, _)| class.contains(*member)).map(|(_, flag)| flag);
+    let asked = flags.into_iter().filter(|(member, _)| class.traits.contains(*member)).map(|(_, flag)| flag);
     asked.fold(ASKED_OF_SERVERS, CapabilityFlags::union)
 }

@@ -3,7 +3,7 @@
 use super::{BackendConfig, BackendConn, CloseReason, Event, TimerCause, capabilities};
 use crate::gtid::{Flavor, Position};
 use crate::link::{ClientFormat, Command, ConnectionClass, Ended, Reply, Request, Wait};
-use crate::mysql::auth::Secret;
+use crate::mysql::auth::{Proof, Secret};
 use crate::mysql::command::ClientCommand;
 use crate::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
 use crate::time::{Duration, Instant};
@@ -26,9 +26,9 @@ fn hear(conn: &mut BackendConn, mut bytes: Vec<u8>) {
 fn opened() -> BackendConn {
     let handshake = ClientConfig {
         user: b"app".to_vec(),
-        password: Secret::new(b"secret".to_vec()),
+        proof: Proof::Password(Secret::new(b"secret".to_vec())),
         schema: None,
-        capabilities: capabilities(ConnectionClass::empty()),
+        capabilities: capabilities(ConnectionClass::PLAIN),
         collation: super::BASELINE_COLLATION,
         max_packet_bytes: 1 << 24,
         attributes: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::gtid::{Flavor, Position};
-use crate::link::ConnectionClass;
+use crate::link::{ConnectionClass, ConnectionTraits};
 use crate::tablet::pool::{Acquire, CloseReason, ConnId, Fate, Ticket};
 use crate::topo::{Address, Receiver, ServerVersion, SourceLink};
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl Bench {
 
     fn acquire(&mut self, role: Role, term: Option<u64>) -> Vec<Output> {
         self.tickets += 1;
-        let (ticket, class) = (Ticket(self.tickets), ConnectionClass::empty());
+        let (ticket, class) = (Ticket(self.tickets), ConnectionClass::PLAIN);
         let request = Acquire { ticket, class, settings: Arc::default(), prefer: None, deadline: None };
         self.feed(Input::Acquire { role, term, request })
     }
@@ -311,7 +311,7 @@ fn a_stopped_tablet_refuses_drains_and_has_nothing_more_to_do() {
 fn inputs_can_be_recorded_and_read_again() {
     let request = Acquire {
         ticket: Ticket(1),
-        class: ConnectionClass::FOUND_ROWS,
+        class: ConnectionClass::of(ConnectionTraits::FOUND_ROWS),
         settings: Arc::default(),
         prefer: None,
         deadline: Some(Instant(5)),

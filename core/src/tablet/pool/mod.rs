@@ -28,8 +28,8 @@ pub use config::Config;
 pub use counters::Counters;
 pub use message::{Acquire, CloseReason, ConnId, Fate, Input, OpenReason, Output, Preferred, Ticket, Timer};
 
-use crate::error::Error;
-use crate::link::{ConnectionClass, Settings};
+use crate::error::{Component, Error};
+use crate::link::{AccountId, ConnectionClass, Settings};
 use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::rng::Rng;
@@ -41,6 +41,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tally::{Connections, State};
 use waiters::{Waiter, Waiters};
+
+/// Errors of a login that tell of the server, not of the account: it has no connection left (ER_CON_COUNT_ERROR), or blocks the
+/// host (ER_HOST_IS_BLOCKED, ER_HOST_NOT_PRIVILEGED).
+const ABOUT_THE_SERVER: [u16; 3] = [1040, 1129, 1130];
 
 /// The connections to one server. See the module for where to start.
 #[derive(Debug)]
@@ -82,7 +86,7 @@ impl Pool {
             draining: None,
             is_drained: false,
             drains: 0,
-            class_asked: ConnectionClass::empty(),
+            class_asked: ConnectionClass::PLAIN,
             fresh: Arc::default(),
             age_rng: rng.fork(),
             counters: Counters::default(),
@@ -148,8 +152,7 @@ impl Pool {
 
     // Requests.
 
-    fn acquire(&mut self, now: Instant, mut request: Acquire) {
-        request.class = request.class.intersection(ConnectionClass::all());
+    fn acquire(&mut self, now: Instant, request: Acquire) {
         if let Some(error) = self.draining.clone() {
             return self.refuse(request.ticket, Refusal::Draining(error));
         }
@@ -253,6 +256,9 @@ impl Pool {
         debug_assert_eq!(connection.state, State::Opening, "only an opening fails to open");
         Mark::PoolOpenFailed.hit();
         self.counters.open_failed += 1;
+        if is_of_account(connection.class, &error) {
+            return self.refuse_account(connection.class, &error);
+        }
         self.breaker.failed(now, error, self.config.retry_pause_min, self.config.retry_pause_max);
         self.refuse_hopeless();
     }
@@ -387,4 +393,9 @@ impl Pool {
         let waits_for_it = self.has_room() && self.connections.all().opening == 0 && self.wanted().is_some();
         waits_for_it.then_some(at)
     }
+}
+
+/// The server lives and refuses whoever this is: no reason to keep others from it.
+fn is_of_account(class: ConnectionClass, error: &Error) -> bool {
+    class.account != AccountId::OWN && error.component == Component::Server && !ABOUT_THE_SERVER.contains(&error.code)
 }

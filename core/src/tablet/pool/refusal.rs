@@ -4,6 +4,7 @@ use super::message::Output;
 use super::waiters::Waiter;
 use super::{Pool, Ticket};
 use crate::error::{Component, Effect, Error, Kind};
+use crate::link::ConnectionClass;
 use crate::marks::Mark;
 use crate::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ pub(super) enum Refusal {
     /// After a wait this long.
     Late(Duration),
     Connect,
+    /// The server does not take this account, and says why.
+    Account(Error),
     /// With this to say.
     Draining(Error),
 }
@@ -24,6 +27,7 @@ impl Pool {
             Refusal::QueueFull => Mark::PoolQueueFull.hit(),
             Refusal::Late(_) => Mark::PoolLate.hit(),
             Refusal::Connect => Mark::PoolCannotConnect.hit(),
+            Refusal::Account(_) => Mark::PoolAccountRefused.hit(),
             Refusal::Draining(_) => Mark::PoolDraining.hit(),
         }
         *self.count_of(&refusal) += 1;
@@ -46,6 +50,13 @@ impl Pool {
         self.refuse_if(|pool, waiter| pool.is_hopeless(waiter.class).then_some(Refusal::Connect));
     }
 
+    /// After the server refused an account: refuse those for whom no connection of it exists or is under way.
+    pub(super) fn refuse_account(&mut self, class: ConnectionClass, error: &Error) {
+        self.refuse_if(|pool, waiter| {
+            (waiter.class == class && pool.is_hopeless(class)).then(|| Refusal::Account(error.clone()))
+        });
+    }
+
     /// Refuse those whose deadline has come.
     pub(super) fn refuse_late(&mut self, now: Instant) {
         let mut waiters = std::mem::take(&mut self.waiters);
@@ -57,7 +68,7 @@ impl Pool {
         match refusal {
             Refusal::QueueFull => &mut self.counters.refused_queue_full,
             Refusal::Late(_) => &mut self.counters.refused_queue_timeout,
-            Refusal::Connect => &mut self.counters.refused_connect,
+            Refusal::Connect | Refusal::Account(_) => &mut self.counters.refused_connect,
             Refusal::Draining(_) => &mut self.counters.refused_draining,
         }
     }
@@ -67,7 +78,7 @@ impl Pool {
             Refusal::QueueFull => self.queue_full(),
             Refusal::Late(waited) => self.late(waited),
             Refusal::Connect => self.connect_error(),
-            Refusal::Draining(error) => error,
+            Refusal::Account(error) | Refusal::Draining(error) => error,
         }
     }
 

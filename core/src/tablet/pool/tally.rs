@@ -4,14 +4,7 @@ use super::message::ConnId;
 use crate::link::ConnectionClass;
 use crate::time::Instant;
 use std::collections::BTreeMap;
-
-/// How many classes of connections there are.
-pub(super) const CLASSES: usize = ConnectionClass::all().bits() as usize + 1;
-
-/// A class's place in a table of [`CLASSES`].
-pub(super) fn class_index(class: ConnectionClass) -> usize {
-    class.intersection(ConnectionClass::all()).bits() as usize
-}
+use std::collections::btree_map::Entry;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +49,8 @@ impl Tally {
 /// Connections by state, for each class and in all.
 #[derive(Debug, Default)]
 pub(super) struct Tallies {
-    classes: [Tally; CLASSES],
+    /// Of each class that has any.
+    classes: BTreeMap<ConnectionClass, Tally>,
     all: Tally,
 }
 
@@ -66,17 +60,22 @@ impl Tallies {
     }
 
     pub(super) fn of(&self, class: ConnectionClass) -> Tally {
-        self.classes[class_index(class)]
+        self.classes.get(&class).copied().unwrap_or_default()
     }
 
     fn add(&mut self, class: ConnectionClass, state: State) {
-        *self.classes[class_index(class)].of(state) += 1;
+        *self.classes.entry(class).or_default().of(state) += 1;
         *self.all.of(state) += 1;
     }
 
     fn remove(&mut self, class: ConnectionClass, state: State) {
-        *self.classes[class_index(class)].of(state) -= 1;
         *self.all.of(state) -= 1;
+        if let Entry::Occupied(mut tally) = self.classes.entry(class) {
+            *tally.get_mut().of(state) -= 1;
+            if tally.get().total() == 0 {
+                tally.remove();
+            }
+        }
     }
 }
 
@@ -118,9 +117,9 @@ impl Connections {
 
     pub(super) fn turn(&mut self, conn: ConnId, to: State) {
         if let Some(connection) = self.map.get_mut(&conn) {
+            self.tallies.add(connection.class, to);
             self.tallies.remove(connection.class, connection.state);
             connection.state = to;
-            self.tallies.add(connection.class, to);
         }
     }
 

@@ -4,7 +4,8 @@ mod interleavings;
 mod rules;
 
 use super::*;
-use crate::error::{Component, Kind};
+use crate::error::Kind;
+use crate::link::ConnectionTraits;
 use std::collections::BTreeMap;
 
 /// A pool with a clock, and everything it ever put out since the last look.
@@ -33,7 +34,7 @@ impl Bench {
 
     /// A request of no special class, with its outputs.
     pub(super) fn acquire(&mut self) -> (Ticket, Vec<Output>) {
-        let request = self.wants(ConnectionClass::empty());
+        let request = self.wants(ConnectionClass::PLAIN);
         (request.ticket, self.feed(Input::Acquire(request)))
     }
 

@@ -1,10 +1,10 @@
 //! Who waits for a connection, in the order of coming.
 
 use super::message::Ticket;
-use super::tally::{CLASSES, Tallies, class_index};
+use super::tally::Tallies;
 use crate::link::ConnectionClass;
 use crate::time::Instant;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A request that waits.
 #[derive(Debug)]
@@ -57,9 +57,9 @@ impl Waiters {
     ///
     /// Looks at no more than one waiter for each connection being opened, and one.
     pub(super) fn first_without_opening(&self, tallies: &Tallies) -> Option<(usize, &Waiter)> {
-        let mut before = [0; CLASSES];
+        let mut before = BTreeMap::new();
         self.queue.iter().enumerate().find(|(_, waiter)| {
-            let ahead = &mut before[class_index(waiter.class)];
+            let ahead = before.entry(waiter.class).or_insert(0);
             *ahead += 1;
             *ahead > tallies.of(waiter.class).opening
         })

@@ -3,6 +3,7 @@
 use super::*;
 use crate::mysql::{Config, Output, Storage};
 use weir_core::gtid::Flavor;
+use weir_core::mysql::auth::Proof;
 use weir_core::mysql::capability::ASKED_OF_SERVERS;
 use weir_core::mysql::frame::write_with;
 use weir_core::mysql::handshake::{Attributes, ClientConfig, ClientEvent, ClientHandshake, RsaKey, TlsMode};
@@ -22,7 +23,7 @@ fn client(password: &str) -> Result<Client, u16> {
     let capabilities = ASKED_OF_SERVERS | CapabilityFlags::CLIENT_MULTI_STATEMENTS;
     let mut handshake = ClientHandshake::new(ClientConfig {
         user: b"app".to_vec(),
-        password: Secret::new(password.as_bytes()),
+        proof: Proof::Password(Secret::new(password.as_bytes())),
         schema: Some(b"test".to_vec()),
         capabilities,
         collation: 45,

@@ -2,7 +2,7 @@
 
 use crate::world::{ConnId, Ctx};
 use weir_core::error::Error;
-use weir_core::mysql::auth::Secret;
+use weir_core::mysql::auth::{Proof, Secret};
 use weir_core::mysql::binary::Value;
 use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
 use weir_core::mysql::column::ColumnDefinition;
@@ -79,7 +79,7 @@ impl Wire {
     pub fn new(login: &(String, String)) -> Self {
         let config = ClientConfig {
             user: login.0.clone().into_bytes(),
-            password: Secret::new(login.1.as_bytes()),
+            proof: Proof::Password(Secret::new(login.1.as_bytes())),
             schema: Some(b"test".to_vec()),
             capabilities: ASKED_OF_SERVERS,
             collation: 45,

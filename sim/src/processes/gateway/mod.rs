@@ -496,9 +496,8 @@ fn cell() -> Cell {
 }
 
 fn session_config(setup: &GatewaySetup) -> SessionConfig {
-    let mut users = Users::default();
     let (user, password) = &setup.application;
-    users.insert(user.as_bytes(), Credential::from_password(&Secret::new(password.as_bytes())));
+    let users = Users::one(user.as_bytes(), Credential::from_password(&Secret::new(password.as_bytes())));
     SessionConfig {
         greeting: Greeting {
             server_version: setup.version.as_str().into(),

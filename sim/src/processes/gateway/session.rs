@@ -11,6 +11,7 @@ use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::freshness;
 use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session, Transmit};
 use weir_core::gtid::Position;
+use weir_core::link::AccountId;
 use weir_core::mysql::auth::{NONCE_BYTES, Nonce};
 use weir_core::mysql::handshake::Transport;
 use weir_core::mysql::resultset::TextResultSet;
@@ -209,13 +210,14 @@ impl Driver {
             match event {
                 Event::StartTls => debug_assert!(false, "no TLS was offered"),
                 Event::DecryptRsa(_) => self.session.decrypted(None),
-                Event::Admit { user, before } => {
+                Event::FindUser(_) => self.session.user_found(Ok(None)),
+                Event::Admit { user, before, proof: _ } => {
                     if let Some(before) = before {
                         shared.admission.leave_user(&before);
                     }
                     let admitted = shared.admission.enter_user(&user);
                     self.admitted = admitted.is_ok();
-                    self.session.admitted(now, admitted);
+                    self.session.admitted(now, admitted.map(|()| AccountId::OWN));
                 }
                 Event::Acquire(acquire) => match shared.tablets.get_mut(&acquire.tablet) {
                     Some(tablet) => match tablet.acquire(hands, self.id, &acquire) {

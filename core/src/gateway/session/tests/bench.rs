@@ -9,8 +9,8 @@ use crate::gateway::session::{Acquire, Event, Lease, LeaseKey, Peer, Reason, Ses
 use crate::gateway::users::Users;
 use crate::gateway::variables::{Splitting, Variables};
 use crate::gtid::{Flavor, Position};
-use crate::link::{Command, Ended, Reply, Request};
-use crate::mysql::auth::{AuthPlugin, Credential, Nonce, Secret};
+use crate::link::{AccountId, Command, Ended, Reply, Request};
+use crate::mysql::auth::{AuthPlugin, Credential, Nonce, Proof, Secret};
 use crate::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
 use crate::mysql::command::ClientCommand;
 use crate::mysql::frame::{PacketReader, write_packet};
@@ -76,8 +76,7 @@ pub(super) fn ok_reply(ok: OkPacket) -> Vec<Reply> {
 
 impl Bench {
     pub(super) fn config() -> SessionConfig {
-        let mut users = Users::default();
-        users.insert("ann", Credential::from_password(&Secret::new(*b"secret")));
+        let users = Users::one("ann", Credential::from_password(&Secret::new(*b"secret")));
         SessionConfig {
             greeting: Greeting {
                 server_version: "10.11.6-MariaDB".into(),
@@ -116,9 +115,11 @@ impl Bench {
     pub(super) fn logged_in_with(capabilities: CapabilityFlags) -> Self {
         let mut bench = Self::connect(Self::config());
         bench.log_in("ann", "secret", None, capabilities);
-        let Some(Event::Admit { user, before: None }) = bench.session.poll_event() else { panic!("no admission") };
+        let Some(Event::Admit { user, before: None, proof: None }) = bench.session.poll_event() else {
+            panic!("no admission")
+        };
         assert_eq!(user, b"ann");
-        bench.session.admitted(bench.now, Ok(()));
+        bench.session.admitted(bench.now, Ok(AccountId::OWN));
         bench.receive_from(2);
         bench
     }
@@ -127,7 +128,7 @@ impl Bench {
     pub(super) fn log_in(&mut self, user: &str, password: &str, schema: Option<&str>, capabilities: CapabilityFlags) {
         let mut client = ClientHandshake::new(ClientConfig {
             user: user.into(),
-            password: Secret::new(password),
+            proof: Proof::Password(Secret::new(password)),
             schema: schema.map(Into::into),
             capabilities,
             collation: 45,

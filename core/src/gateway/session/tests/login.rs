@@ -2,14 +2,17 @@
 
 use super::bench::{Bench, error_code, ok, ok_reply, text};
 use crate::error::{Component, Effect, Error, Kind};
+use crate::gateway::config::SessionConfig;
 use crate::gateway::session::{Event, Reason};
-use crate::link::{Ended, Reply};
+use crate::gateway::users::Users;
+use crate::link::{AccountId, Command, Ended, Reply};
+use crate::mysql::auth::{Credential, Proof};
 use crate::mysql::capability::ASKED_OF_SERVERS;
 use crate::mysql::command::ClientCommand;
 
 fn admitted(bench: &mut Bench) {
     assert!(matches!(bench.event(), Some(Event::Admit { .. })));
-    bench.session.admitted(bench.now, Ok(()));
+    bench.session.admitted(bench.now, Ok(AccountId::OWN));
 }
 
 #[test]
@@ -87,4 +90,64 @@ fn a_change_of_user_starts_over_and_says_who_it_was() {
     let packets = bench.send(&ClientCommand::ChangeUser(crate::mysql::command::Unprinted(body)));
     assert_eq!(packets[0][0], 0xfe, "a request to authenticate anew");
     assert!(bench.session.poll_timeout().is_some());
+}
+
+/// A gateway whose clients log in with the servers' accounts.
+fn of_servers() -> Bench {
+    Bench::connect(SessionConfig { users: Users::OfServers, ..Bench::config() })
+}
+
+#[test]
+fn a_client_with_an_account_of_the_servers_runs_as_itself() {
+    let mut bench = of_servers();
+    bench.log_in("bob", "secret", None, ASKED_OF_SERVERS);
+    assert!(matches!(bench.event(), Some(Event::FindUser(user)) if user == b"bob"));
+    bench.session.user_found(Ok(Credential::from_native_hash("*14E65567ABDB5135D0CFD9A70B3032C179A49EE7")));
+    assert!(matches!(bench.event(), Some(Event::Admit { proof: Some(Proof::Native(_)), .. })));
+    bench.session.admitted(bench.now, Ok(AccountId(3)));
+    let wish = bench.wish();
+    assert_eq!(wish.class.account, AccountId(3));
+    bench.grant(&wish);
+    let request = bench.request();
+    assert!(
+        matches!(&request.command, Command::Plain(command) if *command == [0x0e]),
+        "a server says whether it takes it"
+    );
+    for reply in ok_reply(ok()) {
+        bench.session.handle_reply(bench.now, reply);
+    }
+    assert_eq!(bench.receive_from(2)[0][0], 0);
+    bench.expect_release();
+    bench.query("SELECT 1 FROM t");
+    assert_eq!(bench.wish().class.account, AccountId(3));
+}
+
+#[test]
+fn a_user_that_no_server_knows_is_refused_like_a_wrong_password() {
+    let mut bench = of_servers();
+    bench.log_in("bob", "secret", None, ASKED_OF_SERVERS);
+    assert!(matches!(bench.event(), Some(Event::FindUser(_))));
+    bench.session.user_found(Ok(None));
+    assert_eq!(error_code(&bench.receive_from(2)[0]), 1045);
+    bench.expect_closed(Reason::Refused);
+}
+
+#[test]
+fn when_nobody_can_tell_who_a_client_is_it_hears_so() {
+    let mut bench = of_servers();
+    bench.log_in("bob", "secret", None, ASKED_OF_SERVERS);
+    assert!(matches!(bench.event(), Some(Event::FindUser(_))));
+    bench.session.user_found(Err(Error::new(Component::Gateway, Kind::Unavailable, "nobody can tell")));
+    assert!(String::from_utf8_lossy(&bench.receive_from(2)[0]).contains("nobody can tell"));
+    bench.expect_closed(Reason::Refused);
+}
+
+#[test]
+fn an_answer_for_a_client_that_has_gone_is_ignored() {
+    let mut bench = of_servers();
+    bench.log_in("bob", "secret", None, ASKED_OF_SERVERS);
+    assert!(matches!(bench.event(), Some(Event::FindUser(_))));
+    bench.session.client_closed();
+    bench.session.user_found(Ok(None));
+    bench.expect_closed(Reason::ClientGone);
 }

@@ -3,7 +3,7 @@
 use super::bench::{Bench, OTHER_REPLICA, PRIMARY, REPLICA, error_code, lost, ok, ok_reply, ok_with, view};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::session::Event;
-use crate::link::{Command, ConnectionClass, Ended, Reply};
+use crate::link::{Command, ConnectionTraits, Ended, Reply};
 use crate::mysql::frame::{MAX_PAYLOAD_BYTES, write_packet};
 
 #[test]
@@ -105,10 +105,10 @@ fn a_statement_that_nobody_can_take_fails_and_the_session_goes_on() {
 fn a_session_without_a_schema_never_borrows_one() {
     let mut bench = Bench::logged_in();
     bench.query("SELECT 1 FROM t");
-    assert!(bench.wish().class.contains(ConnectionClass::NO_SCHEMA));
+    assert!(bench.wish().class.traits.contains(ConnectionTraits::NO_SCHEMA));
     let mut bench = Bench::logged_in();
     bench.query("USE shop");
-    assert!(!bench.wish().class.contains(ConnectionClass::NO_SCHEMA));
+    assert!(!bench.wish().class.traits.contains(ConnectionTraits::NO_SCHEMA));
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn choose<T: Copy>(from: impl ExactSizeIterator<Item = T>, which: u8) -> Option<
 }
 
 fn class(number: u8) -> ConnectionClass {
-    ConnectionClass::from_bits_truncate(number)
+    ConnectionClass::of(ConnectionTraits::from_bits_truncate(number))
 }
 
 impl Driver {

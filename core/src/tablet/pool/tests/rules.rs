@@ -2,8 +2,8 @@
 
 use super::*;
 
-const PLAIN: ConnectionClass = ConnectionClass::empty();
-const FOUND_ROWS: ConnectionClass = ConnectionClass::FOUND_ROWS;
+const PLAIN: ConnectionClass = ConnectionClass::PLAIN;
+const FOUND_ROWS: ConnectionClass = ConnectionClass::of(ConnectionTraits::FOUND_ROWS);
 
 #[test]
 fn the_first_request_opens_a_connection_and_gets_it() {
@@ -345,4 +345,42 @@ fn steady_use_allocates_no_new_room() {
         bench.give_back(conn);
     }
     assert_eq!(room(&bench), before);
+}
+
+#[test]
+fn an_account_that_the_server_refuses_hears_why_and_keeps_nobody_else_waiting() {
+    let mut bench = Bench::new(small());
+    let ann = ConnectionClass { account: AccountId(7), ..PLAIN };
+    let request = bench.wants(ann);
+    let ticket = request.ticket;
+    let outputs = bench.feed(Input::Acquire(request));
+    let Output::Open { conn, class, .. } = outputs[0] else { panic!("{outputs:?}") };
+    assert_eq!(class, ann);
+    let error = Error::new(Component::Server, Kind::AccessDenied, "Access denied for user 'ann'@'localhost'");
+    let outputs = bench.feed(Input::OpenFailed { conn, error: error.clone() });
+    assert_eq!(outputs, [Output::Refused { ticket, error }]);
+    assert_eq!(bench.pool.poll_timeout(), None, "nothing pauses");
+    bench.connect(PLAIN);
+}
+
+#[test]
+fn a_server_that_is_full_is_so_for_every_account() {
+    let mut bench = Bench::new(small());
+    let request = bench.wants(ConnectionClass { account: AccountId(7), ..PLAIN });
+    let outputs = bench.feed(Input::Acquire(request));
+    let Output::Open { conn, .. } = outputs[0] else { panic!("{outputs:?}") };
+    bench.feed(Input::OpenFailed { conn, error: server_error() });
+    let outputs = bench.acquire().1;
+    assert!(refused(&outputs)[0].1.contains("Too many connections"), "{outputs:?}");
+}
+
+#[test]
+fn a_connection_is_lent_to_its_own_account_only() {
+    let mut bench = Bench::new(small());
+    let classes = [1, 2].map(|account| ConnectionClass { account: AccountId(account), ..PLAIN });
+    let conns = classes.map(|class| bench.connect(class));
+    for conn in conns {
+        bench.give_back(conn);
+    }
+    assert_eq!(classes.map(|class| bench.connect(class)), conns);
 }

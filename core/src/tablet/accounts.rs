@@ -1,0 +1,208 @@
+//! The server's accounts, as far as logging in on a client's behalf needs them: what to ask for one user, and which of the
+//! rows that come back is the client's.
+//!
+//! Source: MariaDB Knowledge Base, "mysql.global_priv Table"; MySQL manual, "Access Control, Stage 1: Connection Verification".
+
+use crate::error::{Component, Error, Kind};
+use crate::gtid::Flavor;
+use crate::mysql::auth::{Credential, Secret};
+use crate::mysql::resultset::{Answer, TextResultSet};
+use crate::topo::ServerVersion;
+use core::fmt::Write as _;
+use core::net::Ipv4Addr;
+
+/// Of one user's rows, how many are looked at.
+const ROWS_MAX: usize = 1024;
+/// How specific a host or a user name without wildcards is; one with a wildcard is as specific as what stands before it is long.
+const EXACT: usize = 128;
+
+/// Asks for the accounts of `user`, and for the anonymous ones, which may suit its host better.
+#[must_use]
+pub fn question(version: ServerVersion, user: &[u8]) -> String {
+    let mut name = String::with_capacity(2 * user.len());
+    for byte in user {
+        let _ = write!(name, "{byte:02x}");
+    }
+    // As a number of bytes the name cannot be misread, whatever character set and SQL mode hold.
+    let is_users = format!("User IN (X'{name}', '')");
+    if version.flavor == Flavor::MariaDb && version.at_least(10, 4, 0) {
+        let field = |name: &str| format!("JSON_VALUE(Priv, '$.{name}')");
+        let (plugin, hash, locked, role) =
+            (field("plugin"), field("authentication_string"), field("account_locked"), field("is_role"));
+        format!(
+            "SELECT Host, User, {plugin} AS plugin, {hash} AS authentication_string, IF({locked}, 'Y', 'N') AS account_locked \
+             FROM mysql.global_priv WHERE {is_users} AND NOT COALESCE({role}, 0)"
+        )
+    } else {
+        format!("SELECT * FROM mysql.user WHERE {is_users}")
+    }
+}
+
+/// What is known of the password of `user` when it comes from `host`; `None` when the server has no such account, or it is
+/// locked.
+///
+/// # Errors
+/// The server's own, and [`Kind::UnsupportedAuth`] when the account's method cannot be used on a client's behalf.
+pub fn read(answer: Answer, user: &[u8], host: &str) -> Result<Option<Credential>, Error> {
+    let rows = match answer {
+        Answer::Rows(rows, _) => rows,
+        Answer::Err(error) => return Err(error),
+        Answer::Ok(_) => return Ok(None),
+    };
+    let accounts = (0..rows.rows.len().min(ROWS_MAX)).filter_map(|row| Account::read(&rows, row));
+    let suits =
+        |account: &Account<'_>| (account.user.is_empty() || account.user == user) && hosts_match(account.host, host);
+    match accounts.filter(suits).max_by_key(|account| (specificity(account.host), specificity(account.user))) {
+        Some(account) if !account.locked => account.credential().map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// One row.
+struct Account<'a> {
+    host: &'a [u8],
+    user: &'a [u8],
+    plugin: &'a [u8],
+    hash: &'a [u8],
+    locked: bool,
+}
+
+impl<'a> Account<'a> {
+    fn read(rows: &'a TextResultSet, row: usize) -> Option<Self> {
+        let text = |name| rows.value(row, name);
+        let hash =
+            [text("authentication_string"), text("Password")].into_iter().flatten().find(|hash| !hash.is_empty());
+        Some(Self {
+            host: text("Host")?,
+            user: text("User")?,
+            plugin: text("plugin").unwrap_or_default(),
+            hash: hash.unwrap_or_default(),
+            locked: text("account_locked") == Some(b"Y"),
+        })
+    }
+
+    fn credential(&self) -> Result<Credential, Error> {
+        match self.plugin {
+            b"" | b"mysql_native_password" if self.hash.is_empty() => Ok(Credential::from_password(&Secret::default())),
+            b"" | b"mysql_native_password" => {
+                let hash = core::str::from_utf8(self.hash).ok().and_then(Credential::from_native_hash);
+                // What is no hash, such as `invalid`, is there to match no password.
+                Ok(hash.unwrap_or_else(Credential::unmatched))
+            }
+            plugin => {
+                let plugin = String::from_utf8_lossy(plugin);
+                let message = format!(
+                    "weir-gateway: the account's authentication method '{plugin}' cannot be passed on to the servers; \
+                     mysql_native_password can"
+                );
+                Err(Error::new(Component::Gateway, Kind::UnsupportedAuth, message))
+            }
+        }
+    }
+}
+
+fn specificity(pattern: &[u8]) -> usize {
+    match pattern.iter().position(|byte| matches!(byte, b'%' | b'_')) {
+        Some(at) => (at + 1).min(EXACT - 1),
+        None if pattern.is_empty() => 0,
+        None => EXACT,
+    }
+}
+
+/// Whether an account's host is the client's. The machine itself goes by its name, too.
+fn hosts_match(pattern: &[u8], host: &str) -> bool {
+    let is_loopback = matches!(host, "127.0.0.1" | "::1");
+    let by_netmask = || {
+        let (network, mask) = core::str::from_utf8(pattern).ok()?.split_once('/')?;
+        let [network, mask, host] = [network, mask, host].map(|text| text.parse::<Ipv4Addr>().ok());
+        Some(network?.to_bits() == host?.to_bits() & mask?.to_bits())
+    };
+    is_like(pattern, host.as_bytes()) || (is_loopback && is_like(pattern, b"localhost")) || by_netmask() == Some(true)
+}
+
+/// SQL's LIKE, without regard to case.
+fn is_like(pattern: &[u8], text: &[u8]) -> bool {
+    match pattern {
+        [] => text.is_empty(),
+        [b'%', rest @ ..] => (0..=text.len()).any(|skipped| is_like(rest, &text[skipped..])),
+        [b'_', rest @ ..] => text.split_first().is_some_and(|(_, after)| is_like(rest, after)),
+        [b'\\', byte, rest @ ..] | [byte, rest @ ..] => {
+            text.split_first().is_some_and(|(first, after)| first.eq_ignore_ascii_case(byte) && is_like(rest, after))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mysql::auth::{AuthPlugin, Nonce, Verdict, native};
+    use crate::mysql::capability::ColumnType;
+    use crate::mysql::column::ColumnDefinition;
+    use crate::mysql::packet::OkPacket;
+
+    /// `PASSWORD('secret')` and `PASSWORD('other')` on MariaDB 10.11.
+    const SECRET: &str = "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7";
+
+    fn answer(accounts: &[[&str; 5]]) -> Answer {
+        let names = ["Host", "User", "plugin", "authentication_string", "account_locked"];
+        let columns = names.map(|name| ColumnDefinition::new(name, ColumnType::MYSQL_TYPE_VAR_STRING)).to_vec();
+        let rows =
+            accounts.iter().map(|row| row.iter().map(|value| Some(value.as_bytes().to_vec())).collect()).collect();
+        Answer::Rows(TextResultSet { columns, rows }, OkPacket::default())
+    }
+
+    /// The account whose password is `secret` is found, as opposed to one without.
+    fn finds_secret(accounts: &[[&str; 5]], user: &str, host: &str) -> bool {
+        let nonce = Nonce::from_random([7; 20]);
+        let found = read(answer(accounts), user.as_bytes(), host).unwrap().expect("an account");
+        found.verify(AuthPlugin::Native, &nonce, &native::scramble(b"secret", nonce.bytes())) == Verdict::Right
+    }
+
+    #[test]
+    fn the_account_with_the_most_specific_host_counts() {
+        let native = "mysql_native_password";
+        let wide = ["%", "app", native, "", "N"];
+        let narrow = ["10.1.%", "app", native, SECRET, "N"];
+        let exact = ["10.1.0.9", "app", native, "", "N"];
+        assert!(finds_secret(&[wide, narrow, exact], "app", "10.1.0.7"));
+        assert!(!finds_secret(&[wide, narrow, exact], "app", "10.1.0.9"));
+        assert!(!finds_secret(&[wide, narrow, exact], "app", "10.2.0.7"));
+        let nobody = ["localhost", "", native, SECRET, "N"];
+        assert!(finds_secret(&[wide, nobody], "app", "localhost"), "as on a server, the anonymous one is nearer");
+        assert!(finds_secret(&[["10.1.0.0/255.255.0.0", "app", native, SECRET, "N"], wide], "app", "10.1.3.4"));
+    }
+
+    #[test]
+    fn who_has_no_account_here_has_none() {
+        let elsewhere = ["10.%", "app", "", "", "N"];
+        let locked = ["%", "old", "", "", "Y"];
+        for (user, host) in [("app", "192.0.2.1"), ("old", "192.0.2.1")] {
+            assert!(read(answer(&[elsewhere, locked]), user.as_bytes(), host).unwrap().is_none(), "{user}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_hash_matches_no_password() {
+        let nonce = Nonce::from_random([7; 20]);
+        let found =
+            read(answer(&[["%", "root", "mysql_native_password", "invalid", "N"]]), b"root", "h").unwrap().unwrap();
+        for password in [&b""[..], b"invalid", b"secret"] {
+            let answer = native::scramble(password, nonce.bytes());
+            assert_eq!(found.verify(AuthPlugin::Native, &nonce, &answer), Verdict::Wrong);
+            assert!(!found.verify_password(password));
+        }
+    }
+
+    #[test]
+    fn a_method_that_cannot_be_passed_on_is_named() {
+        let error = read(answer(&[["%", "app", "ed25519", "x", "N"]]), b"app", "h").unwrap_err();
+        assert!(String::from_utf8_lossy(&error.message).contains("'ed25519'"));
+    }
+
+    #[test]
+    fn a_name_cannot_leave_the_question() {
+        let version = ServerVersion::parse("10.11.6-MariaDB").unwrap();
+        assert!(question(version, b"a' OR 1=1 -- ").contains("X'6127204f5220313d31202d2d20'"));
+        assert!(question(ServerVersion::parse("8.0.36").unwrap(), b"app").starts_with("SELECT * FROM mysql.user "));
+    }
+}
