@@ -142,7 +142,7 @@ pub struct Args {
     pub without_replica: WithoutReplica,
 
     /// How often the primary gets a heartbeat, by which replicas tell how far they are behind, in milliseconds; 0 for never. It
-    /// is a row in the table weir.heartbeat, made when it is missing, and needs SELECT, INSERT, UPDATE, CREATE ON weir.* for the
+    /// is a row in the table weir.heartbeat, made when it is missing (never on a server alone), and needs SELECT, INSERT, UPDATE, CREATE ON weir.* for the
     /// account that watches the servers.
     #[arg(long, default_value_t = 1_000, value_name = "MS", env = "WEIR_HEARTBEAT_INTERVAL_MS",
           value_parser = clap::value_parser!(u64).range(0..=3_600_000))]

@@ -214,8 +214,10 @@ fn cluster_config(args: &Args) -> cluster::Config {
     }
 }
 
+/// A server alone has nobody to tell.
 fn beat_interval(args: &Args) -> Option<Duration> {
-    (args.heartbeat_interval_ms > 0).then(|| Duration::from_millis(args.heartbeat_interval_ms))
+    let servers = if args.attach.is_empty() { usize::from(args.servers) } else { args.attach.len() };
+    (args.heartbeat_interval_ms > 0 && servers > 1).then(|| Duration::from_millis(args.heartbeat_interval_ms))
 }
 
 fn say_ready(args: &Args, running: &Running, own: Option<&Cluster>, socket: Option<PathBuf>, took: Duration) {
