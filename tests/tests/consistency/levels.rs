@@ -1,22 +1,21 @@
 //! Each level under many pairs of writers and readers. A writer counts up; before each read its reader notes the last
 //! count that it must see. A lower one in the answer is a stale read.
 
-use crate::{How, PAIRS, cluster, name, open, read, write};
+use crate::{How, LateCluster, PAIRS, cluster, name, open, read, write};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use weir_tests::{Session, TestCluster, Weir};
+use weir_tests::{Session, Weir};
 
-/// How late the replicas apply, in whole seconds: not both the same, so that a session that goes from one to the other can
-/// go back in time.
-const DELAYS_S: [u32; 2] = [1, 2];
+/// How late the replicas are: not both the same, so that a session that goes from one to the other can go back in time.
+const DELAYS: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(600)];
 /// Pauses, without which readers and replication would have no time to keep up.
 const WRITE_EVERY: Duration = Duration::from_millis(100);
 const READ_EVERY: Duration = Duration::from_millis(5);
 
 /// How long each level runs, in seconds; longer by hand.
 fn seconds() -> Duration {
-    Duration::from_secs(std::env::var("WEIR_CONSISTENCY_S").ok().and_then(|s| s.parse().ok()).unwrap_or(6))
+    Duration::from_secs(std::env::var("WEIR_CONSISTENCY_S").ok().and_then(|s| s.parse().ok()).unwrap_or(4))
 }
 
 /// Who reads what a session wrote.
@@ -50,12 +49,12 @@ impl fmt::Display for Tally {
 struct Scene {
     gateways: [Weir; 2],
     primary: String,
-    _cluster: TestCluster,
+    _cluster: LateCluster,
 }
 
 impl Scene {
     fn new() -> Self {
-        let cluster = cluster(&DELAYS_S);
+        let cluster = cluster(&DELAYS);
         let flags = ["--read-after-write-timeout-ms", "10000"];
         let gateways = [Weir::attach(&cluster, &flags), Weir::attach(&cluster, &flags)];
         Self { gateways, primary: name(cluster.primary()), _cluster: cluster }

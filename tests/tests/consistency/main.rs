@@ -7,16 +7,30 @@ mod levels;
 mod stalls;
 mod statements;
 
+use std::ops::Deref;
+use std::time::Duration;
 use weir_io::servers::Server;
-use weir_tests::{Session, TestCluster, Weir, application};
+use weir_tests::{Relay, Session, TestCluster, Weir, application};
 
 /// Pairs of a writer and a reader; each pair has a row of its own in `shop.counts`.
 const PAIRS: usize = 32;
 
-/// A primary and replicas that apply what is as old as this, in whole seconds (`MASTER_DELAY` knows no fractions, and counts
-/// from the beginning of the second: what is visible `n` seconds late at most is late by more than `n - 1`).
-fn cluster(delays_s: &[u32]) -> TestCluster {
-    let cluster = TestCluster::start(u16::try_from(delays_s.len()).expect("few") + 1);
+/// A primary, and replicas that receive, and therefore apply, everything late.
+struct LateCluster {
+    cluster: TestCluster,
+    _links: Vec<Relay>,
+}
+
+impl Deref for LateCluster {
+    type Target = TestCluster;
+    fn deref(&self) -> &TestCluster {
+        &self.cluster
+    }
+}
+
+/// A primary, and a replica for each delay.
+fn cluster(delays: &[Duration]) -> LateCluster {
+    let cluster = TestCluster::start(u16::try_from(delays.len()).expect("few") + 1);
     let rows: Vec<String> = (0..PAIRS).map(|pair| format!("({pair},0)")).collect();
     for sql in [
         "CREATE DATABASE shop",
@@ -34,11 +48,20 @@ fn cluster(delays_s: &[u32]) -> TestCluster {
         );
         server.query(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
-    for (replica, delay) in cluster.replicas().iter().zip(delays_s).filter(|(_, delay)| **delay > 0) {
-        let sql = format!("STOP SLAVE; CHANGE MASTER TO MASTER_DELAY = {delay}; START SLAVE");
-        replica.query(&sql).unwrap_or_else(|error| panic!("{error}"));
-    }
-    cluster
+    let late = cluster.replicas().iter().zip(delays).filter(|(_, delay)| !delay.is_zero());
+    let links: Vec<(Relay, Duration)> = late.map(|(replica, delay)| (link(&cluster, replica), *delay)).collect();
+    cluster.wait_for_replicas();
+    links.iter().for_each(|(relay, delay)| relay.set_delay(*delay));
+    LateCluster { _links: links.into_iter().map(|(relay, _)| relay).collect(), cluster }
+}
+
+/// Has the replica follow the primary through a relay, without a delay yet: it has a lot to ask when it connects.
+fn link(cluster: &TestCluster, replica: &Server) -> Relay {
+    let relay = Relay::to(cluster.primary().address());
+    let port = relay.address().port();
+    let sql = format!("STOP SLAVE; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}; START SLAVE");
+    replica.query(&sql).unwrap_or_else(|error| panic!("{error}"));
+    relay
 }
 
 /// A session in the schema `shop` at a level.

@@ -13,7 +13,7 @@ const SESSIONS: usize = 8;
 
 #[test]
 fn a_replica_that_stops_costs_a_read_no_more_than_its_timeout() {
-    let cluster = cluster(&[0, 0]);
+    let cluster = cluster(&[Duration::ZERO; 2]);
     let timeout = TIMEOUT.as_millis().to_string();
     let gateway = Weir::attach(&cluster, &["--read-after-write-timeout-ms", &timeout]);
     replicas_do_not_apply(&cluster, &gateway);

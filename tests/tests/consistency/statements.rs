@@ -8,7 +8,7 @@ use weir_tests::{TestCluster, Weir, application};
 
 #[test]
 fn a_session_reads_its_own_writes_however_it_asks() {
-    let cluster = cluster(&[1, 1]);
+    let cluster = cluster(&[Duration::from_secs(1); 2]);
     let gateway = Weir::attach(&cluster, &["--read-after-write-timeout-ms", "10000"]);
     every_way_to_read_sees_the_write(&cluster, &gateway);
     what_is_defined_can_be_read(&cluster, &gateway);
