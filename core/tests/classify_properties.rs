@@ -173,7 +173,7 @@ proptest! {
         extra in proptest::sample::select(vec![
             "FOR UPDATE", "for share", "LOCK IN SHARE MODE", "INTO OUTFILE 'f'", "INTO @x", "+ f(1)", "+ s.f(1)", "+ `f` (1)", "+ count (1)",
             "@x := 1", "+ GET_LOCK('a', 1)", "+ RELEASE_ALL_LOCKS()", "+ NEXTVAL(s)", "NEXT VALUE FOR s", "+ LAST_INSERT_ID(1)",
-            "@@server_id", "mysql.user", "; DELETE FROM t;", "UPDATE", "delete", "/*! 1 */", "CALL p", "DROP TABLE t",
+            "@@version", "mysql.user", "; DELETE FROM t;", "UPDATE", "delete", "/*! 1 */", "CALL p", "DROP TABLE t",
         ]),
         nth in any::<usize>(),
     ) {

@@ -35,11 +35,22 @@ const NEWS_MAX: usize = 1024;
 /// utf8mb4_general_ci: what clients that do not choose are greeted with.
 const COLLATION: u16 = 45;
 
+/// One of the servers.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// Where it listens.
+    pub address: Address,
+    /// Where it runs.
+    pub cell: Cell,
+    /// Its share of the reads among the replicas, relative to the others'. None at 0.
+    pub weight: u32,
+}
+
 /// What to run.
 #[derive(Debug)]
 pub struct Options {
     /// The servers of the one shard.
-    pub servers: Vec<Address>,
+    pub servers: Vec<Backend>,
     /// The account that clients log in with, and that their statements run under on the servers, unless they bring their own.
     pub application: Account,
     /// Who else may log in.
@@ -172,10 +183,9 @@ fn start_tablets(
 ) -> Result<Vec<Member>, StartError> {
     let monitor = accounts(&options.monitor);
     let mut members = Vec::new();
-    for (number, address) in (1..).zip(&options.servers) {
+    for (number, Backend { address, cell, weight }) in (1..).zip(&options.servers) {
         let (keyspace, shard) = place();
-        let cell = "local".parse::<Cell>().unwrap_or_else(|_| unreachable!("a plain name"));
-        let alias = TabletAlias { cell, uid: number };
+        let alias = TabletAlias { cell: cell.clone(), uid: number };
         let identity = manager::Identity { alias: alias.clone(), keyspace, shard };
         let mut seed = [0; 8];
         crypto::fill_random(&mut seed).map_err(StartError::Crypto)?;
@@ -188,7 +198,7 @@ fn start_tablets(
             news.clone(),
             u64::from_le_bytes(seed),
         );
-        members.push(Member { tablet, alias, address: address.clone() });
+        members.push(Member { tablet, alias, address: address.clone(), weight: *weight });
     }
     Ok(members)
 }
@@ -217,7 +227,7 @@ struct FirstServer {
 /// Asks the first server that answers.
 async fn first_server(options: &Options) -> Result<FirstServer, StartError> {
     let mut errors = Vec::new();
-    for address in &options.servers {
+    for Backend { address, .. } in &options.servers {
         match ask_server(&connector(address, &accounts(&options.monitor), 0)).await {
             Ok(server) => return Ok(server),
             Err(error) => errors.push((address.clone(), error)),

@@ -12,9 +12,6 @@ use weir_core::time::{Duration, Instant};
 use weir_core::topo::discover::Evidence;
 use weir_core::topo::{self, Change, Keyspace, Shard, ShardRecord, Sighting, TabletAlias};
 
-/// Weight of a tablet among the replicas, as long as nobody says otherwise.
-const WEIGHT: u32 = 100;
-
 /// How often outliers are looked for.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -27,6 +24,8 @@ pub struct Member {
     pub alias: TabletAlias,
     /// Where its server listens.
     pub address: Address,
+    /// Its share of the reads among the replicas.
+    pub weight: u32,
 }
 
 /// A shard whose topology lives in this process.
@@ -54,7 +53,8 @@ impl EmbeddedShard {
         let now = clock::now();
         for member in &members {
             let (id, alias) = (member.tablet.id(), member.alias.clone());
-            cluster.handle(now, Input::TabletAdded { id, alias: alias.clone(), weight: WEIGHT });
+            let added = Input::TabletAdded { id, alias: alias.clone(), weight: member.weight };
+            cluster.handle(now, added);
             evidence.insert(alias, Sighting::new(listening_at(&member.address)));
         }
         let (view, seen) = watch::channel(Arc::clone(cluster.view()));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use weir_core::gateway::cluster::WithoutReplica;
 use weir_core::gateway::proxied::Network;
 use weir_core::gateway::variables::{Consistency, Splitting};
+use weir_core::topo::Cell;
 use weir_io::embedded::Auth;
 use weir_io::net::Address;
 
@@ -25,6 +26,19 @@ pub struct Args {
     /// Start no servers: use these, HOST:PORT or /path/of.sock, separated by commas. Roles are found by asking them.
     #[arg(long, value_delimiter = ',', value_name = "SERVER,...", env = "WEIR_ATTACH", conflicts_with_all = ["servers", "data_dir"])]
     pub attach: Vec<Address>,
+
+    /// The cell (zone, data centre) in which this gateway runs: reads go to replicas of the same cell, if there are any.
+    #[arg(long, default_value = "local", value_name = "CELL", env = "WEIR_CELL")]
+    pub cell: Cell,
+
+    /// The cells of the servers, in their order [default: all in the gateway's].
+    #[arg(long, value_delimiter = ',', value_name = "CELL,...", env = "WEIR_CELLS")]
+    pub cells: Vec<Cell>,
+
+    /// The servers' shares of the reads, in their order, each relative to the others'; 0: none, 1000 at most [default: 100 each].
+    #[arg(long, value_delimiter = ',', value_name = "N,...", env = "WEIR_WEIGHTS",
+          value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub weights: Vec<u32>,
 
     /// Where the data of Weir's own servers is kept, from one start to the next.
     #[arg(long, default_value = ".weir", value_name = "DIR", env = "WEIR_DATA_DIR")]

@@ -20,7 +20,7 @@ use weir_core::gateway::cluster::rotation::{self, Outliers};
 use weir_core::gateway::config::SessionLimits;
 use weir_core::gateway::variables::Variables;
 use weir_core::tablet::{manager, pool};
-use weir_io::embedded::{Options, Running};
+use weir_io::embedded::{Backend, Options, Running};
 use weir_io::net::Address;
 use weir_io::servers::{self, Account, Cluster};
 
@@ -28,6 +28,8 @@ use weir_io::servers::{self, Account, Cluster};
 const PRIMARY_TIME_MAX: Duration = Duration::from_secs(30);
 /// So many heartbeats may be missing until replicas' lags are what their servers reckon.
 const BEATS_MISSED_MAX: u32 = 5;
+/// Weight of a server of which nothing is said.
+const WEIGHT: u32 = 100;
 /// How often the servers are looked after.
 const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
 
@@ -141,7 +143,7 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<O
         }
     };
     Ok(Options {
-        servers,
+        servers: backends(args, servers)?,
         application,
         auth: args.auth,
         monitor,
@@ -190,6 +192,21 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<O
     })
 }
 
+/// The servers with what was said of each in its place.
+fn backends(args: &Args, servers: Vec<Address>) -> Result<Vec<Backend>, String> {
+    for (flag, said) in [("--cells", args.cells.len()), ("--weights", args.weights.len())] {
+        if said != 0 && said != servers.len() {
+            return Err(format!("{flag} speaks of {said} servers, but there are {}", servers.len()));
+        }
+    }
+    let backend = |(number, address)| Backend {
+        address,
+        cell: args.cells.get(number).unwrap_or(&args.cell).clone(),
+        weight: args.weights.get(number).copied().unwrap_or(WEIGHT),
+    };
+    Ok(servers.into_iter().enumerate().map(backend).collect())
+}
+
 fn cluster_config(args: &Args) -> cluster::Config {
     let beat_interval = beat_interval(args).unwrap_or_default();
     let ejection_time_min = Duration::from_millis(args.ejection_time_ms);
@@ -200,6 +217,7 @@ fn cluster_config(args: &Args) -> cluster::Config {
     };
     let default = cluster::Config::default();
     cluster::Config {
+        cell: Some(args.cell.clone()),
         beat_interval,
         beat_timeout: default.beat_timeout.max(beat_interval * BEATS_MISSED_MAX),
         rotation: rotation::Config {

@@ -12,6 +12,9 @@ pub(super) const OWN_VARIABLES: [&str; 6] = [
     "read_write_splitting_policy",
 ];
 
+/// Variables by which a server says which one it is: whoever reads them asks who answers, and shall not change it by asking.
+pub(super) const SERVER_NAMES: [&str; 4] = ["hostname", "port", "server_id", "server_uuid"];
+
 /// Which value of a variable is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {

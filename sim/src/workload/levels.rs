@@ -45,7 +45,7 @@ pub struct Levels {
 struct Setup {
     /// The level is asked for in each read, not when the session begins.
     by_hint: bool,
-    /// Reads tell who answers them. Such reads go to replicas only when they ask for it.
+    /// Reads tell who answers them.
     asks_who: bool,
     /// Ids of the statements that write and read.
     write: Option<u32>,

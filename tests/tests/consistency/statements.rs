@@ -39,7 +39,7 @@ fn every_way_to_read_sees_the_write(cluster: &TestCluster, gateway: &Weir) {
 fn what_is_defined_can_be_read(cluster: &TestCluster, gateway: &Weir) {
     let mut session = open(gateway, "SESSION");
     session.values("CREATE TABLE fresh (a INT)");
-    let sql = "SELECT COUNT(*), (SELECT server FROM here) FROM fresh";
+    let sql = "SELECT COUNT(*), @@server_id FROM fresh";
     let answer = session.values(sql);
     assert_eq!(answer[0], "0");
     assert_ne!(answer[1], name(cluster.primary()));
@@ -61,7 +61,7 @@ fn one_that_may_not_send_several_statements_cannot(cluster: &TestCluster, gatewa
         wire.query(&format!("UPDATE counts SET v = {version} WHERE pair = 1")).expect("an update");
         let refused = wire.refusal("SELECT v FROM counts WHERE pair = 1; SELECT 2");
         assert_eq!(refused.code, 1064, "{refused}");
-        let seen = wire.query("SELECT v, server FROM counts, here WHERE pair = 1").expect("a row");
+        let seen = wire.query("SELECT v, @@server_id FROM counts WHERE pair = 1").expect("a row");
         let values: Vec<String> = seen.rows[0].iter().flatten().map(|v| String::from_utf8_lossy(v).into()).collect();
         assert_eq!(values[0], version.to_string());
         assert_ne!(values[1], name(cluster.primary()));

@@ -17,7 +17,7 @@ pub(in crate::sql) enum Match {
     StoredFunction,
     /// Any of these system variables, in any scope.
     Variables(&'static [&'static str]),
-    /// A system variable that no other row names.
+    /// A system variable that no other row names, but for those that only say which server answers.
     AnyVariable,
     /// A user variable that is assigned: `@x :=`; behind INTO; anywhere in a statement that assigns.
     AssignedVariable,
