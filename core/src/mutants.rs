@@ -46,6 +46,8 @@ mutants! {
     StayOnSilent = "stay-on-silent",
     /// A read at GLOBAL is content with what its own gateway acknowledged.
     AnswerFromOwn = "answer-from-own",
+    /// What a failing statement committed is reported after its client has heard of it.
+    AcknowledgeLate = "acknowledge-late",
     /// A reader takes the answer to a question that was sent before it came.
     JoinQuestion = "join-question",
     /// A monotonic session that reads elsewhere does not ask how far it has read.
@@ -76,6 +78,14 @@ mutants! {
     HideTransactionLoss = "hide-transaction-loss",
     /// A COMMIT whose connection broke is answered with OK.
     SwallowCommitFailure = "swallow-commit-failure",
+    /// A read whose connection breaks in the middle of its answer is run again elsewhere, from the beginning.
+    RepeatHalfAnswered = "repeat-half-answered",
+    /// A connection goes on to its next user while a kill for what it ran is still on its way.
+    KillHitsNextUser = "kill-hits-next-user",
+    /// A server that could not be connected to once is not tried again for a day.
+    GiveUpServer = "give-up-server",
+    /// Every server gets heartbeats, even one that is read-only.
+    BeatAnywhere = "beat-anywhere",
     /// Diagnostics are asked of whichever connection comes.
     StaleDiagnostics = "stale-diagnostics",
     /// The pool opens more connections than it may.
@@ -112,7 +122,7 @@ impl FromStr for Mutant {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mutants {
     #[cfg(feature = "mutants")]
-    bits: u32,
+    bits: u64,
 }
 
 impl Mutants {
@@ -126,14 +136,14 @@ impl Mutants {
     #[cfg(feature = "mutants")]
     #[must_use]
     pub const fn only(mutant: Mutant) -> Self {
-        Self { bits: 1 << mutant as u32 }
+        Self { bits: 1 << mutant as u64 }
     }
 
     /// Whether a rule is broken.
     #[must_use]
     pub const fn breaks(self, mutant: Mutant) -> bool {
         #[cfg(feature = "mutants")]
-        return self.bits & (1 << mutant as u32) != 0;
+        return self.bits & (1 << mutant as u64) != 0;
         #[cfg(not(feature = "mutants"))]
         {
             let _ = mutant;
@@ -148,7 +158,7 @@ mod tests {
 
     #[test]
     fn every_mutant_is_found_by_its_name_and_fits_the_set() {
-        assert!(Mutant::ALL.len() <= 32);
+        assert!(Mutant::ALL.len() <= 64);
         for mutant in Mutant::ALL {
             assert_eq!(mutant.name().parse(), Ok(*mutant));
             assert!(!Mutants::NONE.breaks(*mutant));

@@ -12,6 +12,7 @@
 //! Rights it takes: `SELECT, INSERT, UPDATE, CREATE ON weir.*`. Start with [`Beating`], then `Schedule`.
 
 use crate::error::{Component, Error, Kind};
+use crate::mutants::{Mutant, Mutants};
 use crate::mysql::resultset::Answer;
 use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,15 @@ impl Beating {
             ]),
         }
         Self { beat, statements, changed: 0, failure: None }
+    }
+
+    /// The same with a rule broken on purpose.
+    #[must_use]
+    pub fn breaking(mut self, mutants: Mutants) -> Self {
+        if mutants.breaks(Mutant::BeatAnywhere) {
+            self.statements.pop_front();
+        }
+        self
     }
 
     /// The next statement to send; `None` when all is done or nothing more will help.

@@ -125,6 +125,9 @@ impl Session {
                 self.diagnostics.row_count = -1;
                 job.answered = true;
                 self.sequence = seq;
+                if !self.config.mutants.breaks(Mutant::AcknowledgeLate) {
+                    self.notice_failed_write();
+                }
                 self.write_error(&error);
             }
             Origin::Login | Origin::CheckAccount => job.login_error = Some(error),
@@ -159,7 +162,7 @@ impl Session {
         let (Phase::Running(job) | Phase::Infile(job)) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };
-        if self.interrupting {
+        if self.interrupting && !self.config.mutants.breaks(Mutant::KillHitsNextUser) {
             self.phase = Phase::Held(job, ended);
             return;
         }
@@ -184,7 +187,7 @@ impl Session {
             Origin::Client => {
                 self.diagnostics.clean = !job.warned && !job.failed;
                 self.pin_for(&job);
-                self.notice_untracked(&job);
+                self.notice_untracked(&mut job);
                 self.report_written();
                 if !job.failed {
                     self.take_effect(&mut job);
@@ -310,7 +313,7 @@ impl Session {
         let in_transaction = self.state.in_transaction();
         self.state.pins = Pins::empty();
         self.state.lose_transaction();
-        if job.answered {
+        if job.answered && !(job.read_only && self.config.mutants.breaks(Mutant::RepeatHalfAnswered)) {
             Mark::LostInAnswer.hit();
             return self.leave(Reason::ServerLost);
         }

@@ -143,7 +143,7 @@ impl Session {
 
     /// Notices a write of which the server does not say where it is: one that tracks no sessions, one without GTIDs, or one
     /// whose statement failed half-way (errors carry no position, and not even whether the transaction is over).
-    pub(super) fn notice_untracked(&mut self, job: &Job) {
+    pub(super) fn notice_untracked(&mut self, job: &mut Job) {
         let goes_on = self.state.in_transaction() && !(job.failed && job.effects.contains(Effects::ENDS_TRANSACTION));
         if job.read_only || job.prepares.is_some() || goes_on {
             return;
@@ -152,10 +152,22 @@ impl Session {
         let has_gtids = self.view.primary().is_some_and(|primary| !primary.position.is_empty());
         let told = !job.failed && tracks && (has_gtids || !self.state.position.is_empty());
         let may_write = Effects::WRITES | Effects::ENDS_TRANSACTION | Effects::RUNS_STORED_CODE;
-        if job.effects.intersects(may_write) && !told {
+        if job.effects.intersects(may_write) && !told && !job.noticed {
             Mark::PositionUnknown.hit();
+            job.noticed = true;
             self.state.wrote_somewhere();
         }
+    }
+
+    /// A statement failed, and its client is about to hear of it: what it may have committed all the same (definitions commit before
+    /// they fail) is acknowledged with that, not when the server has answered what the error leaves open.
+    pub(super) fn notice_failed_write(&mut self) {
+        let mut phase = std::mem::replace(&mut self.phase, Phase::Idle);
+        if let Phase::Running(job) | Phase::Infile(job) = &mut phase {
+            self.notice_untracked(job);
+        }
+        self.phase = phase;
+        self.report_written();
     }
 
     /// The replica did not get there in time.

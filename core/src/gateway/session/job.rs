@@ -76,6 +76,8 @@ pub(super) struct Job {
     pub(super) asks_for_counts: bool,
     /// The server answered with an error.
     pub(super) failed: bool,
+    /// It may have written, nobody knows where, and that was reported.
+    pub(super) noticed: bool,
     /// The server behind, a replica, refused to write: it was not the read it seemed to be.
     pub(super) refused_write: bool,
     /// Somebody killed it.
@@ -135,6 +137,7 @@ impl Job {
             answered: false,
             asks_for_counts: false,
             failed: false,
+            noticed: false,
             refused_write: false,
             killed: false,
             granted_at: None,

@@ -33,7 +33,8 @@ impl Session {
             job.asks_for_counts = diagnostics::asks_for_counts(sql, self.dialect());
         }
         let mut intent = Intent::of(&classification);
-        if self.config.mutants.breaks(Mutant::SplitLockingReads) && sql.ends_with(b"FOR UPDATE") {
+        let locks = sql.ends_with(b"FOR UPDATE") || sql.ends_with(b"LOCK IN SHARE MODE");
+        if locks && self.config.mutants.breaks(Mutant::SplitLockingReads) {
             intent.route = Route::Replica;
         }
         job.role = self.route(intent).role;

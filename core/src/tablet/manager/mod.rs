@@ -17,6 +17,7 @@ use super::heartbeat::{self, BeatId};
 use super::pool::{self, Pool};
 use crate::error::{Component, Error, Kind};
 use crate::marks::Mark;
+use crate::mutants::Mutant;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::topo::{Health, Keyspace, Load, NotServing, Observation, Role, Shard, TabletAlias, Target};
@@ -354,7 +355,8 @@ impl Tablet {
 
     /// Only the serving primary writes.
     fn may_beat(&self) -> bool {
-        self.role == Role::Primary && self.obstacle().is_none()
+        let anywhere = self.config.pool.mutants.breaks(Mutant::BeatAnywhere);
+        (self.role == Role::Primary || anywhere) && self.obstacle().is_none()
     }
 
     fn stop(&mut self) {

@@ -4,6 +4,8 @@ use crate::mutants::{Mutant, Mutants};
 use crate::time::Duration;
 use serde::{Deserialize, Serialize};
 
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// The limits of a pool. Counts are of connections unless the name says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
@@ -45,6 +47,14 @@ impl Config {
             return self.connections_max.saturating_mul(4);
         }
         self.connections_max.saturating_sub(self.connections_reserved).max(1)
+    }
+
+    /// The pauses after the first failure to open and after many.
+    pub(super) fn retry_pauses(&self) -> (Duration, Duration) {
+        if self.mutants.breaks(Mutant::GiveUpServer) {
+            return (A_DAY, A_DAY);
+        }
+        (self.retry_pause_min, self.retry_pause_max)
     }
 }
 

@@ -259,7 +259,8 @@ impl Pool {
         if is_of_account(connection.class, &error) {
             return self.refuse_account(connection.class, &error);
         }
-        self.breaker.failed(now, error, self.config.retry_pause_min, self.config.retry_pause_max);
+        let (pause_min, pause_max) = self.config.retry_pauses();
+        self.breaker.failed(now, error, pause_min, pause_max);
         self.refuse_hopeless();
     }
 
