@@ -307,6 +307,12 @@ impl Server {
         Some(format!("{} ({})", error.message, error.code))
     }
 
+    /// START SLAVE, on a replica.
+    pub fn resume_replica(&mut self, now: Instant) {
+        // Without a source there is nothing to start.
+        let _ = self.start_replica(now, true, true);
+    }
+
     // Statements.
 
     pub(super) fn change_source(&mut self, options: &[(String, Value)]) -> Result<(), SqlError> {

@@ -521,6 +521,11 @@ impl Server {
         self.outputs.pop_front()
     }
 
+    /// The process has started at this time, by its host's clock.
+    pub const fn started(&mut self, now: Instant) {
+        self.started_at = now;
+    }
+
     pub(super) fn uptime(&self, now: Instant) -> Duration {
         now.since(self.started_at)
     }

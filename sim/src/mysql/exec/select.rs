@@ -4,13 +4,17 @@ use super::super::error::{Clause, SqlError};
 use super::super::locks::Mode;
 use super::super::server::{Server, Stop};
 use super::super::session::{Body, Column, Isolation, Rows, Session};
-use super::super::sql::{Expr, Item, Locking, Select};
-use super::super::tables::{TableDef, View};
+use super::super::sql::{ColumnDef, ColumnKind, Expr, Item, Locking, Select, TableName};
+use super::super::tables::{TableDef, TableRef, View};
 use super::super::value::{Row, Value};
 use super::eval::{Env, Input, aggregates, kind_of};
 use super::scan::Scan;
 use super::{Done, Turn};
 use core::cell::Cell;
+use std::rc::Rc;
+
+const INFORMATION_SCHEMA: &str = "information_schema";
+const PROCESS_LIST: &str = "PROCESSLIST";
 
 impl Server {
     pub(super) fn env<'a>(
@@ -38,6 +42,9 @@ impl Server {
         let updates = from.locking == Some(Locking::Update);
         if updates && session.is_read_only_transaction() {
             return Err(SqlError::read_only_transaction().into());
+        }
+        if is_process_list(&from.table) {
+            return self.select_processes(turn, session, select);
         }
         let def = self.table_def(session, &from.table)?;
         if updates {
@@ -75,6 +82,31 @@ impl Server {
             (session.next_isolation, session.next_read_only) = (None, None);
         }
         Ok(Body::Rows(body))
+    }
+
+    /// SELECT from `information_schema.PROCESSLIST`.
+    fn select_processes(&mut self, turn: Turn<'_>, session: &Session, select: &Select) -> Done {
+        let column = |(name, kind): (&str, ColumnKind)| ColumnDef {
+            name: name.to_owned(),
+            kind,
+            nullable: true,
+            default: None,
+            auto_increment: false,
+        };
+        let text = ColumnKind::Text(64);
+        let columns = [("ID", ColumnKind::BigInt), ("USER", text), ("DB", text), ("COMMAND", text)];
+        let (schema, name) = (INFORMATION_SCHEMA.to_owned(), PROCESS_LIST.to_owned());
+        let reference = Rc::new(TableRef { schema, name });
+        let def = TableDef { reference, columns: columns.map(column).to_vec(), primary_key: None };
+        let rows = self.processes(session);
+        let env = self.env(turn, session, Some(&def), Clause::Where);
+        let mut found = Vec::new();
+        for row in rows {
+            if env.passes(select.filter.as_ref(), &row)? {
+                found.push(row);
+            }
+        }
+        Ok(Body::Rows(project(&env, select, &def, &found)?))
     }
 
     /// SELECT without FROM.
@@ -134,6 +166,11 @@ impl Server {
             self.take_snapshot(session);
         }
     }
+}
+
+fn is_process_list(table: &TableName) -> bool {
+    let schema = table.schema.as_deref().unwrap_or_default();
+    schema.eq_ignore_ascii_case(INFORMATION_SCHEMA) && table.name.eq_ignore_ascii_case(PROCESS_LIST)
 }
 
 fn sort(env: &Env<'_>, rows: &mut [(Value, Row)], order: &[(Expr, bool)]) -> Result<(), Stop> {

@@ -64,6 +64,10 @@ impl Server {
                 };
                 rows(&["Level", "Code", "Message"], session.warnings.iter().map(warning).collect())
             }
+            Show::WarningCount => rows(
+                &["@@session.warning_count"],
+                vec![vec![Value::Int(i64::try_from(session.warnings.len()).unwrap_or(i64::MAX))]],
+            ),
             Show::Databases => {
                 let mut names: Vec<&str> = self.tables.schemas().collect();
                 names.extend(["information_schema", "mysql", "performance_schema"]);
@@ -108,18 +112,24 @@ impl Server {
     }
 
     fn show_processes(&self, asking: &Session) -> Body {
+        let listed = self.processes(asking).into_iter().map(|row| row.to_vec()).collect();
+        rows(&["Id", "User", "db", "Command"], listed)
+    }
+
+    /// Number, user, schema and command of each session.
+    pub(super) fn processes(&self, asking: &Session) -> Vec<Row> {
         let command = |session: &Session| if session.suspended.is_some() { "Query" } else { "Sleep" };
         let row = |session: &Session, command: &str| {
-            vec![
-                Value::text(session.id.to_string()),
+            Row::from(vec![
+                Value::Int(i64::try_from(session.id).unwrap_or(i64::MAX)),
                 Value::text(&session.user),
                 session.schema.as_ref().map_or(Value::Null, Value::text),
                 Value::text(command),
-            ]
+            ])
         };
-        let mut listed: Vec<_> = self.sessions.values().map(|session| row(session, command(session))).collect();
+        let mut listed: Vec<Row> = self.sessions.values().map(|session| row(session, command(session))).collect();
         listed.push(row(asking, "Query"));
-        rows(&["Id", "User", "db", "Command"], listed)
+        listed
     }
 
     fn show_replica_status(&self, now: Instant, new_words: bool) -> Body {

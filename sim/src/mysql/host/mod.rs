@@ -98,6 +98,14 @@ impl ServerProcess {
         &self.server
     }
 
+    /// Starts replication again that an error has stopped, as an administrator does once the cause is gone.
+    pub fn resume_replication(&mut self, ctx: &mut Ctx<'_>) {
+        if self.server.replication_error().is_some() {
+            self.server.resume_replica(ctx.now());
+            self.drain(ctx);
+        }
+    }
+
     /// Notes whether the server takes writes, when that is news.
     pub fn note_role(&mut self, ctx: &mut Ctx<'_>) {
         let writable = self.server.is_writable();
@@ -108,6 +116,7 @@ impl ServerProcess {
 
     fn start(&mut self, ctx: &mut Ctx<'_>) {
         self.rng = ctx.fork_rng();
+        self.server.started(ctx.now());
         self.timer = Some(ctx.timer(0));
         ctx.listen(CLIENT_PORT);
         ctx.listen(REPLICATION_PORT);

@@ -304,6 +304,8 @@ pub enum Show {
     MasterStatus,
     /// WARNINGS.
     Warnings,
+    /// COUNT(*) WARNINGS.
+    WarningCount,
     /// DATABASES.
     Databases,
     /// TABLES.

@@ -130,6 +130,10 @@ impl Parser<'_> {
             Show::ReplicaStatus(true)
         } else if self.take_words(&["MASTER", "STATUS"])? || self.take_words(&["BINARY", "LOG", "STATUS"])? {
             Show::MasterStatus
+        } else if self.take_word("COUNT") {
+            ["(", "*", ")"].into_iter().try_for_each(|symbol| self.expect_symbol(symbol))?;
+            self.expect_word("WARNINGS")?;
+            Show::WarningCount
         } else if self.take_word("WARNINGS") {
             Show::Warnings
         } else if self.take_word("DATABASES") {
@@ -158,6 +162,10 @@ impl Parser<'_> {
     }
 
     pub(super) fn kill(&mut self) -> Result<Statement> {
+        // What would leave a table broken goes on; the model has no such tables.
+        if !self.take_word("SOFT") {
+            self.take_word("HARD");
+        }
         let query = self.take_word("QUERY");
         if !query {
             self.take_word("CONNECTION");
