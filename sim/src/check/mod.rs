@@ -7,6 +7,7 @@ pub mod appends;
 pub mod bank;
 pub mod freshness;
 pub mod history;
+pub mod kills;
 pub mod linear;
 pub mod once;
 pub mod outcomes;

@@ -1,5 +1,6 @@
 //! One connection to a server: a stream, its machine, the bytes between them, and how it comes about.
 
+use super::killer::Thread;
 use crate::world::{Address, ConnId as Stream, Ctx, TimerId};
 use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
@@ -63,6 +64,7 @@ pub(super) struct Connection {
     pub(super) class: ConnectionClass,
     /// How often it has been lent: tells whether somebody else has had it since.
     pub(super) epoch: u64,
+    opened: Instant,
     pub(super) machine: BackendConn,
     /// `None` once it broke.
     pub(super) stream: Option<Stream>,
@@ -75,6 +77,11 @@ impl Connection {
         let strayed =
             self.class.traits.contains(ConnectionTraits::NO_SCHEMA) && self.machine.settings().schema.is_some();
         self.machine.is_idle_and_clean() && !strayed
+    }
+
+    /// What its server calls it.
+    pub(super) fn thread(&self) -> Option<Thread> {
+        Some(Thread { id: self.machine.server_info()?.connection_id, opened: self.opened })
     }
 
     /// The peer has closed, or has said something that nobody asked for.
@@ -159,7 +166,8 @@ impl Dialing {
     pub(super) fn connected(&mut self, ctx: &mut Ctx<'_>, connector: &Connector) {
         let machine = BackendConn::new(Arc::new(connector.config(self.class)), ctx.now());
         let stream = Some(self.stream);
-        let connection = Connection { id: self.id, class: self.class, epoch: 0, machine, stream, output: Vec::new() };
+        let (id, class, opened) = (self.id, self.class, ctx.now());
+        let connection = Connection { id, class, epoch: 0, opened, machine, stream, output: Vec::new() };
         ctx.arm(self.timer, connection.machine.poll_timeout());
         self.connection = Some(Box::new(connection));
     }

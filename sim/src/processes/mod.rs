@@ -9,6 +9,7 @@
 pub mod client;
 mod connection;
 pub mod gateway;
+mod killer;
 pub mod operator;
 mod probe;
 mod tablet;

@@ -1,19 +1,21 @@
-//! Asks a server about itself, or writes its heartbeat, on a connection of its own that is kept between questions.
+//! Asks a server about itself, writes its heartbeat, or has it end something, on a connection of its own that is kept between questions.
 
 use super::connection::{Connection, Connector, Dialing};
+use super::killer::{Errand, Talk, Verdict};
 use crate::world::{ConnId as Stream, Ctx, TimerId};
 use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::freshness::AskId;
 use weir_core::gtid::Position;
 use weir_core::link::{Collector, Command, ConnectionClass, OWN_FORMAT, Request, Settings};
+use weir_core::mutants::Mutants;
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::heartbeat::{BeatId, Beating};
 use weir_core::tablet::manager::ProbeId;
 use weir_core::tablet::pool::ConnId;
 use weir_core::tablet::probe::{Probe, primary_position, read_primary_position};
-use weir_core::time::Duration;
+use weir_core::time::{Duration, Instant};
 use weir_core::topo::{Observation, ServerVersion};
 
 /// What is to be found out, or done.
@@ -25,6 +27,8 @@ pub(super) enum Wish {
     Position { ask: AskId, term: u64 },
     /// A heartbeat that counts on from this number.
     Beat(BeatId, Option<u64>),
+    /// Something about one of its connections.
+    Errand(Errand),
 }
 
 /// The monitor's connection to one server, and what is being found out.
@@ -59,6 +63,7 @@ enum Dialogue {
     Round(Box<Probe>),
     Position { version: ServerVersion, asked: bool, answer: Option<Answer> },
     Beat(Beating),
+    Errand(Talk),
 }
 
 /// How it ended.
@@ -66,14 +71,16 @@ pub(super) enum Outcome {
     Probe(ProbeId, Result<Observation, Error>),
     Position { ask: AskId, term: u64, answer: Result<Position, Error> },
     Beat(BeatId, Result<Option<u64>, Error>),
+    Errand(Errand, Verdict),
 }
 
 impl Dialogue {
-    fn new(wish: Wish, version: ServerVersion) -> Self {
+    fn new(wish: Wish, version: ServerVersion, mutants: Mutants) -> Self {
         match wish {
             Wish::Probe(_) => Self::Round(Box::new(Probe::new(version))),
             Wish::Position { .. } => Self::Position { version, asked: false, answer: None },
-            Wish::Beat(_, last) => Self::Beat(Beating::new(last)),
+            Wish::Beat(_, last) => Self::Beat(Beating::new(last).breaking(mutants)),
+            Wish::Errand(errand) => Self::Errand(Talk::new(errand)),
         }
     }
 
@@ -84,14 +91,16 @@ impl Dialogue {
                 (!core::mem::replace(asked, true)).then(|| primary_position(version.flavor))
             }
             Self::Beat(beating) => beating.next(),
+            Self::Errand(talk) => talk.next(),
         }
     }
 
-    fn answer(&mut self, heard: Answer) {
+    fn answer(&mut self, now: Instant, heard: Answer) {
         match self {
             Self::Round(round) => round.answer(&heard),
             Self::Position { answer, .. } => *answer = Some(heard),
             Self::Beat(beating) => beating.answer(&heard),
+            Self::Errand(talk) => talk.answer(now, heard),
         }
     }
 
@@ -104,6 +113,7 @@ impl Dialogue {
                 Outcome::Position { ask, term, answer: read_primary_position(version, &answer?) }
             }
             (Self::Beat(beating), Wish::Beat(beat, _)) => Outcome::Beat(beat, beating.finish()),
+            (Self::Errand(talk), Wish::Errand(errand)) => Outcome::Errand(errand, talk.finish()),
             _ => return None,
         })
     }
@@ -115,6 +125,7 @@ impl Wish {
             Self::Probe(probe) => Outcome::Probe(probe, Err(error)),
             Self::Position { ask, term } => Outcome::Position { ask, term, answer: Err(error) },
             Self::Beat(beat, _) => Outcome::Beat(beat, Err(error)),
+            Self::Errand(errand) => Outcome::Errand(errand, Err(error)),
         }
     }
 }
@@ -128,6 +139,11 @@ impl Prober {
     pub(super) fn has_stream(&self) -> bool {
         let dialing = matches!(&self.run, Some(Run { stage: Stage::Dialing(_), .. }));
         dialing || self.connection.as_ref().is_some_and(|connection| connection.stream.is_some())
+    }
+
+    /// Something is under way.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.run.is_some()
     }
 
     /// Begins; what is still under way is given up. Returns the stream that was opened for it, if one was.
@@ -176,7 +192,7 @@ impl Prober {
                 // After an error the machine asks for what an error does not tell.
                 connection.write(ctx);
                 match collector.take_outcome()? {
-                    Ok(answer) => dialogue.answer(answer),
+                    Ok(answer) => dialogue.answer(ctx.now(), answer),
                     Err(error) => return self.fail(ctx, error),
                 }
                 self.next_question(ctx)
@@ -203,7 +219,8 @@ impl Prober {
 
     fn ask(&mut self, ctx: &mut Ctx<'_>, wish: Wish) {
         let Some(version) = self.version() else { return };
-        let stage = Stage::Asking { dialogue: Dialogue::new(wish, version), collector: Box::default() };
+        let stage =
+            Stage::Asking { dialogue: Dialogue::new(wish, version, self.connector.mutants), collector: Box::default() };
         self.run = Some(Run { wish, stage });
         let ended = self.next_question(ctx);
         debug_assert!(ended.is_none(), "there is something to ask");
@@ -248,7 +265,7 @@ impl Prober {
     }
 
     /// Drops the connection: the next question opens another.
-    fn forget(&mut self, ctx: &mut Ctx<'_>) {
+    pub(super) fn forget(&mut self, ctx: &mut Ctx<'_>) {
         ctx.arm(self.timer, None);
         if let Some(Run { stage: Stage::Dialing(dialing), .. }) = self.run.take() {
             dialing.end(ctx, false);
@@ -257,4 +274,9 @@ impl Prober {
             connection.close(ctx);
         }
     }
+}
+
+/// Nobody waits for this any longer.
+pub(super) fn given_up(why: &str) -> Error {
+    Error::new(Component::Tablet, Kind::Unavailable, format!("weir-tablet: the server could not be told: {why}"))
 }

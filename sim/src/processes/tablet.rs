@@ -2,9 +2,10 @@
 
 use super::connection::{Connection, Connector, Dialing};
 use super::gateway::{Grant, Hands, Line, Owner, Timed};
-use super::probe::{Outcome, Prober, Wish};
+use super::killer::Errand;
+use super::probe::{Outcome, Prober, Wish, given_up};
 use crate::world::TimerId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use weir_core::error::Error;
 use weir_core::gateway::cluster::TabletId;
@@ -12,6 +13,7 @@ use weir_core::gateway::freshness::AskId;
 use weir_core::gateway::session::{Acquire, Fate};
 use weir_core::link::ConnectionClass;
 use weir_core::rng::Rng;
+use weir_core::tablet::killer::WAITING_MAX;
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
 use weir_core::tablet::pool::{self, CloseReason, ConnId, Counters, Preferred, Ticket};
 use weir_core::time::Duration;
@@ -46,6 +48,10 @@ pub(super) struct LocalTablet {
     positions: Prober,
     /// Writes heartbeats, so that a commit that hangs keeps no probe waiting.
     beats: Prober,
+    /// Ends what runs on connections of the pool, outside of the pool.
+    killer: Prober,
+    /// Errands that wait for their turn.
+    errands: VecDeque<Errand>,
 }
 
 /// What a wish for a connection comes to at once.
@@ -65,11 +71,11 @@ impl LocalTablet {
         rng: Rng,
     ) -> Self {
         let timer = hands.ctx.timer(Timed::Tablet(id).token());
-        let mut prober = |line, monitor| {
-            Prober::new(monitor, hands.ctx.timer(Timed::Probe(id, line).token()), Timed::ProbeDial(id, line).token())
+        let mut prober = |line, login| {
+            Prober::new(login, hands.ctx.timer(Timed::Probe(id, line).token()), Timed::ProbeDial(id, line).token())
         };
         let (watch, positions) = (prober(Line::Watch, monitor.clone()), prober(Line::Position, monitor.clone()));
-        let beats = prober(Line::Beat, monitor);
+        let (beats, killer) = (prober(Line::Beat, monitor), prober(Line::Kill, connector.clone()));
         let mut tablet = Self {
             id,
             alias: identity.alias.clone(),
@@ -83,6 +89,8 @@ impl LocalTablet {
             prober: watch,
             positions,
             beats,
+            killer,
+            errands: VecDeque::new(),
         };
         tablet.arm(hands);
         tablet
@@ -98,7 +106,10 @@ impl LocalTablet {
 
     /// Monitoring connections that are open or being opened.
     pub(super) fn monitoring(&self) -> usize {
-        [&self.prober, &self.positions, &self.beats].into_iter().filter(|prober| prober.has_stream()).count()
+        [&self.prober, &self.positions, &self.beats, &self.killer]
+            .into_iter()
+            .filter(|prober| prober.has_stream())
+            .count()
     }
 
     /// The topology says what it is.
@@ -309,6 +320,34 @@ impl LocalTablet {
         }
     }
 
+    /// Has something done about one of the server's connections: what comes of it is in [`Hands::kills`].
+    pub(super) fn send(&mut self, hands: &mut Hands<'_, '_>, errand: Errand) {
+        if self.errands.len() >= WAITING_MAX {
+            return hands.kills.done(errand, Err(given_up("too many others wait")));
+        }
+        self.errands.push_back(errand);
+        self.next_errand(hands);
+    }
+
+    fn next_errand(&mut self, hands: &mut Hands<'_, '_>) {
+        while !self.killer.is_busy() {
+            let now = hands.ctx.now();
+            match self.errands.pop_front() {
+                Some(errand) if errand.until <= now => {
+                    hands.kills.done(errand, Err(given_up("it did not answer in time")));
+                }
+                Some(errand) => {
+                    return self.find_out(hands, Line::Kill, Wish::Errand(errand), errand.until.since(now));
+                }
+                None => {
+                    // Its connection is kept only while there is more to do.
+                    self.killer.forget(hands.ctx);
+                    return self.disown(hands, Line::Kill);
+                }
+            }
+        }
+    }
+
     fn find_out(&mut self, hands: &mut Hands<'_, '_>, line: Line, wish: Wish, limit: Duration) {
         let opened = self.line(line).begin(hands.ctx, wish, limit);
         if opened.is_none() {
@@ -323,6 +362,7 @@ impl LocalTablet {
             Line::Watch => &mut self.prober,
             Line::Position => &mut self.positions,
             Line::Beat => &mut self.beats,
+            Line::Kill => &mut self.killer,
         }
     }
 
@@ -352,6 +392,7 @@ impl LocalTablet {
                 let position = answer.and_then(|position| self.machine.vouch(term).map(|()| position));
                 hands.positions.push_back((ask, position.ok()));
             }
+            Some(Outcome::Errand(errand, verdict)) => hands.kills.done(errand, verdict),
             Some(Outcome::Beat(beat, outcome)) => self.handle(hands, Input::BeatEnded { beat, outcome }),
             Some(Outcome::Probe(probe, Ok(observation))) => {
                 self.handle(hands, Input::Observed { probe, observation: observation.clone() });
@@ -365,6 +406,9 @@ impl LocalTablet {
         if !self.line(line).has_stream() {
             // Its connection was dropped with what failed on it.
             self.disown(hands, line);
+        }
+        if line == Line::Kill {
+            self.next_errand(hands);
         }
     }
 

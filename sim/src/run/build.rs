@@ -10,7 +10,7 @@ use crate::processes::gateway::{self, GatewayProcess, GatewaySetup, Member};
 use crate::processes::operator::Operator;
 use crate::scenario::{Clients, Flavor, Scenario, Workload};
 use crate::workload::{
-    ACCOUNTS, Append, BALANCE, Bank, Churn, Large, Levels, Prepared, Register, Script, State, large,
+    ACCOUNTS, Append, BALANCE, Bank, Board, Churn, Killing, Large, Levels, Prepared, Register, Script, State, large,
 };
 use crate::world::trace::Trace;
 use crate::world::{Address, HostId, Path, World};
@@ -162,9 +162,10 @@ pub(super) fn clients(stage: &mut Stage, scenario: &Scenario, options: Options) 
         .collect();
     let writers = scenario.clients.iter().filter(|clients| !clients.read_only);
     let keys = writers.map(|clients| clients.count).sum::<u64>().max(1);
+    let board = Board::default();
     let kinds = scenario.clients.iter().flat_map(|clients| (0..clients.count).map(move |_| clients));
     for (number, clients) in (0..).zip(kinds) {
-        let clients = *clients;
+        let (clients, board) = (*clients, board.clone());
         let setup = ClientSetup {
             number: number + 1,
             gateways: gateways.clone(),
@@ -172,7 +173,7 @@ pub(super) fn clients(stage: &mut Stage, scenario: &Scenario, options: Options) 
             pause: clients.pause.0,
             patience: scenario.cluster.patience.0,
             answer_within: clients.answer_within.map(|within| within.0),
-            script: Rc::new(move || script(&clients, number, keys)),
+            script: Rc::new(move || script(&clients, number, keys, &board)),
             keeps_history: options.checked,
             operations_max: clients.operations.unwrap_or(u64::MAX),
         };
@@ -180,7 +181,7 @@ pub(super) fn clients(stage: &mut Stage, scenario: &Scenario, options: Options) 
     }
 }
 
-fn script(clients: &Clients, number: u64, keys: u64) -> Box<dyn Script> {
+fn script(clients: &Clients, number: u64, keys: u64, board: &Board) -> Box<dyn Script> {
     fn churned(script: impl Script + 'static, churn: bool) -> Box<dyn Script> {
         if churn { Box::new(Churn(script)) } else { Box::new(script) }
     }
@@ -191,6 +192,7 @@ fn script(clients: &Clients, number: u64, keys: u64) -> Box<dyn Script> {
         Workload::Bank => churned(Bank::new(client), clients.churn),
         Workload::State => churned(State::new(client), clients.churn),
         Workload::Prepared => churned(Prepared::new(client, keys), clients.churn),
+        Workload::Kill => churned(Killing::new(client, board.clone()), clients.churn),
         Workload::Large => churned(Large, clients.churn),
         Workload::Levels => {
             let asked = Asked { level: clients.level, monotonic: clients.monotonic };

@@ -2,7 +2,7 @@
 
 use super::{Levels, Stage};
 use crate::check::freshness::Promise;
-use crate::check::{Violation, appends, bank, freshness, linear, once, outcomes};
+use crate::check::{Violation, appends, bank, freshness, kills, linear, once, outcomes};
 use crate::processes::client::ClientProcess;
 use crate::processes::gateway::GatewayProcess;
 use crate::scenario::Scenario;
@@ -50,10 +50,11 @@ checks! {
     Outcomes = "outcomes", "Each request has exactly one answer, in order, or its connection ends.";
     Session = "session", "A session sees its own variables, insert ids and results, and nobody else's.";
     Errors = "errors", "Clients read only errors that the state of the cluster explains.";
+    Kills = "kills", "Only a session that was killed hears of it, and only of what ran while the kill was under way.";
     Limits = "limits", "No pool has more connections than it may.";
     Leaks = "leaks", "When clients have gone, nothing is held for them.";
-    Converged = "converged", "In the end every server holds the same data.";
-    Progress = "progress", "Every client gets on once faults are over.";
+    Converged = "converged", "In the end every server holds the same data, and none a history of its own.";
+    Progress = "progress", "Every client gets what it asks for once faults are over.";
 }
 
 impl fmt::Display for Check {
@@ -106,6 +107,9 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
     add(Check::Outcomes, outcomes::check(&log.notes));
     add(Check::Session, log.surprises.clone());
     add(Check::Errors, odd_errors(&log));
+    if !scenario.kills_connections() {
+        add(Check::Kills, kills::check(&log.interrupted, &log.kills));
+    }
     failures.extend(converged(stage, scenario));
     (failures, levels)
 }
@@ -128,6 +132,8 @@ fn merge(logs: &mut [Log]) -> Log {
         all.errors.append(&mut log.errors);
         all.surprises.append(&mut log.surprises);
         all.late.append(&mut log.late);
+        all.kills.append(&mut log.kills);
+        all.interrupted.append(&mut log.interrupted);
         for (asked, count) in &log.replica_reads {
             *all.replica_reads.entry(*asked).or_default() += count;
         }
@@ -219,6 +225,15 @@ fn converged(stage: &Stage, scenario: &Scenario) -> Vec<Failure> {
     };
     let primary = contents(0);
     let others = 1..usize::from(scenario.cluster.servers);
+    let history =
+        |number: usize| stage.server(number).map(|server| server.server().executed().clone()).unwrap_or_default();
+    let strays = others.clone().filter(|number| history(0).contains(&history(*number)) != Ok(true));
+    let stray = |number: usize| {
+        let (server, own, wanted) = (number + 1, history(number), history(0));
+        let story = format!("server {server} has executed {own}, which is not all in {wanted} of server 1");
+        Failure::new(Check::Converged, "what a replica executes comes from the primary", story)
+    };
+    let strays: Vec<Failure> = strays.map(stray).collect();
     let differs = others.filter(|number| contents(*number) != primary);
     let story = |number: usize| {
         let server = number + 1;
@@ -231,5 +246,6 @@ fn converged(stage: &Stage, scenario: &Scenario) -> Vec<Failure> {
         let why = error.map_or_else(String::new, |error| format!("; replication says: {error}"));
         format!("server {server} does not hold what server 1 holds{first}{why}")
     };
-    differs.map(|number| Failure::new(Check::Converged, "replicas catch up", story(number))).collect()
+    let behind = differs.map(|number| Failure::new(Check::Converged, "replicas catch up", story(number)));
+    behind.chain(strays).collect()
 }

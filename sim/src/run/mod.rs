@@ -1,7 +1,7 @@
 //! One run: a scenario and a seed become a world, and the world a verdict.
 //!
-//! Two phases. First clients work while faults come and go: nothing wrong may be seen. Then everything heals and everybody must
-//! get on; at last the clients leave, and nobody may hold anything on their behalf any more.
+//! Two phases. First clients work while faults come and go: nothing wrong may be seen. Then everything heals, replicas that stopped
+//! are started, and everybody must get on; at last the clients leave, and nobody may hold anything on their behalf any more.
 
 mod build;
 mod check;
@@ -117,7 +117,9 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     stage.run_until(begun + scenario.duration.0);
     stage.world.heal();
     let healed = stage.world.now();
+    stage.resume_replication();
     stage.run_until(healed + scenario.calm.0);
+    stage.resume_replication();
     let (mut failures, mut levels) = (Vec::new(), Levels::default());
     if options.checked {
         failures = stage.check_progress(healed, scenario);
@@ -181,6 +183,13 @@ impl Stage {
         }
     }
 
+    /// As an administrator does when the disks have room again.
+    fn resume_replication(&mut self) {
+        for id in self.servers.clone() {
+            self.world.with(id, ServerProcess::resume_replication);
+        }
+    }
+
     fn look(&mut self) {
         for id in self.servers.clone() {
             self.world.with(id, ServerProcess::note_role);
@@ -206,7 +215,7 @@ impl Stage {
             let Some(client) = self.world.process::<ClientProcess>(*id) else { continue };
             if client.last_done < since && !client.has_left() {
                 let story = format!(
-                    "client {} got its last answer at {:?}, although nothing was wrong from {healed:?} to {now:?}",
+                    "client {} was last told of success at {:?}, although nothing was wrong from {healed:?} to {now:?}",
                     number + 1,
                     client.last_done
                 );

@@ -20,6 +20,8 @@ library! {
     "half-open",
     "churn",
     "killed-connections",
+    "kill",
+    "locking-reads",
     "swarm",
     "consistency/levels",
     "consistency/eventual",
@@ -30,7 +32,19 @@ library! {
     "consistency/far-primary",
     "consistency/stalled-replica",
     "consistency/frozen-replica",
+    "consistency/acknowledged-by-error",
     "consistency/swarm",
+    "incidents/silent-commit",
+    "incidents/swallowed-commit",
+    "incidents/lost-transaction",
+    "incidents/forgotten-position",
+    "incidents/shared-answer",
+    "incidents/foreign-state",
+    "incidents/refused-connections",
+    "incidents/last-replica",
+    "incidents/leaked-connections",
+    "incidents/torn-results",
+    "incidents/written-replica",
 }
 
 /// A scenario by its name.

@@ -124,6 +124,8 @@ pub enum Workload {
     Prepared,
     /// Large results.
     Large,
+    /// Slow statements, and sessions that kill them.
+    Kill,
     /// Rows with one writer each, read at one consistency level.
     Levels,
 }
@@ -252,7 +254,7 @@ impl Default for Cluster {
             pool: 9,
             read_after_write_timeout: Span::millis(500),
             patience: Span::seconds(3),
-            heartbeats: false,
+            heartbeats: true,
             ejection: false,
         }
     }
@@ -315,6 +317,12 @@ impl Scenario {
             return Err("a cluster has at least one server and one gateway".into());
         }
         Ok(())
+    }
+
+    /// Operators kill connections on servers: who is hit cannot know why.
+    #[must_use]
+    pub fn kills_connections(&self) -> bool {
+        self.swarm.is_some() || self.faults.iter().any(|fault| fault.kind == Kind::KillConnections)
     }
 
     /// The scenario as a file.

@@ -82,7 +82,8 @@ impl Bank {
 
     fn conclude(&mut self, turn: &mut Turn<'_>, ended: Ended) {
         if let Some(transfer) = self.transfer.take() {
-            turn.token(transfer.token, ended);
+            // Who has gone on after an error cannot know what became of the parts.
+            turn.token(transfer.token, if transfer.failed { Ended::Unknown } else { ended });
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod append;
 mod bank;
+mod kill;
 pub(crate) mod large;
 mod levels;
 mod prepared;
@@ -14,6 +15,7 @@ mod state;
 pub use append::Append;
 pub(crate) use append::elements;
 pub use bank::{ACCOUNTS, BALANCE, Bank};
+pub use kill::{Board, Killing};
 pub use large::Large;
 pub use levels::Levels;
 pub use prepared::Prepared;
@@ -24,6 +26,7 @@ use crate::check::Violation;
 use crate::check::appends;
 use crate::check::bank::Reading;
 use crate::check::history::{Asked, Ended, Operation, Tick, Who};
+use crate::check::kills::{Interrupted, Kill};
 use crate::check::once::Token;
 use crate::check::outcomes::Note;
 use crate::processes::client::wire::Said;
@@ -95,7 +98,12 @@ impl Turn<'_> {
 
     /// Writes an error down, and says what it says of the statement's effect.
     pub fn refused(&mut self, error: &Error) -> Ended {
-        *self.log.errors.entry((error.code, String::from_utf8_lossy(&error.message).into_owned())).or_default() += 1;
+        let message = String::from_utf8_lossy(&error.message).into_owned();
+        if matches!(error.code, INTERRUPTED | KILLED) {
+            let (session, invoked, at) = (self.who.session, self.invoked, self.tick);
+            self.log.interrupted.push(Interrupted { session, invoked, at });
+        }
+        *self.log.errors.entry((error.code, message)).or_default() += 1;
         effect(error)
     }
 
@@ -120,13 +128,17 @@ impl Turn<'_> {
 pub fn effect(error: &Error) -> Ended {
     match error.code {
         // Interrupted, killed, or cut off: a client must not think that nothing happened.
-        1317 | 1927 | 1053 => Ended::Unknown,
+        INTERRUPTED | KILLED | 1053 => Ended::Unknown,
         // The gateway's word for a server connection that was lost: only the text tells whether it matters.
         SERVER_LOST if String::from_utf8_lossy(&error.message).contains("is unknown") => Ended::Unknown,
         _ => Ended::Failed,
     }
 }
 
+/// ER_QUERY_INTERRUPTED.
+const INTERRUPTED: u16 = 1317;
+/// ER_CONNECTION_KILLED.
+const KILLED: u16 = 1927;
 /// The gateway's number for the loss of a server connection.
 pub(crate) const SERVER_LOST: u16 = 1160;
 
@@ -155,6 +167,10 @@ pub struct Log {
     pub replica_reads: BTreeMap<Asked, u64>,
     /// Answers that took longer than they may.
     pub late: Vec<Violation>,
+    /// What sessions killed.
+    pub kills: Vec<Kill>,
+    /// Statements that were killed, by whomever.
+    pub interrupted: Vec<Interrupted>,
 }
 
 impl Log {
@@ -165,6 +181,8 @@ impl Log {
         self.tokens.clear();
         self.readings.clear();
         self.lists.clear();
+        self.kills.clear();
+        self.interrupted.clear();
     }
 }
 

@@ -41,7 +41,11 @@ impl Script for Register {
         let key = if turn.rng.chance(0.5) { self.own } else { turn.rng.below(self.keys) };
         let locking = draw >= 85;
         self.under_way = Some(Op::Read { key, locking });
-        let lock = if locking { " FOR UPDATE" } else { "" };
+        let lock = match draw {
+            93.. => " FOR UPDATE",
+            85.. => " LOCK IN SHARE MODE",
+            _ => "",
+        };
         ask(format!("SELECT v FROM registers WHERE id = {key}{lock}"))
     }
 

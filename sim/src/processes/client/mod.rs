@@ -56,11 +56,13 @@ pub struct ClientProcess {
     invoked: Tick,
     sent_at: Instant,
     stopping: bool,
+    /// Something of the operation under way was refused.
+    troubled: bool,
     /// What it saw.
     pub log: Log,
     /// Operations that came to an end with an answer.
     pub done: u64,
-    /// When the last of these did, in true time.
+    /// When the last of these did without an error, in true time.
     pub last_done: Instant,
 }
 
@@ -97,6 +99,7 @@ impl ClientProcess {
                 invoked: 0,
                 sent_at: Instant::ZERO,
                 stopping: false,
+                troubled: false,
                 log: Log::default(),
                 done: 0,
                 last_done: Instant::ZERO,
@@ -214,7 +217,9 @@ impl ClientProcess {
 
     fn finished(&mut self, ctx: &Ctx<'_>) {
         self.done += 1;
-        self.last_done = ctx.true_now();
+        if !core::mem::take(&mut self.troubled) {
+            self.last_done = ctx.true_now();
+        }
         if !self.setup.keeps_history {
             self.log.forget();
         }
@@ -239,6 +244,7 @@ impl ClientProcess {
             self.look_at_the_clock(ctx);
         }
         self.note(Note::Closed);
+        self.troubled = false;
         let tick = ctx.tick();
         let Self { rng, log, who, invoked, script, .. } = self;
         script.lost(&mut Turn { rng, log, who: *who, invoked: *invoked, tick });
@@ -272,6 +278,7 @@ impl ClientProcess {
                 (State::Asking, _) => {
                     self.look_at_the_clock(ctx);
                     self.note(Note::Answered(self.requests));
+                    self.troubled |= matches!(said, Said::Error(_));
                     self.act(ctx, What::Said(&said));
                 }
                 // The gateway may say goodbye before it closes.

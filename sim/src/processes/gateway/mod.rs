@@ -5,6 +5,7 @@
 //! a tablet) is queued and handled before the event is over.
 
 mod freshness;
+mod kill;
 mod session;
 mod topology;
 
@@ -12,6 +13,7 @@ use super::connection::{Connection, Connector};
 use super::tablet::{LocalTablet, News};
 use crate::world::{Address, ConnId as Stream, Ctx, Event, Image, Process, Program, TimerId};
 use freshness::Readers;
+use kill::Kills;
 use session::Driver;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -100,6 +102,12 @@ pub(super) enum Line {
     Position,
     /// For heartbeats.
     Beat,
+    /// For ending what runs on others.
+    Kill,
+}
+
+impl Line {
+    const ALL: [Self; 4] = [Self::Watch, Self::Position, Self::Beat, Self::Kill];
 }
 
 /// Whose a timer is.
@@ -133,11 +141,7 @@ impl Timed {
     const fn of(token: u64) -> Self {
         let tablet = TabletId((token >> 48) as u32 & 0xfff);
         let number = token & ((1 << 48) - 1);
-        let line = match number {
-            0 => Line::Watch,
-            1 => Line::Position,
-            _ => Line::Beat,
-        };
+        let line = Line::ALL[(number % Line::ALL.len() as u64) as usize];
         match token >> 60 {
             0 => Self::Cluster,
             1 => Self::Session(number as u32),
@@ -166,6 +170,8 @@ pub(super) struct Hands<'a, 'w> {
     pub(super) news: &'a mut VecDeque<News>,
     /// What primaries' tablets have answered; `None`: nothing that helps.
     pub(super) positions: &'a mut VecDeque<(AskId, Option<Position>)>,
+    /// What sessions want of one another and of servers, and what came of it.
+    pub(super) kills: &'a mut Kills,
     /// For bytes on their way through.
     pub(super) scratch: &'a mut Vec<u8>,
 }
@@ -204,6 +210,7 @@ pub struct GatewayProcess {
     grants: VecDeque<Grant>,
     news: VecDeque<News>,
     positions: VecDeque<(AskId, Option<Position>)>,
+    kills: Kills,
     scratch: Vec<u8>,
     cluster_timer: Option<TimerId>,
     freshness_timer: Option<TimerId>,
@@ -247,6 +254,7 @@ impl GatewayProcess {
             grants: VecDeque::new(),
             news: VecDeque::new(),
             positions: VecDeque::new(),
+            kills: Kills::default(),
             scratch: Vec::new(),
             cluster_timer: None,
             freshness_timer: None,
@@ -318,8 +326,8 @@ impl GatewayProcess {
         &'a mut self,
         ctx: &'a mut Ctx<'w>,
     ) -> (Hands<'a, 'w>, &'a mut BTreeMap<u32, Box<Driver>>, &'a mut Shared) {
-        let Self { owners, grants, news, positions, scratch, sessions, shared, .. } = self;
-        (Hands { ctx, owners, grants, news, positions, scratch }, sessions, shared)
+        let Self { owners, grants, news, positions, kills, scratch, sessions, shared, .. } = self;
+        (Hands { ctx, owners, grants, news, positions, kills, scratch }, sessions, shared)
     }
 
     fn accept(&mut self, ctx: &mut Ctx<'_>, client: Stream, from: u16) {
@@ -413,7 +421,7 @@ impl GatewayProcess {
                 }
                 continue;
             }
-            if !self.settle_readers(ctx) {
+            if !self.settle_kills(ctx) && !self.settle_readers(ctx) {
                 break;
             }
         }

@@ -1,6 +1,7 @@
 //! The driver of one client session: carries bytes between the client, the session machine and the connection it holds.
 
 use super::super::connection::Connection;
+use super::super::killer::{Errand, Verdict, Want};
 use super::super::tablet::Wished;
 use super::freshness::Freshening;
 use super::{Grant, Hands, Owner, Shared, Timed};
@@ -11,10 +12,11 @@ use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::freshness;
 use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session, Transmit};
 use weir_core::gtid::Position;
-use weir_core::link::AccountId;
+use weir_core::link::{AccountId, Interrupt};
 use weir_core::mysql::auth::{NONCE_BYTES, Nonce};
 use weir_core::mysql::handshake::Transport;
 use weir_core::mysql::resultset::TextResultSet;
+use weir_core::tablet::killer;
 use weir_core::tablet::pool::Ticket;
 use weir_core::time::{Duration, Instant, earliest};
 
@@ -33,6 +35,11 @@ pub(super) struct Driver {
     pending: Option<(TabletId, Ticket)>,
     /// It waits to know how far a read must see.
     freshening: Option<freshness::Ticket>,
+    /// Sessions that wait until what they killed here has ended.
+    killers: Vec<u32>,
+    /// What became of a connection is being found out, on this errand.
+    inquiring: Option<u64>,
+    errands: u64,
     timer: TimerId,
     admitted: bool,
     ended: Option<Reason>,
@@ -60,6 +67,9 @@ impl Driver {
             lease: None,
             pending: None,
             freshening: None,
+            killers: Vec::new(),
+            inquiring: None,
+            errands: 0,
             timer: ctx.timer(Timed::Session(id).token()),
             admitted: false,
             ended: None,
@@ -72,8 +82,13 @@ impl Driver {
         self.ended.is_some() && (self.client.is_none() || self.output.is_empty())
     }
 
+    pub(super) fn user(&self) -> &[u8] {
+        self.session.user()
+    }
+
     /// Gives everything back.
     pub(super) fn bury(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
+        self.answer_killers(hands, Ok(()));
         self.cancel(hands, shared);
         self.cancel_freshening(hands, shared);
         self.release(hands, shared, Fate::Close);
@@ -186,6 +201,64 @@ impl Driver {
         }
     }
 
+    /// Another session has this one killed, or what it runs.
+    pub(super) fn killed(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared, killer: u32, what: Interrupt) {
+        self.session.killed(hands.ctx.now(), what);
+        self.killers.push(killer);
+        if !self.session.is_interrupting() {
+            self.answer_killers(hands, Ok(()));
+        }
+        self.go_on(hands, shared);
+    }
+
+    /// What came of a KILL that this session's client said.
+    pub(super) fn kill_answered(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared, outcome: Result<(), Error>) {
+        self.session.kill_answered(hands.ctx.now(), outcome);
+        self.go_on(hands, shared);
+    }
+
+    fn answer_killers(&mut self, hands: &mut Hands<'_, '_>, outcome: Result<(), Error>) {
+        self.killers.drain(..).for_each(|killer| hands.kills.answer(killer, outcome.clone()));
+    }
+
+    /// Has the server of the lease do something about its connection. Which errand it is; none when there is no connection.
+    fn send_errand(
+        &mut self,
+        hands: &mut Hands<'_, '_>,
+        shared: &mut Shared,
+        want: Want,
+        limit: Duration,
+    ) -> Option<u64> {
+        let (tablet, connection) = self.lease.as_ref()?;
+        let (thread, until) = (connection.thread()?, hands.ctx.now() + limit);
+        self.errands += 1;
+        let errand = Errand { session: self.id, number: self.errands, thread, want, until };
+        shared.tablets.get_mut(tablet)?.send(hands, errand);
+        Some(self.errands)
+    }
+
+    pub(super) fn errand_done(
+        &mut self,
+        hands: &mut Hands<'_, '_>,
+        shared: &mut Shared,
+        errand: Errand,
+        verdict: Verdict,
+    ) {
+        let now = hands.ctx.now();
+        match errand.want {
+            Want::End(_) => {
+                self.session.interrupted(now);
+                self.answer_killers(hands, verdict.map(drop));
+            }
+            Want::Fate if self.inquiring == Some(errand.number) => {
+                self.inquiring = None;
+                self.session.inquired(now, verdict.unwrap_or(false));
+            }
+            Want::Fate => {}
+        }
+        self.go_on(hands, shared);
+    }
+
     fn take_lease(&mut self, hands: &mut Hands<'_, '_>, tablet: TabletId, outcome: Result<Box<Connection>, Error>) {
         let now = hands.ctx.now();
         match outcome {
@@ -250,12 +323,20 @@ impl Driver {
                         connection.machine.client_data(&mut packets);
                     }
                 }
-                // What the server runs ends by itself.
-                Event::Interrupt(_) => self.session.interrupted(now),
-                Event::Kill { .. } => self.session.kill_answered(now, Err(no_such_tablet())),
-                // Nobody kills connections here but the network.
-                Event::Inquire => self.session.inquired(now, false),
-                Event::CancelInquire => {}
+                Event::Interrupt(interrupt) => {
+                    if self.send_errand(hands, shared, Want::End(interrupt), killer::TIME_MAX).is_none() {
+                        self.session.interrupted(now);
+                        self.answer_killers(hands, Ok(()));
+                    }
+                }
+                Event::Kill { id, interrupt } => hands.kills.order(self.id, id, interrupt),
+                Event::Inquire => {
+                    self.inquiring = self.send_errand(hands, shared, Want::Fate, killer::INQUIRY_TIME_MAX);
+                    if self.inquiring.is_none() {
+                        self.session.inquired(now, false);
+                    }
+                }
+                Event::CancelInquire => self.inquiring = None,
                 Event::Release(fate) => self.release(hands, shared, fate),
                 Event::Show(_) => self.session.shown(now, &TextResultSet::default()),
                 Event::SetDefaults(assignments) => {
