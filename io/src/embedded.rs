@@ -21,7 +21,7 @@ use weir_core::gateway::users::Users;
 use weir_core::gateway::variables::Variables;
 use weir_core::link::ConnectionClass;
 use weir_core::mutants::Mutants;
-use weir_core::mysql::auth::{AuthPlugin, Credential, Secret};
+use weir_core::mysql::auth::{AuthPlugin, Secret};
 use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::manager;
 use weir_core::tablet::pool::ConnId;
@@ -51,10 +51,10 @@ pub struct Backend {
 pub struct Options {
     /// The servers of the one shard.
     pub servers: Vec<Backend>,
-    /// The account that clients log in with, and that their statements run under on the servers, unless they bring their own.
+    /// The account that statements run under on the servers, unless clients bring their own.
     pub application: Account,
-    /// Who else may log in.
-    pub auth: Auth,
+    /// Who may log in.
+    pub users: Users,
     /// The account that watches the servers.
     pub monitor: Account,
     /// Where clients connect.
@@ -83,16 +83,6 @@ pub struct Options {
     pub proxies: Vec<Network>,
     /// How long to wait for a primary at the start.
     pub primary_time_max: Duration,
-}
-
-/// Whose accounts clients log in with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Auth {
-    /// The gateway's one.
-    #[default]
-    Own,
-    /// The servers': statements run under each client's own.
-    MysqlBased,
 }
 
 /// Why it did not start.
@@ -161,6 +151,11 @@ impl Running {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.gateway.address()
+    }
+
+    /// From now on these may log in. Whoever is in stays.
+    pub fn set_users(&self, users: Users) {
+        self.gateway.set_users(users);
     }
 
     /// Lets clients finish for up to `patience`, then stops.
@@ -265,13 +260,6 @@ async fn wait_for_primary(view: &mut watch::Receiver<Arc<View>>, limit: Duration
 }
 
 fn gateway_config(options: Options, version: String, rsa: crypto::RsaKey, accounts: Arc<Accounts>) -> GatewayConfig {
-    let users = match options.auth {
-        Auth::Own => {
-            let password = Secret::new(options.application.password);
-            Users::one(options.application.user, Credential::from_password(&password))
-        }
-        Auth::MysqlBased => Users::OfServers,
-    };
     GatewayConfig {
         accounts,
         session: SessionConfig {
@@ -283,7 +271,7 @@ fn gateway_config(options: Options, version: String, rsa: crypto::RsaKey, accoun
                 tls_required: options.tls_required,
                 rsa_public_key: Some(rsa.public_pem()),
             },
-            users,
+            users: options.users,
             variables: options.variables,
             limits: options.session,
             mutants: Mutants::NONE,

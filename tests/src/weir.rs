@@ -117,6 +117,14 @@ impl Weir {
         assert!(self.is_running() && !self.output().contains("panicked"), "{}", self.output());
     }
 
+    /// Tells it to read its files again (SIGHUP).
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn hang_up(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
     /// Asks it to stop (SIGTERM) and waits until it did.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);

@@ -1,7 +1,8 @@
 //! Clients that log in with the servers' own accounts, and run as themselves over shared connections.
 
+use std::time::Duration;
 use weir_io::servers::Account;
-use weir_tests::{Session, TestCluster, Weir};
+use weir_tests::{Session, TestCluster, Weir, application, eventually};
 
 fn attach(cluster: &TestCluster, more: &[&str]) -> Weir {
     let Account { user, password } = cluster.service_account();
@@ -85,5 +86,33 @@ fn replicas_know_the_accounts_while_there_is_no_primary() {
     let weir = attach(&cluster, &[]);
     log_in(&weir, "ann", "a1").expect("ann");
     cluster.kill_server(0);
-    weir_tests::eventually(std::time::Duration::from_secs(10), "ann gets in", || log_in(&weir, "ann", "a1").is_ok());
+    eventually(Duration::from_secs(10), "ann gets in", || log_in(&weir, "ann", "a1").is_ok());
+}
+
+#[test]
+fn a_file_names_who_may_log_in_and_is_read_again_on_sighup() {
+    /// `PASSWORD('secret')`, and `SHA2(UNHEX(SHA2('other', 256)), 256)`.
+    const SECRET: &str = "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7";
+    let cluster = TestCluster::start(1);
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("users.toml");
+    std::fs::write(&file, format!("[users]\nann = '{SECRET}'\n")).expect("a file");
+    let mut weir =
+        Weir::attach(&cluster, &["--auth", "static", "--users-file", file.to_str().expect("UTF-8"), "--log", "info"]);
+    let application = application().user;
+    let mut ann = log_in(&weir, "ann", "secret").expect("ann");
+    assert_eq!(ann.values("SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"), std::slice::from_ref(&application));
+    assert!(log_in(&weir, "ann", "wrong").is_err() && log_in(&weir, &application, "x").is_err());
+
+    std::fs::write(&file, format!("[users]\nbob = '{SECRET}'\n")).expect("a file");
+    weir.hang_up();
+    eventually(Duration::from_secs(5), "bob gets in", || log_in(&weir, "bob", "secret").is_ok());
+    assert!(log_in(&weir, "ann", "secret").is_err());
+    assert_eq!(ann.values("SELECT 1"), ["1"], "who is in stays in");
+
+    std::fs::write(&file, "[users]\nbob = 'secret'\n").expect("a file");
+    weir.hang_up();
+    eventually(Duration::from_secs(5), "the mistake is reported", || weir.output().contains("`bob` is no hash"));
+    log_in(&weir, "bob", "secret").expect("what was right still counts");
+    weir.assert_unharmed();
 }

@@ -7,8 +7,19 @@ use weir_core::gateway::cluster::WithoutReplica;
 use weir_core::gateway::proxied::Network;
 use weir_core::gateway::variables::{Consistency, Splitting};
 use weir_core::topo::Cell;
-use weir_io::embedded::Auth;
 use weir_io::net::Address;
+
+/// Whose accounts clients log in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Auth {
+    /// The one of `--user`.
+    Own,
+    /// Those of a file.
+    Static,
+    /// The servers'.
+    #[value(name = "mysqlbased")]
+    MysqlBased,
+}
 
 /// Arguments of `weir up`.
 #[derive(Debug, ClapArgs)]
@@ -65,11 +76,16 @@ pub struct Args {
     #[arg(long, default_value = "weir", env = "WEIR_PASSWORD", hide_env_values = true)]
     pub password: String,
 
-    /// Whose accounts clients log in with: own (--user and --password), or mysqlbased: the servers' own, under which the
-    /// statements of each client run there. They are looked up at each login, for which the account that watches the servers
-    /// needs SELECT ON mysql.*.
-    #[arg(long, default_value = "own", value_name = "own|mysqlbased", env = "WEIR_AUTH", value_parser = auth)]
+    /// Whose accounts clients log in with: own (--user and --password); static (those of --users-file); or mysqlbased: the
+    /// servers' own, under which the statements of each client run there. These are looked up at each login, for which the
+    /// account that watches the servers needs SELECT ON mysql.*.
+    #[arg(long, default_value = "own", value_name = "own|static|mysqlbased", env = "WEIR_AUTH")]
     pub auth: Auth,
+
+    /// With --auth static: who may log in, and hashes of their passwords; their statements run under --user on the servers. Read
+    /// again on SIGHUP. A TOML file: a table [users] with lines such as name = "*40 digits, as PASSWORD() prints".
+    #[arg(long, value_name = "FILE", env = "WEIR_USERS_FILE", required_if_eq("auth", "static"))]
+    pub users_file: Option<PathBuf>,
 
     /// With --attach: the account that watches the servers (SLAVE MONITOR or REPLICATION CLIENT) [default: --user].
     #[arg(long, value_name = "USER", env = "WEIR_MONITOR_USER", requires = "attach")]
@@ -200,14 +216,6 @@ pub struct Args {
     /// What is logged on standard error: error, warn, info, debug, or a filter such as weir_io=debug.
     #[arg(long, default_value = "warn", value_name = "FILTER", env = "WEIR_LOG")]
     pub log: String,
-}
-
-fn auth(text: &str) -> Result<Auth, &'static str> {
-    match text {
-        "own" => Ok(Auth::Own),
-        "mysqlbased" => Ok(Auth::MysqlBased),
-        _ => Err("own or mysqlbased"),
-    }
 }
 
 fn consistency(text: &str) -> Result<Consistency, &'static str> {

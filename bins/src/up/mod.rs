@@ -2,8 +2,9 @@
 
 mod args;
 mod tls;
+mod users;
 
-pub use args::Args;
+pub use args::{Args, Auth};
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -18,7 +19,9 @@ use weir_core::gateway::admission::AdmissionLimits;
 use weir_core::gateway::cluster;
 use weir_core::gateway::cluster::rotation::{self, Outliers};
 use weir_core::gateway::config::SessionLimits;
+use weir_core::gateway::users::Users;
 use weir_core::gateway::variables::Variables;
+use weir_core::mysql::auth::{Credential, Secret};
 use weir_core::tablet::{manager, pool};
 use weir_io::embedded::{Backend, Options, Running};
 use weir_io::net::Address;
@@ -61,9 +64,10 @@ async fn up(args: Args) -> Result<(), String> {
     // Installed first: a signal that comes while the servers start must not leave them behind.
     let mut stop = StopSignals::install()?;
     let application = Account::new(&args.user, &args.password);
+    let users = users(&args)?;
     let mut own =
         if args.attach.is_empty() { Some(start_servers(&args, &application, &mut stop).await?) } else { None };
-    let options = options(&args, own.as_ref(), application)?;
+    let options = options(&args, own.as_ref(), application, users)?;
     let served = serve(options, &args, own.as_mut(), &mut stop, begun).await;
     if let Some(mut cluster) = own {
         let stopped = tokio::task::spawn_blocking(move || cluster.stop()).await;
@@ -91,7 +95,7 @@ async fn serve(
     say_ready(args, &running, own.as_deref(), socket, begun.elapsed());
     loop {
         tokio::select! {
-            () = stop.wait() => break,
+            again = stop.wait_or_hang_up() => if again { read_again(args, &running) } else { break },
             () = tokio::time::sleep(LOOK_AFTER_EVERY) => if let Some(cluster) = &mut own {
                 look_after(cluster);
             },
@@ -103,6 +107,17 @@ async fn serve(
         () = stop.wait() => {}
     }
     Ok(())
+}
+
+/// On SIGHUP: what files say now counts; what they do not say rightly changes nothing.
+fn read_again(args: &Args, running: &Running) {
+    match users(args) {
+        Ok(users) => {
+            running.set_users(users);
+            info!("who may log in has been read again");
+        }
+        Err(error) => warn!("who may log in stays as it was: {error}"),
+    }
 }
 
 /// Starts servers again that died.
@@ -126,7 +141,7 @@ async fn start_servers(args: &Args, application: &Account, stop: &mut StopSignal
     Ok(started)
 }
 
-fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<Options, String> {
+fn options(args: &Args, own: Option<&Cluster>, application: Account, users: Users) -> Result<Options, String> {
     let (servers, monitor, socket) = match own {
         Some(cluster) => {
             let servers = cluster.servers().iter().map(|server| {
@@ -145,7 +160,7 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account) -> Result<O
     Ok(Options {
         servers: backends(args, servers)?,
         application,
-        auth: args.auth,
+        users,
         monitor,
         listen: SocketAddr::new(args.host, args.port),
         socket,
@@ -205,6 +220,18 @@ fn backends(args: &Args, servers: Vec<Address>) -> Result<Vec<Backend>, String> 
         weight: args.weights.get(number).copied().unwrap_or(WEIGHT),
     };
     Ok(servers.into_iter().enumerate().map(backend).collect())
+}
+
+/// Who may log in.
+fn users(args: &Args) -> Result<Users, String> {
+    match (args.auth, &args.users_file) {
+        (Auth::Static, Some(file)) => users::load(file),
+        (Auth::MysqlBased, _) => Ok(Users::OfServers),
+        (Auth::Own | Auth::Static, _) => {
+            let password = Secret::new(args.password.as_bytes());
+            Ok(Users::one(args.user.as_bytes(), Credential::from_password(&password)))
+        }
+    }
 }
 
 fn cluster_config(args: &Args) -> cluster::Config {
@@ -269,22 +296,36 @@ fn say_error(message: &impl Display) {
     eprintln!("weir: {message}");
 }
 
-/// SIGINT and SIGTERM.
+/// SIGINT and SIGTERM, and SIGHUP, which does not stop.
 struct StopSignals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
 }
 
 impl StopSignals {
     fn install() -> Result<Self, String> {
         let install = |kind| signal(kind).map_err(|error| format!("cannot handle signals: {error}"));
-        Ok(Self { interrupt: install(SignalKind::interrupt())?, terminate: install(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: install(SignalKind::interrupt())?,
+            terminate: install(SignalKind::terminate())?,
+            hang_up: install(SignalKind::hangup())?,
+        })
     }
 
     async fn wait(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Whether SIGHUP came first.
+    async fn wait_or_hang_up(&mut self) -> bool {
+        tokio::select! {
+            _ = self.interrupt.recv() => false,
+            _ = self.terminate.recv() => false,
+            _ = self.hang_up.recv() => true,
         }
     }
 

@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 use weir_core::error::Error;
 use weir_core::gateway::cluster::{TabletId, View};
 use weir_core::gateway::session::Peer;
+use weir_core::gateway::users::Users;
 use weir_core::mysql::auth::Nonce;
 use weir_core::mysql::capability::CapabilityFlags;
 use weir_core::mysql::frame;
@@ -72,6 +73,11 @@ impl Listening {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on these may log in.
+    pub fn set_users(&self, users: Users) {
+        self.shared.set_users(users);
     }
 
     /// Stops accepting, tells the sessions to end, and waits for them up to `patience`.

@@ -121,6 +121,12 @@ impl Shared {
         Ok(Arc::clone(&config))
     }
 
+    fn set_users(&self, users: weir_core::gateway::users::Users) {
+        let mut config = self.session_config.lock().unwrap_or_else(PoisonError::into_inner);
+        *config = Arc::new(SessionConfig { users, ..SessionConfig::clone(&config) });
+        self.config_version.fetch_add(1, Ordering::Release);
+    }
+
     fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.borrow())
     }
