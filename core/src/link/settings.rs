@@ -18,6 +18,8 @@ bitflags! {
         const LOCAL_FILES = 8;
         /// No default schema was ever chosen: servers know no way back to that.
         const NO_SCHEMA = 16;
+        /// CLIENT_PS_MULTI_RESULTS: OUT parameters of a prepared CALL are one more result.
+        const PS_MULTI_RESULTS = 32;
     }
 }
 

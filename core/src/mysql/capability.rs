@@ -36,15 +36,14 @@ pub const OFFERED_TO_CLIENTS: CapabilityFlags = CLIENT_MYSQL
     .union(CapabilityFlags::CLIENT_SESSION_TRACK)
     .union(CapabilityFlags::CLIENT_DEPRECATE_EOF);
 
-/// What Weir asks of every server. A connection's class adds to it (FOUND_ROWS, IGNORE_SPACE, MULTI_STATEMENTS, LOCAL_FILES);
-/// `CLIENT_CONNECT_WITH_DB` and `CLIENT_SSL` are added by the handshake when it uses them.
+/// What Weir asks of every server. A connection's class adds to it (FOUND_ROWS, IGNORE_SPACE, MULTI_STATEMENTS, LOCAL_FILES,
+/// PS_MULTI_RESULTS); `CLIENT_CONNECT_WITH_DB` and `CLIENT_SSL` are added by the handshake when it uses them.
 pub const ASKED_OF_SERVERS: CapabilityFlags = CLIENT_MYSQL
     .union(CapabilityFlags::CLIENT_LONG_FLAG)
     .union(CapabilityFlags::CLIENT_PROTOCOL_41)
     .union(CapabilityFlags::CLIENT_TRANSACTIONS)
     .union(CapabilityFlags::CLIENT_SECURE_CONNECTION)
     .union(CapabilityFlags::CLIENT_MULTI_RESULTS)
-    .union(CapabilityFlags::CLIENT_PS_MULTI_RESULTS)
     .union(CapabilityFlags::CLIENT_PLUGIN_AUTH)
     .union(CapabilityFlags::CLIENT_CONNECT_ATTRS)
     .union(CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA)

@@ -384,6 +384,7 @@ impl Session {
             (CapabilityFlags::CLIENT_IGNORE_SPACE, ConnectionTraits::IGNORE_SPACE),
             (CapabilityFlags::CLIENT_MULTI_STATEMENTS, ConnectionTraits::MULTI_STATEMENTS),
             (CapabilityFlags::CLIENT_LOCAL_FILES, ConnectionTraits::LOCAL_FILES),
+            (CapabilityFlags::CLIENT_PS_MULTI_RESULTS, ConnectionTraits::PS_MULTI_RESULTS),
         ] {
             traits.set(bit, self.capabilities.contains(capability));
         }

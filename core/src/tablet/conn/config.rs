@@ -78,6 +78,7 @@ pub fn capabilities(class: ConnectionClass) -> CapabilityFlags {
         (ConnectionTraits::IGNORE_SPACE, CapabilityFlags::CLIENT_IGNORE_SPACE),
         (ConnectionTraits::MULTI_STATEMENTS, CapabilityFlags::CLIENT_MULTI_STATEMENTS),
         (ConnectionTraits::LOCAL_FILES, CapabilityFlags::CLIENT_LOCAL_FILES),
+        (ConnectionTraits::PS_MULTI_RESULTS, CapabilityFlags::CLIENT_PS_MULTI_RESULTS),
     ];
     let asked = flags.into_iter().filter(|(member, _)| class.traits.contains(*member)).map(|(_, flag)| flag);
     asked.fold(ASKED_OF_SERVERS, CapabilityFlags::union)

@@ -4,6 +4,7 @@ use super::bench::{Bench, OTHER_REPLICA, PRIMARY, REPLICA, error_code, lost, ok,
 use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::session::Event;
 use crate::link::{Command, ConnectionTraits, Ended, Reply};
+use crate::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
 use crate::mysql::frame::{MAX_PAYLOAD_BYTES, write_packet};
 
 #[test]
@@ -109,6 +110,17 @@ fn a_session_without_a_schema_never_borrows_one() {
     let mut bench = Bench::logged_in();
     bench.query("USE shop");
     assert!(!bench.wish().class.traits.contains(ConnectionTraits::NO_SCHEMA));
+}
+
+#[test]
+fn out_parameters_come_only_to_a_client_that_asked_for_them() {
+    for (asked, given) in
+        [(ASKED_OF_SERVERS, false), (ASKED_OF_SERVERS | CapabilityFlags::CLIENT_PS_MULTI_RESULTS, true)]
+    {
+        let mut bench = Bench::logged_in_with(asked);
+        bench.query("SELECT 1 FROM t");
+        assert_eq!(bench.wish().class.traits.contains(ConnectionTraits::PS_MULTI_RESULTS), given);
+    }
 }
 
 #[test]
