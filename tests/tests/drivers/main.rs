@@ -1,5 +1,10 @@
-//! Drivers that applications use, each through the same rounds: at a MariaDB server, then at Weir in front of three.
-//! A round that fails at the server is wrong itself; one that fails only at Weir has found a difference.
+//! Drivers that applications use, each at a MariaDB server, then at Weir in front of three. The older programs do rounds and
+//! judge the answers themselves; the others do the steps of one [`scenario`] and print the answers, which are compared here.
+//!
+//! The tests in `heavy` need compilers and larger packages: `./x drivers` runs them too, `./x test` does not.
+
+mod heavy;
+mod scenario;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -91,4 +96,34 @@ fn mysql_connector_python_in_pure_python() {
 #[test]
 fn sqlx() {
     rounds(|| Command::new(prepared("drivers/debug/rounds-sqlx")));
+}
+
+#[test]
+fn php_mysqli() {
+    scenario::same("mysqli", || with_argument(script(Path::new("php"), "php/scenario.php"), "mysqli"));
+}
+
+#[test]
+fn php_pdo() {
+    scenario::same("pdo", || with_argument(script(Path::new("php"), "php/scenario.php"), "pdo"));
+}
+
+#[test]
+fn perl_dbd_mysql() {
+    scenario::same("DBD::mysql", || with_argument(script(Path::new("perl"), "perl/scenario.pl"), "mysql"));
+}
+
+#[test]
+fn perl_dbd_mariadb() {
+    scenario::same("DBD::MariaDB", || with_argument(script(Path::new("perl"), "perl/scenario.pl"), "MariaDB"));
+}
+
+#[test]
+fn mysql2_for_ruby() {
+    scenario::same("mysql2 for Ruby", || script(Path::new("ruby"), "ruby/scenario.rb"));
+}
+
+fn with_argument(mut command: Command, argument: &str) -> Command {
+    command.arg(argument);
+    command
 }
