@@ -128,8 +128,11 @@ pub enum Kind {
     Interrupted,
     /// ER_OPTION_PREVENTS_STATEMENT: the tablet does not serve this role.
     ReadOnly,
-    /// CR_SERVER_LOST as a server-side number (ER_NET_ERROR_ON_WRITE class): the server's connection broke.
+    /// ER_NET_READ_ERROR: the server's connection broke, and nothing was executed. A retry is safe.
     ServerLost,
+    /// ER_NET_ERROR_ON_WRITE, with the SQLSTATE "transaction resolution unknown": the server's connection broke, and the
+    /// statement may or may not have taken effect.
+    OutcomeUnknown,
     /// No server can take this now (ER_OUT_OF_RESOURCES class): nothing serving, or the pool's queue is full.
     Unavailable,
     /// A wait in a queue of Weir's own ended without a turn (ER_LOCK_WAIT_TIMEOUT class is not used: it means rows).
@@ -168,7 +171,8 @@ impl Kind {
             Self::KillDenied => (1095, b"HY000"),
             Self::Interrupted => (1317, b"70100"),
             Self::ReadOnly => (1290, b"HY000"),
-            Self::ServerLost => (1160, b"08S01"),
+            Self::ServerLost => (1158, b"08S01"),
+            Self::OutcomeUnknown => (1160, b"08007"),
             Self::Unavailable => (1041, b"HY000"),
             Self::QueueTimeout => (1041, b"HY000"),
         }

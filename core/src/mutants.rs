@@ -88,6 +88,8 @@ mutants! {
     BeatAnywhere = "beat-anywhere",
     /// Diagnostics are asked of whichever connection comes.
     StaleDiagnostics = "stale-diagnostics",
+    /// What the server says of the last statement's warnings and counts is not taken in.
+    IgnoreLeft = "ignore-left",
     /// The pool opens more connections than it may.
     ExceedCapacity = "exceed-capacity",
     /// A connection that is closed on its return still counts as lent.

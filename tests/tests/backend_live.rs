@@ -7,8 +7,8 @@ use std::time::Duration;
 use weir_core::error::{Effect, Error};
 use weir_core::gtid::{Flavor, Position};
 use weir_core::link::{
-    ClientFormat, Command, ConnectionClass, ConnectionTraits, Ended, LongData, Reply, Request, Settings, Statement,
-    Wait,
+    Asks, ClientFormat, Command, ConnectionClass, ConnectionTraits, Ended, LongData, Reply, Request, Settings,
+    Statement, Wait,
 };
 use weir_core::mysql::auth::{Proof, Secret};
 use weir_core::mysql::binary::Value;
@@ -173,6 +173,7 @@ impl Backend {
                 }
                 Reply::LocalInfile { seq, .. } => self.send_file(seq.wrapping_add(1)),
                 Reply::Tracked(ok) => outcome.tracked.push(ok),
+                Reply::Left(left) => outcome.left = Some(left),
                 Reply::End(ended) => outcome.ended = Some(ended),
             }
         }
@@ -197,6 +198,7 @@ impl Backend {
             command,
             read_only: false,
             restores_variables: false,
+            asks: Asks::empty(),
             wait: None,
             client: ClientFormat { deprecate_eof: self.client.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
         }

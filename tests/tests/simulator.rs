@@ -34,6 +34,7 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::GiveUpServer, "incidents/refused-connections", Check::Progress),
     (Mutant::BeatAnywhere, "incidents/written-replica", Check::Converged),
     (Mutant::StaleDiagnostics, "churn", Check::Session),
+    (Mutant::IgnoreLeft, "churn", Check::Session),
     (Mutant::ExceedCapacity, "pool-exhaustion", Check::Limits),
     (Mutant::LeakClosed, "incidents/leaked-connections", Check::Leaks),
     (Mutant::KeepInsertId, "incidents/foreign-state", Check::Session),

@@ -65,8 +65,6 @@ pub struct SessionLimits {
     pub read_time_max: Duration,
     /// A client that takes nothing of an answer for this long is cut off (`net_write_timeout`).
     pub write_time_max: Duration,
-    /// How long the server connection is kept for `SHOW WARNINGS` and its like after a statement that left any.
-    pub diagnostics_kept_time: Duration,
     /// Payload of a client's packet, in bytes (`max_allowed_packet`).
     pub packet_bytes_max: usize,
     /// Prepared statements at once.
@@ -84,7 +82,6 @@ impl Default for SessionLimits {
             idle_time_max: Duration::from_secs(28_800),
             read_time_max: Duration::from_secs(30),
             write_time_max: Duration::from_secs(60),
-            diagnostics_kept_time: Duration::from_secs(1),
             packet_bytes_max: 64 * 1024 * 1024,
             statements_max: 16_382,
             long_data_bytes_max: 64 * 1024 * 1024,

@@ -56,7 +56,8 @@ impl Collector {
                     _ => Err(no_answer("the answer makes no sense")),
                 });
             }
-            Reply::Skip { .. } | Reply::PrepareOk { .. } | Reply::LocalInfile { .. } | Reply::Tracked(_) => {}
+            Reply::Skip { .. } | Reply::PrepareOk { .. } | Reply::LocalInfile { .. } => {}
+            Reply::Tracked(_) | Reply::Left(_) => {}
         }
     }
 

@@ -5,12 +5,14 @@
 
 mod collector;
 mod interrupt;
+mod left;
 mod reply;
 mod request;
 mod settings;
 
 pub use collector::{Collector, OWN_ANSWER_BYTES_MAX, OWN_FORMAT};
 pub use interrupt::Interrupt;
+pub use left::{Asks, CONDITIONS_BYTES_MAX, Condition, Counts, Left, Level};
 pub use reply::{Ended, Reply};
 pub use request::{ClientFormat, Command, LongData, Request, Statement, Wait};
 pub use settings::{AccountId, ConnectionClass, ConnectionTraits, Settings};

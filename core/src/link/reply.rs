@@ -1,5 +1,6 @@
 //! A server's answer on its way to the client, as an ordered stream of pieces.
 
+use super::Left;
 use crate::error::Error;
 use crate::mysql::packet::{OkPacket, PrepareOk};
 
@@ -53,6 +54,8 @@ pub enum Reply {
     /// Nothing for the client: status and session state that the connection asked for because the answer could not carry
     /// them, or carried what did not last. Comes after the answer and before the end; overrides what the answer said.
     Tracked(OkPacket),
+    /// What the command left for the next one to ask for, where its answer does not tell. Comes after the answer.
+    Left(Left),
     /// Nothing more comes for this request.
     End(Ended),
 }

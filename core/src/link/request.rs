@@ -1,6 +1,6 @@
 //! One client command on its way to a server.
 
-use super::Settings;
+use super::{Asks, Settings};
 use crate::gtid::Position;
 use crate::time::Duration;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub struct Request {
     /// The variables that the command sets hold for itself only (`SET STATEMENT ... FOR`): what trackers say of them is not so
     /// afterwards.
     pub restores_variables: bool,
+    /// What is asked after the answer, for the next command that wants to know what this one left.
+    pub asks: Asks,
     /// For a read on a replica: the position the server must have executed before the command runs.
     pub wait: Option<Wait>,
     /// How the client reads packets.

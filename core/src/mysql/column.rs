@@ -72,6 +72,14 @@ impl ColumnDefinition {
         column
     }
 
+    /// A column of unsigned counts, as `@@warning_count` is.
+    #[must_use]
+    pub fn count(name: impl Into<Vec<u8>>) -> Self {
+        let mut column = Self::new(name, ColumnType::MYSQL_TYPE_LONGLONG);
+        column.flags |= ColumnFlags::UNSIGNED_FLAG;
+        column
+    }
+
     /// Reads a definition. What may follow (COM_FIELD_LIST's default value) is not read.
     ///
     /// # Errors

@@ -9,10 +9,12 @@
 //! What no text shows, no rule can see: a view that calls a stored function, a trigger, the default schema
 //! (see [`is_system_schema`]), and what stored code leaves in the session ([`Effects::RUNS_STORED_CODE`]).
 
+mod asked;
 mod classification;
 mod classify;
 pub mod fingerprint;
 mod functions;
+mod leaves;
 pub mod lexer;
 mod own;
 mod rules;
@@ -23,9 +25,11 @@ mod stream;
 pub mod token;
 mod variable;
 
+pub use asked::{Numbered, Numbers, ShowConditions, show_conditions, with_numbers};
 pub use classification::{Classification, Effects, Kill, Kind, Own, OwnAssignment, OwnColumn, Route, Show, Victim};
 pub use classify::classify;
 pub use fingerprint::{Fingerprint, fingerprint};
+pub use leaves::{Forgets, FoundRows, Leaves, RowCount, leaves};
 pub use lexer::Lexer;
 pub use rules::{RuleNote, is_system_schema, rule_notes};
 pub use set::set_names_collation;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use weir_core::error::{Component, Error, Kind};
-use weir_core::link::{Collector, Command, ConnectionClass, ConnectionTraits, OWN_FORMAT, Reply, Request};
+use weir_core::link::{Asks, Collector, Command, ConnectionClass, ConnectionTraits, OWN_FORMAT, Reply, Request};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
 use weir_core::mysql::resultset::Answer;
@@ -223,6 +223,7 @@ impl Connection {
             command: Command::Plain(payload),
             read_only: true,
             restores_variables: false,
+            asks: Asks::empty(),
             wait: None,
             client: OWN_FORMAT,
         };

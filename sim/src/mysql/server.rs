@@ -291,6 +291,7 @@ impl Server {
             last_insert_id: 0,
             statement_insert_id: None,
             row_count: 0,
+            rows_found: 0,
             last_gtid: String::new(),
             warnings: Vec::new(),
             warned: false,
@@ -471,7 +472,12 @@ impl Server {
     fn end_statement(&mut self, session: &mut Session, job: Job, body: Body) -> Option<Outcome> {
         match &body {
             Body::Ok { affected, .. } => session.row_count = i64::try_from(*affected).unwrap_or(i64::MAX),
-            Body::Rows(_) => session.row_count = -1,
+            Body::Rows(rows) => {
+                session.row_count = -1;
+                if matches!(*job.statement, Statement::Select(_)) {
+                    session.rows_found = i64::try_from(rows.rows.len()).unwrap_or(i64::MAX);
+                }
+            }
             Body::Err(_) => {}
         }
         if let Some(id) = session.statement_insert_id {

@@ -242,6 +242,8 @@ pub(super) struct Session {
     /// What LAST_INSERT_ID(expr) or a generated key makes of the current statement.
     pub(super) statement_insert_id: Option<i64>,
     pub(super) row_count: i64,
+    /// What FOUND_ROWS() returns.
+    pub(super) rows_found: i64,
     pub(super) last_gtid: String,
     pub(super) warnings: Vec<Condition>,
     /// They are of the current statement.

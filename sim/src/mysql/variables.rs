@@ -66,7 +66,7 @@ const fn variable(
 
 /// All known variables, in the order of their names.
 #[rustfmt::skip]
-static VARIABLES: [Variable; 68] = [
+static VARIABLES: [Variable; 70] = [
     variable("auto_increment_increment", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("auto_increment_offset", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("autocommit", Lives::Both, Kind::Bool, "1", None),
@@ -76,6 +76,7 @@ static VARIABLES: [Variable; 68] = [
     variable("character_set_results", Lives::Both, Kind::Text, "utf8mb4", None),
     variable("character_set_server", Lives::Both, Kind::Text, "utf8mb4", None),
     variable("collation_connection", Lives::Both, Kind::Text, "utf8mb4_general_ci", None),
+    variable("error_count", Lives::Session, Kind::Int(0, i64::MAX), "0", None),
     variable("foreign_key_checks", Lives::Both, Kind::Bool, "1", None),
     variable("gtid_binlog_pos", Lives::Fixed, Kind::Text, "", MARIADB),
     variable("gtid_current_pos", Lives::Fixed, Kind::Text, "", MARIADB),
@@ -137,6 +138,7 @@ static VARIABLES: [Variable; 68] = [
     variable("version", Lives::Fixed, Kind::Text, "", None),
     variable("version_comment", Lives::Fixed, Kind::Text, "model", None),
     variable("wait_timeout", Lives::Both, Kind::Int(1, 31_536_000), "28800", None),
+    variable("warning_count", Lives::Session, Kind::Int(0, i64::MAX), "0", None),
 ];
 
 /// Which of [`VARIABLES`] a name in this crate means, looked up while it is compiled.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::freshness::AskId;
 use weir_core::gtid::Position;
-use weir_core::link::{Collector, Command, ConnectionClass, OWN_FORMAT, Request, Settings};
+use weir_core::link::{Asks, Collector, Command, ConnectionClass, OWN_FORMAT, Request, Settings};
 use weir_core::mutants::Mutants;
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::resultset::Answer;
@@ -236,6 +236,7 @@ impl Prober {
             settings: Arc::clone(&self.settings),
             last_insert_id: None,
             restores_variables: false,
+            asks: Asks::empty(),
             command: Command::Plain(payload),
             read_only: true,
             wait: None,

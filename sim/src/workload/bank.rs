@@ -3,7 +3,7 @@
 //! Some clients are careless: when a statement in the middle fails with the loss of its connection, they go on to COMMIT. What is
 //! left of such a transaction must never be executed on its own.
 
-use super::{Next, SERVER_LOST, Script, Tokens, Turn, ask};
+use super::{Next, Script, Tokens, Turn, ask, is_lost};
 use crate::check::bank::Reading;
 use crate::check::history::Ended;
 use crate::processes::client::wire::Said;
@@ -94,7 +94,7 @@ impl Bank {
             self.left.clear();
             return ask("ROLLBACK");
         }
-        if transfer.careless && code == SERVER_LOST && transfer.open {
+        if transfer.careless && is_lost(code) && transfer.open {
             transfer.failed = true;
             return self.send_next();
         }

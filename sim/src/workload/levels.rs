@@ -4,7 +4,7 @@
 //! transactions, and in transactions that a failing definition commits; it creates tables; it reads what it and others wrote. The level is
 //! chosen by SET when a session begins, or by a hint in each read.
 
-use super::{Command, Next, SERVER_LOST, Script, Turn};
+use super::{Command, Next, Script, Turn, is_lost};
 use crate::check::history::{Action, Asked, Ended, Operation, Tick};
 use crate::processes::client::wire::Said;
 use weir_core::error::Error;
@@ -247,7 +247,7 @@ impl Levels {
         let ended = turn.refused(error);
         let committing = self.writing.is_some_and(|writing| writing.committing.is_some());
         // A definition may fail after it has committed what was open.
-        let half_way = step == Step::CommitByDefinition && error.code != SERVER_LOST;
+        let half_way = step == Step::CommitByDefinition && !is_lost(error.code);
         self.conclude(
             turn,
             if half_way {

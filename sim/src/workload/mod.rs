@@ -128,9 +128,7 @@ impl Turn<'_> {
 pub fn effect(error: &Error) -> Ended {
     match error.code {
         // Interrupted, killed, or cut off: a client must not think that nothing happened.
-        INTERRUPTED | KILLED | 1053 => Ended::Unknown,
-        // The gateway's word for a server connection that was lost: only the text tells whether it matters.
-        SERVER_LOST if String::from_utf8_lossy(&error.message).contains("is unknown") => Ended::Unknown,
+        INTERRUPTED | KILLED | 1053 | OUTCOME_UNKNOWN => Ended::Unknown,
         _ => Ended::Failed,
     }
 }
@@ -139,8 +137,13 @@ pub fn effect(error: &Error) -> Ended {
 const INTERRUPTED: u16 = 1317;
 /// ER_CONNECTION_KILLED.
 const KILLED: u16 = 1927;
-/// The gateway's number for the loss of a server connection.
-pub(crate) const SERVER_LOST: u16 = 1160;
+/// The gateway's number for the loss of a server connection under a statement that may have taken effect.
+const OUTCOME_UNKNOWN: u16 = 1160;
+
+/// The gateway's numbers for the loss of a server connection.
+pub(crate) const fn is_lost(code: u16) -> bool {
+    matches!(code, 1158 | OUTCOME_UNKNOWN)
+}
 
 /// What a client saw, for the checkers.
 #[derive(Debug, Default)]

@@ -35,9 +35,6 @@ struct Tally {
     errors: AtomicU64,
     /// Weir said that it does not know, where the shadow did: documented, and counted.
     refused: AtomicU64,
-    /// Other warnings or counts than the shadow's: not right yet where statements without a table, errors or resets come in
-    /// between (see "What a client finds").
-    diagnostics: AtomicU64,
     /// Sessions that hold a connection now, and the most there were.
     holding: AtomicU64,
     holding_max: AtomicU64,
@@ -85,7 +82,6 @@ fn torture(id: u64, mut pair: Pair, rng: Rng, end: Instant, tally: &Tally) {
         match said {
             Said::Same { error } => tally.errors.fetch_add(error.into(), Relaxed),
             Said::Refused => tally.refused.fetch_add(1, Relaxed),
-            Said::Different(_) if statements::asks_for_diagnostics(&step) => tally.diagnostics.fetch_add(1, Relaxed),
             Said::Different(difference) => {
                 found += 1;
                 tally.differences.lock().expect("no session panicked").push(*difference);
@@ -116,13 +112,12 @@ fn count_holders(holds: bool, tally: &Tally) {
 fn report(tally: &Tally, sessions: u64) {
     let load = |counter: &AtomicU64| counter.load(Relaxed);
     eprintln!(
-        "{} statements ({} errors, {} by sessions that were pinned, {} refused), {} other diagnostics, {} of {sessions} sessions pinned at some time, \
+        "{} statements ({} errors, {} by sessions that were pinned, {} refused), {} of {sessions} sessions pinned at some time, \
          {} at once",
         load(&tally.statements),
         load(&tally.errors),
         load(&tally.pinned),
         load(&tally.refused),
-        load(&tally.diagnostics),
         load(&tally.sessions_pinned),
         load(&tally.holding_max),
     );

@@ -176,19 +176,6 @@ const PREPARED: &[&str] = &[
     "SELECT 1 / 0",
 ];
 
-/// It asks for warnings or counts of the statement before.
-pub(crate) fn asks_for_diagnostics(step: &Step) -> bool {
-    let asks = |sql: &str| {
-        ["ROW_COUNT", "FOUND_ROWS", "SHOW WARNINGS", "SHOW ERRORS", "SHOW COUNT", "warning_count"]
-            .iter()
-            .any(|question| sql.contains(question))
-    };
-    match step {
-        Step::Query(sql) => asks(sql) && !sql.starts_with("SELECT SQL_CALC"),
-        _ => false,
-    }
-}
-
 /// A session's next step depends on what it holds.
 pub(crate) struct Session {
     id: u64,

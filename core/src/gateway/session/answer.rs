@@ -1,5 +1,6 @@
 //! What comes back from a server, and when its connection is given back.
 
+use super::diagnostics::is_found_before_it_runs;
 use super::insert_id::InsertId;
 use super::job::{Job, Origin};
 use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State};
@@ -51,7 +52,9 @@ impl Session {
             Reply::Err { seq, error } => self.on_server_error(seq, error),
             Reply::PrepareOk { seq, ok } => self.on_prepared(seq, ok),
             Reply::LocalInfile { seq, filename } => self.on_local_infile(seq, &filename),
+            Reply::Left(left) => job.left = left,
             Reply::Tracked(mut ok) => {
+                job.asked_for_variables = true;
                 absorb(&mut self.state, self.config.mutants, &mut ok, false);
                 self.report_written();
             }
@@ -86,9 +89,8 @@ impl Session {
         {
             lease.insert_id = InsertId::Dirty;
         }
-        self.diagnostics.row_count =
-            if rows.is_some() { -1 } else { i64::try_from(ok.affected_rows).unwrap_or(i64::MAX) };
-        self.diagnostics.found_rows = rows.unwrap_or(self.diagnostics.found_rows);
+        job.row_count = Some(if rows.is_some() { -1 } else { i64::try_from(ok.affected_rows).unwrap_or(i64::MAX) });
+        job.sent_rows = rows.or(job.sent_rows);
         if rows.is_some() && job.statement.is_some() {
             let open = ok.status & CURSOR_EXISTS != 0 && ok.status & LAST_ROW_SENT == 0;
             if let Some(prepared) = job.statement.and_then(|id| self.statements.get_mut(id)) {
@@ -122,7 +124,7 @@ impl Session {
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
         match job.origin {
             Origin::Client => {
-                self.diagnostics.row_count = -1;
+                job.failed_before_it_ran = is_found_before_it_runs(error.code);
                 job.answered = true;
                 self.sequence = seq;
                 if !self.config.mutants.breaks(Mutant::AcknowledgeLate) {
@@ -185,7 +187,7 @@ impl Session {
                 self.choose(now, job);
             }
             Origin::Client => {
-                self.diagnostics.clean = !job.warned && !job.failed;
+                self.take_in_what_is_left(&mut job);
                 self.pin_for(&job);
                 self.notice_untracked(&mut job);
                 self.report_written();
@@ -195,10 +197,13 @@ impl Session {
                 self.settle(now);
             }
             Origin::CloseCursor => self.settle(now),
-            Origin::ClearDiagnostics => match self.then.take() {
-                Some(job) => self.submit(now, job),
-                None => self.settle(now),
-            },
+            Origin::ClearDiagnostics => {
+                if let Some(lease) = &mut self.lease {
+                    lease.holds_conditions = true;
+                }
+                self.prepared_to_tell(now, job.failed);
+            }
+            Origin::PrepareToTell => self.prepared_to_tell(now, job.failed),
             Origin::Login | Origin::CheckAccount => {
                 self.release(Fate::Keep);
                 match job.login_error.take() {
@@ -254,9 +259,6 @@ impl Session {
                 lease.unclean = true;
             }
         }
-        if job.warned || job.failed || job.effects.contains(Effects::LEAVES_FOUND_ROWS) {
-            self.state.pins |= Pins::DIAGNOSTICS;
-        }
     }
 
     /// What a statement that succeeded has changed without the server's saying so.
@@ -264,7 +266,8 @@ impl Session {
         if matches!(job.command, Command::ResetConnection)
             && let Some(lease) = &mut self.lease
         {
-            lease.insert_id = InsertId::Zero;
+            (lease.insert_id, lease.holds_conditions, lease.found_rows) = (InsertId::Zero, true, None);
+            self.diagnostics.reset();
         }
         // A transaction has used up what SET TRANSACTION prepared.
         if job.effects.intersects(Effects::ENDS_TRANSACTION | Effects::WRITES) && !self.state.in_transaction() {
@@ -309,7 +312,7 @@ impl Session {
         self.notice_lost_insert_id(&job, error.effect != Effect::None || self.state.in_transaction());
         self.release(Fate::Close);
         self.statements.lose_cursors();
-        let lasting = self.state.pins - Pins::DIAGNOSTICS;
+        let lasting = self.state.pins;
         let in_transaction = self.state.in_transaction();
         self.state.pins = Pins::empty();
         self.state.lose_transaction();
@@ -319,7 +322,7 @@ impl Session {
         }
         match job.origin {
             Origin::Clean => return self.cleaned(Fate::Close),
-            Origin::LearnInsertId | Origin::ClearDiagnostics if self.then.is_some() => {
+            Origin::LearnInsertId | Origin::ClearDiagnostics | Origin::PrepareToTell if self.then.is_some() => {
                 // Nothing of the client's request has been executed.
                 let Some(then) = self.then.take() else { return };
                 job = then;
@@ -425,7 +428,7 @@ impl Session {
         Mark::Scrubbed.hit();
         let job = Box::new(Job::new(Command::ResetConnection, Origin::Scrub));
         if let Some(lease) = &mut self.lease {
-            lease.overwritten = true;
+            (lease.holds_conditions, lease.found_rows) = (false, None);
         }
         self.send(&job, None, None);
         self.phase = Phase::Running(job);
@@ -460,5 +463,6 @@ fn state_lost(error: &Error, pins: Pins) -> Error {
         String::from_utf8_lossy(&error.message),
         names.join(", ")
     );
-    Error::new(Component::Gateway, Kind::ServerLost, message).with_effect(error.effect)
+    let kind = if error.effect == Effect::Unknown { Kind::OutcomeUnknown } else { Kind::ServerLost };
+    Error::new(Component::Gateway, kind, message).with_effect(error.effect)
 }

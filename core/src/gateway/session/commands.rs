@@ -92,6 +92,7 @@ impl Session {
             );
         }
         self.capabilities.set(CapabilityFlags::CLIENT_MULTI_STATEMENTS, option == 0);
+        self.diagnostics.note_rows(None);
         let ok = OkPacket { status: self.state.status, ..OkPacket::default() };
         let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
         self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_end_of_rows(&ok, b, capabilities)));
@@ -103,6 +104,7 @@ impl Session {
         self.transaction_lost = false;
         self.state.reset(&self.config.variables);
         if self.lease.is_none() {
+            self.diagnostics.reset();
             return self.write_own_ok();
         }
         self.run(now, Job::new(Command::ResetConnection, Origin::Client));

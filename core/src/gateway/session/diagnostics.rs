@@ -1,135 +1,415 @@
 //! Warnings, errors and counts of the last statement belong to the session, while servers keep them on the connection.
 //!
-//! A statement that leaves warnings or an error keeps its connection for a while ([`super::Pins::DIAGNOSTICS`]). Where it
-//! left none, any connection will do once it has forgotten what others left on it. Counts (`ROW_COUNT()`, `FOUND_ROWS()`)
-//! are known to the gateway: it answers the plain question itself, and else asks the very connection, as long as nothing else
-//! has run on it.
+//! After each statement of the client's the gateway knows them: from the answer, by what the statement's text says of it
+//! ([`Leaves`]), or from the server, which is asked before the connection is given back ([`crate::link::Left`]). So `SHOW WARNINGS`
+//! and its kin are answered here, and a statement that asks for a number gets it written into it
+//! ([`crate::sql::with_numbers`]), wherever it runs.
+//!
+//! Some statements only may change what was there, and only the server knows whether they did. Before these the connection
+//! is given what a change can be told from: the session's own `FOUND_ROWS()`, and a warning of a text that nobody else writes.
 
-use super::job::{Job, LeaseKey};
-use super::{Event, Session};
+use super::job::{Job, LeaseKey, Origin};
+use super::{Phase, Session};
 use crate::error::{Component, Error, Kind};
-use crate::sql::{Dialect, Lexer, TokenKind};
+use crate::link::{Asks, Condition, Left, Level};
+use crate::marks::Mark;
+use crate::mutants::Mutant;
+use crate::mysql::binary::Value;
+use crate::mysql::capability::{ColumnFlags, ColumnType};
+use crate::mysql::collation;
+use crate::mysql::column::ColumnDefinition;
+use crate::mysql::packet::OkPacket;
+use crate::mysql::resultset::{self, TextResultSet};
+use crate::sql::{Forgets, FoundRows, Numbered, Numbers, RowCount, ShowConditions, with_numbers};
+use crate::time::Instant;
 
 /// Makes a connection forget warnings. Servers do so before statements that use a table, and a derived one is enough.
 pub(super) const CLEAR: &[u8] = b"DO (SELECT 0 FROM (SELECT 0) none)";
+/// Leaves a warning that no statement of a client's leaves.
+const MARK: &[u8] = b"SIGNAL SQLSTATE '01000' SET MYSQL_ERRNO = 1642, MESSAGE_TEXT = 'weir: what was left before'";
+const MARK_TEXT: &[u8] = b"weir: what was left before";
+/// The most rows that a connection is made to have found, one SELECT each.
+const FOUND_ROWS_GIVEN_MAX: u64 = 64;
 
-/// What is known of the last statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the last statement left, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Diagnostics {
-    /// The connection it ran on, as it left it; `None` when something else has run there since, or it is gone.
+    /// The connection whose own list of warnings is this session's; `None` when there is none.
     pub(super) at: Option<LeaseKey>,
-    /// It left no warning and no error.
-    pub(super) clean: bool,
-    /// What `ROW_COUNT()` returns: affected rows, -1 after a result set or an error.
-    pub(super) row_count: i64,
-    /// What `FOUND_ROWS()` returns.
-    pub(super) found_rows: u64,
+    row_count: Option<i64>,
+    found_rows: Option<u64>,
+    conditions: Option<Conditions>,
+}
+
+/// Errors, warnings and notes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Conditions {
+    /// How many there were; the list may hold fewer.
+    warnings: u64,
+    errors: u64,
+    list: Vec<Condition>,
+    /// The character set of results in which the texts are.
+    character_set: Vec<u8>,
 }
 
 impl Default for Diagnostics {
     fn default() -> Self {
-        Self { at: None, clean: true, row_count: 0, found_rows: 0 }
+        Self { at: None, row_count: Some(0), found_rows: Some(0), conditions: Some(Conditions::default()) }
     }
 }
 
-/// Where a statement that asks for diagnostics can run.
+/// Where a statement that needs the server's own list of warnings can run.
 pub(super) enum Place {
     /// On this connection, if nobody else has used it since.
     There(LeaseKey),
     /// On any that has forgotten what others left.
     AnyCleared,
-    /// Nowhere: they are gone.
+    /// Nowhere: it is gone.
     Gone,
 }
 
 impl Diagnostics {
-    /// Where `job`, which asks for diagnostics, can run when the session holds no connection.
-    pub(super) fn place(&self, job: &Job) -> Place {
+    fn is_clean(&self) -> bool {
+        self.conditions.as_ref().is_some_and(|conditions| conditions.warnings == 0)
+    }
+
+    /// Where a statement that needs the server's own list can run when the session holds no connection.
+    pub(super) fn place(&self) -> Place {
         match self.at {
-            _ if self.clean && !job.asks_for_counts => Place::AnyCleared,
+            _ if self.is_clean() => Place::AnyCleared,
             Some(key) => Place::There(key),
             None => Place::Gone,
         }
     }
-}
 
-/// A count that is asked for by itself: `SELECT ROW_COUNT()`, with or without an alias.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PlainCount {
-    pub(super) column: Vec<u8>,
-    pub(super) found_rows: bool,
-}
-
-impl PlainCount {
-    pub(super) fn parse(sql: &[u8], dialect: Dialect) -> Option<Self> {
-        let mut tokens = Lexer::new(sql, dialect);
-        let mut next = || tokens.next();
-        next().filter(|token| token.is_word("SELECT"))?;
-        let function = next()?;
-        let found_rows = function.is_word("FOUND_ROWS");
-        if !found_rows && !function.is_word("ROW_COUNT") {
-            return None;
+    fn numbers(&self) -> Numbers {
+        let conditions = self.conditions.as_ref();
+        Numbers {
+            row_count: self.row_count,
+            found_rows: self.found_rows,
+            warnings: conditions.map(|conditions| conditions.warnings),
+            errors: conditions.map(|conditions| conditions.errors),
         }
-        next().filter(|token| token.kind == TokenKind::OpenParen)?;
-        let close = next().filter(|token| token.kind == TokenKind::CloseParen)?;
-        let written = sql.get(function.start..close.end())?.to_vec();
-        let column = match next() {
-            None => written,
-            Some(token) if token.is_word("AS") => next().filter(|alias| alias.kind == TokenKind::Word)?.text.to_vec(),
-            Some(_) => return None,
-        };
-        next().is_none().then_some(Self { column, found_rows })
     }
-}
 
-/// Whether text mentions `ROW_COUNT` or `FOUND_ROWS`.
-pub(super) fn asks_for_counts(sql: &[u8], dialect: Dialect) -> bool {
-    Lexer::new(sql, dialect).any(|token| token.is_word("ROW_COUNT") || token.is_word("FOUND_ROWS"))
+    /// The gateway answered with an OK of its own.
+    pub(super) fn note_ok(&mut self) {
+        self.row_count = Some(0);
+    }
+
+    /// The gateway answered with rows of its own; `found`: what `FOUND_ROWS()` returns after them, if not what it did before.
+    pub(super) fn note_rows(&mut self, found: Option<u64>) {
+        self.row_count = Some(-1);
+        self.found_rows = found.or(self.found_rows);
+    }
+
+    /// COM_RESET_CONNECTION: only `FOUND_ROWS()` outlives it.
+    pub(super) fn reset(&mut self) {
+        *self = Self { found_rows: self.found_rows, ..Self::default() };
+    }
 }
 
 impl Session {
-    /// The gateway answered by itself: there is nothing to ask for.
-    pub(super) fn forget_diagnostics(&mut self) {
-        self.diagnostics = Diagnostics::default();
+    /// The client reads an error: it is a condition like any other, and the only one as far as is known.
+    pub(super) fn note_error(&mut self, error: &Error) {
+        let condition = Condition { level: Level::Error, code: error.code.into(), message: error.message.clone() };
+        self.diagnostics.at = None;
+        self.diagnostics.row_count = Some(-1);
+        self.diagnostics.conditions = Some(Conditions {
+            warnings: 1,
+            errors: 1,
+            list: vec![condition],
+            character_set: self.state.results_character_set().to_vec(),
+        });
+        if let Some(lease) = &mut self.lease {
+            lease.holds_conditions = false;
+        }
     }
 
-    /// Answers `SELECT ROW_COUNT()` and its like, when the session holds no connection that could.
-    pub(super) fn answer_count(&mut self, count: &PlainCount) {
-        if count.found_rows {
-            self.answer_number(&count.column, self.diagnostics.found_rows);
-        } else {
-            self.answer_number(&count.column, self.diagnostics.row_count);
+    /// What must be asked after `job`.
+    pub(super) fn asks(&self, job: &Job) -> Asks {
+        if job.origin != Origin::Client || self.config.mutants.breaks(Mutant::IgnoreLeft) {
+            return Asks::empty();
         }
-        // It was a statement with a result set of one row.
-        self.diagnostics = Diagnostics { row_count: -1, found_rows: 1, ..Diagnostics::default() };
-        debug_assert!(!matches!(self.events.back(), Some(Event::Submit(_))), "answered without a server");
+        let mut asks = Asks::WHEN_WARNED;
+        let counted = matches!(job.leaves.found_rows, FoundRows::Counted | FoundRows::Unsure);
+        asks.set(Asks::COUNTS, counted || job.leaves.row_count == RowCount::Counted);
+        if job.leaves.forgets == Forgets::Unsure && !self.diagnostics.is_clean() {
+            asks |= Asks::COUNTS | Asks::CONDITIONS;
+        }
+        asks
+    }
+
+    /// What `job` must find on the lease, so that a change can be told: the statement that puts it there.
+    pub(super) fn gives_first(&mut self, job: &mut Job) -> Option<Vec<u8>> {
+        if job.origin != Origin::Client || self.config.mutants.breaks(Mutant::IgnoreLeft) {
+            return None;
+        }
+        let lease = self.lease.as_mut()?;
+        let (found, clean) = (self.diagnostics.found_rows, self.diagnostics.is_clean());
+        let unlike = found.is_none() || lease.found_rows != found;
+        if job.leaves.found_rows == FoundRows::Unsure && unlike && !job.given_found_rows {
+            let given = found.filter(|found| *found <= FOUND_ROWS_GIVEN_MAX).unwrap_or(0);
+            job.given_found_rows = true;
+            lease.found_rows = Some(given);
+            // A derived table makes it forget the warnings, too.
+            lease.holds_conditions = clean;
+            return Some(find_rows(given));
+        }
+        let unsure = job.leaves.forgets == Forgets::Unsure && !clean;
+        if unsure && !lease.holds_conditions && !job.marked {
+            job.marked = true;
+            return Some(MARK.to_vec());
+        }
+        None
+    }
+
+    /// Takes in what `job`, which the server has answered, left.
+    pub(super) fn take_in_what_is_left(&mut self, job: &mut Job) {
+        let left = std::mem::take(&mut job.left);
+        if self.config.mutants.breaks(Mutant::IgnoreLeft) {
+            return;
+        }
+        self.take_in_counts(job, &left);
+        self.take_in_conditions(job, left);
+    }
+
+    fn take_in_counts(&mut self, job: &Job, left: &Left) {
+        let known = &mut self.diagnostics;
+        let told = left.counts;
+        known.row_count = match job.leaves.row_count {
+            RowCount::Shown if job.failed => None,
+            _ if job.failed => Some(-1),
+            RowCount::Kept => known.row_count,
+            RowCount::Told | RowCount::Shown => job.row_count.or(known.row_count),
+            RowCount::Counted => told.map(|counts| counts.row_count),
+        };
+        let before = known.found_rows;
+        known.found_rows = match job.leaves.found_rows {
+            FoundRows::Kept => before,
+            FoundRows::Sent | FoundRows::Counted if job.failed => before.filter(|_| job.failed_before_it_ran),
+            FoundRows::Sent => job.sent_rows,
+            FoundRows::Counted => told.map(|counts| counts.found_rows),
+            FoundRows::Unsure => {
+                let given = self.lease.and_then(|lease| lease.found_rows);
+                // What it was given is what it had before, or else nobody can tell.
+                told.map(|counts| counts.found_rows).filter(|found| given == before || given != Some(*found))
+            }
+        };
+        let found = known.found_rows;
+        let Some(lease) = &mut self.lease else { return };
+        lease.found_rows = match told {
+            _ if job.asked_for_variables => None,
+            Some(_) => Some(1),
+            None if job.leaves.found_rows == FoundRows::Kept => lease.found_rows,
+            None => found,
+        };
+    }
+
+    fn take_in_conditions(&mut self, job: &Job, left: Left) {
+        let character_set = self.state.results_character_set().to_vec();
+        let known = &mut self.diagnostics;
+        let Some(lease) = &mut self.lease else { return };
+        let may_have_stayed = job.leaves.forgets == Forgets::Unsure && !known.is_clean();
+        if !job.failed && !job.warned && !may_have_stayed {
+            if job.leaves.forgets == Forgets::Yes {
+                known.conditions = Some(Conditions::default());
+                lease.holds_conditions = true;
+            }
+            return;
+        }
+        let is_mark = |list: &[Condition]| matches!(list, [only] if only.message == MARK_TEXT);
+        lease.holds_conditions = true;
+        match (left.conditions, left.counts) {
+            (Some(list), _) if job.marked && is_mark(&list) => lease.holds_conditions = false,
+            (Some(list), Some(counts)) => {
+                let (warnings, errors) = (counts.warnings, counts.errors);
+                known.conditions = Some(Conditions { warnings, errors, list, character_set });
+            }
+            // The error itself is noted already.
+            _ if job.failed => {}
+            _ => known.conditions = None,
+        }
+    }
+
+    /// Writes into a statement what it asks for; `None` when that is not known. Then the client has been told.
+    pub(super) fn number(&mut self, sql: &[u8]) -> Option<Numbered> {
+        if self.config.mutants.breaks(Mutant::StaleDiagnostics) {
+            return Some(Numbered { sql: None, asks_on: false });
+        }
+        let numbered = with_numbers(sql, self.dialect(), &self.diagnostics.numbers());
+        if numbered.is_none() {
+            Mark::DiagnosticsGone.hit();
+            self.write_error(&gone());
+        }
+        numbered
+    }
+
+    /// Answers `SHOW WARNINGS` and its kin. False: the server that has them must be asked.
+    pub(super) fn show_conditions(&mut self, show: ShowConditions, binary: bool) -> bool {
+        if self.config.mutants.breaks(Mutant::StaleDiagnostics) {
+            return false;
+        }
+        let Some(known) = &self.diagnostics.conditions else { return false };
+        let count = |errors: bool| if errors { known.errors } else { known.warnings };
+        let (result, found) = match show {
+            ShowConditions::Count { errors } => (count_table(errors, count(errors)), Some(1)),
+            ShowConditions::List { errors, offset, rows } => {
+                let Some(texts) = collation::of_results(self.state.results()) else { return false };
+                if !known.can_be_read_in(texts.character_set) {
+                    return false;
+                }
+                let shown = known.list.iter().filter(|condition| !errors || condition.level == Level::Error);
+                let mariadb = self.config.greeting.server_version.contains("MariaDB");
+                (list_table(shown.skip(offset).take(rows), texts, mariadb), None)
+            }
+        };
+        if binary {
+            self.answer_binary(&result);
+        } else {
+            self.answer_table(&result);
+        }
+        self.diagnostics.note_rows(found);
+        true
+    }
+
+    fn answer_binary(&mut self, result: &TextResultSet) {
+        let ok = OkPacket { status: self.state.status, ..OkPacket::default() };
+        let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
+        self.out.write(|b| {
+            resultset::write_columns(b, sequence, &result.columns, ok.status, capabilities);
+            for row in &result.rows {
+                let values: Vec<Value> =
+                    result.columns.iter().zip(row).map(|(column, text)| binary_value(column, text)).collect();
+                let written = resultset::write_binary_row(b, sequence, &result.columns, &values);
+                debug_assert!(written.is_ok(), "numbers and texts only");
+            }
+            resultset::write_end(b, sequence, &ok, capabilities);
+        });
+    }
+
+    /// `job` needs the server's own list, which is not on the lease: makes it so, or tells the client that it is gone.
+    pub(super) fn fetch_list(&mut self, now: Instant, job: Box<Job>) {
+        if self.diagnostics.is_clean() {
+            self.then = Some(job);
+            return self.submit_internal(CLEAR, Origin::ClearDiagnostics);
+        }
+        Mark::DiagnosticsGone.hit();
+        self.write_error(&gone());
+        self.settle(now);
+    }
+
+    /// The lease has what it was to be given; on with the client's statement.
+    pub(super) fn prepared_to_tell(&mut self, now: Instant, failed: bool) {
+        self.phase = Phase::Idle;
+        if let Some(lease) = self.lease.as_mut().filter(|_| failed) {
+            (lease.holds_conditions, lease.found_rows) = (false, None);
+        }
+        match self.then.take() {
+            Some(job) => self.submit(now, job),
+            None => self.settle(now),
+        }
     }
 }
 
-pub(super) fn gone() -> Error {
+impl Conditions {
+    /// Whether the texts, as they are here, are the same in a character set.
+    fn can_be_read_in(&self, character_set: &str) -> bool {
+        let is_utf8 = |name: &[u8]| name.is_empty() || name.starts_with(b"utf8");
+        let same = self.character_set == character_set.as_bytes()
+            || is_utf8(&self.character_set) && is_utf8(character_set.as_bytes());
+        same || self.list.iter().all(|condition| condition.message.is_ascii())
+    }
+}
+
+/// A statement after which a connection has found so many rows.
+fn find_rows(count: u64) -> Vec<u8> {
+    match count {
+        0 => b"SELECT 0 FROM (SELECT 0) none LIMIT 0".to_vec(),
+        count => {
+            let rows = vec!["SELECT 0"; usize::try_from(count).unwrap_or(1)].join(" UNION ALL ");
+            format!("SELECT SQL_CALC_FOUND_ROWS 0 FROM ({rows}) found LIMIT 0").into_bytes()
+        }
+    }
+}
+
+fn count_table(errors: bool, count: u64) -> TextResultSet {
+    let name = if errors { "@@session.error_count" } else { "@@session.warning_count" };
+    TextResultSet {
+        columns: vec![ColumnDefinition::count(name)],
+        rows: vec![vec![Some(count.to_string().into_bytes())]],
+    }
+}
+
+fn list_table<'a>(
+    conditions: impl Iterator<Item = &'a Condition>,
+    texts: collation::Names,
+    mariadb: bool,
+) -> TextResultSet {
+    let text = |name: &str, characters: u32| ColumnDefinition {
+        collation: texts.id,
+        length_bytes: characters * u32::from(texts.character_bytes_max),
+        flags: ColumnFlags::NOT_NULL_FLAG,
+        decimals: if mariadb { 39 } else { 31 },
+        ..ColumnDefinition::text(name)
+    };
+    let code = ColumnDefinition {
+        length_bytes: 4,
+        column_type: ColumnType::MYSQL_TYPE_LONG,
+        flags: ColumnFlags::NOT_NULL_FLAG | ColumnFlags::UNSIGNED_FLAG | ColumnFlags::BINARY_FLAG,
+        ..ColumnDefinition::integer("Code")
+    };
+    let row = |condition: &Condition| {
+        let (level, code) = (condition.level.name().into(), condition.code.to_string().into_bytes());
+        vec![Some(level), Some(code), Some(condition.message.clone())]
+    };
+    TextResultSet { columns: vec![text("Level", 7), code, text("Message", 512)], rows: conditions.map(row).collect() }
+}
+
+fn binary_value(column: &ColumnDefinition, text: &Option<Vec<u8>>) -> Value {
+    let Some(text) = text else { return Value::NULL };
+    if column.column_type == ColumnType::MYSQL_TYPE_VAR_STRING {
+        return Value::Bytes(text.clone());
+    }
+    core::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).map_or(Value::NULL, Value::UInt)
+}
+
+fn gone() -> Error {
     Error::new(
         Component::Gateway,
         Kind::Unavailable,
-        "weir-gateway: the previous statement's diagnostics are gone, since its server connection has been used otherwise; \
-         ask for them in the same transaction, or sooner",
+        "weir-gateway: what the previous statement left cannot be told any more, since its server connection has been used \
+         otherwise; ask for it in the same transaction, or in a simpler form",
     )
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plain(sql: &str) -> Option<(String, bool)> {
-        let count = PlainCount::parse(sql.as_bytes(), Dialect::default())?;
-        Some((String::from_utf8(count.column).unwrap(), count.found_rows))
-    }
-
-    #[test]
-    fn only_the_plain_question_is_one() {
-        assert_eq!(plain("SELECT ROW_COUNT()"), Some(("ROW_COUNT()".into(), false)));
-        assert_eq!(plain("select /* how many */ found_rows ( ) as n"), Some(("n".into(), true)));
-        for other in ["SELECT ROW_COUNT() + 1", "SELECT a, ROW_COUNT()", "SELECT ROW_COUNT() FROM t", "SELECT 1", ""] {
-            assert_eq!(plain(other), None, "{other}");
-        }
-    }
+/// Errors that servers find in a statement before they run any of it: ER_NO_DB_ERROR, ER_BAD_DB_ERROR, ER_NON_UNIQ_ERROR,
+/// ER_BAD_FIELD_ERROR, ER_PARSE_ERROR, ER_NONUNIQ_TABLE, ER_UNKNOWN_TABLE, ER_INVALID_GROUP_FUNC_USE,
+/// ER_UNKNOWN_CHARACTER_SET, ER_MIX_OF_GROUP_FUNC_AND_FIELDS, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
+/// ER_NO_SUCH_TABLE, ER_UNKNOWN_SYSTEM_VARIABLE, ER_WRONG_USAGE, ER_WRONG_NUMBER_OF_COLUMNS_IN_SELECT, ER_OPERAND_COLUMNS,
+/// ER_DERIVED_MUST_HAVE_ALIAS, ER_UNKNOWN_COLLATION, ER_SP_DOES_NOT_EXIST, ER_WRONG_PARAMCOUNT_TO_NATIVE_FCT.
+pub(super) const fn is_found_before_it_runs(code: u16) -> bool {
+    matches!(
+        code,
+        1046 | 1049
+            | 1052
+            | 1054
+            | 1064
+            | 1066
+            | 1109
+            | 1111
+            | 1115
+            | 1140
+            | 1142
+            | 1143
+            | 1146
+            | 1193
+            | 1221
+            | 1222
+            | 1241
+            | 1248
+            | 1273
+            | 1305
+            | 1582
+    )
 }

@@ -8,7 +8,7 @@ use crate::gateway::variables::{Consistency, Splitting};
 use crate::link::Command;
 use crate::mysql::column::ColumnDefinition;
 use crate::mysql::resultset::{TextResultSet, TextRow};
-use crate::sql::{self, Classification, Route};
+use crate::sql::{self, Classification, Leaves, Route};
 use crate::time::Instant;
 use crate::topo::Role;
 
@@ -33,7 +33,7 @@ impl Session {
     }
 
     fn explain_choice(&self, now: Instant, classification: &Classification<'_>, rows: &mut Vec<TextRow>) {
-        let intent = Intent::of(classification);
+        let intent = Intent::of(classification, Leaves::NOTHING);
         let decision = self.decide(intent);
         rows.push(row("route", decision.role, &format!("by the rule `{}`", decision.rule)));
         let percent = self.state.variables.split_ratio_percent;

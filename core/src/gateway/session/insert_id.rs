@@ -79,9 +79,6 @@ impl Session {
     }
 
     pub(super) fn submit_internal(&mut self, sql: &[u8], origin: Origin) {
-        if let Some(lease) = &mut self.lease {
-            lease.overwritten = true;
-        }
         let job = Box::new(Job::new(Command::Plain(payload_of(&ClientCommand::Query(sql))), origin));
         self.send(&job, None, None);
         self.phase = Phase::Running(job);

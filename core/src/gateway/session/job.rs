@@ -1,8 +1,8 @@
 //! One request of the session: how it gets a server connection, and what is tried when that one will not do.
 
-use super::diagnostics::{self, Place};
+use super::diagnostics::Place;
 use super::insert_id::InsertId;
-use super::{Event, Fate, Phase, Pins, Session};
+use super::{Event, Fate, Phase, Session};
 use crate::error::{Component, Error};
 use crate::gateway::balance::{self, Policy, Wish};
 use crate::gateway::cluster::TabletId;
@@ -10,11 +10,11 @@ use crate::gateway::hint::Hint;
 use crate::gateway::routing::{self, Decision, Facts};
 use crate::gateway::variables::Splitting;
 use crate::gtid::Position;
-use crate::link::{ClientFormat, Command, ConnectionClass, ConnectionTraits, Request, Settings, Wait};
+use crate::link::{ClientFormat, Command, ConnectionClass, ConnectionTraits, Left, Request, Settings, Wait};
 use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::mysql::capability::CapabilityFlags;
-use crate::sql::{Classification, Effects, Route, is_system_schema};
+use crate::sql::{Classification, Effects, Leaves, Route, is_system_schema};
 use crate::time::Instant;
 use crate::topo::Role;
 use std::sync::Arc;
@@ -32,8 +32,10 @@ pub(super) enum Origin {
     LearnInsertId,
     /// `LAST_INSERT_ID()` goes back to 0 before the connection is given back.
     ClearInsertId,
-    /// A connection that others have used forgets their warnings and counts.
+    /// A connection that others have used forgets their warnings.
     ClearDiagnostics,
+    /// A connection gets what a change can be told from.
+    PrepareToTell,
     /// The cursor of a statement that was closed is closed.
     CloseCursor,
     /// The connection is reset because a stored function may have left something on it.
@@ -72,8 +74,23 @@ pub(super) struct Job {
     pub(super) reached: bool,
     /// Something of the answer has gone to the client.
     pub(super) answered: bool,
-    /// It asks for `ROW_COUNT()` or `FOUND_ROWS()`.
-    pub(super) asks_for_counts: bool,
+    /// It asks for the list of warnings that the server keeps.
+    pub(super) needs_list: bool,
+    /// What it leaves for the next statement to ask for, as far as its text tells.
+    pub(super) leaves: Leaves,
+    /// What the server said of that.
+    pub(super) left: Left,
+    /// What its answer says of `ROW_COUNT()`.
+    pub(super) row_count: Option<i64>,
+    /// Rows of its last result set.
+    pub(super) sent_rows: Option<u64>,
+    /// The connection was given rows to have found, and a warning to have left, before it.
+    pub(super) given_found_rows: bool,
+    pub(super) marked: bool,
+    /// After it the connection asked for more than counts and warnings.
+    pub(super) asked_for_variables: bool,
+    /// The server answered with an error before it ran any of it.
+    pub(super) failed_before_it_ran: bool,
     /// The server answered with an error.
     pub(super) failed: bool,
     /// It may have written, nobody knows where, and that was reported.
@@ -109,11 +126,12 @@ pub(super) struct Intent {
     pub(super) route: Route,
     pub(super) effects: Effects,
     pub(super) hint: Hint,
+    pub(super) leaves: Leaves,
 }
 
 impl Intent {
-    pub(super) fn of(classification: &Classification<'_>) -> Self {
-        Self { route: classification.route, effects: classification.effects, hint: Hint::of(classification) }
+    pub(super) fn of(classification: &Classification<'_>, leaves: Leaves) -> Self {
+        Self { route: classification.route, effects: classification.effects, hint: Hint::of(classification), leaves }
     }
 }
 
@@ -135,7 +153,15 @@ impl Job {
             doubted: false,
             reached: false,
             answered: false,
-            asks_for_counts: false,
+            needs_list: false,
+            leaves: Leaves::NOTHING,
+            left: Left::default(),
+            row_count: None,
+            sent_rows: None,
+            given_found_rows: false,
+            marked: false,
+            asked_for_variables: false,
+            failed_before_it_ran: false,
             failed: false,
             noticed: false,
             refused_write: false,
@@ -200,8 +226,10 @@ pub(super) struct Held {
     pub(super) role: Role,
     pub(super) tracks: bool,
     pub(super) insert_id: InsertId,
-    /// A statement of the session's own has run on it since the client's last one.
-    pub(super) overwritten: bool,
+    /// The server's own list of warnings is this session's.
+    pub(super) holds_conditions: bool,
+    /// What `FOUND_ROWS()` returns there, when it is known.
+    pub(super) found_rows: Option<u64>,
     /// Stored code may have left something on it.
     pub(super) unclean: bool,
 }
@@ -209,14 +237,6 @@ pub(super) struct Held {
 impl Session {
     /// Finds a server connection for `job` and runs it there.
     pub(super) fn launch(&mut self, now: Instant, job: Box<Job>) {
-        let diagnostics_only = self.state.pins == Pins::DIAGNOSTICS && !self.state.in_transaction();
-        if self.lease.is_some() && diagnostics_only {
-            self.state.pins = Pins::empty();
-            if !job.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
-                self.afterwards = Some(job);
-                return self.settle(now);
-            }
-        }
         self.prepare_floor(now, job);
     }
 
@@ -257,15 +277,9 @@ impl Session {
             return;
         }
         Self::mind_the_limit(now, &mut job);
-        let asks =
-            job.effects.contains(Effects::NEEDS_DIAGNOSTICS) && !self.config.mutants.breaks(Mutant::StaleDiagnostics);
-        let prefer = match asks.then(|| self.diagnostics.place(&job)) {
-            Some(Place::Gone) => {
-                Mark::DiagnosticsGone.hit();
-                return self.fail(now, &job, &diagnostics::gone());
-            }
+        let prefer = match job.needs_list.then(|| self.diagnostics.place()) {
             Some(Place::There(key)) => Some(key),
-            Some(Place::AnyCleared) | None => None,
+            Some(Place::Gone | Place::AnyCleared) | None => None,
         };
         let (tablet, role) = if let Some(key) = prefer {
             (key.tablet, self.view.get(key.tablet).map_or(Role::Unknown, |tablet| tablet.role))
@@ -321,29 +335,17 @@ impl Session {
             }
         };
         job.granted_at = Some(now);
+        (job.given_found_rows, job.marked) = (false, false);
         self.lease = Some(Held {
             key: lease.key,
             role: job.role,
             tracks: lease.tracks,
             insert_id: InsertId::Zero,
-            overwritten: false,
+            holds_conditions: self.diagnostics.at == Some(lease.key),
+            found_rows: None,
             unclean: false,
         });
-        let asks =
-            job.effects.contains(Effects::NEEDS_DIAGNOSTICS) && !self.config.mutants.breaks(Mutant::StaleDiagnostics);
-        if asks {
-            match self.diagnostics.place(&job) {
-                Place::AnyCleared => {
-                    self.then = Some(job);
-                    return self.submit_internal(diagnostics::CLEAR, Origin::ClearDiagnostics);
-                }
-                Place::There(key) if key == lease.key => {}
-                Place::There(_) | Place::Gone => {
-                    self.release(Fate::Keep);
-                    return self.fail(now, &job, &diagnostics::gone());
-                }
-            }
-        }
+        self.diagnostics.at = None;
         self.submit(now, job);
     }
 
@@ -393,10 +395,17 @@ impl Session {
 
     /// Runs `job` on the lease.
     pub(super) fn submit(&mut self, now: Instant, mut job: Box<Job>) {
+        if let Some(first) = self.gives_first(&mut job) {
+            self.then = Some(job);
+            return self.submit_internal(&first, Origin::PrepareToTell);
+        }
         let Some(lease) = &mut self.lease else {
             debug_assert!(false, "a request needs a connection");
             return;
         };
+        if job.needs_list && !lease.holds_conditions {
+            return self.fetch_list(now, job);
+        }
         let mut last_insert_id = None;
         if job.effects.contains(Effects::READS_LAST_INSERT_ID) {
             match lease.insert_id {
@@ -411,7 +420,6 @@ impl Session {
         if job.effects.contains(Effects::MAY_SET_INSERT_ID) {
             lease.insert_id = InsertId::Dirty;
         }
-        lease.overwritten = false;
         let lease_role = lease.role;
         let timed = !self.waits(&job);
         self.usage.begin(now, timed);
@@ -448,6 +456,7 @@ impl Session {
             last_insert_id,
             command: job.command.clone(),
             read_only: job.read_only,
+            asks: self.asks(job),
             restores_variables: job.effects.contains(Effects::RESTORES_VARIABLES),
             wait,
             client: ClientFormat { deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
@@ -458,7 +467,7 @@ impl Session {
     pub(super) fn release(&mut self, fate: Fate) {
         self.usage.release();
         if let Some(lease) = self.lease.take() {
-            self.diagnostics.at = (fate == Fate::Keep && !lease.overwritten).then_some(lease.key);
+            self.diagnostics.at = (fate == Fate::Keep && lease.holds_conditions).then_some(lease.key);
             self.events.push_back(Event::Release(fate));
         }
     }

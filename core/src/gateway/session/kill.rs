@@ -11,7 +11,7 @@
 
 use super::answer::BROKEN_MAX;
 use super::job::{Job, Origin};
-use super::{Event, Fate, Phase, Pins, Reason, Session};
+use super::{Event, Fate, Phase, Reason, Session};
 use crate::error::{Component, Error, Kind};
 use crate::link::Interrupt;
 use crate::sql::{Kill, Victim};
@@ -85,7 +85,7 @@ impl Session {
             // Nothing of the client's runs; what is to run next never will.
             other => {
                 self.phase = other;
-                if self.then.take().or_else(|| self.afterwards.take()).is_some() {
+                if self.then.take().is_some() {
                     self.write_error(&interrupted());
                 }
             }
@@ -134,7 +134,7 @@ impl Session {
     /// The connection is gone under a read that would be tried elsewhere, and that may be what somebody did not want.
     pub(super) fn may_have_been_killed(&self, now: Instant, job: &Job) -> bool {
         let ran = job.granted_at.is_some_and(|since| now.since(since) >= RAN_TIME_MIN);
-        let alone = !self.state.in_transaction() && (self.state.pins - Pins::DIAGNOSTICS).is_empty();
+        let alone = !self.state.in_transaction() && self.state.pins.is_empty();
         let goes_on = job.read_only && !job.answered && !job.killed && job.broken < BROKEN_MAX;
         job.origin == Origin::Client && ran && alone && goes_on
     }

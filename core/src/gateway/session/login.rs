@@ -98,7 +98,7 @@ impl Session {
         self.release(Fate::Close);
         self.statements.clear();
         self.transaction_lost = false;
-        self.forget_diagnostics();
+        self.diagnostics.reset();
         let config = handshake_config(&self.config.greeting, &self.peer);
         self.phase = Phase::Login(Box::new(ServerHandshake::change_user(config, response, self.sequence)));
         self.timer = Some((now + self.config.limits.login_time_max, Timer::Login));
@@ -153,19 +153,14 @@ impl Session {
 
     pub(super) fn become_idle(&mut self, now: Instant) {
         self.phase = Phase::Idle;
-        if let Some(job) = self.afterwards.take() {
-            return self.launch(now, job);
-        }
         self.note_rest(now);
         self.arm_idle(now);
     }
 
-    /// While diagnostics are kept their timer is the shortest one; then comes that of half a packet.
+    /// Half a packet has the shorter timer.
     pub(super) fn arm_idle(&mut self, now: Instant) {
         let limits = &self.config.limits;
-        self.timer = Some(if self.state.pins.contains(super::Pins::DIAGNOSTICS) {
-            (now + limits.diagnostics_kept_time, Timer::Diagnostics)
-        } else if !self.reader.is_between_packets() {
+        self.timer = Some(if !self.reader.is_between_packets() {
             (now + limits.read_time_max, Timer::Read)
         } else {
             (now + limits.idle_time_max, Timer::Idle)

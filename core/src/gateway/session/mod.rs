@@ -181,8 +181,6 @@ enum Timer {
     Idle,
     /// The client may be silent this long in the middle of a packet (`net_read_timeout`).
     Read,
-    /// The last statement's diagnostics are kept this long.
-    Diagnostics,
     /// It is looked whether the server under a read still lives.
     Silence,
 }
@@ -243,8 +241,6 @@ pub struct Session {
     usage: Usage,
     /// The client's request that runs on this lease once a request of the session's own is done.
     then: Option<Box<Job>>,
-    /// The client's request that runs once the lease has been given back.
-    afterwards: Option<Box<Job>>,
     /// The schema named at login, until it is checked.
     wish_schema: Option<Vec<u8>>,
     /// Why the session is ending, while it cleans up.
@@ -282,7 +278,6 @@ impl Session {
             lease: None,
             usage: Usage::default(),
             then: None,
-            afterwards: None,
             wish_schema: None,
             leaving: Reason::Quit,
             diagnostics: Diagnostics::default(),
@@ -343,12 +338,9 @@ impl Session {
             }
             self.reader = reader;
         }
-        // The timer of diagnostics looks at the reader when it is through.
         if matches!(self.phase, Phase::Idle) {
             self.note_rest(now);
-            if !matches!(self.timer, Some((_, Timer::Diagnostics))) {
-                self.arm_idle(now);
-            }
+            self.arm_idle(now);
         }
         input.len() - rest.len()
     }
@@ -403,10 +395,6 @@ impl Session {
             Timer::Read => {
                 self.sequence = self.reader.expected_sequence();
                 self.break_off(&read_timeout(), Reason::TimedOut);
-            }
-            Timer::Diagnostics => {
-                self.state.pins -= Pins::DIAGNOSTICS;
-                self.settle(now);
             }
             Timer::Silence => self.look_for_life(now),
         }
@@ -465,10 +453,12 @@ impl Session {
 
     /// An OK for something that the gateway did itself.
     fn write_own_ok(&mut self) {
+        self.diagnostics.note_ok();
         self.write_ok(&OkPacket { status: self.state.status, ..OkPacket::default() });
     }
 
     fn write_error(&mut self, error: &Error) {
+        self.note_error(error);
         let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
         self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_err(error, b, capabilities)));
     }

@@ -1,6 +1,5 @@
 //! The COM_STMT commands.
 
-use super::diagnostics;
 use super::job::{Intent, Job, Origin};
 use super::statements::{self, Prepared};
 use super::{Phase, Pins, Session};
@@ -11,7 +10,7 @@ use crate::mysql::capability::ColumnType;
 use crate::mysql::execute::Execute;
 use crate::mysql::frame;
 use crate::mysql::packet::PrepareOk;
-use crate::sql::{Effects, Route};
+use crate::sql::{self, Effects, FoundRows, Leaves, Route, leaves};
 use crate::time::Instant;
 use std::sync::Arc;
 
@@ -28,12 +27,14 @@ impl Session {
                 "weir-gateway: statements that the gateway answers itself cannot be prepared; send it as text",
             );
         }
-        let intent = Intent::of(&classification);
+        let leaves = leaves(sql, self.dialect(), &classification);
+        let intent = Intent::of(&classification, leaves);
         let statement = Statement { sql: sql.to_vec(), settings: Arc::clone(&self.state.settings) };
         let mut job = Job::new(Command::Prepare(Arc::new(statement)), Origin::Client);
         job.role = self.route(intent).role;
         job.hint = intent.hint;
         job.read_only = true;
+        job.leaves = Leaves { forgets: leaves.forgets, ..Leaves::NOTHING };
         job.prepares = Some(intent);
         self.run(now, job);
     }
@@ -45,6 +46,7 @@ impl Session {
             debug_assert!(false, "a prepared statement nobody asked for");
             return;
         };
+        job.warned |= ok.warnings > 0;
         let prepared = Prepared::new(Arc::clone(statement), ok.parameters, intent);
         job.answered = true;
         let own = PrepareOk { statement_id: self.statements.add(prepared), ..ok };
@@ -79,23 +81,33 @@ impl Session {
         if let Some(types) = execute.types {
             prepared.types = Some(types.to_vec());
         }
-        let command = Command::Execute {
-            statement: Arc::clone(&prepared.statement),
-            payload,
-            long_data: prepared.take_long_data(),
-        };
-        let intent = prepared.intent;
-        let mut job = Job::new(command, Origin::Client);
+        let (mut statement, intent) = (Arc::clone(&prepared.statement), prepared.intent);
+        let long_data = prepared.take_long_data();
+        let mut needs_list = false;
+        if intent.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
+            if let Some(show) = sql::show_conditions(&statement.sql, self.dialect())
+                && self.show_conditions(show, true)
+            {
+                return;
+            }
+            let Some(numbered) = self.number(&statement.sql) else { return };
+            needs_list = numbered.asks_on;
+            if let Some(sql) = numbered.sql {
+                statement = Arc::new(Statement { sql, settings: Arc::clone(&statement.settings) });
+            }
+        }
+        let mut job = Job::new(Command::Execute { statement, payload, long_data }, Origin::Client);
+        job.needs_list = needs_list;
+        job.leaves = intent.leaves;
+        if execute.opens_cursor() && job.leaves.found_rows == FoundRows::Sent {
+            // It finds all of them and sends none.
+            job.leaves.found_rows = FoundRows::Counted;
+        }
         job.statement = Some(id);
         job.role = self.route(intent).role;
         job.hint = intent.hint;
         job.read_only = intent.effects.contains(Effects::READ_ONLY);
         job.effects = intent.effects;
-        if intent.effects.contains(Effects::NEEDS_DIAGNOSTICS)
-            && let Command::Execute { statement, .. } = &job.command
-        {
-            job.asks_for_counts = diagnostics::asks_for_counts(&statement.sql, self.dialect());
-        }
         self.run(now, job);
     }
 

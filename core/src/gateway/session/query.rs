@@ -1,6 +1,6 @@
 //! COM_QUERY: what the gateway answers itself, and what goes to a server.
 
-use super::diagnostics::{self, PlainCount};
+use super::commands::payload_of;
 use super::job::{Intent, Job, Origin};
 use super::{Event, Phase, Session};
 use crate::error::{Component, Error, Kind as ErrorKind};
@@ -8,6 +8,7 @@ use crate::gateway::config::SessionConfig;
 use crate::link::Command;
 use crate::mutants::Mutant;
 use crate::mysql::column::ColumnDefinition;
+use crate::mysql::command::ClientCommand;
 use crate::mysql::packet::OkPacket;
 use crate::mysql::resultset::TextResultSet;
 use crate::sql::{self, Classification, Dialect, Effects, Kind, Own, OwnAssignment, OwnColumn, Route, Show};
@@ -25,14 +26,19 @@ impl Session {
         }
         let mut job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);
         if classification.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
-            if self.lease.is_none()
-                && let Some(count) = PlainCount::parse(sql, self.dialect())
+            if let Some(show) = sql::show_conditions(sql, self.dialect())
+                && self.show_conditions(show, false)
             {
-                return self.answer_count(&count);
+                return;
             }
-            job.asks_for_counts = diagnostics::asks_for_counts(sql, self.dialect());
+            let Some(numbered) = self.number(sql) else { return };
+            job.needs_list = numbered.asks_on;
+            if let Some(sql) = numbered.sql {
+                job.command = Command::Plain(payload_of(&ClientCommand::Query(&sql)));
+            }
         }
-        let mut intent = Intent::of(&classification);
+        let mut intent = Intent::of(&classification, sql::leaves(sql, self.dialect(), &classification));
+        job.leaves = intent.leaves;
         let locks = sql.ends_with(b"FOR UPDATE") || sql.ends_with(b"LOCK IN SHARE MODE");
         if locks && self.config.mutants.breaks(Mutant::SplitLockingReads) {
             intent.route = Route::Replica;
@@ -74,7 +80,6 @@ impl Session {
     }
 
     fn answer_own(&mut self, now: Instant, classification: &Classification<'_>, payload: &[u8]) {
-        self.forget_diagnostics();
         match &classification.own {
             Some(Own::SetVariables(assignments)) => self.set_own(assignments),
             Some(Own::MixedSet) => self.refuse(
@@ -86,14 +91,19 @@ impl Session {
                 let value = |c: &OwnColumn<'_>| if c.global { global.get(&c.name) } else { own.get(&c.name) };
                 let row: Vec<_> = columns.iter().map(|c| (c.column.to_vec(), value(c))).collect();
                 self.answer_row(&row);
+                self.diagnostics.note_rows(Some(1));
             }
             Some(Own::ShowVariables(names)) => {
                 let columns = ["Variable_name", "Value"].map(ColumnDefinition::text).to_vec();
                 let value = |name: &str| self.state.variables.get(name).map(String::into_bytes);
                 let rows = names.iter().map(|name| vec![Some(name.as_bytes().to_vec()), value(name)]).collect();
                 self.answer_table(&TextResultSet { columns, rows });
+                self.diagnostics.note_rows(Some(names.len() as u64));
             }
-            Some(Own::SelectConnectionId { column }) => self.answer_number(column, self.peer.id),
+            Some(Own::SelectConnectionId { column }) => {
+                self.answer_number(column, self.peer.id);
+                self.diagnostics.note_rows(Some(1));
+            }
             Some(Own::UseRole { schema, role }) => {
                 self.use_schema(now, schema, Some(*role));
             }
@@ -189,6 +199,7 @@ impl Session {
     pub fn shown(&mut self, now: Instant, result: &TextResultSet) {
         if matches!(self.phase, Phase::Showing) {
             self.answer_table(result);
+            self.diagnostics.note_rows(None);
             self.become_idle(now);
         }
     }

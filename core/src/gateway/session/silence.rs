@@ -81,7 +81,7 @@ impl Session {
 
     /// `job` changes nothing, a transaction that it begins can begin anywhere, and nothing of the session's lives where it runs.
     fn can_leave(&self, job: &Job) -> bool {
-        let alone = (self.state.pins - Pins::DIAGNOSTICS).is_empty() && !self.state.in_transaction();
+        let alone = self.state.pins.is_empty() && !self.state.in_transaction();
         alone && (job.read_only || job.effects.contains(Effects::OPENS_READ_ONLY))
     }
 

@@ -42,11 +42,9 @@ bitflags! {
         /// Other state that cannot be carried over (seeds, timestamps, ...).
         const OTHER = 1 << 9;
         /// A procedure ran: what it left behind (user variables, locks) no server tells.
-        const STORED_CODE = 1 << 12;
+        const STORED_CODE = 1 << 11;
         /// The server reports no session changes, and the session changed something.
         const UNTRACKED = 1 << 10;
-        /// The next statement may ask for warnings, errors or counts of the last one.
-        const DIAGNOSTICS = 1 << 11;
     }
 }
 
@@ -153,6 +151,16 @@ impl State {
 
     pub(super) fn autocommit(&self) -> bool {
         self.status & AUTOCOMMIT != 0
+    }
+
+    /// `character_set_results`.
+    pub(super) fn results(&self) -> &[u8] {
+        self.settings.variables.get("character_set_results").map_or(b"utf8mb4", Vec::as_slice)
+    }
+
+    /// Its name alone.
+    pub(super) fn results_character_set(&self) -> &[u8] {
+        self.results().split(|byte| *byte == b' ').next().unwrap_or_default()
     }
 
     pub(super) fn schema(&self) -> Option<&[u8]> {

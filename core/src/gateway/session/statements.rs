@@ -137,11 +137,12 @@ pub(super) fn unknown(id: u32, function: &str) -> Error {
 mod tests {
     use super::*;
     use crate::gateway::hint::Hint;
-    use crate::sql::{Effects, Route};
+    use crate::sql::{Effects, Leaves, Route};
 
     fn prepared() -> Prepared {
         let statement = Statement { sql: b"SELECT ?".to_vec(), settings: Arc::default() };
-        let intent = Intent { route: Route::Replica, effects: Effects::empty(), hint: Hint::default() };
+        let intent =
+            Intent { route: Route::Replica, effects: Effects::empty(), hint: Hint::default(), leaves: Leaves::NOTHING };
         Prepared::new(Arc::new(statement), 1, intent)
     }
 

@@ -1,30 +1,42 @@
-//! What is asked after the command's answer, because trackers left it out.
+//! What is asked after the command's answer: what it left for others to ask for, and what trackers left out.
 
 use super::BackendConn;
 use super::flight::{Heard, Purpose};
 use super::settings;
 use super::tracked::Reported;
-use crate::link::{Ended, Reply};
+use crate::link::{Asks, Condition, Counts, Ended, Level, Reply};
 use crate::mysql::command::ClientCommand;
 use crate::mysql::packet::OkPacket;
 use crate::mysql::session_state::SessionStateBuilder;
 
-/// Asks for status and trackers, and changes neither warnings nor errors.
-const ASK_STATE: &[u8] = b"SHOW COUNT(*) WARNINGS";
+/// Asks for what the command left; in its answer come status and trackers, too. It changes no warnings, and says so before
+/// it has changed the counts.
+const ASK_COUNTS: &[u8] = b"SELECT ROW_COUNT(), FOUND_ROWS(), @@session.warning_count, @@session.error_count LIMIT 1";
+const ASK_CONDITIONS: &[u8] = b"SHOW WARNINGS";
 
 impl BackendConn {
-    pub(super) fn ask_what_trackers_left_out(&mut self) {
+    pub(super) fn ask_what_the_answer_left_out(&mut self) {
         let (tracks, autocommit) = (self.tracks_session(), self.tracked.autocommit());
         let Some(busy) = self.busy() else { return };
         let (error, read_only, plain_set) = (busy.error, busy.request.read_only, busy.plain_set);
         let reported = core::mem::take(&mut busy.reported);
+        let mut asks = busy.request.asks;
+        if asks.contains(Asks::WHEN_WARNED) && (error || busy.warned) {
+            asks |= Asks::COUNTS | Asks::CONDITIONS;
+        }
         if !tracks && !read_only {
             self.tracked.set_unknown(true);
         }
         // Outside of a transaction an error of a read leaves nothing behind.
         if error && !(read_only && autocommit) {
             self.tracked.set_unknown(true);
-            self.ask(&ClientCommand::Query(ASK_STATE), Purpose::AskState);
+            asks |= Asks::COUNTS;
+        }
+        if asks.contains(Asks::COUNTS) {
+            self.ask(&ClientCommand::Query(ASK_COUNTS), Purpose::AskCounts);
+        }
+        if asks.contains(Asks::CONDITIONS) {
+            self.ask(&ClientCommand::Query(ASK_CONDITIONS), Purpose::AskConditions);
         }
         self.ask_variables(reported, plain_set);
     }
@@ -43,14 +55,28 @@ impl BackendConn {
         }
     }
 
-    pub(super) fn state_told(&mut self, heard: Heard) {
+    pub(super) fn counts_told(&mut self, heard: Heard) {
+        let told = counts(&heard);
+        if let Some(busy) = self.busy() {
+            busy.left.counts = told;
+        }
         if let Some(ok) = heard.ok {
             match self.tracked.absorb(&ok, false) {
                 Ok(reported) => self.ask_variables(reported, true),
                 Err(error) => return self.fail_protocol(error),
             }
-            self.tracked.set_unknown(!self.tracks_session());
-            self.replies.push(Reply::Tracked(ok));
+            if self.busy().is_some_and(|busy| busy.error) {
+                self.tracked.set_unknown(!self.tracks_session());
+                self.replies.push(Reply::Tracked(ok));
+            }
+        }
+        self.conclude_if_all_told();
+    }
+
+    pub(super) fn conditions_told(&mut self, heard: &Heard) {
+        let told = conditions(heard);
+        if let Some(busy) = self.busy() {
+            busy.left.conditions = told;
         }
         self.conclude_if_all_told();
     }
@@ -77,4 +103,24 @@ impl BackendConn {
             self.conclude(Ended::Answered);
         }
     }
+}
+
+fn counts(heard: &Heard) -> Option<Counts> {
+    let row = heard.row()?;
+    let text = |at: usize| core::str::from_utf8((*row.get(at)?)?).ok();
+    Some(Counts {
+        row_count: text(0)?.parse().ok()?,
+        found_rows: text(1)?.parse().ok()?,
+        warnings: text(2)?.parse().ok()?,
+        errors: text(3)?.parse().ok()?,
+    })
+}
+
+fn conditions(heard: &Heard) -> Option<Vec<Condition>> {
+    let condition = |row: &Vec<Option<&[u8]>>| {
+        let [Some(level), Some(code), Some(message)] = row.as_slice() else { return None };
+        let code = core::str::from_utf8(code).ok()?.parse().ok()?;
+        Some(Condition { level: Level::parse(level)?, code, message: message.to_vec() })
+    };
+    heard.rows()?.iter().map(condition).collect()
 }

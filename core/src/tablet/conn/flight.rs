@@ -3,7 +3,7 @@
 use super::config::HEARD_BYTES_MAX;
 use super::settings::Changes;
 use crate::error::Error;
-use crate::link::{ClientFormat, Reply, Statement};
+use crate::link::{CONDITIONS_BYTES_MAX, ClientFormat, Reply, Statement};
 use crate::mysql::capability::CapabilityFlags;
 use crate::mysql::frame::{FrameHeader, HEADER_BYTES};
 use crate::mysql::packet::{OkPacket, PrepareOk};
@@ -32,8 +32,10 @@ pub(super) enum Purpose {
     Prepare(Arc<Statement>),
     /// The request's own command: its answer is the client's.
     Command,
-    /// Asks for the transaction's state and pending trackers after an error.
-    AskState,
+    /// Asks for what the command left: counts; after an error for the transaction's state and pending trackers, too.
+    AskCounts,
+    /// Asks for the warnings that it left.
+    AskConditions,
     /// Asks for the values of variables.
     AskVariables(Vec<String>),
 }
@@ -59,7 +61,7 @@ impl Flight {
     /// An answer of the shape that its purpose implies is due.
     pub(super) fn expect(&mut self, purpose: Purpose, sequence: u8) {
         let shape = match purpose {
-            Purpose::Wait | Purpose::AskState | Purpose::AskVariables(_) => Shape::Results,
+            Purpose::Wait | Purpose::AskCounts | Purpose::AskConditions | Purpose::AskVariables(_) => Shape::Results,
             Purpose::Prepare(_) => Shape::Prepare,
             _ => Shape::Simple,
         };
@@ -105,19 +107,32 @@ impl Flight {
         Some((expected.purpose, core::mem::take(&mut self.heard)))
     }
 
+    /// What has been heard so far of the answer that is due.
     pub(super) fn heard(&mut self) -> &mut Heard {
+        if self.next() == Some(&Purpose::AskConditions) {
+            self.heard.bytes_max = CONDITIONS_BYTES_MAX;
+        }
         &mut self.heard
     }
 }
 
 /// What was heard of an answer that is not for the client.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Heard {
     pub(super) error: Option<Error>,
     pub(super) ok: Option<OkPacket>,
     pub(super) prepared: Option<PrepareOk>,
-    /// Packets of a result set: column count, definitions, rows; no more than [`HEARD_BYTES_MAX`].
+    /// Packets of a result set: column count, definitions, rows; no more than the limit.
     packets: Vec<u8>,
+    /// There was more.
+    cut: bool,
+    bytes_max: usize,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self { error: None, ok: None, prepared: None, packets: Vec::new(), cut: false, bytes_max: HEARD_BYTES_MAX }
+    }
 }
 
 impl Heard {
@@ -129,23 +144,46 @@ impl Heard {
             Reply::Ok { ok, .. } => self.ok = Some(ok),
             Reply::Err { error, .. } => self.error = Some(error),
             Reply::PrepareOk { ok, .. } => self.prepared = Some(ok),
-            Reply::Skip { .. } | Reply::LocalInfile { .. } | Reply::Tracked(_) | Reply::End(_) => {}
+            Reply::Skip { .. } | Reply::LocalInfile { .. } => {}
+            Reply::Tracked(_) | Reply::Left(_) | Reply::End(_) => {}
         }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let room = HEARD_BYTES_MAX - self.packets.len();
+        let room = self.bytes_max - self.packets.len();
         self.packets.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.cut |= bytes.len() > room;
     }
 
     /// The first row of a text result set, NULLs as `None`; `None` when there is none, or it is too long.
-    pub(super) fn row(&self) -> Option<Vec<Option<&[u8]>>> {
+    pub(super) fn row(&self) -> Option<Row<'_>> {
+        let (columns, mut rows) = self.behind_columns()?;
+        values(rows.next()?, columns)
+    }
+
+    /// All rows; `None` when they are not all here.
+    pub(super) fn rows(&self) -> Option<Vec<Row<'_>>> {
+        let (columns, rows) = self.behind_columns().filter(|_| !self.cut && self.error.is_none())?;
+        rows.map(|row| values(row, columns)).collect()
+    }
+
+    fn behind_columns(&self) -> Option<(usize, Packets<'_>)> {
         let mut packets = Packets(&self.packets);
         let columns = Reader::new(packets.next()?).lenenc_int("column count").ok()?;
         let columns = usize::try_from(columns).ok()?;
-        let mut values = Reader::new(packets.nth(columns)?);
-        (0..columns).map(|_| values.nullable_str("value").ok()).collect()
+        for _definition in 0..columns {
+            packets.next()?;
+        }
+        Some((columns, packets))
     }
+}
+
+/// The values of a row, NULLs as `None`.
+type Row<'a> = Vec<Option<&'a [u8]>>;
+
+fn values(row: &[u8], columns: usize) -> Option<Row<'_>> {
+    let mut values = Reader::new(row);
+    (0..columns).map(|_| values.nullable_str("value").ok()).collect()
 }
 
 /// Payloads of packets that lie one behind the other; a cut one ends them.

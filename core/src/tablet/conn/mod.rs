@@ -17,8 +17,8 @@
 //!
 //! **What trackers leave out.** A server's trackers do not say everything: after an error they are silent until the next
 //! statement, `SET NAMES ... COLLATE` reports no collation, and what stored code restores is reported as if it had stayed. In
-//! these cases the connection asks after the answer (`SHOW COUNT(*) WARNINGS`, which leaves the diagnostics as they are, or a
-//! `SELECT` of the variables), and passes on what it learns as [`Reply::Tracked`]. The client has its answer by then.
+//! these cases the connection asks after the answer, and passes on what it learns as [`Reply::Tracked`]. In the same write goes the
+//! question for what the command left: counts and warnings ([`Reply::Left`]). The client has its answer by then.
 
 mod after;
 mod bytes;
@@ -321,7 +321,7 @@ impl BackendConn {
             return;
         }
         if let Life::Busy(busy) = core::mem::replace(&mut self.life, Life::Closed) {
-            let ended = busy.ended_by_loss(|what, effect| self.error(Kind::ServerLost, what, effect));
+            let ended = busy.ended_by_loss(|what, effect| self.error(lost(effect), what, effect));
             self.replies.push(Reply::End(ended));
         }
         self.flight.clear();
@@ -333,5 +333,13 @@ impl BackendConn {
     fn error(&self, kind: Kind, what: &str, effect: Effect) -> Error {
         let message = format!("weir-tablet: the connection to server {} {what}", self.config.server);
         Error::new(Component::Tablet, kind, message).with_effect(effect)
+    }
+}
+
+/// The loss of a connection, by what it means for the statement that ran.
+const fn lost(effect: Effect) -> Kind {
+    match effect {
+        Effect::Unknown => Kind::OutcomeUnknown,
+        Effect::None | Effect::Answered => Kind::ServerLost,
     }
 }

@@ -106,7 +106,11 @@ impl BackendConn {
                 }
             }
             Purpose::Prepare(statement) => self.keep_prepared(statement, heard.prepared.map(|ok| ok.statement_id)),
-            Purpose::Setup | Purpose::Command | Purpose::AskState | Purpose::AskVariables(_) => {
+            Purpose::Setup
+            | Purpose::Command
+            | Purpose::AskCounts
+            | Purpose::AskConditions
+            | Purpose::AskVariables(_) => {
                 debug_assert!(false, "no part of a prefix");
             }
         }

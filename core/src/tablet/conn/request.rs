@@ -5,7 +5,7 @@ use super::infile::FileRelay;
 use super::tracked::Reported;
 use super::{BackendConn, CloseReason, Life, TimerCause, settings};
 use crate::error::{Component, Effect, Error, Kind};
-use crate::link::{ClientFormat, Command, Ended, Reply, Request, Statement};
+use crate::link::{ClientFormat, Command, Ended, Left, Reply, Request, Statement};
 use crate::mutants::Mutant;
 use crate::mysql::ProtocolError;
 use crate::mysql::capability::StatusFlags;
@@ -35,6 +35,10 @@ pub(super) struct Busy {
     begun: bool,
     /// The server's error, when the answer ended with one.
     pub(super) error: bool,
+    /// The answer told of warnings.
+    pub(super) warned: bool,
+    /// What the server said that the command left.
+    pub(super) left: Left,
     /// Settings that the answer reported as changed.
     pub(super) reported: Reported,
     /// The command is a plain SET: what it was reported to change has changed for good.
@@ -94,6 +98,8 @@ impl Busy {
             failure: None,
             begun: false,
             error: false,
+            warned: false,
+            left: Left::default(),
             reported: Reported::new(),
             plain_set: false,
             prepared: None,
@@ -245,6 +251,7 @@ impl BackendConn {
                 Reply::Ok { ok, .. } => {
                     let reported = self.tracked.absorb(ok, busy.request.restores_variables)?;
                     busy.reported.extend(reported);
+                    busy.warned |= ok.warnings > 0;
                     if let Some(statement) = busy.executes() {
                         self.statements.set_cursor(statement, opens_cursor(ok));
                     } else if let Command::Fetch { statement, .. } = &busy.request.command {
@@ -258,7 +265,10 @@ impl BackendConn {
                         continue;
                     }
                 }
-                Reply::PrepareOk { ok, .. } => busy.prepared = Some(ok.statement_id),
+                Reply::PrepareOk { ok, .. } => {
+                    busy.prepared = Some(ok.statement_id);
+                    busy.warned |= ok.warnings > 0;
+                }
                 _ => {}
             }
             match piece {
@@ -287,7 +297,8 @@ impl BackendConn {
         match purpose {
             Purpose::Setup => self.set_up_done(heard.error),
             Purpose::Command => self.command_answered(),
-            Purpose::AskState => self.state_told(heard),
+            Purpose::AskCounts => self.counts_told(heard),
+            Purpose::AskConditions => self.conditions_told(&heard),
             Purpose::AskVariables(names) => self.variables_told(&names, &heard),
             purpose => {
                 if let Err(failure) = self.prefix_answered(purpose, heard) {
@@ -320,7 +331,7 @@ impl BackendConn {
             }
             return;
         }
-        self.ask_what_trackers_left_out();
+        self.ask_what_the_answer_left_out();
         if self.flight.is_empty() {
             self.conclude(Ended::Answered);
         }
@@ -372,6 +383,12 @@ impl BackendConn {
 
     pub(super) fn conclude(&mut self, ended: Ended) {
         debug_assert!(self.flight.is_empty(), "answers are due");
+        if let Some(busy) = self.busy() {
+            let left = core::mem::take(&mut busy.left);
+            if left != Left::default() {
+                self.replies.push(Reply::Left(left));
+            }
+        }
         self.replies.push(Reply::End(ended));
         self.life = Life::Idle;
         self.timer = None;

@@ -82,7 +82,7 @@ pub(super) fn statement(changes: &Changes, last_insert_id: Option<u64>) -> Optio
 pub(super) fn question(names: &[String]) -> Option<String> {
     let all = names.iter().all(|name| is_name(name));
     let columns: Vec<String> = names.iter().map(|name| format!("@@session.{name}")).collect();
-    all.then(|| format!("SELECT {}", columns.join(", ")))
+    all.then(|| format!("SELECT {} LIMIT 1", columns.join(", ")))
 }
 
 /// A single `SET`, after which its variables stay as the tracker reports them. Stored code and batches may restore what they

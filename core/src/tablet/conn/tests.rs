@@ -2,7 +2,7 @@
 
 use super::{BackendConfig, BackendConn, CloseReason, Event, TimerCause, capabilities};
 use crate::gtid::{Flavor, Position};
-use crate::link::{ClientFormat, Command, ConnectionClass, Ended, Reply, Request, Wait};
+use crate::link::{Asks, ClientFormat, Command, ConnectionClass, Ended, Reply, Request, Wait};
 use crate::mysql::auth::{Proof, Secret};
 use crate::mysql::command::ClientCommand;
 use crate::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
@@ -61,6 +61,7 @@ fn waiting() -> BackendConn {
             command: Command::Plain(payload),
             read_only: true,
             restores_variables: false,
+            asks: Asks::empty(),
             wait: Some(Wait { position, timeout: TIMEOUT }),
             client: ClientFormat { deprecate_eof: true },
         },

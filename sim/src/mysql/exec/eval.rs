@@ -159,6 +159,7 @@ impl Env<'_> {
                 self.insert_id.set(value.to_int());
                 value.clone()
             }
+            ("FOUND_ROWS", []) => Value::Int(self.session.rows_found),
             ("ROW_COUNT", []) => Value::Int(self.session.row_count),
             ("CONCAT", values) => concat(values),
             ("IF", [condition, then, otherwise]) => {
@@ -305,6 +306,11 @@ impl Server {
         }
         match (variable.name, variable.lives, scope) {
             ("autocommit", _, None | Some(Scope::Session)) => Ok(Value::bool(session.autocommit)),
+            ("warning_count", ..) => Ok(Value::Int(i64::try_from(session.warnings.len()).unwrap_or(i64::MAX))),
+            ("error_count", ..) => {
+                let errors = session.warnings.iter().filter(|condition| condition.level == "Error").count();
+                Ok(Value::Int(i64::try_from(errors).unwrap_or(i64::MAX)))
+            }
             ("last_insert_id", ..) => Ok(Value::Int(session.last_insert_id)),
             (_, Lives::Session, Some(Scope::Global)) => Err(SqlError::session_only(variable.name)),
             (_, Lives::Global | Lives::Fixed, Some(Scope::Session)) => Err(SqlError::global_only(variable.name)),

@@ -282,6 +282,7 @@ pub(super) fn error_code(packet: &[u8]) -> u16 {
 
 pub(super) fn lost(effect: crate::error::Effect) -> Vec<Reply> {
     use crate::error::{Component, Kind};
-    let error = Error::new(Component::Tablet, Kind::ServerLost, "lost").with_effect(effect);
+    let kind = if effect == crate::error::Effect::Unknown { Kind::OutcomeUnknown } else { Kind::ServerLost };
+    let error = Error::new(Component::Tablet, kind, "lost").with_effect(effect);
     vec![Reply::End(Ended::Failed(error))]
 }

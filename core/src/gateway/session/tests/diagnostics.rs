@@ -1,102 +1,176 @@
 //! Warnings and counts of the last statement are the session's own or nobody's.
 
-use super::bench::{Bench, error_code, ok, ok_reply, text};
-use crate::gateway::session::{Event, LeaseKey, Pins};
+use super::bench::{Bench, Packets, error_code, ok, ok_reply, ok_with, text};
+use crate::error::{Component, Error, Kind};
+use crate::gateway::session::{Event, LeaseKey};
+use crate::link::{Asks, Condition, Counts, Ended, Left, Level, Reply};
+use crate::mysql::command::ClientCommand;
 use crate::mysql::packet::OkPacket;
 
 /// A statement without a table would leave the warnings of others where they are.
 const CLEAR: &str = "DO (SELECT 0 FROM (SELECT 0) none)";
 
-fn warned() -> OkPacket {
-    OkPacket { warnings: 1, ..ok() }
+fn counts(row_count: i64, found_rows: u64, warnings: u64, errors: u64) -> Option<Counts> {
+    Some(Counts { row_count, found_rows, warnings, errors })
+}
+
+fn condition(level: Level, code: u32, message: &str) -> Condition {
+    Condition { level, code, message: message.into() }
+}
+
+/// What a server says that has truncated a value.
+fn truncated() -> Vec<Reply> {
+    let conditions = Some(vec![condition(Level::Warning, 1265, "Data truncated")]);
+    let left = Left { counts: counts(1, 0, 1, 0), conditions };
+    vec![
+        Reply::Ok { seq: 1, ends_rows: false, rows: 0, ok: OkPacket { warnings: 1, affected_rows: 1, ..ok() } },
+        Reply::Left(left),
+        Reply::End(Ended::Answered),
+    ]
+}
+
+fn warn(bench: &mut Bench) {
+    bench.query("UPDATE t SET a = 'x'");
+    assert!(bench.lend().1.asks.contains(Asks::WHEN_WARNED));
+    bench.answer(truncated());
+    bench.expect_release();
+}
+
+/// The rows of an answer with a number of columns.
+fn rows(packets: Packets, columns: usize) -> Vec<Vec<u8>> {
+    assert_eq!(packets[0], [columns as u8], "{packets:?}");
+    packets[columns + 1..packets.len() - 1].to_vec()
+}
+
+fn warnings(bench: &mut Bench) -> Vec<Vec<u8>> {
+    rows(bench.query("SHOW WARNINGS"), 3)
+}
+
+fn is_truncated(rows: &[Vec<u8>]) -> bool {
+    rows == [b"\x07Warning\x041265\x0eData truncated"]
 }
 
 #[test]
-fn warnings_are_read_where_they_are() {
+fn warnings_are_told_without_the_connection_that_they_came_from() {
     let mut bench = Bench::logged_in();
-    bench.query("UPDATE t SET a = 'x'");
+    assert!(warnings(&mut bench).is_empty());
+    warn(&mut bench);
+    assert!(is_truncated(&warnings(&mut bench)));
+    assert!(is_truncated(&warnings(&mut bench)), "asking does not change them");
+    assert_eq!(rows(bench.query("SHOW COUNT(*) WARNINGS"), 1), [b"\x011"]);
+    assert!(rows(bench.query("SHOW ERRORS"), 3).is_empty());
+    assert!(rows(bench.query("SHOW WARNINGS LIMIT 1, 5"), 3).is_empty());
+}
+
+#[test]
+fn warnings_outlive_statements_that_use_no_table() {
+    let mut bench = Bench::logged_in();
+    warn(&mut bench);
+    bench.run("SET sql_mode = ''", ok_with(&[("sql_mode", "")]));
+    bench.send(&ClientCommand::Ping);
+    assert!(is_truncated(&warnings(&mut bench)));
+    bench.run("UPDATE t SET a = 1", ok());
+    assert!(warnings(&mut bench).is_empty());
+}
+
+#[test]
+fn what_may_have_made_a_server_forget_is_told_by_a_mark() {
+    for (left, kept) in [("weir: what was left before", true), ("something else", false)] {
+        let mut bench = Bench::logged_in();
+        warn(&mut bench);
+        bench.query("FLUSH TABLES");
+        let (_, first) = bench.lend();
+        assert!(text(&first).contains("weir: what was left before"), "{}", text(&first));
+        bench.answer(ok_reply(OkPacket { warnings: 1, ..ok() }));
+        let request = bench.request();
+        assert_eq!((text(&request).as_str(), request.asks), ("FLUSH TABLES", Asks::all()));
+        let conditions = Some(vec![condition(Level::Warning, 1642, left)]);
+        let mut replies = ok_reply(ok());
+        replies.insert(1, Reply::Left(Left { counts: counts(0, 0, 1, 0), conditions }));
+        bench.answer(replies);
+        bench.expect_release();
+        assert_eq!(is_truncated(&warnings(&mut bench)), kept);
+    }
+}
+
+#[test]
+fn an_error_is_a_condition_whoever_raised_it() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT a FROM nowhere");
     bench.lend();
-    bench.answer(ok_reply(warned()));
-    bench.expect_rest();
-    assert_eq!(bench.session.pins(), Pins::DIAGNOSTICS);
-    bench.query("SHOW WARNINGS");
-    assert_eq!(text(&bench.request()), "SHOW WARNINGS");
+    let error = Error { code: 1146, ..Error::new(Component::Server, Kind::Parse, "no such table") };
+    bench.answer(vec![Reply::Err { seq: 1, error }, Reply::End(Ended::Answered)]);
+    bench.expect_release();
+    assert_eq!(rows(bench.query("SHOW ERRORS"), 3), [b"\x05Error\x041146\x0dno such table"]);
+    bench.query("KILL USER ann");
+    assert!(warnings(&mut bench)[0].starts_with(b"\x05Error\x041235"));
+    assert_eq!(rows(bench.query("SHOW COUNT(*) ERRORS"), 1), [b"\x011"]);
+}
+
+/// The text that a server gets for a question.
+fn asked(bench: &mut Bench, sql: &str) -> String {
+    assert!(bench.query(sql).is_empty(), "{sql}");
+    let (_, request) = bench.lend();
     bench.answer(ok_reply(ok()));
     bench.expect_release();
+    text(&request)
 }
 
 #[test]
-fn the_next_statement_gives_the_connection_back_first() {
-    let mut bench = Bench::logged_in();
-    bench.query("UPDATE t SET a = 'x'");
-    bench.lend();
-    bench.answer(ok_reply(warned()));
-    bench.query("SELECT a FROM t");
-    assert!(matches!(bench.event(), Some(Event::Release(_))));
-    bench.lend();
-}
-
-#[test]
-fn a_connection_is_not_kept_for_long() {
-    let mut bench = Bench::logged_in();
-    bench.query("UPDATE t SET a = 'x'");
-    bench.lend();
-    bench.answer(ok_reply(warned()));
-    bench.now = bench.session.poll_timeout().unwrap();
-    bench.session.handle_timeout(bench.now);
-    bench.expect_release();
-    // Nobody else has used it since: it is asked for by name.
-    bench.query("SHOW WARNINGS");
-    let wish = bench.wish();
-    assert!(wish.prefer.is_some());
-    bench.grant_key(wish.prefer.unwrap());
-    assert_eq!(text(&bench.request()), "SHOW WARNINGS");
-}
-
-#[test]
-fn counts_are_answered_by_the_gateway_or_where_they_are() {
+fn counts_are_written_into_the_question_wherever_it_runs() {
     let mut bench = Bench::logged_in();
     bench.run("UPDATE t SET a = 1", OkPacket { affected_rows: 3, ..ok() });
-    let packets = bench.query("SELECT ROW_COUNT() AS n");
-    assert!(packets.iter().any(|packet| packet == b"\x013"), "{packets:?}");
-    assert!(bench.query("SELECT ROW_COUNT()").iter().any(|packet| packet == b"\x02-1"));
-
-    bench.run("UPDATE t SET a = 1", ok());
-    bench.query("SELECT ROW_COUNT() + 1");
-    let wish = bench.wish();
-    bench.grant_key(wish.prefer.unwrap());
-    assert_eq!(text(&bench.request()), "SELECT ROW_COUNT() + 1");
+    assert_eq!(asked(&mut bench, "SELECT ROW_COUNT() + 1 AS n, a"), "SELECT IF(1,3,ROW_COUNT()) + 1 AS n, a");
+    warn(&mut bench);
+    let text = asked(&mut bench, "SELECT @@warning_count");
+    assert_eq!(text, "SELECT IF(1,CAST(1 AS UNSIGNED),@@warning_count) AS `@@warning_count`");
 }
 
 #[test]
-fn what_another_session_may_have_overwritten_is_refused() {
+fn counts_that_the_answer_does_not_tell_are_asked_for() {
     let mut bench = Bench::logged_in();
-    bench.run("UPDATE t SET a = 1", ok());
-    bench.query("SELECT ROW_COUNT() + 1");
+    bench.query("SELECT SQL_CALC_FOUND_ROWS a FROM t LIMIT 2");
+    assert!(bench.lend().1.asks.contains(Asks::COUNTS));
+    bench.answer(vec![
+        Reply::Ok { seq: 1, ends_rows: true, rows: 2, ok: ok() },
+        Reply::Left(Left { counts: counts(-1, 9, 0, 0), conditions: None }),
+        Reply::End(Ended::Answered),
+    ]);
+    bench.expect_release();
+    assert_eq!(asked(&mut bench, "SELECT FOUND_ROWS() AS n"), "SELECT IF(1,9,FOUND_ROWS()) AS n");
+}
+
+#[test]
+fn a_statement_that_needs_the_servers_own_list_runs_where_that_is() {
+    let mut bench = Bench::logged_in();
+    warn(&mut bench);
+    bench.query("SELECT @@warning_count + 1");
     let wish = bench.wish();
-    let key = wish.prefer.unwrap();
+    let key = wish.prefer.expect("the connection it came from");
+    bench.grant_key(key);
+    assert_eq!(text(&bench.request()), "SELECT @@warning_count + 1");
+}
+
+#[test]
+fn and_is_refused_when_somebody_else_has_used_that() {
+    let mut bench = Bench::logged_in();
+    warn(&mut bench);
+    bench.query("SELECT @@warning_count + 1");
+    let key = bench.wish().prefer.unwrap();
     bench.grant_key(LeaseKey { epoch: key.epoch + 1, ..key });
     assert!(matches!(bench.event(), Some(Event::Release(_))));
     assert_eq!(error_code(&bench.receive()[0]), 1041);
 }
 
 #[test]
-fn a_statement_without_warnings_leaves_none_on_any_connection() {
+fn where_there_are_no_warnings_any_connection_will_do_that_has_forgotten_those_of_others() {
     let mut bench = Bench::logged_in();
     bench.run("UPDATE t SET a = 1", ok());
-    bench.query("SHOW WARNINGS");
+    bench.query("SELECT @@warning_count + 1");
     let wish = bench.wish();
     assert!(wish.prefer.is_none());
     bench.grant(&wish);
     assert_eq!(text(&bench.request()), CLEAR);
-}
-
-#[test]
-fn a_session_that_ran_nothing_does_not_see_the_warnings_of_another() {
-    let mut bench = Bench::logged_in();
-    bench.query("SHOW WARNINGS");
-    let (_, first) = bench.lend();
-    assert_eq!(text(&first), CLEAR);
     bench.answer(ok_reply(ok()));
-    assert_eq!(text(&bench.request()), "SHOW WARNINGS");
+    assert_eq!(text(&bench.request()), "SELECT @@warning_count + 1");
 }

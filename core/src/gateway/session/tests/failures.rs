@@ -31,7 +31,7 @@ fn a_write_that_was_never_sent_is_tried_elsewhere_and_then_reported_with_the_rea
     bench.lend();
     let packets = bench.answer(lost(Effect::None));
     // There is no second primary: what the first one said is what counts.
-    assert_eq!(error_code(&packets[0]), 1160);
+    assert_eq!(error_code(&packets[0]), 1158);
     expect_closed_connection(&mut bench);
     bench.expect_rest();
 }

@@ -95,7 +95,10 @@ fn a_procedure_keeps_the_connection_and_a_function_leaves_nothing_on_it() {
     bench.expect_release();
 
     bench.query("CALL my_procedure()");
-    bench.lend();
+    // Nobody but the server knows whether it changes FOUND_ROWS(): the connection has the session's own before it.
+    assert!(text(&bench.lend().1).starts_with("SELECT 0 FROM"));
+    bench.answer(ok_reply(ok()));
+    assert_eq!(text(&bench.request()), "CALL my_procedure()");
     bench.answer(ok_reply(ok()));
     bench.expect_rest();
     assert_eq!(bench.session.pins(), Pins::STORED_CODE);

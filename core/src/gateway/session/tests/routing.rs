@@ -176,6 +176,6 @@ fn a_read_that_breaks_connections_does_not_reach_every_server() {
         bench.session.handle_reply(bench.now, lost(Effect::None).remove(0));
         assert!(matches!(bench.event(), Some(Event::Release(_))));
     }
-    assert_eq!(error_code(&bench.receive()[0]), 1160);
+    assert_eq!(error_code(&bench.receive()[0]), 1158);
     bench.expect_rest();
 }
