@@ -128,7 +128,7 @@ pub enum Kind {
     Interrupted,
     /// ER_OPTION_PREVENTS_STATEMENT: the tablet does not serve this role.
     ReadOnly,
-    /// ER_NET_READ_ERROR: the server's connection broke, and nothing was executed. A retry is safe.
+    /// ER_NET_READ_ERROR: the server's connection broke, and nothing was executed that changes anything. A retry is safe.
     ServerLost,
     /// ER_NET_ERROR_ON_WRITE, with the SQLSTATE "transaction resolution unknown": the server's connection broke, and the
     /// statement may or may not have taken effect.

@@ -83,7 +83,7 @@ fn a_statement_that_loses_a_second_server_is_given_up() {
     let (second, _) = bench.lend();
     lose(&mut bench, &[first, second]);
     wait(&mut bench);
-    assert_eq!(error_code(&bench.receive()[0]), 1160);
+    assert_eq!(error_code(&bench.receive()[0]), 1158);
     assert!(matches!(bench.event(), Some(Event::Release(Fate::Close))));
     bench.expect_rest();
 }
@@ -114,7 +114,7 @@ fn a_transaction_on_a_lost_replica_is_reported_lost_and_one_that_begins_there_be
     bench.request();
     lose(&mut bench, &[second]);
     wait(&mut bench);
-    assert_eq!(error_code(&bench.receive()[0]), 1160);
+    assert_eq!(error_code(&bench.receive()[0]), 1158);
     assert!(matches!(bench.event(), Some(Event::Release(Fate::Close))));
     assert_eq!(error_code(&bench.query("SELECT a FROM t")[0]), 1213, "the client must end it first");
 }
