@@ -17,7 +17,7 @@ const KNOWN: &[(&str, &str)] = &[];
 type Answer = (String, String);
 
 /// Runs the program that `command` makes at both places. It fails at the first step whose answer is not the same.
-pub fn same(driver: &str, command: impl Fn() -> Command) {
+pub(crate) fn same(driver: &str, command: impl Fn() -> Command) {
     let cluster = TestCluster::start(3);
     let direct = answers(command(), cluster.primary().address());
     assert_eq!(steps(), direct.iter().map(|(step, _)| step.clone()).collect::<Vec<_>>(), "{driver} does all steps");
