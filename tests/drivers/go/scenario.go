@@ -228,9 +228,6 @@ func many(size int) error {
 
 func connect(options string) (err error) {
 	db, err = pool(options).Conn(background)
-	if err == nil {
-		fmt.Println("connected")
-	}
 	return err
 }
 
