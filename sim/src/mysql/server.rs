@@ -16,6 +16,7 @@ use super::tables::Tables;
 use super::value::Value;
 use super::variables::known;
 use super::variables::{self, Values};
+use super::waits::{IDLE_CHECK, WAIT_TIMEOUT_WATCHED_MAX};
 use crate::world::disk::Crash;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -136,6 +137,8 @@ pub struct Server {
     pub(super) deadlines: BTreeSet<(Instant, SessionId)>,
     pub(super) outputs: VecDeque<Output>,
     started_at: Instant,
+    /// When idle sessions are looked for; not at all where `wait_timeout` is longer than any run.
+    pub(super) idle_check_at: Option<Instant>,
 }
 
 impl Server {
@@ -170,6 +173,7 @@ impl Server {
             deadlines: BTreeSet::new(),
             outputs: VecDeque::new(),
             started_at: now,
+            idle_check_at: None,
             config,
         };
         server.configure();
@@ -298,6 +302,7 @@ impl Server {
             tracked: Vec::new(),
             untold: Vec::new(),
             suspended: None,
+            idle_since: None,
             committed_on_the_way: false,
         }
     }
@@ -465,6 +470,7 @@ impl Server {
             }
             Err(Stop::Error(error)) => Some(self.fail(&mut session, keep, error)),
         };
+        session.idle_since = Some(now);
         self.sessions.insert(id, session);
         outcome
     }
@@ -528,8 +534,10 @@ impl Server {
     }
 
     /// The process has started at this time, by its host's clock.
-    pub const fn started(&mut self, now: Instant) {
+    pub fn started(&mut self, now: Instant) {
         self.started_at = now;
+        let patience = self.globals.int(const { known("wait_timeout") });
+        self.idle_check_at = (patience < WAIT_TIMEOUT_WATCHED_MAX).then_some(now + IDLE_CHECK);
     }
 
     pub(super) fn uptime(&self, now: Instant) -> Duration {

@@ -252,6 +252,8 @@ pub(super) struct Session {
     /// What no OK has carried yet: it rides on the next one that has something to tell.
     pub(super) untold: Vec<Tracked>,
     pub(super) suspended: Option<Suspended>,
+    /// When it was last heard or answered.
+    pub(super) idle_since: Option<Instant>,
     /// The current statement has committed something on its way, and must not answer before that is durable.
     pub(super) committed_on_the_way: bool,
 }

@@ -7,8 +7,14 @@ use super::error::SqlError;
 use super::server::{Output, Server};
 use super::session::{Job, Session, SessionId, Suspended, Wait};
 use super::value::Value;
+use super::variables::known;
 use weir_core::gtid::{Flavor, Position};
-use weir_core::time::{Instant, earliest};
+use weir_core::time::{Duration, Instant, earliest};
+
+/// Idle sessions are looked for where the server's `wait_timeout` is shorter than this, in seconds: no run is as long.
+pub(super) const WAIT_TIMEOUT_WATCHED_MAX: i64 = 3600;
+/// How often.
+pub(super) const IDLE_CHECK: Duration = Duration::from_secs(1);
 
 impl Server {
     pub(super) fn suspend(&mut self, session: &mut Session, job: Job, wait: Wait, deadline: Option<Instant>) {
@@ -117,7 +123,7 @@ impl Server {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let session = self.deadlines.first().map(|(at, _)| *at);
         let replication = earliest(self.ack_deadline, self.applier_deadline());
-        earliest(earliest(session, self.background_sync_at), replication)
+        earliest(earliest(session, earliest(self.background_sync_at, self.idle_check_at)), replication)
     }
 
     /// Time has passed.
@@ -136,7 +142,32 @@ impl Server {
             self.deadlines.remove(&(at, id));
             self.time_out(now, id);
         }
+        if self.idle_check_at.is_some_and(|at| at <= now) {
+            self.close_idle(now);
+        }
         self.settle(now);
+    }
+
+    /// Closes sessions that were silent for longer than their `wait_timeout`, without a word.
+    fn close_idle(&mut self, now: Instant) {
+        self.idle_check_at = Some(now + IDLE_CHECK);
+        let is_over = |session: &Session| {
+            let seconds = u64::try_from(session.values.int(const { known("wait_timeout") })).unwrap_or(0);
+            session.suspended.is_none()
+                && session.idle_since.is_some_and(|since| since + Duration::from_secs(seconds) <= now)
+        };
+        let over: Vec<SessionId> = self.sessions.iter().filter(|(_, s)| is_over(s)).map(|(id, _)| *id).collect();
+        for id in over {
+            self.end_session(id);
+        }
+    }
+
+    fn end_session(&mut self, id: SessionId) {
+        if let Some(mut session) = self.sessions.remove(&id) {
+            self.rollback(&mut session);
+            self.release_user_locks(id, None);
+            self.outputs.push_back(Output::Close { session: id });
+        }
     }
 
     fn time_out(&mut self, now: Instant, id: SessionId) {
@@ -177,12 +208,9 @@ impl Server {
             let outcome = self.fail(&mut session, keep, error);
             self.outputs.push_back(Output::Done { session: id, outcome });
         }
-        if query {
-            self.sessions.insert(id, session);
-        } else {
-            self.rollback(&mut session);
-            self.release_user_locks(id, None);
-            self.outputs.push_back(Output::Close { session: id });
+        self.sessions.insert(id, session);
+        if !query {
+            self.end_session(id);
         }
         Ok(())
     }

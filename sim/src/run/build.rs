@@ -51,11 +51,12 @@ pub(super) fn stage(scenario: &Scenario, seed: u64, options: Options) -> Stage {
     let by_name = Rc::new(names.iter().cloned().zip(server_hosts.iter().copied()).collect::<BTreeMap<_, _>>());
     let users = [(APPLICATION, false), (MONITOR, true), (ADMINISTRATOR, true)];
     let users = Rc::new(Users::new(&users.map(|((user, password), is_super)| (user, password, is_super))));
+    let wait_timeout = i64::try_from(scenario.cluster.wait_timeout.0.as_secs()).unwrap_or(i64::MAX);
     let mut servers = Vec::new();
     for (number, host) in (1..).zip(server_hosts) {
         let init = if number == 1 { tables(scenario) } else { follow(flavor) };
         let setup = ServerSetup {
-            config: server_config(flavor, number),
+            config: server_config(flavor, number, wait_timeout),
             users: Rc::clone(&users),
             names: Rc::clone(&by_name),
             init,
@@ -73,12 +74,13 @@ pub(super) fn stage(scenario: &Scenario, seed: u64, options: Options) -> Stage {
     Stage { world, servers, gateways, operator, clients: Vec::new(), excess: 0 }
 }
 
-fn server_config(flavor: gtid::Flavor, number: u32) -> Config {
+fn server_config(flavor: gtid::Flavor, number: u32, wait_timeout: i64) -> Config {
     let mut variables = vec![
         ("slave_net_timeout", 10),
         ("sync_binlog", 1),
         ("innodb_flush_log_at_trx_commit", 1),
         ("innodb_lock_wait_timeout", 5),
+        ("wait_timeout", wait_timeout),
     ];
     if number > 1 {
         variables.push(("read_only", 1));
@@ -114,11 +116,9 @@ fn tables(scenario: &Scenario) -> Vec<String> {
     ];
     if scenario.clients.iter().any(|clients| clients.workload == Workload::Large) {
         sql.push("CREATE TABLE blobs (id INT PRIMARY KEY, body TEXT)".to_owned());
-        // A transaction travels in one message, which must fit into a stream's buffer.
-        for first in (0..large::ROWS as u64).step_by(100) {
-            let row = |n| format!("({}, '{}')", first + n, large::body((first + n) as usize));
-            sql.push(format!("INSERT INTO blobs VALUES {}", rows(100, &row)));
-        }
+        // One transaction, larger than a stream's buffer.
+        let row = |n| format!("({n}, '{}')", large::body(n as usize));
+        sql.push(format!("INSERT INTO blobs VALUES {}", rows(large::ROWS as u64, &row)));
     }
     sql
 }

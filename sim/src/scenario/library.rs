@@ -42,6 +42,7 @@ library! {
     "incidents/foreign-state",
     "incidents/refused-connections",
     "incidents/last-replica",
+    "incidents/idle-connections",
     "incidents/leaked-connections",
     "incidents/torn-results",
     "incidents/written-replica",

@@ -59,6 +59,8 @@ pub struct Cluster {
     pub read_after_write_timeout: Span,
     /// How long a client waits for an answer.
     pub patience: Span,
+    /// How long servers let a connection be idle, in whole seconds.
+    pub wait_timeout: Span,
     /// The primary gets heartbeats, by which replicas' lags are measured; else their servers reckon.
     pub heartbeats: bool,
     /// Replicas that fail or are slow are ejected for a time. It takes some of them out of the way of other faults.
@@ -254,6 +256,7 @@ impl Default for Cluster {
             pool: 9,
             read_after_write_timeout: Span::millis(500),
             patience: Span::seconds(3),
+            wait_timeout: Span::seconds(28_800),
             heartbeats: true,
             ejection: false,
         }

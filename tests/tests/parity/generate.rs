@@ -131,6 +131,8 @@ fn session(rng: &mut Rng) -> String {
             "SET @a = @a + 1",
             "SHOW VARIABLES LIKE 'autocommit'",
             "SHOW WARNINGS",
+            "SHOW COUNT(*) WARNINGS",
+            "SELECT @@warning_count, @@error_count",
             "USE test",
             "SET sql_safe_updates = 0",
             "SET NAMES utf8mb4",

@@ -306,7 +306,7 @@ impl Server {
         }
         match (variable.name, variable.lives, scope) {
             ("autocommit", _, None | Some(Scope::Session)) => Ok(Value::bool(session.autocommit)),
-            ("warning_count", ..) => Ok(Value::Int(i64::try_from(session.warnings.len()).unwrap_or(i64::MAX))),
+            ("warning_count", ..) => Ok(count(session.warnings.len())),
             ("error_count", ..) => {
                 let errors = session.warnings.iter().filter(|condition| condition.level == "Error").count();
                 Ok(Value::Int(i64::try_from(errors).unwrap_or(i64::MAX)))
@@ -318,6 +318,11 @@ impl Server {
             _ => Ok(self.globals.get(variable)),
         }
     }
+}
+
+/// A number of things as a value.
+pub(super) fn count(of: usize) -> Value {
+    Value::Int(i64::try_from(of).unwrap_or(i64::MAX))
 }
 
 /// The type of a result column.

@@ -7,6 +7,7 @@ use super::super::sql::{ColumnKind, Scope, Show};
 use super::super::value::{Row, Value};
 use super::super::variables;
 use super::Done;
+use super::eval::count;
 use weir_core::gtid::Flavor;
 use weir_core::time::Instant;
 
@@ -64,10 +65,7 @@ impl Server {
                 };
                 rows(&["Level", "Code", "Message"], session.warnings.iter().map(warning).collect())
             }
-            Show::WarningCount => rows(
-                &["@@session.warning_count"],
-                vec![vec![Value::Int(i64::try_from(session.warnings.len()).unwrap_or(i64::MAX))]],
-            ),
+            Show::WarningCount => rows(&["@@session.warning_count"], vec![vec![count(session.warnings.len())]]),
             Show::Databases => {
                 let mut names: Vec<&str> = self.tables.schemas().collect();
                 names.extend(["information_schema", "mysql", "performance_schema"]);

@@ -7,7 +7,7 @@ use super::super::replica::ThreadError;
 use super::super::server::Server;
 use super::codec::{Message, take_message};
 use super::{flush, replication_address};
-use crate::world::{ConnId, Ctx, HostId};
+use crate::world::{ConnId, Ctx, HostId, STREAM_BUFFER_BYTES_MAX};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use weir_core::time::{Duration, Instant, earliest};
@@ -88,6 +88,9 @@ impl Dump {
     }
 }
 
+/// A message whose beginning is longer than this is taken from the stream piece by piece: it may be longer than a stream holds.
+const HELD_BYTES_MIN: usize = STREAM_BUFFER_BYTES_MAX / 2;
+
 /// The replica's end.
 #[derive(Debug, Default)]
 pub(super) struct Receiver {
@@ -98,6 +101,8 @@ pub(super) struct Receiver {
     retry_at: Option<Instant>,
     /// The source is given up when it has not said anything by then.
     silence_ends: Option<Instant>,
+    /// The beginning of a long message.
+    held: Vec<u8>,
     out: Vec<u8>,
 }
 
@@ -162,8 +167,26 @@ impl Receiver {
     }
 
     pub(super) fn handle_bytes(&mut self, server: &mut Server, now: Instant, input: &[u8]) -> usize {
-        let mut rest = input;
         self.heard(server, now);
+        if self.held.is_empty() {
+            let rest = self.take_messages(server, now, input);
+            if rest.len() < HELD_BYTES_MIN || server.is_disk_full() {
+                return input.len() - rest.len();
+            }
+            self.held.extend_from_slice(rest);
+        } else if !server.is_disk_full() {
+            self.held.extend_from_slice(input);
+            let held = core::mem::take(&mut self.held);
+            self.held = self.take_messages(server, now, &held).to_vec();
+        } else {
+            return 0;
+        }
+        input.len()
+    }
+
+    /// Takes in the messages that are whole; what is left.
+    fn take_messages<'a>(&self, server: &mut Server, now: Instant, input: &'a [u8]) -> &'a [u8] {
+        let mut rest = input;
         loop {
             let mut after = rest;
             let Some(message) = take_message(&mut after) else { break };
@@ -182,7 +205,7 @@ impl Receiver {
                 _ => {}
             }
         }
-        input.len() - rest.len()
+        rest
     }
 
     pub(super) fn acknowledge(&mut self, end: u64) {
