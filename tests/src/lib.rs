@@ -19,7 +19,7 @@ pub use counters::{Counters, Statements, counters, counters_since};
 pub use mysql_5_6::MySql56;
 pub use relay::Relay;
 pub use session::Session;
-pub use weir::Weir;
+pub use weir::{Weir, weir_sim};
 pub use wire::{Heard, Wire};
 
 use std::net::{Ipv4Addr, TcpListener};

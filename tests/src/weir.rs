@@ -168,6 +168,17 @@ impl Drop for Weir {
     }
 }
 
+/// Runs `weir-sim`, built as [`Weir`] is: its exit code, and what it wrote on standard output and standard error.
+#[must_use]
+pub fn weir_sim(args: &[&str]) -> (Option<i32>, String) {
+    let program = profile_dir().join("weir-sim");
+    let run = Command::new(&program).args(args).stdin(Stdio::null()).output();
+    let run =
+        run.unwrap_or_else(|error| panic!("{}: {error}; `cargo build -p weir-bins` builds it", program.display()));
+    let text = [run.stdout, run.stderr].concat();
+    (run.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
 fn program() -> PathBuf {
     std::env::var_os("WEIR_BIN").map_or_else(|| profile_dir().join("weir"), PathBuf::from)
 }

@@ -230,3 +230,13 @@ fn compare(repeat: &Repeat<'_>, options: Options) -> u8 {
     report::compared(repeat, &first.trace, &second.trace, divergence(&first.trace, &second.trace));
     if first.trace.hash() == second.trace.hash() { 0 } else { VIOLATION }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_code_under_test_has_a_code_of_its_own() {
+        assert_eq!(code(&Err("it panicked".into())), CRASH);
+    }
+}
