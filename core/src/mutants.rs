@@ -100,6 +100,18 @@ mutants! {
     SkipIntersection = "skip-intersection",
     /// A plan is carried on although its record was not written.
     SkipRecheck = "skip-recheck",
+    /// A tablet that is recruited goes on helping its old primary.
+    PromoteWithoutRecruiting = "promote-without-recruiting",
+    /// A primary whose commits hang is made to acknowledge them, so that it can be fenced without a restart.
+    NoFence = "no-fence",
+    /// A tablet that starts again has forgotten what it promised.
+    ForgetPromise = "forget-promise",
+    /// An orchestrator changes the record without lock and whoever wrote it last.
+    ActWithoutLock = "act-without-lock",
+    /// A gateway takes whoever is writable for the primary.
+    TrustReadOnly = "trust-read-only",
+    /// A tablet that lost what it had received says that it has everything.
+    ForgetLoss = "forget-loss",
 }
 
 impl fmt::Display for Mutant {

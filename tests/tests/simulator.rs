@@ -48,8 +48,18 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::ForgetReads, "consistency/monotonic", Check::Monotonic),
 ];
 
-/// Rules of failover, which no scenario rehearses yet: the tests of their machines find them.
-const UNSEEN: &[Mutant] = &[Mutant::IgnorePromise, Mutant::SkipIntersection, Mutant::SkipRecheck];
+/// Rules of failover, which have a test of their own in `failover_simulated.rs`.
+const UNSEEN: &[Mutant] = &[
+    Mutant::IgnorePromise,
+    Mutant::SkipIntersection,
+    Mutant::SkipRecheck,
+    Mutant::PromoteWithoutRecruiting,
+    Mutant::NoFence,
+    Mutant::ForgetPromise,
+    Mutant::ActWithoutLock,
+    Mutant::TrustReadOnly,
+    Mutant::ForgetLoss,
+];
 
 #[test]
 fn no_mutant_is_forgotten() {
@@ -122,7 +132,8 @@ fn every_broken_rule_is_noticed_and_checks_earn_their_place() {
     for (mutant, check, by) in &matrix {
         assert!(by.contains(check), "{mutant} is not noticed by {check}\n{table}");
     }
-    for check in Check::ALL {
+    // Terms are of failover, which has a test of its own.
+    for check in Check::ALL.iter().filter(|check| **check != Check::Terms) {
         let only = BTreeSet::from([*check]);
         assert!(matrix.iter().any(|(.., by)| *by == only), "{check} notices nothing that others do not\n{table}");
     }

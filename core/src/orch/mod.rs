@@ -4,8 +4,12 @@
 //! ([`crate::tablet::orders`]), and a driver carries them there and keeps the record in the topology.
 //!
 //! Start with [`durability`] (which servers hold every acknowledged write) and [`choose`](mod@choose) (who of them is
-//! promoted); they are what safety rests on. [`recovery`] is the plan that uses them. `docs/src/decisions/failover.md` says why it is safe.
+//! promoted); they are what safety rests on. [`recovery`] is the plan that uses them, [`analysis`] says when one is needed,
+//! [`lock`] keeps orchestrators out of each other's way, and [`orchestrator`] brings all of it together. `docs/src/decisions/failover.md` says why it is safe.
 
+pub mod analysis;
 pub mod choose;
 pub mod durability;
+pub mod lock;
+pub mod orchestrator;
 pub mod recovery;

@@ -4,10 +4,12 @@
 //! The two are kept alike on purpose, function for function, since what is found here must hold there.
 //!
 //! [`gateway`] runs sessions, tablets and the embedded topology; [`client`] speaks MySQL to gateways on behalf of a
-//! workload; [`operator`] does to servers what people do to them. Model servers are in [`crate::mysql::host`].
+//! workload; [`failover`] has what changes a shard's
+//! primary; [`operator`] does to servers what people do to them. Model servers are in [`crate::mysql::host`].
 
 pub mod client;
 mod connection;
+pub mod failover;
 pub mod gateway;
 mod killer;
 pub mod operator;

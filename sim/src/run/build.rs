@@ -1,11 +1,12 @@
 //! Builds the world of a scenario: hosts, servers, gateways, clients, faults.
 
-use super::{Options, Stage};
+use super::{Options, Stage, failover};
 use crate::check::history::Asked;
 use crate::mysql::host::{CLIENT_PORT, ServerProcess, ServerSetup};
 use crate::mysql::wire::Users;
 use crate::mysql::{Config, Value};
 use crate::processes::client::{ClientProcess, ClientSetup};
+use crate::processes::failover::mail::TABLET_PORT;
 use crate::processes::gateway::{self, GatewayProcess, GatewaySetup, Member};
 use crate::processes::operator::Operator;
 use crate::scenario::{Clients, Flavor, Scenario, Workload};
@@ -26,11 +27,11 @@ use weir_core::time::Duration;
 
 const APPLICATION: (&str, &str) = ("app", "secret");
 const MONITOR: (&str, &str) = ("monitor", "watching");
-const ADMINISTRATOR: (&str, &str) = ("root", "");
+pub(super) const ADMINISTRATOR: (&str, &str) = ("root", "");
 /// Rows with one writer each that nobody writes in a scenario without such clients.
 const LISTS: u64 = 3;
 
-fn owned((user, password): (&str, &str)) -> (String, String) {
+pub(super) fn owned((user, password): (&str, &str)) -> (String, String) {
     (user.to_owned(), password.to_owned())
 }
 
@@ -54,9 +55,14 @@ pub(super) fn stage(scenario: &Scenario, seed: u64, options: Options) -> Stage {
     let wait_timeout = i64::try_from(scenario.cluster.wait_timeout.0.as_secs()).unwrap_or(i64::MAX);
     let mut servers = Vec::new();
     for (number, host) in (1..).zip(server_hosts) {
-        let init = if number == 1 { tables(scenario) } else { follow(flavor) };
+        let init = match &scenario.failover {
+            _ if number == 1 => tables(scenario),
+            Some(_) => Vec::new(),
+            None => follow(flavor),
+        };
+        let config = server_config(flavor, number, wait_timeout);
         let setup = ServerSetup {
-            config: server_config(flavor, number, wait_timeout),
+            config: if scenario.failover.is_some() { failover::managed(config) } else { config },
             users: Rc::clone(&users),
             names: Rc::clone(&by_name),
             init,
@@ -65,13 +71,19 @@ pub(super) fn stage(scenario: &Scenario, seed: u64, options: Options) -> Stage {
     }
     let addresses: Vec<Address> = server_hosts.iter().map(|host| Address { host: *host, port: CLIENT_PORT }).collect();
     let members = names.iter().zip(&addresses).map(|(name, address)| Member { name: name.clone(), address: *address });
-    let setup = gateway_setup(scenario, members.collect(), options, &Config::new(flavor, 1).version);
+    let mut setup = gateway_setup(scenario, members.collect(), options, &Config::new(flavor, 1).version);
+    if scenario.failover.is_some() {
+        let tablet = |host: &HostId| Address { host: *host, port: TABLET_PORT };
+        setup.told_by = server_hosts.iter().map(tablet).collect();
+    }
     let gateways =
         gateway_hosts.iter().map(|host| world.spawn(*host, GatewayProcess::program(setup.clone()))).collect();
     let desk = world.add_host();
     let program = Operator::program(addresses, owned(ADMINISTRATOR), APPLICATION.0.to_owned());
     let operator = world.spawn(desk, program);
-    Stage { world, servers, gateways, operator, clients: Vec::new(), excess: 0 }
+    let failover = scenario.failover.as_ref();
+    let failover = failover.map(|wanted| failover::stage(&mut world, wanted, &names, server_hosts, options));
+    Stage { world, servers, gateways, operator, failover, clients: Vec::new(), excess: 0 }
 }
 
 fn server_config(flavor: gtid::Flavor, number: u32, wait_timeout: i64) -> Config {
@@ -149,6 +161,7 @@ fn gateway_setup(scenario: &Scenario, servers: Vec<Member>, options: Options, ve
         tablet: manager::Config { pool, beat_interval, ..manager::Config::default() },
         statements_per_connection_max: 8,
         cluster: cluster::Config { rotation, ..cluster::Config::default() },
+        told_by: Vec::new(),
         mutants: options.mutants,
     }
 }

@@ -1,6 +1,6 @@
 //! From histories and final data to what was wrong.
 
-use super::{Levels, Stage};
+use super::{Levels, Stage, failover};
 use crate::check::freshness::Promise;
 use crate::check::{Violation, appends, bank, freshness, kills, linear, once, outcomes};
 use crate::processes::client::ClientProcess;
@@ -54,6 +54,7 @@ checks! {
     Limits = "limits", "No pool has more connections than it may.";
     Leaks = "leaks", "When clients have gone, nothing is held for them.";
     Converged = "converged", "In the end every server holds the same data, and none a history of its own.";
+    Terms = "terms", "Each term has one primary, and only its writes are acknowledged.";
     Progress = "progress", "Every client gets what it asks for once faults are over.";
 }
 
@@ -106,10 +107,11 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
     add(Check::Bank, bank::check(ACCOUNTS, BALANCE * ACCOUNTS as i64, &log.readings));
     add(Check::Outcomes, outcomes::check(&log.notes));
     add(Check::Session, log.surprises.clone());
-    add(Check::Errors, odd_errors(&log));
+    add(Check::Errors, odd_errors(&log, stage.failover.is_some()));
     if !scenario.kills_connections() {
         add(Check::Kills, kills::check(&log.interrupted, &log.kills));
     }
+    add(Check::Terms, stage.failover.as_ref().map_or_else(Vec::new, |failover| failover.check_terms(stage)));
     failures.extend(converged(stage, scenario));
     (failures, levels)
 }
@@ -167,7 +169,7 @@ struct Data {
 impl Data {
     fn of(stage: &Stage) -> Option<Self> {
         let mut data = Self { tokens: Vec::new(), lists: BTreeMap::new() };
-        for (table, key, row) in stage.server(0)?.server().tables().contents() {
+        for (table, key, row) in stage.server(stage.primary())?.server().tables().contents() {
             let second = row.get(1)?;
             match table.name.as_str() {
                 "tokens" => data.tokens.push(second.to_int()?.unsigned_abs()),
@@ -223,14 +225,18 @@ fn converged(stage: &Stage, scenario: &Scenario) -> Vec<Failure> {
         let rows = server.tables().contents().filter(|(table, ..)| table.schema != HEARTBEAT_SCHEMA);
         Some(rows.map(|(table, key, row)| (table.name.clone(), key.clone(), row.clone())).collect::<Vec<_>>())
     };
-    let primary = contents(0);
-    let others = 1..usize::from(scenario.cluster.servers);
+    let first = stage.primary();
+    let primary = contents(first);
+    let others = (0..usize::from(scenario.cluster.servers)).filter(|number| *number != first);
+    // What nobody acknowledged and one server has all the same is never merged: it stays out until a person looks at it.
+    let is_apart = |number: &usize| stage.failover.is_some() && failover::is_errant(stage, *number);
+    let others = others.filter(|number| !is_apart(number));
     let history =
         |number: usize| stage.server(number).map(|server| server.server().executed().clone()).unwrap_or_default();
-    let strays = others.clone().filter(|number| history(0).contains(&history(*number)) != Ok(true));
+    let strays = others.clone().filter(|number| history(first).contains(&history(*number)) != Ok(true));
     let stray = |number: usize| {
-        let (server, own, wanted) = (number + 1, history(number), history(0));
-        let story = format!("server {server} has executed {own}, which is not all in {wanted} of server 1");
+        let (server, own, wanted) = (number + 1, history(number), history(first));
+        let story = format!("server {server} has executed {own}, which is not all in {wanted} of server {}", first + 1);
         Failure::new(Check::Converged, "what a replica executes comes from the primary", story)
     };
     let strays: Vec<Failure> = strays.map(stray).collect();
@@ -240,11 +246,11 @@ fn converged(stage: &Stage, scenario: &Scenario) -> Vec<Failure> {
         let (own, wanted) = (contents(number).unwrap_or_default(), primary.clone().unwrap_or_default());
         let missing =
             wanted.iter().find(|row| !own.contains(row)).or_else(|| own.iter().find(|row| !wanted.contains(row)));
-        let first =
+        let beginning =
             missing.map_or_else(String::new, |(table, key, _)| format!(", beginning with row {key:?} of {table}"));
         let error = stage.server(number).and_then(|process| process.server().replication_error());
         let why = error.map_or_else(String::new, |error| format!("; replication says: {error}"));
-        format!("server {server} does not hold what server 1 holds{first}{why}")
+        format!("server {server} does not hold what server {} holds{beginning}{why}", first + 1)
     };
     let behind = differs.map(|number| Failure::new(Check::Converged, "replicas catch up", story(number)));
     behind.chain(strays).collect()

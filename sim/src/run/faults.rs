@@ -2,6 +2,8 @@
 
 use super::Stage;
 use crate::mysql::host::{SIGNAL_APPLIER_SLOW, SIGNAL_APPLIER_STALLS};
+use crate::processes::failover::orchestrator::SIGNAL_REPARENT;
+use crate::processes::failover::topology::SIGNAL_LEADERLESS;
 use crate::processes::operator::SIGNAL_KILLS;
 use crate::scenario::{Fault, Kind, Scenario, Span};
 use crate::world::fault::{self, FaultKind};
@@ -16,7 +18,7 @@ pub(super) fn inject(stage: &mut Stage, scenario: &Scenario, seed: u64, begun: I
     for fault in &scenario.faults {
         for n in 0..=fault.repeat {
             let begins = begun + fault.at.0 + fault.every.0 * n;
-            if let Some(kind) = kind_of(stage, scenario, fault) {
+            for kind in kinds_of(stage, scenario, fault) {
                 stage.world.inject(fault::Fault { begins, lasts: fault.lasts.0, kind });
             }
         }
@@ -87,6 +89,10 @@ fn named(scenario: &Scenario, fault: &fault::Fault) -> Fault {
         FaultKind::Signal { signal, .. } if *signal >= SIGNAL_KILLS => {
             plain(Kind::KillConnections, name(&HostId((signal - SIGNAL_KILLS) as u16)))
         }
+        FaultKind::Signal { signal, .. } if *signal >= SIGNAL_REPARENT => {
+            plain(Kind::Reparent, name(&HostId((signal - SIGNAL_REPARENT) as u16)))
+        }
+        FaultKind::Signal { process, signal: SIGNAL_LEADERLESS } => plain(Kind::NoLeader, of(*process)),
         FaultKind::Signal { process, signal: SIGNAL_APPLIER_STALLS } => plain(Kind::ApplierStalls, of(*process)),
         FaultKind::Signal { process, .. } => plain(Kind::ApplierSlow, of(*process)),
     }
@@ -94,26 +100,61 @@ fn named(scenario: &Scenario, fault: &fault::Fault) -> Fault {
 
 fn groups(stage: &Stage, scenario: &Scenario, servers_impaired_max: usize) -> Vec<Group> {
     let member = |host: u16, process, signals| swarm::Member { host: HostId(host), processes: vec![process], signals };
+    let failover = stage.failover.as_ref();
     let servers = (0..).zip(&stage.servers).map(|(host, server)| {
         let mut signals = vec![(stage.operator, SIGNAL_KILLS + u32::from(host))];
-        if host > 0 {
+        if host > 0 || failover.is_some() {
             signals.extend([(*server, SIGNAL_APPLIER_STALLS), (*server, SIGNAL_APPLIER_SLOW)]);
         }
-        member(host, *server, signals)
+        let mut member = member(host, *server, signals);
+        member.processes.extend(failover.and_then(|failover| failover.tablets.get(usize::from(host))));
+        member
     });
     let gateways = (scenario.cluster.servers..).zip(&stage.gateways);
     let gateways = gateways.map(|(host, gateway)| member(host, *gateway, Vec::new()));
-    vec![
+    let mut groups = vec![
         Group { members: servers.collect(), impaired_max: servers_impaired_max },
         Group { members: gateways.collect(), impaired_max: stage.gateways.len() },
-    ]
+    ];
+    if let Some(failover) = failover {
+        let first = scenario.cluster.servers + scenario.cluster.gateways + 1;
+        let topology = member(first, failover.topology, vec![(failover.topology, SIGNAL_LEADERLESS)]);
+        let orchestrators = (first + 1..).zip(&failover.orchestrators);
+        let orchestrators = orchestrators.map(|(host, process)| member(host, *process, Vec::new()));
+        let members: Vec<_> = core::iter::once(topology).chain(orchestrators).collect();
+        groups.push(Group { impaired_max: members.len(), members });
+    }
+    groups
+}
+
+/// What the world is to suffer for a fault of a scenario.
+fn kinds_of(stage: &Stage, scenario: &Scenario, fault: &Fault) -> Vec<FaultKind> {
+    let (Kind::Reparent, Some(failover)) = (fault.kind, &stage.failover) else {
+        return kind_of(stage, scenario, fault).into_iter().collect();
+    };
+    // Everybody is asked: only the holder of the lock obeys.
+    let Ok(number) = scenario.host(&fault.on) else { return Vec::new() };
+    let signal = SIGNAL_REPARENT + u32::from(number);
+    failover.orchestrators.iter().map(|process| FaultKind::Signal { process: *process, signal }).collect()
+}
+
+/// Everybody who has a process, in the order of their hosts.
+fn processes(stage: &Stage) -> impl Iterator<Item = ProcessId> {
+    let own = stage.servers.iter().chain(&stage.gateways).chain([&stage.operator]);
+    let failover = stage.failover.iter();
+    own.chain(failover.flat_map(|failover| core::iter::once(&failover.topology).chain(&failover.orchestrators)))
+        .copied()
 }
 
 fn kind_of(stage: &Stage, scenario: &Scenario, fault: &Fault) -> Option<FaultKind> {
     let hosts = |names: &str| Some(scenario.hosts(names).ok()?.into_iter().map(HostId).collect::<Vec<_>>());
     let host = *hosts(&fault.on)?.first()?;
     let number = host.0;
-    let process = *stage.servers.iter().chain(&stage.gateways).nth(number.into())?;
+    let tablet = stage.failover.as_ref().filter(|_| fault.on.starts_with("tablet "));
+    let process = match tablet {
+        Some(failover) => *failover.tablets.get(usize::from(number))?,
+        None => processes(stage).nth(number.into())?,
+    };
     let with = fault.with.as_deref().map_or_else(Vec::new, |with| hosts(with).unwrap_or_default());
     let b = with.first().copied().unwrap_or(host);
     let others = || stage.world.hosts().filter(|other| *other != host).collect();
@@ -137,6 +178,8 @@ fn kind_of(stage: &Stage, scenario: &Scenario, fault: &Fault) -> Option<FaultKin
         Kind::ClockDrift => FaultKind::ClockDrift { host, ppb: fault.drift_ppb },
         Kind::ApplierStalls => signal(SIGNAL_APPLIER_STALLS),
         Kind::ApplierSlow => signal(SIGNAL_APPLIER_SLOW),
+        Kind::NoLeader => signal(SIGNAL_LEADERLESS),
+        Kind::Reparent => return None,
         Kind::KillConnections => {
             FaultKind::Signal { process: stage.operator, signal: SIGNAL_KILLS + u32::from(number) }
         }
@@ -191,6 +234,10 @@ pub(super) fn in_words(fault: &fault::Fault, scenario: &Scenario) -> Befell {
             let number = signal - SIGNAL_KILLS + 1;
             format!("connections are killed on server {number}")
         }
+        FaultKind::Signal { signal, .. } if *signal >= SIGNAL_REPARENT => {
+            format!("somebody wants server {} to be primary", signal - SIGNAL_REPARENT + 1)
+        }
+        FaultKind::Signal { signal: SIGNAL_LEADERLESS, .. } => "the topology has no leader".to_owned(),
         FaultKind::Signal { process: p, signal: SIGNAL_APPLIER_STALLS } => {
             format!("the applier of {} hangs", process(*p))
         }

@@ -5,6 +5,7 @@
 
 mod build;
 mod check;
+mod failover;
 mod faults;
 mod levels;
 
@@ -82,6 +83,12 @@ pub enum Part {
     Gateway,
     /// Whoever kills connections.
     Operator,
+    /// The topology.
+    Topology,
+    /// An orchestrator.
+    Orchestrator,
+    /// A server's tablet.
+    Tablet,
     /// A client.
     Client,
 }
@@ -101,6 +108,8 @@ pub(crate) struct Stage {
     pub(crate) servers: Vec<ProcessId>,
     pub(crate) gateways: Vec<ProcessId>,
     pub(crate) operator: ProcessId,
+    /// Who changes the primary, if anybody does.
+    pub(crate) failover: Option<failover::Failover>,
     pub(crate) clients: Vec<ProcessId>,
     /// The most connections that a pool was seen to have, beyond what it may.
     pub(crate) excess: u32,
@@ -153,10 +162,15 @@ pub fn written_out(scenario: &Scenario, seed: u64) -> Scenario {
 impl Stage {
     /// Everybody, in the order of their processes.
     fn cast(&self) -> Vec<Actor> {
+        let one = core::slice::from_ref;
+        let changing = self.failover.as_ref();
         let parts = [
             ("server", Part::Server, &*self.servers),
             ("gateway", Part::Gateway, &*self.gateways),
-            ("operator", Part::Operator, core::slice::from_ref(&self.operator)),
+            ("operator", Part::Operator, one(&self.operator)),
+            ("topology", Part::Topology, changing.map_or(&[], |failover| one(&failover.topology))),
+            ("orchestrator", Part::Orchestrator, changing.map_or(&[], |failover| &failover.orchestrators)),
+            ("tablet", Part::Tablet, changing.map_or(&[], |failover| &failover.tablets)),
             ("client", Part::Client, &*self.clients),
         ];
         let actor = |(name, part, number): (&str, Part, usize)| Actor { name: format!("{name} {number}"), part };
@@ -241,6 +255,12 @@ impl Stage {
             }));
         }
         logs
+    }
+
+    /// The server that holds the data that counts, by its number: the first, unless somebody has changed that.
+    pub(crate) fn primary(&self) -> usize {
+        let changed = self.failover.as_ref().and_then(|failover| failover.primary(&self.world));
+        changed.unwrap_or(0)
     }
 
     pub(crate) fn server(&self, number: usize) -> Option<&ServerProcess> {

@@ -46,6 +46,14 @@ library! {
     "incidents/leaked-connections",
     "incidents/torn-results",
     "incidents/written-replica",
+    "failover/primary-killed",
+    "failover/primary-frozen",
+    "failover/primary-cut-off",
+    "failover/primary-and-gateway-cut-off",
+    "failover/planned",
+    "failover/contention",
+    "failover/policy-none",
+    "failover/swarm",
 }
 
 /// A scenario by its name.

@@ -2,11 +2,13 @@
 //!
 //! They are TOML that a person can read who has never seen the code; [`library`] has those that come with Weir.
 
+mod failover;
 pub mod library;
 mod span;
 
 use crate::check::history::Level;
 use crate::run::Check;
+pub use failover::{Failover, Policy};
 use serde::{Deserialize, Serialize};
 pub use span::Span;
 
@@ -30,6 +32,9 @@ pub struct Scenario {
     /// The servers and gateways.
     #[serde(default)]
     pub cluster: Cluster,
+    /// Who changes the primary, if anybody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failover: Option<Failover>,
     /// Who works, and on what.
     pub clients: Vec<Clients>,
     /// What goes wrong, and when.
@@ -210,6 +215,10 @@ pub enum Kind {
     ApplierSlow,
     /// Half of the application's connections are killed on the server.
     KillConnections,
+    /// Somebody wants the server to be primary.
+    Reparent,
+    /// The topology has no leader.
+    NoLeader,
 }
 
 /// Faults drawn from the seed.
@@ -308,6 +317,9 @@ impl Scenario {
     /// What does not fit.
     pub fn check(&self) -> Result<(), String> {
         for fault in &self.faults {
+            if fault.kind == Kind::Reparent && self.failover.is_none() {
+                return Err("nobody is there to change the primary".into());
+            }
             let several = matches!(fault.kind, Kind::Partition | Kind::OneWay);
             for name in core::iter::once(&fault.on).chain(&fault.with) {
                 if several { self.hosts(name).map(drop) } else { self.host(name).map(drop) }?;
@@ -347,8 +359,27 @@ impl Scenario {
     /// The name of a host, as [`Scenario::host`] reads it.
     #[must_use]
     pub fn name_of(&self, host: u16) -> String {
-        let servers = self.cluster.servers;
-        if host < servers { format!("server {}", host + 1) } else { format!("gateway {}", host - servers + 1) }
+        let mut rest = host;
+        for (kind, count) in self.kinds() {
+            if rest < count {
+                return format!("{kind} {}", rest + 1);
+            }
+            rest -= count;
+        }
+        // Tablets have no host of their own; their processes come after everybody else's.
+        format!("tablet {}", rest + 1)
+    }
+
+    /// Hosts by kind, in their order. Each has one process, in the same order; tablets come after them.
+    fn kinds(&self) -> [(&'static str, u16); 5] {
+        let failover = self.failover.as_ref();
+        [
+            ("server", self.cluster.servers),
+            ("gateway", self.cluster.gateways),
+            ("operator", 1),
+            ("topology", failover.map_or(0, |_| 1)),
+            ("orchestrator", failover.map_or(0, |failover| failover.orchestrators)),
+        ]
     }
 
     /// Which host "server 2" or "gateway 1" is: servers first, then gateways.
@@ -358,12 +389,17 @@ impl Scenario {
     pub fn host(&self, name: &str) -> Result<u16, String> {
         let (kind, number) = name.split_once(' ').ok_or_else(|| format!("{name:?} is no host: \"server 1\" is one"))?;
         let number: u16 = number.parse().map_err(|_| format!("{name:?} has no number"))?;
-        let (first, count) = match kind {
-            "server" => (0, self.cluster.servers),
-            "gateway" => (self.cluster.servers, self.cluster.gateways),
-            _ => return Err(format!("{name:?} is neither a server nor a gateway")),
-        };
-        if (1..=count).contains(&number) { Ok(first + number - 1) } else { Err(format!("there is no {name}")) }
+        // A tablet is on its server's host.
+        let wanted = if kind == "tablet" && self.failover.is_some() { "server" } else { kind };
+        let mut first = 0;
+        for (kind, count) in self.kinds() {
+            if kind == wanted {
+                let is_there = (1..=count).contains(&number);
+                return if is_there { Ok(first + number - 1) } else { Err(format!("there is no {name}")) };
+            }
+            first += count;
+        }
+        Err(format!("{name:?} is neither a server nor a gateway"))
     }
 }
 

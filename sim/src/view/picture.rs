@@ -190,6 +190,9 @@ const fn part(part: Part) -> &'static str {
         Part::Server => "server",
         Part::Gateway => "gateway",
         Part::Operator => "operator",
+        Part::Topology => "topology",
+        Part::Orchestrator => "orchestrator",
+        Part::Tablet => "tablet",
         Part::Client => "client",
     }
 }
@@ -236,7 +239,7 @@ fn spans(outcome: &Outcome) -> Vec<Span> {
     let fresh = |lane: usize| match outcome.cast[lane].part {
         Part::Gateway => ("sees-none", 0),
         // A server's role is noted when it is first looked at.
-        Part::Server | Part::Operator | Part::Client => ("up", 0),
+        Part::Server | Part::Operator | Part::Topology | Part::Orchestrator | Part::Tablet | Part::Client => ("up", 0),
     };
     let mut now: BTreeMap<usize, (State, Instant)> = BTreeMap::new();
     let mut spans = Vec::new();

@@ -36,6 +36,8 @@ pub struct Reign {
     pub term: u64,
     /// Who.
     pub primary: TabletAlias,
+    /// Where the term begins: everything that was acknowledged before is in it.
+    pub begins_at: Position,
 }
 
 /// Where the change of a primary stands.
@@ -416,7 +418,7 @@ impl Recovery {
     fn chosen(&mut self, choice: Choice) {
         let term = self.record.term;
         let mut reigns = self.record.reigns.clone();
-        reigns.push(Reign { term, primary: choice.tablet.clone() });
+        reigns.push(Reign { term, primary: choice.tablet.clone(), begins_at: choice.begins_at.clone() });
         self.write(Record { term, reigns, step: Step::Promoting(choice) });
     }
 

@@ -31,12 +31,18 @@ pub(super) fn next(goal: &Goal, status: &Status, switches: bool) -> Next {
                 // What was received and not applied would be thrown away with the old source.
                 return unless_done(&[
                     (!status.read_only, Action::Fence),
+                    // Once it is fenced nobody waits for them any more, but what it applies would.
+                    (status.acks > 0, Action::WaitForAcks(0)),
                     (status.receiver_running, Action::StopReceiver),
+                    (status.acknowledges != *acknowledges, Action::Acknowledge(*acknowledges)),
                 ])
                 .unwrap_or_else(|| drained(status).unwrap_or(Next::Act(Action::Follow { source: source.clone() })));
             }
             unless_done(&[
                 (!status.read_only, Action::Fence),
+                (status.acks > 0, Action::WaitForAcks(0)),
+                // A connection acknowledges or not from its beginning to its end.
+                (status.acknowledges != *acknowledges && status.receiver_running, Action::StopReceiver),
                 (status.acknowledges != *acknowledges, Action::Acknowledge(*acknowledges)),
                 (!status.receiver_running || !status.applier_running, Action::StartReplication),
             ])

@@ -16,6 +16,7 @@
 //! it may have acknowledged what it no longer has, so it must not count in a recruitment.
 
 mod goal;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,8 @@ use core::fmt;
 use goal::{Next, next};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+
+pub use state::State;
 
 /// While the server is at something, it is looked at this often.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -71,12 +74,20 @@ pub enum Order {
         source: TabletAlias,
         /// Where the term begins.
         begins_at: Position,
-        /// The source's position, read after this server connected to it; once that is reached, nothing that was
-        /// acknowledged before is missing any more.
-        caught_up_at: Option<Position>,
+        /// Once that is reached, nothing that was acknowledged before is missing any more.
+        caught_up_at: Option<CatchUp>,
         /// Whether to acknowledge what is received.
         acknowledges: bool,
     },
+}
+
+/// How a replica that restarted gets to have everything again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CatchUp {
+    /// The start of the replica's server that it is about: another restart loses more.
+    pub incarnation: u64,
+    /// The source's position, read after that start.
+    pub position: Position,
 }
 
 /// What a tablet says when it has obeyed.
@@ -226,6 +237,8 @@ pub enum Output {
         /// The outcome.
         outcome: Result<Report, Refusal>,
     },
+    /// Tell whoever listens. Only said by one that was made [`Orders::watching`].
+    State(State),
 }
 
 #[derive(Clone, Debug)]
@@ -257,6 +270,13 @@ pub struct Orders {
     busy: Busy,
     /// How the server was at the last look, if nothing was done since.
     status: Option<Status>,
+    /// How it was at the last look; `None` when that failed.
+    seen: Option<Status>,
+    /// It was ordered to lead the promised term, and has done so.
+    leads: bool,
+    /// Without an order the server is looked at this often, if at all.
+    watch: Option<Duration>,
+    watch_at: Instant,
     look_at: Option<Instant>,
     /// How long a primary serves without a proof that its term is current; `None`: for ever.
     lease: Option<Duration>,
@@ -272,8 +292,31 @@ impl Orders {
     #[must_use]
     pub fn new(promise: Promise, lease: Option<Duration>, mutants: Mutants) -> Self {
         let outputs = VecDeque::new();
-        let (goal, status, look_at, leads_until) = (None, None, None, None);
-        Self { promise, dirty: false, goal, busy: Busy::No, status, look_at, lease, leads_until, mutants, outputs }
+        let promise = if mutants.breaks(Mutant::ForgetPromise) { Promise::default() } else { promise };
+        let (goal, status, seen, look_at, leads_until) = (None, None, None, None, None);
+        let (watch, watch_at, leads) = (None, Instant::ZERO, false);
+        Self {
+            promise,
+            dirty: false,
+            goal,
+            busy: Busy::No,
+            status,
+            seen,
+            leads,
+            watch,
+            watch_at,
+            look_at,
+            lease,
+            leads_until,
+            mutants,
+            outputs,
+        }
+    }
+
+    /// The same, looking at its server this often also without an order.
+    #[must_use]
+    pub fn watching(self, every: Duration) -> Self {
+        Self { watch: Some(every), ..self }
     }
 
     /// What is promised.
@@ -287,7 +330,7 @@ impl Orders {
         match input {
             Input::Order { id, term, order } => self.order(now, id, term, order),
             Input::Persisted => self.busy = Busy::No,
-            Input::Looked(status) => self.looked(status),
+            Input::Looked(status) => self.looked(now, status),
             Input::Acted(outcome) => self.acted(now, outcome),
             Input::Proven { term, since } => self.proven(term, since),
             Input::Timeout => self.look_at = self.look_at.filter(|at| *at > now),
@@ -303,8 +346,11 @@ impl Orders {
     /// When to call with [`Input::Timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let idle = self.busy == Busy::No;
-        crate::time::earliest(self.look_at, self.leads_until).filter(|_| idle)
+        if self.busy != Busy::No {
+            return None;
+        }
+        let watch = self.watch.filter(|_| self.goal.is_none()).map(|_| self.watch_at);
+        [self.look_at, self.leads_until, watch].into_iter().flatten().min()
     }
 
     fn order(&mut self, now: Instant, id: u64, term: u64, order: Order) {
@@ -319,6 +365,7 @@ impl Orders {
         let leads = matches!(order, Order::Lead { .. });
         self.leads_until = self.lease.filter(|_| leads).map(|lease| now + lease);
         let switches = self.promise.term.0 < term;
+        self.leads &= leads && term == promised;
         self.goal = Some(Goal { id, term, order, switches });
         (self.status, self.look_at) = (None, None);
     }
@@ -329,14 +376,17 @@ impl Orders {
         self.dirty |= self.promise != before;
     }
 
-    fn looked(&mut self, status: Status) {
+    fn looked(&mut self, now: Instant, status: Status) {
         debug_assert_eq!(self.busy, Busy::Looking, "only what was asked for is answered");
         self.busy = Busy::No;
         let position = status.position();
         let has = |wanted: &Position| position.contains(wanted).unwrap_or(false);
         let caught_up = match self.goal.as_ref().map(|goal| &goal.order) {
             Some(Order::Follow { source, caught_up_at: Some(at), .. }) => {
-                status.source.as_ref() == Some(source) && status.receiver_connected && has(at)
+                status.source.as_ref() == Some(source)
+                    && status.receiver_connected
+                    && status.incarnation == at.incarnation
+                    && has(&at.position)
             }
             _ => false,
         };
@@ -353,11 +403,26 @@ impl Orders {
                 promise.followed = promise.followed.max(promise.term.0);
             }
         });
+        self.seen = Some(status.clone());
         self.status = Some(status);
+        self.watch_at = now + self.watch.unwrap_or_default();
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        if self.watch.is_some() {
+            let state = self.state();
+            self.outputs.push_back(Output::State(state));
+        }
     }
 
     fn acted(&mut self, now: Instant, outcome: Result<(), String>) {
         let fenced = self.busy == Busy::Fencing;
+        if self.busy == Busy::Looking && outcome.is_err() {
+            self.seen = None;
+            self.watch_at = now + self.watch.unwrap_or_default();
+            self.tell();
+        }
         self.busy = Busy::No;
         self.status = None;
         match outcome {
@@ -387,12 +452,14 @@ impl Orders {
             self.dirty = false;
             self.begin(Busy::Persisting, Output::Persist(self.promise.clone()));
         } else if self.leads_until.is_some_and(|until| until <= now) {
-            self.leads_until = None;
+            (self.leads_until, self.leads) = (None, false);
             self.finish(Err(Refusal::Failed("its term could not be proven".into())));
             self.begin(Busy::Fencing, Output::Act(Action::Fence));
         } else if self.goal.is_some() && self.look_at.is_none_or(|at| at <= now) {
             self.pursue(now);
             return true;
+        } else if self.goal.is_none() && self.watch.is_some() && self.watch_at <= now {
+            self.begin(Busy::Looking, Output::Look);
         }
         false
     }
@@ -401,7 +468,11 @@ impl Orders {
         let (Some(goal), Some(status)) = (&self.goal, &self.status) else {
             return self.begin(Busy::Looking, Output::Look);
         };
-        let next = next(goal, status, goal.switches);
+        let next = match goal.order {
+            // Whoever is "recruited" so goes on as before.
+            Order::Recruit if self.mutants.breaks(Mutant::PromoteWithoutRecruiting) => Next::Done,
+            _ => next(goal, status, goal.switches),
+        };
         // Before it receives or takes a write of the term: what it loses from then on may be of that term.
         let enters = match &next {
             Next::Act(action) => matches!(action, Action::Follow { .. } | Action::StartReplication | Action::Open),
@@ -437,13 +508,22 @@ impl Orders {
     fn met(&mut self) {
         if let Some(status) = &self.status {
             let report = self.report(status.position());
+            let led = self.goal.as_ref().is_some_and(|goal| matches!(goal.order, Order::Lead { .. }));
             self.finish(Ok(report));
+            if led && !self.leads {
+                self.leads = true;
+                self.tell();
+            }
         }
+    }
+
+    fn is_intact(&self) -> bool {
+        self.promise.is_intact() || self.mutants.breaks(Mutant::ForgetLoss)
     }
 
     fn report(&self, position: Position) -> Report {
         let Promise { promised, followed, .. } = self.promise;
-        let intact = self.promise.is_intact();
+        let intact = self.is_intact();
         let status = self.status.as_ref();
         let connected = status.filter(|status| status.receiver_running && status.receiver_connected);
         let receives_from = connected.and_then(|status| status.source.clone());

@@ -93,6 +93,7 @@ impl Bench {
                 self.answers.push((id, outcome));
                 return true;
             }
+            Output::State(_) => return true,
         };
         self.machine.handle(self.now, input);
         true
@@ -145,7 +146,8 @@ impl Bench {
 
 fn follow(source: u32, begins_at: u64, caught_up_at: Option<u64>) -> Order {
     let (source, begins_at) = (alias(source), position(begins_at));
-    Order::Follow { source, begins_at, caught_up_at: caught_up_at.map(position), acknowledges: true }
+    let caught_up_at = caught_up_at.map(|last| CatchUp { incarnation: 1, position: position(last) });
+    Order::Follow { source, begins_at, caught_up_at, acknowledges: true }
 }
 
 fn lead(begins_at: u64) -> Order {

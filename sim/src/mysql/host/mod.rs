@@ -5,6 +5,9 @@
 
 mod codec;
 mod peer;
+mod supervisor;
+
+pub use supervisor::{RESTART, SUPERVISOR_PORT, WHICH};
 
 use super::server::{Config, Output, Server};
 use super::session::SessionId;
@@ -13,7 +16,7 @@ use super::wire::{Link, Users};
 use crate::world::disk::Crash;
 use crate::world::{Address, ConnId, Ctx, Event, HostId, Image, Process, Program, TimerId};
 use peer::{Dump, Receiver};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use weir_core::rng::Rng;
 use weir_core::time::{Duration, Instant, earliest};
@@ -58,6 +61,9 @@ pub struct ServerProcess {
     by_session: BTreeMap<SessionId, ConnId>,
     dumps: BTreeMap<ConnId, Dump>,
     receiver: Receiver,
+    /// Tells this start of the server from others.
+    incarnation: u64,
+    supervised: BTreeSet<ConnId>,
     was_full: bool,
     was_writable: Option<bool>,
 }
@@ -87,6 +93,8 @@ impl ServerProcess {
             by_session: BTreeMap::new(),
             dumps: BTreeMap::new(),
             receiver: Receiver::default(),
+            incarnation: 0,
+            supervised: BTreeSet::new(),
             was_full: false,
             was_writable: None,
         }
@@ -120,9 +128,14 @@ impl ServerProcess {
         self.timer = Some(ctx.timer(0));
         ctx.listen(CLIENT_PORT);
         ctx.listen(REPLICATION_PORT);
+        ctx.listen(SUPERVISOR_PORT);
+        self.incarnation = ctx.now().0 + 1;
     }
 
     fn readable(&mut self, ctx: &mut Ctx<'_>, conn: ConnId) {
+        if self.supervised.contains(&conn) {
+            return self.supervise(ctx, conn);
+        }
         let now = ctx.now();
         let taken = if let Some(link) = self.clients.get_mut(&conn) {
             link.handle_bytes(&mut self.server, now, ctx.peek(conn))
@@ -138,6 +151,9 @@ impl ServerProcess {
 
     fn closed(&mut self, ctx: &Ctx<'_>, conn: ConnId) {
         let now = ctx.now();
+        if self.supervised.remove(&conn) {
+            return;
+        }
         if let Some(link) = self.clients.remove(&conn) {
             self.by_session.remove(&link.session());
             self.server.disconnect(now, link.session());
@@ -227,6 +243,7 @@ impl Process for ServerProcess {
             Event::Accepted { conn, port: REPLICATION_PORT, .. } => {
                 self.dumps.insert(conn, Dump::default());
             }
+            Event::Accepted { conn, port: SUPERVISOR_PORT, .. } => _ = self.supervised.insert(conn),
             Event::Accepted { conn, .. } => {
                 let link = Link::new(&mut self.server, &self.setup.users, &mut self.rng);
                 self.by_session.insert(link.session(), conn);

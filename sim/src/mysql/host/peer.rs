@@ -127,6 +127,10 @@ impl Receiver {
             *self = Self::default();
             server.receiver_connected(false, None);
         }
+        if wanted.is_none() {
+            // It was stopped while it waited to try again.
+            self.retry_at = None;
+        }
         if self.conn.is_some() && server.is_disk_full() {
             // It does not listen, so it does not miss anything.
             self.heard(server, ctx.now());

@@ -10,6 +10,8 @@ mod session;
 mod topology;
 
 use super::connection::{Connection, Connector};
+use super::failover::links::{Heard, Links};
+use super::failover::mail::{self, FromTablet};
 use super::tablet::{LocalTablet, News};
 use crate::world::{Address, ConnId as Stream, Ctx, Event, Image, Process, Program, TimerId};
 use freshness::Readers;
@@ -43,6 +45,8 @@ pub const NOTE_PRIMARY: &str = "primary";
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long the primary may take to tell its position, before a read is sent there itself.
 const ASK_TIME_MAX: Duration = Duration::from_secs(1);
+/// A server's own tablet that says nothing for so long is connected to anew.
+const ROLE_SILENCE_MAX: Duration = Duration::from_secs(2);
 /// utf8mb4_general_ci: what clients that do not choose are greeted with.
 const COLLATION: u16 = 45;
 
@@ -78,6 +82,8 @@ pub struct GatewaySetup {
     pub statements_per_connection_max: usize,
     /// How the shard is seen.
     pub cluster: cluster::Config,
+    /// Where each server's own tablet listens, when those say who is primary; else that is found from the servers.
+    pub told_by: Vec<Address>,
     /// Rules broken on purpose.
     pub mutants: Mutants,
 }
@@ -120,6 +126,7 @@ pub(super) enum Timed {
     ProbeDial(TabletId, Line),
     Dial(TabletId, ConnId),
     Freshness,
+    Roles,
 }
 
 impl Timed {
@@ -133,6 +140,7 @@ impl Timed {
             Self::ProbeDial(id, line) => (4, id.0, line as u64),
             Self::Dial(id, conn) => (5, id.0, conn.0),
             Self::Freshness => (6, 0, 0),
+            Self::Roles => (7, 0, 0),
         };
         debug_assert!(tablet < 1 << 12 && number < 1 << 48, "fits");
         (kind << 60) | ((tablet as u64) << 48) | number
@@ -149,6 +157,7 @@ impl Timed {
             3 => Self::Probe(tablet, line),
             4 => Self::ProbeDial(tablet, line),
             5 => Self::Dial(tablet, ConnId(number)),
+            7 => Self::Roles,
             _ => Self::Freshness,
         }
     }
@@ -204,6 +213,8 @@ pub struct GatewayProcess {
     setup: GatewaySetup,
     shared: Shared,
     shard: Option<EmbeddedShard>,
+    /// To the servers' own tablets, if those say who is primary.
+    told_by: Option<Links>,
     sessions: BTreeMap<u32, Box<Driver>>,
     next_session: u32,
     owners: BTreeMap<Stream, Owner>,
@@ -248,6 +259,7 @@ impl GatewayProcess {
             setup,
             shared,
             shard: None,
+            told_by: None,
             sessions: BTreeMap::new(),
             next_session: 1,
             owners: BTreeMap::new(),
@@ -307,6 +319,10 @@ impl GatewayProcess {
         let known = self.shared.tablets.iter().map(|(id, tablet)| (*id, tablet.alias().clone()));
         let cluster = self.setup.cluster.clone();
         self.shard = Some(EmbeddedShard::new(ctx.now(), keyspace, shard, cluster, known.zip(&members)));
+        if !self.setup.told_by.is_empty() {
+            let token = Timed::Roles.token();
+            self.told_by = Some(Links::new(ctx, &self.setup.told_by, token, Some(ROLE_SILENCE_MAX)));
+        }
     }
 
     fn connector(&self, member: &Member, application: bool) -> Connector {
@@ -397,7 +413,20 @@ impl GatewayProcess {
             Timed::Probe(id, line) => self.tablet(ctx, id, |t, hands| t.probe_timed_out(hands, line)),
             Timed::ProbeDial(id, line) => self.tablet(ctx, id, |t, hands| t.probe_advance(hands, line)),
             Timed::Freshness => self.shared.readers.on_time(ctx.now()),
+            Timed::Roles => {}
             Timed::Dial(id, conn) => self.tablet(ctx, id, |t, hands| t.dial_timed_out(hands, conn)),
+        }
+    }
+
+    /// A server's own tablet says what it is, and in which term.
+    fn tablet_said(&mut self, ctx: &mut Ctx<'_>, number: usize) {
+        let id = TabletId(number as u32 + 1);
+        while let Some(message) = self.told_by.as_mut().and_then(|links| mail::take::<FromTablet>(links.inbox(number)))
+        {
+            let (Some(FromTablet::State(_, state)), Some(shard)) = (message, &mut self.shard) else { continue };
+            if let Some((role, term)) = shard.told(ctx.now(), id, &state, self.setup.mutants) {
+                self.tablet(ctx, id, |tablet, hands| tablet.assign(hands, role, term));
+            }
         }
     }
 
@@ -416,6 +445,9 @@ impl GatewayProcess {
             }
             if let Some(news) = self.news.pop_front() {
                 let Some(shard) = &mut self.shard else { continue };
+                if self.told_by.is_some() && !matches!(news, News::Health(..)) {
+                    continue;
+                }
                 for (id, role, term) in shard.hear(ctx.now(), news) {
                     self.tablet(ctx, id, |tablet, hands| tablet.assign(hands, role, term));
                 }
@@ -479,6 +511,14 @@ enum Happened {
 
 impl Process for GatewayProcess {
     fn on_event(&mut self, ctx: &mut Ctx<'_>, event: Event) {
+        match self.told_by.as_mut().map_or(Heard::Nothing, |links| links.on_event(ctx, event)) {
+            Heard::Nothing => {}
+            Heard::Bytes(number) => {
+                self.tablet_said(ctx, number);
+                return self.settle(ctx);
+            }
+            Heard::Down | Heard::Handled => return,
+        }
         match event {
             Event::Start => self.start(ctx),
             Event::Accepted { conn, from, .. } => self.accept(ctx, conn, from.0),

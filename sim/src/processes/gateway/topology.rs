@@ -5,12 +5,17 @@ use super::Member;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_core::gateway::cluster::{Cluster, Config, Input, Output, TabletId, View};
+use weir_core::mutants::{Mutant, Mutants};
+use weir_core::tablet::orders::State;
 use weir_core::time::{Duration, Instant, earliest};
 use weir_core::topo::discover::Evidence;
 use weir_core::topo::{self, Keyspace, Role, Shard, ShardRecord, Sighting, TabletAlias};
 
 /// Weight of a tablet among the replicas.
 const WEIGHT: u32 = 100;
+
+/// Above any term of a run.
+const TRUSTED: u64 = 1_000_000;
 
 /// How often outliers are looked for.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -23,6 +28,10 @@ pub(super) struct EmbeddedShard {
     cluster: Cluster,
     members: BTreeMap<TabletId, TabletAlias>,
     measure_at: Instant,
+    /// What the servers' own tablets have said: roles and terms.
+    told: BTreeMap<TabletId, (Role, u64)>,
+    /// How often somebody was taken for the primary because it was writable, as broken rules have it.
+    trusted: u64,
 }
 
 impl EmbeddedShard {
@@ -40,6 +49,8 @@ impl EmbeddedShard {
             cluster: Cluster::new(config),
             members: BTreeMap::new(),
             measure_at: now + MEASURE_EVERY,
+            told: BTreeMap::new(),
+            trusted: 0,
         };
         for ((id, alias), member) in members {
             shard.cluster.handle(now, Input::TabletAdded { id, alias: alias.clone(), weight: WEIGHT });
@@ -68,6 +79,22 @@ impl EmbeddedShard {
                 self.judge(now)
             }
         }
+    }
+
+    /// Takes in what a server's own tablet says it is; returns it when it is news.
+    pub(super) fn told(&mut self, now: Instant, id: TabletId, state: &State, mutants: Mutants) -> Option<(Role, u64)> {
+        let mut said = (state.role, state.promised);
+        if mutants.breaks(Mutant::TrustReadOnly) && state.status.as_ref().is_some_and(|status| !status.read_only) {
+            self.trusted += u64::from(self.told.get(&id).is_none_or(|(role, _)| *role != Role::Primary));
+            said = (Role::Primary, state.promised.max(TRUSTED + self.trusted));
+        }
+        if self.told.get(&id).is_some_and(|before| *before == said || before.1 > said.1) {
+            return None;
+        }
+        self.told.insert(id, said);
+        let (role, term) = said;
+        self.cluster.handle(now, Input::RoleAssigned { id, role, term });
+        Some(said)
     }
 
     fn sighting(&mut self, id: TabletId) -> Option<&mut Sighting> {

@@ -1,0 +1,414 @@
+//! The lock on one shard, and the entry that only its holder writes.
+//!
+//! Owns the lease, the lock bound to it, and the questions to the topology. It may not know what the entry is written for.
+//! Holding the lock is a promise of the topology, not of this clock: a write names the lock and the revision it was read at,
+//! and the topology refuses it when either is not current. So the lock keeps orchestrators out of each other's way, and the
+//! write is what safety rests on.
+//!
+//! Start with [`Request`]: it is all that Weir asks of a topology for this, and each adapter carries it to its store.
+
+use super::recovery::{Cohort, Record};
+use crate::mutants::{Mutant, Mutants};
+use crate::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A holder that is not heard of for so long has lost the lock.
+pub const LOCK_TTL: Duration = Duration::from_secs(3);
+/// The lease is renewed this often.
+pub const RENEW_INTERVAL: Duration = Duration::from_secs(1);
+/// Whoever waits for the lock asks this often.
+pub const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// A question without an answer has failed after this.
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// What the topology keeps of a shard for its failovers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Entry {
+    /// Who takes part, and under which policy.
+    pub cohort: Cohort,
+    /// Terms and primaries.
+    pub record: Record,
+}
+
+/// What is asked of the topology.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Request {
+    /// Grant a lease.
+    Grant {
+        /// For how long, from each renewal.
+        ttl: Duration,
+    },
+    /// Renew it.
+    Renew {
+        /// Which.
+        lease: i64,
+    },
+    /// Take the shard's lock, bound to a lease, unless somebody has it.
+    Lock {
+        /// Which.
+        lease: i64,
+    },
+    /// Read the entry, and not an old one.
+    Read,
+    /// Write the entry, if it still has this revision and the lock is still the one taken at that.
+    Write {
+        /// What.
+        entry: Box<Entry>,
+        /// Where it was read or written last; 0 when there was none. `None`: whatever is there.
+        over: Option<i64>,
+        /// The lock; `None`: without.
+        lock: Option<i64>,
+    },
+}
+
+/// What the topology answers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Answer {
+    /// The lease.
+    Granted(i64),
+    /// It lives on.
+    Renewed,
+    /// There is no such lease any more.
+    LeaseGone,
+    /// The lock is taken, at this revision.
+    Locked(i64),
+    /// Somebody else has it.
+    Busy,
+    /// The entry, if there is one, and its revision.
+    Read(Option<Box<Entry>>, i64),
+    /// It is written, at this revision.
+    Written(i64),
+    /// It is not: somebody else has written, or the lock is lost.
+    Refused,
+    /// The topology could not say.
+    Failed(String),
+}
+
+/// What the machine is told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Input {
+    /// An answer to the question of this number.
+    Answered(u64, Answer),
+    /// The connection to the topology broke: what was asked has no answer.
+    Disconnected,
+    /// The time of `poll_timeout` has come.
+    Timeout,
+}
+
+/// What comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The lock is held from now on.
+    Held,
+    /// It is not, or that is not known any more.
+    Lost,
+    /// What [`ShardLock::read`] asked for.
+    Read(Option<Box<Entry>>),
+    /// What came of [`ShardLock::write`]. False also when that is not known: then the entry has to be read again.
+    Written(bool),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Grant,
+    Renew,
+    Lock,
+    Read,
+    Write,
+}
+
+/// The lock as it is held.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    lock: i64,
+    /// The entry's, as read or written last.
+    revision: i64,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct ShardLock {
+    lease: Option<i64>,
+    /// The lease is there until then, by this clock.
+    leased_until: Instant,
+    held: Option<Held>,
+    waiting: BTreeMap<u64, (Asked, Instant)>,
+    asked: u64,
+    act_at: Instant,
+    mutants: Mutants,
+    requests: VecDeque<(u64, Request)>,
+    events: VecDeque<Event>,
+}
+
+impl ShardLock {
+    /// Wants the lock from the first [`Input::Timeout`] on.
+    #[must_use]
+    pub fn new(mutants: Mutants) -> Self {
+        Self {
+            lease: None,
+            leased_until: Instant::ZERO,
+            held: None,
+            waiting: BTreeMap::new(),
+            asked: 0,
+            act_at: Instant::ZERO,
+            mutants,
+            requests: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The lock is held, as far as this clock can tell.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Take one input; then drain [`ShardLock::poll_request`] and [`ShardLock::poll_event`].
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Answered(id, answer) => {
+                if let Some((asked, sent_at)) = self.waiting.remove(&id) {
+                    self.answered(now, asked, sent_at, answer);
+                }
+            }
+            Input::Disconnected => self.fail(now, |_| true),
+            Input::Timeout => {}
+        }
+        self.fail(now, |sent_at| now >= sent_at + ANSWER_TIME_MAX);
+        self.go_on(now);
+    }
+
+    /// The next question to send, with its number.
+    pub fn poll_request(&mut self) -> Option<(u64, Request)> {
+        self.requests.pop_front()
+    }
+
+    /// The next thing that has happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call with [`Input::Timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let answers = self.waiting.values().map(|(_, sent_at)| *sent_at + ANSWER_TIME_MAX);
+        let lease = self.lease.map(|_| self.leased_until);
+        answers.chain(lease).chain([self.act_at]).min()
+    }
+
+    /// Reads the entry. To be called while the lock is held.
+    pub fn read(&mut self, now: Instant) {
+        self.ask(now, Asked::Read, Request::Read);
+    }
+
+    /// Writes the entry over the one that was read or written last.
+    pub fn write(&mut self, now: Instant, entry: Entry) {
+        let unsafely = self.mutants.breaks(Mutant::ActWithoutLock);
+        let held = self.held.filter(|_| !unsafely);
+        if held.is_none() && !unsafely {
+            return self.events.push_back(Event::Written(false));
+        }
+        let (over, lock) = (held.map(|held| held.revision), held.map(|held| held.lock));
+        self.ask(now, Asked::Write, Request::Write { entry: Box::new(entry), over, lock });
+    }
+
+    fn ask(&mut self, now: Instant, asked: Asked, request: Request) {
+        self.asked += 1;
+        self.waiting.insert(self.asked, (asked, now));
+        self.requests.push_back((self.asked, request));
+    }
+
+    fn is_waiting_for(&self, asked: Asked) -> bool {
+        self.waiting.values().any(|(waiting, _)| *waiting == asked)
+    }
+
+    fn answered(&mut self, now: Instant, asked: Asked, sent_at: Instant, answer: Answer) {
+        match (asked, answer) {
+            (Asked::Grant, Answer::Granted(lease)) => {
+                (self.lease, self.leased_until, self.act_at) = (Some(lease), sent_at + LOCK_TTL, now);
+            }
+            (Asked::Renew, Answer::Renewed) => self.leased_until = self.leased_until.max(sent_at + LOCK_TTL),
+            (Asked::Renew | Asked::Lock, Answer::LeaseGone) => self.lose(now),
+            (Asked::Lock, Answer::Locked(lock)) if self.lease.is_some() => {
+                self.held = Some(Held { lock, revision: 0 });
+                self.act_at = now + RENEW_INTERVAL;
+                self.events.push_back(Event::Held);
+            }
+            (Asked::Lock, Answer::Busy) if self.mutants.breaks(Mutant::ActWithoutLock) => {
+                self.held = Some(Held { lock: 0, revision: 0 });
+                self.events.push_back(Event::Held);
+            }
+            (Asked::Read, Answer::Read(entry, revision)) => {
+                if let Some(held) = &mut self.held {
+                    held.revision = revision;
+                    self.events.push_back(Event::Read(entry));
+                }
+            }
+            (Asked::Write, Answer::Written(revision)) => {
+                let held = self.held.as_mut().map(|held| held.revision = revision);
+                self.events.push_back(Event::Written(held.is_some()));
+            }
+            (Asked::Write, _) => self.events.push_back(Event::Written(false)),
+            // Asked again in time.
+            _ => {}
+        }
+    }
+
+    /// What was sent at times that `is_over` names has no answer.
+    fn fail(&mut self, now: Instant, is_over: impl Fn(Instant) -> bool) {
+        let over = self.waiting.extract_if(.., |_, (_, sent_at)| is_over(*sent_at));
+        let over: Vec<Asked> = over.map(|(_, (asked, _))| asked).collect();
+        for asked in over {
+            match asked {
+                Asked::Write => self.events.push_back(Event::Written(false)),
+                Asked::Read if self.is_held() => self.read(now),
+                _ => self.act_at = self.act_at.min(now + RETRY_INTERVAL),
+            }
+        }
+    }
+
+    fn lose(&mut self, now: Instant) {
+        self.lease = None;
+        self.act_at = now;
+        // What was asked under the lock is of no use without it.
+        self.waiting.retain(|_, (asked, _)| *asked == Asked::Grant);
+        if self.held.take().is_some() {
+            self.events.push_back(Event::Lost);
+        }
+    }
+
+    fn go_on(&mut self, now: Instant) {
+        if self.lease.is_some() && now >= self.leased_until {
+            self.lose(now);
+        }
+        if now < self.act_at {
+            return;
+        }
+        self.act_at = now + if self.is_held() { RENEW_INTERVAL } else { RETRY_INTERVAL };
+        match self.lease {
+            None if !self.is_waiting_for(Asked::Grant) => {
+                self.ask(now, Asked::Grant, Request::Grant { ttl: LOCK_TTL });
+            }
+            Some(lease) => {
+                let renew_at = self.leased_until.before(LOCK_TTL) + RENEW_INTERVAL;
+                if now >= renew_at && !self.is_waiting_for(Asked::Renew) {
+                    self.ask(now, Asked::Renew, Request::Renew { lease });
+                }
+                if !self.is_held() && !self.is_waiting_for(Asked::Lock) {
+                    self.ask(now, Asked::Lock, Request::Lock { lease });
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Hands the machine what the topology answers to each of its questions; returns the questions.
+    fn serve(lock: &mut ShardLock, now: Instant, answer: impl Fn(&Request) -> Option<Answer>) -> Vec<Request> {
+        let mut asked = Vec::new();
+        while let Some((id, request)) = lock.poll_request() {
+            if let Some(answer) = answer(&request) {
+                lock.handle(now, Input::Answered(id, answer));
+            }
+            asked.push(request);
+        }
+        asked
+    }
+
+    fn willing(request: &Request) -> Option<Answer> {
+        Some(match request {
+            Request::Grant { .. } => Answer::Granted(7),
+            Request::Renew { .. } => Answer::Renewed,
+            Request::Lock { lease } => Answer::Locked(lease + 1),
+            Request::Read => Answer::Read(None, 0),
+            Request::Write { .. } => Answer::Written(9),
+        })
+    }
+
+    fn held() -> (ShardLock, Instant) {
+        let (mut lock, now) = (ShardLock::new(Mutants::NONE), Instant::ZERO + SECOND);
+        lock.handle(now, Input::Timeout);
+        serve(&mut lock, now, willing);
+        assert_eq!(lock.poll_event(), Some(Event::Held));
+        (lock, now)
+    }
+
+    #[test]
+    fn the_lock_is_taken_under_a_lease_and_kept_by_renewing_it() {
+        let (mut lock, mut now) = held();
+        for _ in 0..20 {
+            now = lock.poll_timeout().expect("something to do");
+            lock.handle(now, Input::Timeout);
+            let asked = serve(&mut lock, now, willing);
+            assert!(asked.iter().all(|request| *request == Request::Renew { lease: 7 }), "{asked:?}");
+        }
+        assert!(lock.is_held() && now > Instant::ZERO + SECOND * 10);
+    }
+
+    #[test]
+    fn a_lease_that_cannot_be_renewed_is_lost_by_the_own_clock() {
+        let (mut lock, now) = held();
+        while lock.is_held() {
+            let now = lock.poll_timeout().expect("something to do");
+            lock.handle(now, Input::Timeout);
+            serve(&mut lock, now, |_| None);
+            assert!(now <= Instant::ZERO + SECOND + LOCK_TTL);
+        }
+        assert_eq!(lock.poll_event(), Some(Event::Lost));
+        lock.write(now, entry());
+        assert_eq!(lock.poll_event(), Some(Event::Written(false)));
+    }
+
+    #[test]
+    fn whoever_finds_it_busy_asks_again() {
+        let (mut lock, mut now) = (ShardLock::new(Mutants::NONE), Instant::ZERO + SECOND);
+        let busy = |request: &Request| match request {
+            Request::Lock { .. } => Some(Answer::Busy),
+            other => willing(other),
+        };
+        let mut tries = 0;
+        while tries < 5 {
+            lock.handle(now, Input::Timeout);
+            tries += serve(&mut lock, now, busy).iter().filter(|asked| matches!(asked, Request::Lock { .. })).count();
+            now = lock.poll_timeout().expect("something to do");
+        }
+        assert!(!lock.is_held() && lock.poll_event().is_none());
+        lock.handle(now, Input::Timeout);
+        serve(&mut lock, now, willing);
+        assert_eq!(lock.poll_event(), Some(Event::Held));
+    }
+
+    fn entry() -> Entry {
+        let cohort = Cohort {
+            tablets: Default::default(),
+            policy: super::super::durability::Policy::None,
+            promotion: BTreeMap::new(),
+        };
+        Entry { cohort, record: Record { term: 1, reigns: Vec::new(), step: super::super::recovery::Step::Settled } }
+    }
+
+    #[test]
+    fn writes_name_the_lock_and_what_they_write_over() {
+        let (mut lock, now) = held();
+        lock.read(now);
+        serve(&mut lock, now, |_| Some(Answer::Read(Some(Box::new(entry())), 5)));
+        assert_eq!(lock.poll_event(), Some(Event::Read(Some(Box::new(entry())))));
+        for over in [5, 9] {
+            lock.write(now, entry());
+            let asked = serve(&mut lock, now, willing);
+            let wanted = Request::Write { entry: Box::new(entry()), over: Some(over), lock: Some(8) };
+            assert_eq!((asked, lock.poll_event()), (vec![wanted], Some(Event::Written(true))));
+        }
+        lock.write(now, entry());
+        serve(&mut lock, now, |_| None);
+        lock.handle(now, Input::Disconnected);
+        assert_eq!(lock.poll_event(), Some(Event::Written(false)), "whether it was written is not known");
+    }
+}

@@ -1,0 +1,447 @@
+//! One orchestrator's work on one shard: hear the tablets, take the lock, find what is wrong, and put it right.
+//!
+//! Owns the evidence, the plan under way and the repairs. It may not know connections or where tablets are: a driver carries
+//! orders to tablets, brings back what they say, and asks the topology.
+//!
+//! Several orchestrators hear the same; the one with the lock acts. It reads the entry under the lock, applies the rules of
+//! [`analysis`] to it again and again, and begins a [`Recovery`] or orders repairs. Repairs never keep a recovery waiting: they
+//! are orders of the settled term, which any recovery outdates.
+
+use super::analysis::{Facts, Problem, Remedy, Rule, Sighting, analyse};
+use super::choose::Undecided;
+use super::lock::{self, Entry, Event, Request, ShardLock};
+use super::recovery::{self, Asked, Cause, Cohort, End, Record, Recovery, Reign, Step};
+use crate::gtid::Position;
+use crate::mutants::{Mutant, Mutants};
+use crate::tablet::orders::{CatchUp, Order, Refusal, Report, State};
+use crate::time::{Duration, Instant};
+use crate::topo::TabletAlias;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+
+/// The rules are applied this often.
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// A repair is ordered again after this, when it did not help.
+pub const REPAIR_INTERVAL: Duration = Duration::from_secs(1);
+/// A tablet with errant transactions is asked again after this: somebody may have rebuilt it.
+pub const QUARANTINE_INTERVAL: Duration = Duration::from_secs(5);
+/// Orders that wait for their answer, at most; the oldest is forgotten.
+const PENDING_MAX: usize = 256;
+
+/// What an orchestrator is told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Input {
+    /// A tablet says how it is.
+    Told(TabletAlias, Box<State>),
+    /// A tablet has answered an order.
+    Answered {
+        /// Which order.
+        id: u64,
+        /// What came of it.
+        outcome: Result<Report, Refusal>,
+    },
+    /// Something about the topology.
+    Topology(lock::Input),
+    /// Somebody wants this tablet to be primary. Only the holder of the lock obeys.
+    Reparent(TabletAlias),
+    /// The time of `poll_timeout` has come.
+    Timeout,
+}
+
+/// What it wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Give a tablet an order.
+    Order {
+        /// Whom.
+        tablet: TabletAlias,
+        /// Names the order in its answer.
+        id: u64,
+        /// In which term.
+        term: u64,
+        /// What.
+        order: Order,
+    },
+    /// Ask the topology.
+    Ask {
+        /// Names the question in its answer.
+        id: u64,
+        /// What.
+        request: Request,
+    },
+    /// Something that people should know.
+    News(News),
+}
+
+/// What people should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The lock is held (true) or lost.
+    Lock(bool),
+    /// This is wrong from now on.
+    Found(Problem),
+    /// A term is being begun.
+    Begun(u64),
+    /// There is a primary.
+    Settled(Reign),
+    /// Nobody can be promoted safely: an operator has to decide.
+    Undecided(Undecided),
+}
+
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lock(true) => f.write_str("holds the lock"),
+            Self::Lock(false) => f.write_str("has lost the lock"),
+            Self::Found(problem) => write!(f, "found {problem}"),
+            Self::Begun(term) => write!(f, "begins term {term}"),
+            Self::Settled(reign) => write!(f, "{} is primary in term {}", reign.primary, reign.term),
+            Self::Undecided(why) => write!(f, "nobody can be promoted: {why}"),
+        }
+    }
+}
+
+/// What an order was for.
+#[derive(Clone, Debug)]
+enum Purpose {
+    Plan {
+        tablet: TabletAlias,
+        term: u64,
+        to: Asked,
+    },
+    Repair {
+        tablet: TabletAlias,
+    },
+    /// The primary is asked where it is, for a replica's sake.
+    CatchUp {
+        replica: TabletAlias,
+        incarnation: u64,
+        term: u64,
+    },
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Orchestrator {
+    /// For a shard that the topology does not know yet.
+    initial: Cohort,
+    lock: ShardLock,
+    /// What the topology has, since it was read under the lock.
+    entry: Option<Entry>,
+    /// On its way there.
+    writing: Option<Record>,
+    plan: Option<Recovery>,
+    seen: BTreeMap<TabletAlias, Sighting>,
+    errant: BTreeMap<TabletAlias, Position>,
+    /// What is wrong, and since when.
+    problems: BTreeMap<Problem, Instant>,
+    repair_at: BTreeMap<TabletAlias, Instant>,
+    wanted: Option<TabletAlias>,
+    pending: BTreeMap<u64, Purpose>,
+    orders: u64,
+    look_at: Instant,
+    mutants: Mutants,
+    outputs: VecDeque<Output>,
+}
+
+impl Orchestrator {
+    /// An orchestrator that has heard nothing yet; its first timer is due at once. `initial` is written to the topology
+    /// when that does not know the shard.
+    #[must_use]
+    pub fn new(initial: Cohort, mutants: Mutants) -> Self {
+        Self {
+            initial,
+            lock: ShardLock::new(mutants),
+            entry: None,
+            writing: None,
+            plan: None,
+            seen: BTreeMap::new(),
+            errant: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            repair_at: BTreeMap::new(),
+            wanted: None,
+            pending: BTreeMap::new(),
+            orders: 0,
+            look_at: Instant::ZERO,
+            mutants,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// What the topology has, as far as it is known here: only while the lock is held.
+    #[must_use]
+    pub fn entry(&self) -> Option<&Entry> {
+        self.entry.as_ref()
+    }
+
+    /// What is wrong now.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.keys()
+    }
+
+    /// Take one input; then drain [`Orchestrator::poll_output`].
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Told(tablet, state) => self.hear(now, tablet, *state),
+            Input::Answered { id, outcome } => self.answered(now, id, outcome),
+            Input::Topology(input) => self.lock.handle(now, input),
+            Input::Reparent(to) => self.wanted = Some(to),
+            Input::Timeout => self.time_out(now),
+        }
+        self.settle(now);
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call with [`Input::Timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let plan = self.plan.as_ref().and_then(Recovery::poll_timeout);
+        let look = self.is_in_charge().then_some(self.look_at);
+        [self.lock.poll_timeout(), plan, look].into_iter().flatten().min()
+    }
+
+    /// It holds the lock and has read the entry under it.
+    fn is_in_charge(&self) -> bool {
+        self.lock.is_held() && self.entry.is_some()
+    }
+
+    fn hear(&mut self, now: Instant, tablet: TabletAlias, state: State) {
+        let known = self.entry.as_ref().map_or(&self.initial, |entry| &entry.cohort);
+        if known.tablets.contains(&tablet) {
+            self.seen.insert(tablet, Sighting { heard_at: now, state });
+        }
+    }
+
+    fn time_out(&mut self, now: Instant) {
+        self.lock.handle(now, lock::Input::Timeout);
+        if let Some(plan) = &mut self.plan {
+            plan.handle(now, recovery::Input::Timeout);
+        }
+        if now >= self.look_at {
+            self.look_at = now + LOOK_INTERVAL;
+            self.look(now);
+        }
+    }
+
+    /// Carries on what one input has set going.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some(event) = self.lock.poll_event() {
+                self.topology_said(now, event);
+            } else if let Some(output) = self.plan.as_mut().and_then(Recovery::poll_output) {
+                self.plan_wants(now, output);
+            } else {
+                break;
+            }
+        }
+        while let Some((id, request)) = self.lock.poll_request() {
+            self.outputs.push_back(Output::Ask { id, request });
+        }
+    }
+
+    // The topology.
+
+    fn topology_said(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Held => {
+                self.news(News::Lock(true));
+                self.lock.read(now);
+            }
+            Event::Lost => {
+                self.news(News::Lock(false));
+                self.step_back();
+            }
+            Event::Read(entry) => {
+                let record = Record { term: 0, reigns: Vec::new(), step: Step::Settled };
+                let unknown = || Entry { cohort: self.initial.clone(), record };
+                self.entry = Some(entry.map_or_else(unknown, |entry| *entry));
+                self.look_at = now;
+            }
+            Event::Written(written) => {
+                let record = self.writing.take();
+                if let (true, Some(record), Some(entry)) = (written, record, &mut self.entry) {
+                    entry.record = record;
+                }
+                if let Some(plan) = &mut self.plan {
+                    plan.handle(now, recovery::Input::Recorded(written));
+                }
+            }
+        }
+    }
+
+    /// Somebody else may act from now on.
+    fn step_back(&mut self) {
+        (self.entry, self.wanted) = (None, None);
+        self.problems.clear();
+        if let Some(plan) = self.plan.take()
+            && self.mutants.breaks(Mutant::SkipRecheck)
+        {
+            self.plan = Some(plan);
+        }
+    }
+
+    // The plan.
+
+    fn begin(&mut self, now: Instant, cause: &Cause) {
+        let Some(Entry { cohort, record }) = self.entry.clone() else { return };
+        self.news(News::Begun(record.term + 1));
+        self.problems.clear();
+        self.plan = Some(Recovery::new(now, record, cohort, cause, self.mutants));
+    }
+
+    fn plan_wants(&mut self, now: Instant, output: recovery::Output) {
+        match output {
+            recovery::Output::Record(record) => {
+                self.writing = Some(record.clone());
+                let cohort = self.entry.as_ref().map_or(&self.initial, |entry| &entry.cohort).clone();
+                self.lock.write(now, Entry { cohort, record });
+            }
+            recovery::Output::Order { tablet, term, asked, order } => {
+                let purpose = Purpose::Plan { tablet: tablet.clone(), term, to: asked };
+                self.order(tablet, term, order, purpose);
+            }
+            recovery::Output::Undecided(why) => self.news(News::Undecided(why)),
+            recovery::Output::Ended(end) => {
+                self.plan = None;
+                self.repair_at.clear();
+                match end {
+                    End::Settled(reign) => self.news(News::Settled(reign)),
+                    End::Superseded => {
+                        self.entry = None;
+                        if self.lock.is_held() {
+                            self.lock.read(now);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    // Analysis.
+
+    fn look(&mut self, now: Instant) {
+        if self.plan.is_some() {
+            return;
+        }
+        let Some(entry) = self.entry.as_ref().filter(|_| self.lock.is_held()) else { return };
+        let facts = Facts { now, entry, seen: &self.seen, errant: &self.errant };
+        let found: Vec<(&'static Rule, Problem)> = analyse(&facts).collect();
+        let before = core::mem::take(&mut self.problems);
+        for (_, problem) in &found {
+            let since = before.get(problem).copied();
+            if since.is_none() {
+                self.news(News::Found(problem.clone()));
+            }
+            self.problems.insert(problem.clone(), since.unwrap_or(now));
+        }
+        let confirmed = found.into_iter().filter(|(rule, problem)| now >= self.problems[problem] + rule.confirm);
+        let confirmed: Vec<_> = confirmed.collect();
+        if confirmed.iter().any(|(rule, _)| rule.remedy == Remedy::Reparent) {
+            return self.begin(now, &Cause::Emergency);
+        }
+        for (rule, problem) in confirmed {
+            self.put_right(now, rule.remedy, problem.tablet);
+        }
+        self.hand_over(now);
+    }
+
+    /// Somebody wants another primary, and nothing more urgent is wrong.
+    fn hand_over(&mut self, now: Instant) {
+        let Some(entry) = &self.entry else { return };
+        let current = entry.record.reigns.last().map(|reign| &reign.primary);
+        match self.wanted.take().filter(|to| Some(to) != current && entry.cohort.tablets.contains(to)) {
+            Some(to) if entry.record.step == Step::Settled && current.is_some() => {
+                self.begin(now, &Cause::Planned(to));
+            }
+            _ => {}
+        }
+    }
+
+    // Repairs.
+
+    fn put_right(&mut self, now: Instant, remedy: Remedy, tablet: TabletAlias) {
+        let Some(entry) = &self.entry else { return };
+        let Some(reign) = entry.record.reigns.last().cloned() else { return };
+        let (term, policy) = (entry.record.term, entry.cohort.policy);
+        if self.repair_at.get(&tablet).is_some_and(|at| now < *at) {
+            return;
+        }
+        let lead = Order::Lead { acks: policy.acks(), begins_at: reign.begins_at.clone() };
+        match remedy {
+            Remedy::Lead => self.order(tablet.clone(), term, lead, Purpose::Repair { tablet: tablet.clone() }),
+            Remedy::Follow => {
+                let acknowledges = policy.counts(&reign.primary, &tablet);
+                let (source, begins_at) = (reign.primary, reign.begins_at);
+                let order = Order::Follow { source, begins_at, caught_up_at: None, acknowledges };
+                self.order(tablet.clone(), term, order, Purpose::Repair { tablet: tablet.clone() });
+            }
+            Remedy::CatchUp => {
+                let status = self.seen.get(&tablet).and_then(|sighting| sighting.state.status.as_ref());
+                let Some(incarnation) = status.map(|status| status.incarnation) else { return };
+                let purpose = Purpose::CatchUp { replica: tablet.clone(), incarnation, term };
+                self.order(reign.primary, term, lead, purpose);
+            }
+            Remedy::Reparent | Remedy::Gather | Remedy::Alert => return,
+        }
+        let pause = if self.errant.contains_key(&tablet) { QUARANTINE_INTERVAL } else { REPAIR_INTERVAL };
+        self.repair_at.insert(tablet, now + pause);
+    }
+
+    /// The primary has said where it is: the replica has everything once it is there as well.
+    fn catch_up(&mut self, replica: TabletAlias, incarnation: u64, term: u64, position: Position) {
+        let Some(entry) = self.entry.as_ref().filter(|entry| entry.record.term == term && self.plan.is_none()) else {
+            return;
+        };
+        let Some(reign) = entry.record.reigns.last().cloned() else { return };
+        let acknowledges = entry.cohort.policy.counts(&reign.primary, &replica);
+        let caught_up_at = Some(CatchUp { incarnation, position });
+        let (source, begins_at) = (reign.primary, reign.begins_at);
+        let order = Order::Follow { source, begins_at, caught_up_at, acknowledges };
+        self.order(replica.clone(), term, order, Purpose::Repair { tablet: replica });
+    }
+
+    // Orders.
+
+    fn order(&mut self, tablet: TabletAlias, term: u64, order: Order, purpose: Purpose) {
+        self.orders += 1;
+        let id = self.orders;
+        self.pending.insert(id, purpose);
+        if self.pending.len() > PENDING_MAX {
+            self.pending.pop_first();
+        }
+        self.outputs.push_back(Output::Order { tablet, id, term, order });
+    }
+
+    fn answered(&mut self, now: Instant, id: u64, outcome: Result<Report, Refusal>) {
+        let Some(purpose) = self.pending.remove(&id) else { return };
+        match (&purpose, &outcome) {
+            (Purpose::Plan { tablet, .. } | Purpose::Repair { tablet }, Err(Refusal::Errant(extra))) => {
+                self.errant.insert(tablet.clone(), extra.clone());
+            }
+            (Purpose::Plan { tablet, to: Asked::Follow, .. } | Purpose::Repair { tablet }, Ok(_)) => {
+                self.errant.remove(tablet);
+            }
+            _ => {}
+        }
+        match (purpose, outcome) {
+            (Purpose::Plan { tablet, term, to }, outcome) => {
+                if let Some(plan) = &mut self.plan {
+                    plan.handle(now, recovery::Input::Answered { tablet, term, to, outcome });
+                }
+            }
+            (Purpose::CatchUp { replica, incarnation, term }, Ok(report)) => {
+                self.catch_up(replica, incarnation, term, report.position);
+            }
+            (Purpose::CatchUp { .. } | Purpose::Repair { .. }, _) => {}
+        }
+    }
+
+    fn news(&mut self, news: News) {
+        self.outputs.push_back(Output::News(news));
+    }
+}

@@ -1,0 +1,39 @@
+//! What a tablet says of itself, unasked: to orchestrators as evidence, to gateways for routing.
+
+use super::{Orders, Status};
+use crate::topo::Role;
+use serde::{Deserialize, Serialize};
+
+/// A tablet and its server, first-hand. Whoever hears it notes when: silence is for the listener to judge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct State {
+    /// The highest term it has promised.
+    pub promised: u64,
+    /// The highest term whose beginning its server has.
+    pub followed: u64,
+    /// What it serves as, in the promised term: PRIMARY only when it was ordered to lead that very term and has done so.
+    pub role: Role,
+    /// Its server still has everything that it ever acknowledged.
+    pub intact: bool,
+    /// How its server is; `None` when that did not answer the last time it was asked.
+    pub status: Option<Status>,
+}
+
+impl Orders {
+    /// What there is to say now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let role = match &self.seen {
+            Some(status) if self.leads && !status.read_only && status.source.is_none() => Role::Primary,
+            Some(status) if status.source.is_some() && status.read_only => Role::Replica,
+            _ => Role::Unknown,
+        };
+        State {
+            promised: self.promise.promised,
+            followed: self.promise.followed,
+            role,
+            intact: self.is_intact(),
+            status: self.seen.clone(),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What the processes say to one another: messages as JSON, each after its length.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use weir_core::orch::lock;
+use weir_core::tablet::orders::{Order, Refusal, Report, State};
+use weir_core::topo::TabletAlias;
+
+/// Tablets listen on this port.
+pub const TABLET_PORT: u16 = 15306;
+/// The topology listens on this port.
+pub const TOPOLOGY_PORT: u16 = 2379;
+/// Bytes of one message, at most.
+const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+const LENGTH_BYTES: usize = 4;
+
+/// To a tablet. Whoever connects hears its state from then on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToTablet {
+    /// Names the order in its answer.
+    pub id: u64,
+    /// In which term.
+    pub term: u64,
+    /// What.
+    pub order: Order,
+}
+
+/// From a tablet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromTablet {
+    /// How it is.
+    State(TabletAlias, Box<State>),
+    /// The answer to an order.
+    Answered(u64, Result<Report, Refusal>),
+}
+
+/// To the topology: a question with its number.
+pub type ToTopology = (u64, lock::Request);
+/// From the topology: the answer with the question's number.
+pub type FromTopology = (u64, lock::Answer);
+
+/// Appends a message.
+pub fn put<M: Serialize>(out: &mut Vec<u8>, message: &M) {
+    let body = serde_json::to_vec(message).unwrap_or_default();
+    debug_assert!(!body.is_empty() && body.len() <= MESSAGE_BYTES_MAX, "messages are small");
+    out.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    out.extend_from_slice(&body);
+}
+
+/// Takes the first message out of `input`, when it is there as a whole; `None` in it when it makes no sense.
+pub fn take<M: DeserializeOwned>(input: &mut Vec<u8>) -> Option<Option<M>> {
+    let length = input.first_chunk::<LENGTH_BYTES>()?;
+    let length = u32::from_le_bytes(*length) as usize;
+    if length > MESSAGE_BYTES_MAX {
+        return Some(None);
+    }
+    let message = input.get(LENGTH_BYTES..LENGTH_BYTES + length).map(serde_json::from_slice)?;
+    input.drain(..LENGTH_BYTES + length);
+    Some(message.ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_out_as_they_went_in_and_only_when_whole() {
+        let (mut bytes, mut heard) = (Vec::new(), Vec::new());
+        let sent =
+            [ToTablet { id: 1, term: 2, order: Order::Recruit }, ToTablet { id: 3, term: 4, order: Order::Recruit }];
+        sent.iter().for_each(|message| put(&mut bytes, message));
+        let mut input = Vec::new();
+        for byte in bytes {
+            input.push(byte);
+            while let Some(message) = take::<ToTablet>(&mut input) {
+                heard.push(message.expect("it makes sense"));
+            }
+        }
+        assert_eq!(heard, sent);
+        assert_eq!(take::<ToTablet>(&mut vec![255, 255, 255, 255]), Some(None));
+    }
+}

@@ -1,0 +1,185 @@
+//! The topology as a process: the model etcd behind the questions that orchestrators ask of a shard.
+//!
+//! What is here is what an adapter to a real etcd does: each question is one request or one transaction.
+
+use super::mail::{self, FromTopology, TOPOLOGY_PORT, ToTopology};
+use crate::etcd::{Comparison, Etcd, KeyValue, Operation, Order, Range, Target, Transaction};
+use crate::world::disk::Crash;
+use crate::world::{ConnId, Ctx, Event, Image, Process, Program, TimerId};
+use std::collections::BTreeMap;
+use weir_core::orch::lock::{Answer, Entry, Request};
+use weir_core::time::Instant;
+
+/// The topology has no leader while this signal is on.
+pub const SIGNAL_LEADERLESS: u32 = 40;
+const ENTRY: &[u8] = b"/weir/default/0/entry";
+const LOCK: &[u8] = b"/weir/default/0/lock";
+
+#[derive(Debug, Default)]
+struct Client {
+    inbox: Vec<u8>,
+    outbox: Vec<u8>,
+}
+
+/// The process.
+pub struct TopologyProcess {
+    etcd: Etcd,
+    timer: Option<TimerId>,
+    clients: BTreeMap<ConnId, Client>,
+    /// Every entry that was ever written.
+    history: Vec<Entry>,
+}
+
+impl TopologyProcess {
+    /// A program that starts it with what it had.
+    #[must_use]
+    pub fn program() -> Program {
+        Box::new(|image: Image| {
+            let kept = image.and_then(|image| image.downcast::<(Etcd, Vec<Entry>)>().ok());
+            let (etcd, history) = kept.map(|kept| *kept).unwrap_or_default();
+            Box::new(Self { etcd, timer: None, clients: BTreeMap::new(), history })
+        })
+    }
+
+    /// Every entry of the shard that was ever written, in order, for checkers.
+    #[must_use]
+    pub fn history(&self) -> &[Entry] {
+        &self.history
+    }
+
+    fn heard(&mut self, ctx: &mut Ctx<'_>, conn: ConnId) {
+        let Some(client) = self.clients.get_mut(&conn) else { return };
+        client.inbox.extend_from_slice(ctx.peek(conn));
+        ctx.consume(conn, ctx.peek(conn).len());
+        while let Some(message) = mail::take::<ToTopology>(&mut client.inbox) {
+            let Some((id, request)) = message else { continue };
+            let answer = answer(&mut self.etcd, &mut self.history, ctx.now(), request);
+            let answer: FromTopology = (id, answer);
+            mail::put(&mut client.outbox, &answer);
+        }
+        flush(ctx, conn, client);
+    }
+}
+
+fn flush(ctx: &mut Ctx<'_>, conn: ConnId, client: &mut Client) {
+    let taken = ctx.write(conn, &client.outbox);
+    client.outbox.drain(..taken);
+}
+
+fn answer(etcd: &mut Etcd, history: &mut Vec<Entry>, now: Instant, request: Request) -> Answer {
+    let failed = |error: crate::etcd::Error| match error {
+        crate::etcd::Error::LeaseNotFound => Answer::LeaseGone,
+        error => Answer::Failed(error.to_string()),
+    };
+    match request {
+        Request::Grant { ttl } => etcd.grant(now, 0, ttl).map_or_else(failed, Answer::Granted),
+        Request::Renew { lease } => etcd.keep_alive(now, lease).map_or_else(failed, |_| Answer::Renewed),
+        Request::Lock { lease } => {
+            let taken = etcd.transact(&Transaction {
+                compare: vec![compare(LOCK, Target::Create(0))],
+                then: vec![Operation::Put(LOCK.to_vec(), Vec::new(), lease)],
+                otherwise: vec![Operation::Get(Range::key(LOCK))],
+            });
+            // The answer to an earlier try may have been lost.
+            let mine = |kv: &KeyValue| kv.lease == lease;
+            taken.map_or_else(failed, |result| match result.reads.first().and_then(|read| read.kvs.first()) {
+                None => Answer::Locked(result.revision),
+                Some(kv) if mine(kv) => Answer::Locked(kv.create_revision),
+                Some(_) => Answer::Busy,
+            })
+        }
+        Request::Read => etcd.range(&Range::key(ENTRY), false).map_or_else(failed, |read| match read.kvs.first() {
+            Some(kv) => Answer::Read(serde_json::from_slice(&kv.value).ok().map(Box::new), kv.mod_revision),
+            None => Answer::Read(None, 0),
+        }),
+        Request::Write { entry, over, lock } => {
+            let over = over.map(|revision| compare(ENTRY, Target::Mod(revision)));
+            let lock = lock.map(|revision| compare(LOCK, Target::Create(revision)));
+            let value = serde_json::to_vec(&*entry).unwrap_or_default();
+            let written = etcd.transact(&Transaction {
+                compare: over.into_iter().chain(lock).collect(),
+                then: vec![Operation::Put(ENTRY.to_vec(), value, 0)],
+                otherwise: Vec::new(),
+            });
+            written.map_or_else(failed, |result| {
+                if !result.succeeded {
+                    return Answer::Refused;
+                }
+                history.push(*entry);
+                Answer::Written(result.revision)
+            })
+        }
+    }
+}
+
+fn compare(key: &[u8], target: Target) -> Comparison {
+    Comparison { key: key.to_vec(), order: Order::Equal, target }
+}
+
+impl Process for TopologyProcess {
+    fn on_event(&mut self, ctx: &mut Ctx<'_>, event: Event) {
+        match event {
+            Event::Start => {
+                ctx.listen(TOPOLOGY_PORT);
+                self.timer = Some(ctx.timer(0));
+                self.etcd.restart(ctx.now());
+            }
+            Event::Accepted { conn, .. } => _ = self.clients.insert(conn, Client::default()),
+            Event::Readable { conn } => self.heard(ctx, conn),
+            Event::Writable { conn } => {
+                if let Some(client) = self.clients.get_mut(&conn) {
+                    flush(ctx, conn, client);
+                }
+            }
+            Event::Closed { conn, .. } => _ = self.clients.remove(&conn),
+            Event::Timer { .. } => self.etcd.handle_timeout(ctx.now()),
+            Event::Signal { signal: SIGNAL_LEADERLESS, on } => self.etcd.set_leaderless(ctx.now(), on),
+            _ => {}
+        }
+        if let Some(timer) = self.timer {
+            ctx.arm(timer, self.etcd.poll_timeout());
+        }
+    }
+
+    /// What it has answered a majority has on disk.
+    fn crash(self: Box<Self>, _: &mut Crash<'_>) -> Image {
+        Some(Box::new((self.etcd, self.history)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_core::orch::durability::Policy;
+    use weir_core::orch::recovery::{Cohort, Record, Step};
+    use weir_core::time::Duration;
+
+    const TTL: Duration = Duration::from_secs(3);
+
+    fn entry(term: u64) -> Box<Entry> {
+        let cohort = Cohort { tablets: Default::default(), policy: Policy::None, promotion: BTreeMap::new() };
+        Box::new(Entry { cohort, record: Record { term, reigns: Vec::new(), step: Step::Settled } })
+    }
+
+    #[test]
+    fn only_the_holder_of_the_lock_writes_and_only_over_what_it_has_seen() {
+        let (mut etcd, mut history, now) = (Etcd::new(), Vec::new(), Instant::ZERO);
+        let mut ask = |now, request| answer(&mut etcd, &mut history, now, request);
+        let [Answer::Granted(one), Answer::Granted(two)] = [1, 2].map(|_| ask(now, Request::Grant { ttl: TTL })) else {
+            panic!("no lease")
+        };
+        let Answer::Locked(lock) = ask(now, Request::Lock { lease: one }) else { panic!("no lock") };
+        assert_eq!(ask(now, Request::Lock { lease: one }), Answer::Locked(lock), "asked again");
+        assert_eq!(ask(now, Request::Lock { lease: two }), Answer::Busy);
+        assert_eq!(ask(now, Request::Read), Answer::Read(None, 0));
+        let write = |over, lock| Request::Write { entry: entry(1), over: Some(over), lock: Some(lock) };
+        assert_eq!(ask(now, write(0, lock + 1)), Answer::Refused);
+        let Answer::Written(revision) = ask(now, write(0, lock)) else { panic!("not written") };
+        assert_eq!(ask(now, write(0, lock)), Answer::Refused, "somebody has written since");
+        assert_eq!(ask(now, Request::Read), Answer::Read(Some(entry(1)), revision));
+        assert_eq!(ask(now, Request::Renew { lease: 99 }), Answer::LeaseGone);
+        etcd.handle_timeout(now + TTL);
+        let mut ask = |request| answer(&mut etcd, &mut history, now, request);
+        assert_eq!(ask(write(revision, lock)), Answer::Refused, "the lock is gone with its lease");
+    }
+}

@@ -1,0 +1,128 @@
+//! Who changes the primary in a run: built here, and asked here by the checks.
+
+use super::build::{ADMINISTRATOR, owned};
+use super::{Options, Stage};
+use crate::check::{Violation, terms};
+use crate::mysql::host::CLIENT_PORT;
+use crate::mysql::{Config, Value};
+use crate::processes::failover::mail::{TABLET_PORT, TOPOLOGY_PORT};
+use crate::processes::failover::orchestrator::{OrchestratorProcess, OrchestratorSetup};
+use crate::processes::failover::tablet::{TabletProcess, TabletSetup};
+use crate::processes::failover::topology::TopologyProcess;
+use crate::scenario;
+use crate::world::{Address, HostId, ProcessId, World};
+use std::collections::BTreeSet;
+use weir_core::orch::lock::Entry;
+use weir_core::orch::recovery::{Cohort, Step};
+use weir_core::tablet::operations::Servers;
+use weir_core::topo::{self, TabletAlias};
+
+/// The processes.
+#[derive(Debug)]
+pub(crate) struct Failover {
+    pub(super) topology: ProcessId,
+    pub(super) orchestrators: Vec<ProcessId>,
+    pub(super) tablets: Vec<ProcessId>,
+}
+
+/// A server's configuration as a tablet wants it: what it starts with breaks no promise.
+pub(super) fn managed(config: Config) -> Config {
+    let mut variables = config.variables.clone();
+    variables.retain(|(name, _)| name != "read_only" && name != "slave_net_timeout");
+    variables.extend([("read_only".to_owned(), Value::Int(1)), ("slave_net_timeout".to_owned(), Value::Int(2))]);
+    Config { variables, start_replica: false, ..config }
+}
+
+fn alias(number: usize, cells: u16) -> TabletAlias {
+    let cell = format!("cell{}", number % usize::from(cells.max(1)) + 1);
+    let cell = cell.parse().unwrap_or_else(|_| unreachable!("a plain name"));
+    TabletAlias { cell, uid: number as u32 + 1 }
+}
+
+/// Starts them: the topology and the orchestrators on hosts of their own, tablets beside their servers.
+pub(super) fn stage(
+    world: &mut World,
+    wanted: &scenario::Failover,
+    names: &[String],
+    hosts: &[HostId],
+    options: Options,
+) -> Failover {
+    let aliases: Vec<TabletAlias> = (0..hosts.len()).map(|number| alias(number, wanted.cells)).collect();
+    let address = |name: &String| topo::Address { host: name.clone(), port: CLIENT_PORT };
+    let servers: Servers = aliases.iter().cloned().zip(names.iter().map(address)).collect();
+    let desk = world.add_host();
+    let topology = world.spawn(desk, TopologyProcess::program());
+    let mut orchestrators = Vec::new();
+    for number in 0..wanted.orchestrators {
+        let tablets = aliases.iter().cloned().zip(hosts.iter().map(|host| Address { host: *host, port: TABLET_PORT }));
+        let setup = OrchestratorSetup {
+            tablets: tablets.collect(),
+            topology: Address { host: desk, port: TOPOLOGY_PORT },
+            cohort: Cohort {
+                tablets: aliases.iter().cloned().collect(),
+                policy: wanted.policy(),
+                promotion: Default::default(),
+            },
+            dies_after: wanted.orchestrator_dies_after.filter(|_| number == 0),
+            mutants: options.mutants,
+        };
+        let host = world.add_host();
+        orchestrators.push(world.spawn(host, OrchestratorProcess::program(setup)));
+    }
+    let tablet = |(alias, host): (&TabletAlias, &HostId)| {
+        let (alias, login, servers) = (alias.clone(), owned(ADMINISTRATOR), servers.clone());
+        let setup = TabletSetup { alias, host: *host, login, servers, mutants: options.mutants };
+        world.spawn(*host, TabletProcess::program(setup))
+    };
+    let tablets = aliases.iter().zip(hosts).map(tablet).collect();
+    Failover { topology, orchestrators, tablets }
+}
+
+impl Failover {
+    /// Every entry that the topology ever had.
+    pub(super) fn history<'a>(&self, world: &'a World) -> &'a [Entry] {
+        world.process::<TopologyProcess>(self.topology).map_or(&[], TopologyProcess::history)
+    }
+
+    /// The number of the server whose tablet is primary of the last settled term.
+    pub(super) fn primary(&self, world: &World) -> Option<usize> {
+        let settled = |entry: &&Entry| entry.record.step == Step::Settled;
+        let last = self.history(world).iter().rev().find(settled)?;
+        let uid = last.record.reigns.last()?.primary.uid;
+        Some(uid as usize - 1)
+    }
+}
+
+/// The server that a scenario's data is on before the first term.
+const FOUNDER: u32 = 1;
+
+impl Failover {
+    /// What the topology and the final history say of primaries and their terms.
+    pub(super) fn check_terms(&self, stage: &Stage) -> Vec<Violation> {
+        let reigns = self.history(&stage.world).iter().flat_map(|entry| &entry.record.reigns);
+        let reigns: Vec<_> = reigns.map(|reign| terms::Reign { term: reign.term, server: reign.primary.uid }).collect();
+        let origins: Vec<u32> = written(stage, stage.primary()).iter().filter_map(|gtid| origin(gtid)).collect();
+        terms::check(&reigns, &origins, FOUNDER)
+    }
+}
+
+/// GTIDs of a server's binary log, in order.
+fn written(stage: &Stage, number: usize) -> Vec<String> {
+    let Some(process) = stage.server(number) else { return Vec::new() };
+    let transactions = (0..).map_while(|index| process.server().dump(index));
+    transactions.map(|transaction| transaction.gtid.to_string()).filter(|gtid| !gtid.is_empty()).collect()
+}
+
+/// The server that a GTID was made on: MariaDB's `0-2-9`, or MySQL's `00000000-0000-0000-0000-000000000002:9`.
+fn origin(gtid: &str) -> Option<u32> {
+    match gtid.split_once(':') {
+        Some((uuid, _)) => u32::from_str_radix(uuid.get(uuid.len().checked_sub(8)?..)?, 16).ok(),
+        None => gtid.split('-').nth(1)?.parse().ok(),
+    }
+}
+
+/// Whether a server has transactions that the primary does not have.
+pub(super) fn is_errant(stage: &Stage, number: usize) -> bool {
+    let history: BTreeSet<String> = written(stage, stage.primary()).into_iter().collect();
+    written(stage, number).iter().any(|gtid| !history.contains(gtid))
+}

@@ -1,0 +1,52 @@
+//! Who changes the primary in a scenario, and by which policy.
+
+use serde::{Deserialize, Serialize};
+use weir_core::orch::durability;
+
+/// Orchestrators, tablets and a topology: without them, a primary that is gone stays gone.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Failover {
+    /// How many orchestrators.
+    pub orchestrators: u16,
+    /// When a write is acknowledged.
+    pub policy: Policy,
+    /// For `semi-sync`: by how many replicas.
+    pub acks: u32,
+    /// The servers are in so many cells, in turn.
+    pub cells: u16,
+    /// The first orchestrator dies after it has said so many things while it changed the primary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orchestrator_dies_after: Option<u64>,
+}
+
+/// When a write is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// When the primary has it.
+    None,
+    /// When replicas have it as well.
+    #[default]
+    SemiSync,
+    /// When a replica in another cell has it as well.
+    CrossCell,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self { orchestrators: 2, policy: Policy::SemiSync, acks: 1, cells: 1, orchestrator_dies_after: None }
+    }
+}
+
+impl Failover {
+    /// As orchestrators have it.
+    #[must_use]
+    pub fn policy(&self) -> durability::Policy {
+        match self.policy {
+            Policy::None => durability::Policy::None,
+            Policy::SemiSync => durability::Policy::SemiSync { acks: self.acks },
+            Policy::CrossCell => durability::Policy::CrossCell,
+        }
+    }
+}
