@@ -489,7 +489,8 @@ mod tests {
 
     #[test]
     fn each_thing_that_is_not_as_it_should_be_has_its_code() {
-        let cases: [(u32, fn(&mut Status), Code); 10] = [
+        type Case = (u32, fn(&mut Status), Code);
+        let cases: [Case; 10] = [
             (2, |s| s.acks = 1, Code::ReplicaSemiSyncDiffers),
             (1, |s| s.source = Some(alias(2)), Code::PrimaryHasPrimary),
             (1, |s| s.read_only = true, Code::PrimaryIsReadOnly),

@@ -257,8 +257,9 @@ impl ShardLock {
 
     /// What was sent at times that `is_over` names has no answer.
     fn fail(&mut self, now: Instant, is_over: impl Fn(Instant) -> bool) {
-        let over = self.waiting.extract_if(.., |_, (_, sent_at)| is_over(*sent_at));
-        let over: Vec<Asked> = over.map(|(_, (asked, _))| asked).collect();
+        let over = self.waiting.values().filter(|(_, sent_at)| is_over(*sent_at));
+        let over: Vec<Asked> = over.map(|(asked, _)| *asked).collect();
+        self.waiting.retain(|_, (_, sent_at)| !is_over(*sent_at));
         for asked in over {
             match asked {
                 Asked::Write => self.events.push_back(Event::Written(false)),

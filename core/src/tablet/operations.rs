@@ -265,8 +265,8 @@ mod tests {
     }
 
     fn rows(values: &[(&str, &str)]) -> Answer {
-        let mut rows = TextResultSet::default();
-        rows.columns = values.iter().map(|(name, _)| ColumnDefinition::text(*name)).collect();
+        let columns = values.iter().map(|(name, _)| ColumnDefinition::text(*name)).collect();
+        let mut rows = TextResultSet { columns, rows: Vec::new() };
         if !values.is_empty() {
             rows.rows.push(values.iter().map(|(_, value)| Some(value.as_bytes().to_vec())).collect());
         }
