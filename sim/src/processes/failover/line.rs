@@ -87,7 +87,7 @@ impl Line {
     }
 
     fn dial(&self, ctx: &mut Ctx<'_>) -> Dialing {
-        Dialing::begin(ctx, &self.connector, ConnId(0), ConnectionClass::empty(), TOKEN_DIAL)
+        Dialing::begin(ctx, &self.connector, ConnId(0), ConnectionClass::PLAIN, TOKEN_DIAL)
     }
 
     /// Takes an event, if it is about the server.
