@@ -1,8 +1,8 @@
-//! Changes of primary in the simulator: the scenarios hold, an orchestrator may die at any step, and broken rules are missed.
+//! Changes of primary in the simulator: the scenarios hold, an orchestrator may die at any step, and a policy that may lose writes is seen to lose them.
 //!
 //! With `WEIR_SIM_SEEDS=100`, each scenario runs with as many seeds.
 
-use weir_core::mutants::{Mutant, Mutants};
+use weir_core::mutants::Mutants;
 use weir_sim::run::{Check, Failure, Options, run};
 use weir_sim::scenario::{Scenario, library};
 

@@ -48,7 +48,7 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::ForgetReads, "consistency/monotonic", Check::Monotonic),
 ];
 
-/// Rules of failover, which have a test of their own in `failover_simulated.rs`.
+/// Rules of failover: tests of their machines find the first three; the others wait for theirs.
 const UNSEEN: &[Mutant] = &[
     Mutant::IgnorePromise,
     Mutant::SkipIntersection,

@@ -4,7 +4,7 @@ use super::super::connection::{Connection, Connector, Dialing};
 use crate::mysql::host::{RESTART, SUPERVISOR_PORT, WHICH};
 use crate::world::{Address, ConnId as Stream, Ctx, Event, TimerId};
 use std::sync::Arc;
-use weir_core::link::{Collector, Command, ConnectionClass, OWN_FORMAT, Request, Settings};
+use weir_core::link::{Asks, Collector, Command, ConnectionClass, OWN_FORMAT, Request, Settings};
 use weir_core::mutants::Mutants;
 use weir_core::mysql::command::ClientCommand;
 use weir_core::tablet::operations::{self, LOOK_TIME_MAX, Late, Operation, Servers};
@@ -212,6 +212,7 @@ impl Line {
             command: Command::Plain(payload),
             read_only: true,
             wait: None,
+            asks: Asks::empty(),
             client: OWN_FORMAT,
         };
         let connection = self.connection.as_mut()?;
