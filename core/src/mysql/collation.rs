@@ -45,6 +45,16 @@ const IDS_END: u16 = 2048;
 /// What texts are sent in when the client wants no conversion: the servers' own.
 const UNCONVERTED: u16 = 33;
 
+impl Names {
+    /// What `character_set_results` is when results are in this collation, as [`of_results`] reads it.
+    #[must_use]
+    pub fn in_results(&self) -> String {
+        let collation = if is_default(self) { "" } else { self.collation };
+        let collate = if collation.is_empty() { "" } else { COLLATE };
+        format!("{}{collate}{collation}", self.character_set)
+    }
+}
+
 /// What texts of the server's own look like in results, `value` being `character_set_results`: perhaps with a collation behind
 /// [`COLLATE`], and empty for no conversion. `None` when they are not made of ASCII, or nobody knows.
 #[must_use]

@@ -5,7 +5,7 @@
 //! Everything that comes back must be the same bytes: rows and their metadata, status flags, counts, insert ids, infos,
 //! session trackers, errors. `statements` makes the statements, `pair` compares.
 //!
-//! `WEIR_TORTURE_S` sets how long (8), `WEIR_TORTURE_SESSIONS` how many (200), `WEIR_TORTURE_SEED` which statements.
+//! `WEIR_TORTURE_S` sets how long (5), `WEIR_TORTURE_SESSIONS` how many (200), `WEIR_TORTURE_SEED` which statements.
 
 mod pair;
 mod statements;
@@ -48,7 +48,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 fn sessions_that_share_connections_cannot_tell() {
-    let (seconds, sessions) = (number("WEIR_TORTURE_S", 8), number("WEIR_TORTURE_SESSIONS", 200));
+    let (seconds, sessions) = (number("WEIR_TORTURE_S", 5), number("WEIR_TORTURE_SESSIONS", 200));
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
     let seed = number("WEIR_TORTURE_SEED", clock);
     eprintln!("WEIR_TORTURE_SEED={seed}: {sessions} sessions for {seconds} s");

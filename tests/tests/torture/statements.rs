@@ -7,7 +7,7 @@ use weir_tests::TestCluster;
 /// Steps that a session holds its connection for, at most: ten connections are for all.
 const HELD_STEPS_MAX: u32 = 8;
 /// Of a thousand steps, those that make a session hold its connection.
-const HOLDS_PER_MILLE: u64 = 12;
+const HOLDS_PER_MILLE: u64 = 3;
 const PREPARED_MAX: usize = 6;
 
 /// Tables for each session, in schemas of its own.
@@ -33,8 +33,12 @@ pub(crate) fn setup(cluster: &TestCluster, sessions: u64) {
 const QUESTIONS: &[&str] = &[
     "SELECT LAST_INSERT_ID()",
     "SELECT ROW_COUNT()",
+    "SELECT ROW_COUNT(), LAST_INSERT_ID(), 'x'",
     "SELECT FOUND_ROWS()",
+    "SELECT FOUND_ROWS() + ROW_COUNT() AS n, @@sql_mode",
     "SHOW WARNINGS",
+    "SHOW WARNINGS LIMIT 1, 2",
+    "SHOW COUNT(*) ERRORS",
     "SHOW ERRORS",
     "SHOW COUNT(*) WARNINGS",
     "SELECT @@warning_count, @@error_count",
@@ -75,6 +79,10 @@ const WORK: &[&str] = &[
     "SELECT id, a FROM t WHERE a > # ORDER BY id",
     "SELECT COUNT(*), SUM(a) FROM t",
     "SELECT SQL_CALC_FOUND_ROWS id FROM t ORDER BY id LIMIT #",
+    "SELECT id FROM t ORDER BY id LIMIT 2, 2",
+    "SELECT id FROM t ORDER BY id LIMIT # OFFSET #",
+    "SELECT id FROM t UNION SELECT k FROM u ORDER BY 1 LIMIT 1, #",
+    "INSERT INTO t (a) SELECT k FROM u WHERE k < #",
     "SELECT t.id, u.v FROM t LEFT JOIN u ON u.k = t.a ORDER BY t.id, u.k LIMIT 5",
     "SELECT * FROM t WHERE id = # FOR UPDATE",
     "SELECT 1 / 0, CAST('#x' AS INT)",
@@ -113,6 +121,8 @@ const SETTINGS: &[&str] = &[
     "SET NAMES utf8mb4",
     "SET NAMES latin1",
     "SET NAMES nothing",
+    "SET NAMES latin1 COLLATE latin1_german2_ci",
+    "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
     "SET CHARACTER SET latin1",
     "SET collation_connection = utf8mb4_german2_ci",
     "SET character_set_results = NULL",
@@ -125,6 +135,11 @@ const SETTINGS: &[&str] = &[
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "SET sql_mode = 'nonsense'",
     "SET insert_id = DEFAULT",
+    "SET session_track_system_variables = 'session_track_system_variables,time_zone,character_set_client'",
+    "SET session_track_system_variables = 'time_zone,sql_mode'",
+    "SET session_track_system_variables = DEFAULT",
+    "SET session_track_schema = OFF",
+    "SET session_track_schema = ON",
     "SET max_error_count = #",
     "SET max_error_count = DEFAULT",
     "SET foreign_key_checks = 0, unique_checks = 1",
@@ -172,6 +187,9 @@ const PREPARED: &[&str] = &[
     "SELECT LAST_INSERT_ID()",
     "INSERT INTO u VALUES (?, 'p')",
     "SELECT * FROM nowhere WHERE a = ?",
+    "SELECT ROW_COUNT(), FOUND_ROWS() + ?",
+    "SHOW WARNINGS",
+    "SELECT id FROM t ORDER BY id LIMIT 1, 2",
     "DELETE FROM u WHERE k = ?",
     "SELECT 1 / 0",
 ];

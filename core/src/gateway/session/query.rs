@@ -147,7 +147,10 @@ impl Session {
         }
         self.state.variables = variables;
         self.state.tracking = tracking;
-        self.write_own_ok();
+        let names = assignments.iter().map(|assignment| assignment.name.as_ref());
+        let session_state = self.state.tracking.report(names.filter(|name| name.starts_with("session_track_")));
+        self.diagnostics.note_ok();
+        self.write_ok(&OkPacket { status: self.state.status, session_state, ..OkPacket::default() });
     }
 
     /// The answer to [`Event::SetDefaults`]: the configuration that holds from now on, or why it was not changed.

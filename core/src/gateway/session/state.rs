@@ -110,9 +110,8 @@ impl State {
     pub(super) fn new(collation_id: u16, variables: Variables) -> Self {
         let mut settings = Settings::default();
         let names = collation::by_id(collation_id);
-        for name in ["character_set_client", "character_set_results"] {
-            settings.absorb(name.as_bytes(), names.character_set.as_bytes());
-        }
+        settings.absorb(b"character_set_client", names.character_set.as_bytes());
+        settings.absorb(b"character_set_results", names.in_results().as_bytes());
         settings.absorb(b"collation_connection", names.collation.as_bytes());
         let initial = Arc::new(settings);
         Self {

@@ -10,6 +10,8 @@ pub(super) struct Tracking {
     state_change: bool,
     gtids: bool,
     variables: Watched,
+    /// `session_track_system_variables` as it was written.
+    names: String,
 }
 
 /// `session_track_system_variables`.
@@ -34,6 +36,7 @@ impl Default for Tracking {
             state_change: false,
             gtids: false,
             variables: Watched::Named(VARIABLES_BY_DEFAULT.map(str::to_owned).to_vec()),
+            names: VARIABLES_BY_DEFAULT.join(","),
         }
     }
 }
@@ -72,6 +75,26 @@ impl Tracking {
         }
     }
 
+    /// What a server would report of these variables when they have been set: they are variables like any other.
+    pub(super) fn report<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<u8> {
+        let mut block = SessionStateBuilder::default();
+        for name in names.filter(|name| self.watches(name.as_bytes())) {
+            block.variable(name.as_bytes(), self.value(name).as_bytes());
+        }
+        block.finish()
+    }
+
+    fn value(&self, name: &str) -> &str {
+        let on = |is_on: bool| if is_on { "ON" } else { "OFF" };
+        match name {
+            "session_track_schema" => on(self.schema),
+            "session_track_state_change" => on(self.state_change),
+            "session_track_gtids" if self.gtids => "OWN_GTID",
+            "session_track_system_variables" => &self.names,
+            _ => "OFF",
+        }
+    }
+
     /// `SET name = value` for a `session_track_*` variable; the value's quotes are already taken off.
     ///
     /// # Errors
@@ -83,15 +106,20 @@ impl Tracking {
             "session_track_state_change" => self.state_change = !default && switch(name, value)?,
             "session_track_gtids" if default || value.eq_ignore_ascii_case("off") => self.gtids = false,
             "session_track_gtids" if value.eq_ignore_ascii_case("own_gtid") => self.gtids = true,
-            "session_track_system_variables" if default => self.variables = Self::default().variables,
-            "session_track_system_variables" if value.trim() == "*" => self.variables = Watched::All,
+            "session_track_system_variables" if default => {
+                let Self { variables, names, .. } = Self::default();
+                (self.variables, self.names) = (variables, names);
+            }
+            "session_track_system_variables" if value.trim() == "*" => {
+                (self.variables, self.names) = (Watched::All, "*".to_owned());
+            }
             "session_track_system_variables" => {
                 let names: Vec<String> =
                     value.split(',').map(|n| n.trim().to_ascii_lowercase()).filter(|n| !n.is_empty()).collect();
                 if names.len() > WATCHED_NAMES_MAX {
                     return Err(wrong(name, value));
                 }
-                self.variables = Watched::Named(names);
+                (self.variables, self.names) = (Watched::Named(names), value.to_owned());
             }
             "session_track_transaction_info" if default || value.eq_ignore_ascii_case("off") => {}
             _ => return Err(wrong(name, value)),
@@ -141,6 +169,17 @@ mod tests {
         tracking.set("session_track_schema", "OFF").unwrap();
         tracking.set("session_track_system_variables", "").unwrap();
         assert!(tracking.select(SessionState::new(&block())).is_empty());
+    }
+
+    #[test]
+    fn its_own_variables_are_reported_to_who_watches_them() {
+        let mut tracking = Tracking::default();
+        let names = ["session_track_system_variables"];
+        assert!(tracking.report(names.into_iter()).is_empty());
+        tracking.set(names[0], "*").unwrap();
+        let mut expected = SessionStateBuilder::default();
+        expected.variable(names[0].as_bytes(), b"*");
+        assert_eq!(tracking.report(names.into_iter()), expected.finish());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::flight::{Heard, Purpose};
 use super::settings;
 use super::tracked::Reported;
 use crate::link::{Asks, Condition, Counts, Ended, Level, Reply};
+use crate::mysql::collation;
 use crate::mysql::command::ClientCommand;
 use crate::mysql::packet::OkPacket;
 use crate::mysql::session_state::SessionStateBuilder;
@@ -90,12 +91,25 @@ impl BackendConn {
                 .for_each(|(name, value)| block.variable(name.as_bytes(), value.unwrap_or_default())),
             _ => self.tracked.set_unknown(true),
         }
+        if let Some(results) = self.results_in_a_collation(heard) {
+            block.variable(b"character_set_results", results.as_bytes());
+        }
         let ok = OkPacket { status: self.tracked.status(), session_state: block.finish(), ..OkPacket::default() };
         if let Err(error) = self.tracked.absorb(&ok, false) {
             return self.fail_protocol(error);
         }
         self.replies.push(Reply::Tracked(ok));
         self.conclude_if_all_told();
+    }
+
+    /// Results' character set and collation, when that is not the character set's own: `SET NAMES ... COLLATE` has set it, no
+    /// tracker reports it, and any result names it.
+    fn results_in_a_collation(&self, heard: &Heard) -> Option<String> {
+        let results = self.tracked.settings().variables.get("character_set_results")?;
+        let names = collation::by_id(heard.text_collation()?);
+        let set = results.split(|byte| *byte == b' ').next()?;
+        let is_it = names.character_set.as_bytes() == set && !collation::is_default(&names);
+        is_it.then(|| names.in_results())
     }
 
     fn conclude_if_all_told(&mut self) {

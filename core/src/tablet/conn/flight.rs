@@ -4,7 +4,8 @@ use super::config::HEARD_BYTES_MAX;
 use super::settings::Changes;
 use crate::error::Error;
 use crate::link::{CONDITIONS_BYTES_MAX, ClientFormat, Reply, Statement};
-use crate::mysql::capability::CapabilityFlags;
+use crate::mysql::capability::{CapabilityFlags, ColumnType};
+use crate::mysql::column::ColumnDefinition;
 use crate::mysql::frame::{FrameHeader, HEADER_BYTES};
 use crate::mysql::packet::{OkPacket, PrepareOk};
 use crate::mysql::reply::{ReplyWalker, Shape};
@@ -165,6 +166,12 @@ impl Heard {
     pub(super) fn rows(&self) -> Option<Vec<Row<'_>>> {
         let (columns, rows) = self.behind_columns().filter(|_| !self.cut && self.error.is_none())?;
         rows.map(|row| values(row, columns)).collect()
+    }
+
+    /// The collation of texts that the first column's definition names.
+    pub(super) fn text_collation(&self) -> Option<u16> {
+        let definition = ColumnDefinition::parse(Packets(&self.packets).nth(1)?).ok()?;
+        (definition.column_type == ColumnType::MYSQL_TYPE_VAR_STRING).then_some(definition.collation)
     }
 
     fn behind_columns(&self) -> Option<(usize, Packets<'_>)> {

@@ -5,6 +5,7 @@
 
 use super::config::SET_BYTES_MAX;
 use crate::link::Settings;
+use crate::mysql::collation::COLLATE;
 use core::fmt::Write as _;
 
 /// Variables to set (`Some`), or to set back to what they are on a fresh connection (`None`).
@@ -45,8 +46,23 @@ pub(super) fn changes(from: &Settings, to: &Settings) -> (Changes, Changes) {
         false => to.variables.contains_key(name),
     };
     let resets = from.variables.keys().filter(|name| !wished(name)).map(|name| (name.clone(), None)).collect();
-    let sets = to.variables.iter().filter(|(name, value)| from.variables.get(*name) != Some(*value));
+    let names = to.variables.get("character_set_results").filter(|value| collated(value).is_some());
+    let set_names = names.is_some_and(|value| from.variables.get("character_set_results") != Some(value));
+    let sets = to
+        .variables
+        .iter()
+        .filter(|(name, value)| from.variables.get(*name) != Some(*value) || set_names && set_by_names(name));
     (resets, sets.map(|(name, value)| (name.clone(), Some(value.clone()))).collect())
+}
+
+/// `SET NAMES` sets this too.
+fn set_by_names(name: &str) -> bool {
+    name == "character_set_client" || CONNECTION_CHARSET.contains(&name)
+}
+
+/// Character set and collation of results that have not their character set's own collation: only `SET NAMES` makes them so.
+fn collated(value: &[u8]) -> Option<(&str, &str)> {
+    core::str::from_utf8(value).ok()?.split_once(COLLATE).filter(|(set, collation)| is_name(set) && is_name(collation))
 }
 
 /// Notes that the changes were made.
@@ -62,7 +78,15 @@ pub(super) fn apply(changes: &Changes, settings: &mut Settings) {
 /// The `SET` that makes the changes; `None` when a name is none or the text is too long.
 pub(super) fn statement(changes: &Changes, last_insert_id: Option<u64>) -> Option<String> {
     let mut sql = String::from("SET ");
-    for (name, value) in changes {
+    let is_names = |name: &str, value: &Option<Vec<u8>>| {
+        name == "character_set_results" && value.as_deref().is_some_and(|value| collated(value).is_some())
+    };
+    // First of all, since it sets more than results.
+    for (_, value) in changes.iter().filter(|(name, value)| is_names(name, value)) {
+        let (character_set, collation) = collated(value.as_deref()?)?;
+        write!(sql, "NAMES {character_set} COLLATE {collation}, ").ok()?;
+    }
+    for (name, value) in changes.iter().filter(|(name, value)| !is_names(name, value)) {
         if !is_name(name) {
             return None;
         }
@@ -170,6 +194,26 @@ mod tests {
         let mut held = settings(&to);
         apply(&vec![("character_set_connection".to_owned(), Some(b"latin1".to_vec()))], &mut held);
         assert_eq!(held, settings(&[("character_set_connection", "latin1")]));
+    }
+
+    #[test]
+    fn results_in_a_collation_of_their_own_take_a_set_names() {
+        let plain = [
+            ("character_set_client", "latin1"),
+            ("character_set_results", "latin1"),
+            ("collation_connection", "latin1_bin"),
+        ];
+        let mut to = plain;
+        to[1].1 = "latin1 COLLATE latin1_german2_ci";
+        assert_eq!(
+            way(&plain, &to),
+            [
+                "SET NAMES latin1 COLLATE latin1_german2_ci, character_set_client = 'latin1', collation_connection = 'latin1_bin'"
+            ]
+        );
+        assert_eq!(way(&to, &plain), ["SET character_set_results = 'latin1'"]);
+        let odd = [("character_set_results", "x COLLATE y; DROP TABLE t")];
+        assert_eq!(way(&[], &odd), ["SET character_set_results = 'x COLLATE y; DROP TABLE t'"]);
     }
 
     #[test]
