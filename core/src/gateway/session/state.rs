@@ -60,8 +60,10 @@ pub(super) const CURSOR_EXISTS: u16 = 0x0040;
 pub(super) const LAST_ROW_SENT: u16 = 0x0080;
 /// SERVER_STATUS_NO_BACKSLASH_ESCAPES.
 pub(super) const NO_BACKSLASH_ESCAPES: u16 = 0x0200;
+/// SERVER_STATUS_ANSI_QUOTES (MariaDB).
+const ANSI_QUOTES: u16 = 0x8000;
 /// Status bits that outlive the statement they came with, and so belong into answers of the gateway's own.
-const LASTING_STATUS: u16 = IN_TRANSACTION | AUTOCOMMIT | NO_BACKSLASH_ESCAPES | 0x2000;
+const LASTING_STATUS: u16 = IN_TRANSACTION | AUTOCOMMIT | NO_BACKSLASH_ESCAPES | ANSI_QUOTES | 0x2000;
 
 /// The value of `last_insert_id` that a server's tracker reported.
 pub(super) fn reported_insert_id(ok: &OkPacket) -> Option<u64> {

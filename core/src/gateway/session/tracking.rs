@@ -114,12 +114,15 @@ impl Tracking {
                 (self.variables, self.names) = (Watched::All, "*".to_owned());
             }
             "session_track_system_variables" => {
-                let names: Vec<String> =
+                let mut names: Vec<String> =
                     value.split(',').map(|n| n.trim().to_ascii_lowercase()).filter(|n| !n.is_empty()).collect();
                 if names.len() > WATCHED_NAMES_MAX {
                     return Err(wrong(name, value));
                 }
-                (self.variables, self.names) = (Watched::Named(names), value.to_owned());
+                // As servers tell it.
+                names.sort();
+                self.names = names.join(",");
+                self.variables = Watched::Named(names);
             }
             "session_track_transaction_info" if default || value.eq_ignore_ascii_case("off") => {}
             _ => return Err(wrong(name, value)),
