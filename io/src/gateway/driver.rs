@@ -402,7 +402,8 @@ impl Driver {
         match granted {
             Ok(connection) => {
                 let key = LeaseKey { tablet: tablet.id(), connection: connection.id.0, epoch: connection.epoch };
-                let lease = Lease { key, tracks: connection.machine.tracks_session() };
+                let executed = connection.executed.clone();
+                let lease = Lease { key, tracks: connection.machine.tracks_session(), executed };
                 self.lease = Some((tablet, connection));
                 self.session.lease_granted(now, lease);
             }

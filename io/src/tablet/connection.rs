@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use weir_core::error::{Component, Error, Kind};
+use weir_core::gtid::Position;
 use weir_core::link::{Asks, Collector, Command, ConnectionClass, ConnectionTraits, OWN_FORMAT, Reply, Request};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
@@ -46,6 +47,8 @@ pub struct Connection {
     pub class: ConnectionClass,
     /// How often it has been lent: tells whether somebody else has had it since.
     pub epoch: u64,
+    /// What the server was known to have executed when it was lent.
+    pub executed: Position,
     /// When it was opened.
     pub opened: Instant,
     /// The protocol's state.
@@ -68,8 +71,17 @@ impl Connector {
         let login = self.accounts.login(class.account).ok_or_else(unknown_account)?;
         let config = Arc::new(self.config(class, &login, &stream));
         let machine = BackendConn::new(config, clock::now());
-        let mut connection =
-            Connection { id, class, epoch: 0, opened: clock::now(), machine, stream, output: Vec::new(), written: 0 };
+        let mut connection = Connection {
+            id,
+            class,
+            epoch: 0,
+            executed: Position::default(),
+            opened: clock::now(),
+            machine,
+            stream,
+            output: Vec::new(),
+            written: 0,
+        };
         connection.log_in().await?;
         connection.opened = clock::now();
         Ok(Box::new(connection))

@@ -223,6 +223,7 @@ impl LocalTablet {
                     // Back to the one who had it last, it is as it was left.
                     connection.epoch +=
                         u64::from(!prefer.is_some_and(|p| p.conn == connection.id && p.epoch == connection.epoch));
+                    connection.executed = state.machine.executed().clone();
                     return Pending::Ready(Some(Ok(connection)));
                 }
                 Some(refused) => return Pending::Ready(Some(refused)),
@@ -242,7 +243,10 @@ impl LocalTablet {
         self.drain(&mut state, None);
     }
 
-    fn take_back(&self, state: &mut State, connection: Box<Connection>, fate: Fate) {
+    fn take_back(&self, state: &mut State, mut connection: Box<Connection>, fate: Fate) {
+        if let Some(position) = connection.machine.take_reached() {
+            state.machine.handle(clock::now(), Input::Executed(position));
+        }
         let clean = fate == Fate::Keep && connection.is_reusable();
         let conn = connection.id;
         let release = pool::Input::Release {
@@ -344,6 +348,7 @@ impl LocalTablet {
     /// A waiter that left at the same moment leaves its connection to the next.
     fn hand_over(&self, state: &mut State, ticket: Ticket, mut connection: Box<Connection>) {
         connection.epoch += 1;
+        connection.executed = state.machine.executed().clone();
         let refused = match state.waiting.remove(&ticket) {
             Some(waiter) => waiter.send(Ok(connection)).err(),
             None => Some(Ok(connection)),

@@ -4,6 +4,7 @@ use super::killer::Thread;
 use crate::world::{Address, ConnId as Stream, Ctx, TimerId};
 use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
+use weir_core::gtid::Position;
 use weir_core::link::{ConnectionClass, ConnectionTraits, Reply};
 use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::{Proof, Secret};
@@ -64,6 +65,8 @@ pub(super) struct Connection {
     pub(super) class: ConnectionClass,
     /// How often it has been lent: tells whether somebody else has had it since.
     pub(super) epoch: u64,
+    /// What the server was known to have executed when it was lent.
+    pub(super) executed: Position,
     opened: Instant,
     pub(super) machine: BackendConn,
     /// `None` once it broke.
@@ -167,7 +170,16 @@ impl Dialing {
         let machine = BackendConn::new(Arc::new(connector.config(self.class)), ctx.now());
         let stream = Some(self.stream);
         let (id, class, opened) = (self.id, self.class, ctx.now());
-        let connection = Connection { id, class, epoch: 0, opened, machine, stream, output: Vec::new() };
+        let connection = Connection {
+            id,
+            class,
+            epoch: 0,
+            executed: Position::default(),
+            opened,
+            machine,
+            stream,
+            output: Vec::new(),
+        };
         ctx.arm(self.timer, connection.machine.poll_timeout());
         self.connection = Some(Box::new(connection));
     }

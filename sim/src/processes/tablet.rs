@@ -147,6 +147,7 @@ impl LocalTablet {
                     // Back to the one who had it last, it is as it was left.
                     connection.epoch +=
                         u64::from(!prefer.is_some_and(|p| p.conn == connection.id && p.epoch == connection.epoch));
+                    connection.executed = self.machine.executed().clone();
                     return Wished::Now(Ok(connection));
                 }
                 Some(refused) => return Wished::Now(refused),
@@ -160,7 +161,10 @@ impl LocalTablet {
     }
 
     /// Takes a connection back.
-    pub(super) fn release(&mut self, hands: &mut Hands<'_, '_>, connection: Box<Connection>, fate: Fate) {
+    pub(super) fn release(&mut self, hands: &mut Hands<'_, '_>, mut connection: Box<Connection>, fate: Fate) {
+        if let Some(position) = connection.machine.take_reached() {
+            self.handle(hands, Input::Executed(position));
+        }
         let clean = fate == Fate::Keep && connection.is_reusable();
         let conn = connection.id;
         let release = pool::Input::Release {
@@ -237,6 +241,7 @@ impl LocalTablet {
 
     fn hand_over(&mut self, hands: &mut Hands<'_, '_>, ticket: Ticket, mut connection: Box<Connection>) {
         connection.epoch += 1;
+        connection.executed = self.machine.executed().clone();
         match self.waiting.remove(&ticket) {
             Some(session) => {
                 hands.grants.push_back(Grant { tablet: self.id, session, ticket, outcome: Ok(connection) });

@@ -210,12 +210,14 @@ pub struct LeaseKey {
 }
 
 /// A server connection that the session has for now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Lease {
     /// Which.
     pub key: LeaseKey,
     /// The server reports session changes (MariaDB, MySQL 5.7 and later).
     pub tracks: bool,
+    /// What the server is known to have executed: the tablet may know more than the view.
+    pub executed: Position,
 }
 
 /// The lease as the session holds it.
@@ -336,6 +338,7 @@ impl Session {
         };
         job.granted_at = Some(now);
         (job.given_found_rows, job.marked) = (false, false);
+        job.reached |= lease.executed.contains(&job.floor).unwrap_or(false);
         self.lease = Some(Held {
             key: lease.key,
             role: job.role,

@@ -43,6 +43,7 @@ pub use config::{
 pub use event::{CloseReason, Event, TimerCause};
 
 use crate::error::{Component, Effect, Error, Kind};
+use crate::gtid::Position;
 use crate::link::{Command, Ended, Reply, Request, Settings};
 use crate::mysql::ProtocolError;
 use crate::mysql::capability::CapabilityFlags;
@@ -76,6 +77,8 @@ pub struct BackendConn {
     events: VecDeque<Event>,
     timer: Option<(Instant, TimerCause)>,
     uses: u64,
+    /// What the server was last waited for, and had executed.
+    reached: Option<Position>,
 }
 
 /// What the connection is doing.
@@ -105,6 +108,7 @@ impl BackendConn {
             events: VecDeque::new(),
             timer: Some((now + config.connect_timeout, TimerCause::Connect)),
             uses: 0,
+            reached: None,
             config,
         }
     }
@@ -287,6 +291,11 @@ impl BackendConn {
     #[must_use]
     pub fn is_idle_and_clean(&self) -> bool {
         self.is_idle() && self.tracked.is_clean() && !self.statements.has_cursor()
+    }
+
+    /// What the server turned out to have executed when it was last waited for; told once.
+    pub fn take_reached(&mut self) -> Option<Position> {
+        self.reached.take()
     }
 
     /// Requests that were submitted so far.

@@ -104,6 +104,7 @@ impl BackendConn {
                 if !is_reached && !self.config.mutants.breaks(Mutant::AnswerAfterWait) {
                     return Err(Failure::WaitTimedOut);
                 }
+                self.reached = self.busy().and_then(|busy| Some(busy.request.wait.as_ref()?.position.clone()));
             }
             Purpose::Prepare(statement) => self.keep_prepared(statement, heard.prepared.map(|ok| ok.statement_id)),
             Purpose::Setup

@@ -80,6 +80,7 @@ fn a_server_that_does_not_even_say_that_it_waited_in_vain_is_given_up() {
     assert_eq!(conn.poll_reply(), None);
     assert_eq!(conn.poll_event(), Some(Event::Closed { reason: CloseReason::TimedOut(TimerCause::Wait) }));
     assert!(conn.is_closed() && conn.poll_event().is_none());
+    assert_eq!(conn.take_reached(), None);
 }
 
 #[test]
@@ -91,4 +92,6 @@ fn once_the_position_is_reached_a_read_may_take_its_time() {
     }
     assert_eq!(conn.poll_timeout(), None);
     assert!(!conn.is_closed() && !conn.is_idle(), "the read's own answer is due");
+    assert_eq!(conn.take_reached(), Some(Position::parse(Flavor::MariaDb, "0-1-7").unwrap()));
+    assert_eq!(conn.take_reached(), None, "it is told once");
 }

@@ -16,6 +16,7 @@ pub use monitor::MonitorConfig;
 use super::heartbeat::{self, BeatId};
 use super::pool::{self, Pool};
 use crate::error::{Component, Error, Kind};
+use crate::gtid::Position;
 use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::rng::Rng;
@@ -76,6 +77,8 @@ pub enum Input {
     },
     /// Anything else about connections, for the pool.
     Pool(pool::Input),
+    /// Somebody has waited until the server had executed this.
+    Executed(Position),
     /// The topology says what the tablet is. Ignored when it is of a lower term than said before.
     RoleAssigned {
         /// Its role.
@@ -171,6 +174,8 @@ pub struct Tablet {
     pool: Pool,
     /// The pool takes requests.
     is_open: bool,
+    /// What its server is known to have executed.
+    executed: Position,
     monitor: Monitor,
     beats: heartbeat::Schedule,
     /// What was told last, and when to tell again.
@@ -189,6 +194,7 @@ impl Tablet {
             is_stopping: false,
             pool: Pool::new(identity.alias.to_string(), config.pool.clone(), rng.fork()),
             is_open: true,
+            executed: Position::default(),
             monitor: Monitor::new(config.monitor.clone(), rng.fork()),
             beats: heartbeat::Schedule::new(config.beat_interval),
             told: None,
@@ -208,6 +214,7 @@ impl Tablet {
             // The busiest inputs; they change nothing that `settle` looks at.
             Input::Acquire { role, term, request } => return self.acquire(now, role, term, request),
             Input::Pool(input) => return self.pass_to_pool(now, input),
+            Input::Executed(position) => return self.learn(&position),
             Input::RoleAssigned { role, term } => self.assign(now, role, term),
             Input::Observed { probe, observation } => self.observe(now, probe, observation),
             Input::ProbeFailed { probe, error } => self.monitor.probe_failed(now, probe, error),
@@ -239,6 +246,13 @@ impl Tablet {
         let heartbeat = (!self.is_stopping).then_some((self.heartbeat_at, Timer::Heartbeat));
         let beat = self.beats.timer(self.may_beat()).map(|at| (at, Timer::Beat));
         [pool, heartbeat, beat, self.monitor.timer()].into_iter().flatten().min()
+    }
+
+    /// What its server is known to have executed: what it said last, and what has been waited for since. A server that
+    /// came back may have less, so it counts for nothing once a connection has broken.
+    #[must_use]
+    pub fn executed(&self) -> &Position {
+        &self.executed
     }
 
     /// What the pool counts.
@@ -320,7 +334,22 @@ impl Tablet {
         if matches!(input, pool::Input::OpenFailed { .. } | pool::Input::Lost { .. }) {
             self.monitor.suspect(now);
         }
+        let broke = matches!(
+            input,
+            pool::Input::OpenFailed { .. }
+                | pool::Input::Lost { .. }
+                | pool::Input::Release { fate: pool::Fate::Close(pool::CloseReason::Broken), .. }
+        );
+        if broke {
+            self.executed = Position::default();
+        }
         self.pool.handle(now, input);
+    }
+
+    fn learn(&mut self, position: &Position) {
+        if self.executed.merge(position).is_err() {
+            self.executed = position.clone();
+        }
     }
 
     // Role and serving.
@@ -341,9 +370,10 @@ impl Tablet {
     }
 
     fn observe(&mut self, now: Instant, probe: ProbeId, observation: Observation) {
-        let beat = observation.beat;
+        let (beat, position) = (observation.beat, observation.position.clone());
         if self.monitor.observe(now, probe, observation) {
             self.beats.seen(now, beat);
+            self.executed = position.unwrap_or_default();
         }
     }
 
@@ -408,6 +438,7 @@ impl Tablet {
         let message = format!("tablet {} {why}. Nothing was executed: a retry is safe", self.identity.alias);
         let error = Error::new(Component::Tablet, Kind::Unavailable, message);
         Mark::TabletCloses.hit();
+        self.executed = Position::default();
         self.pool.handle(now, pool::Input::Drain { error });
         self.is_open = false;
     }

@@ -372,3 +372,20 @@ fn a_primary_is_given_the_usual_time() {
     let doubted = doubted(&mut bench, Duration::from_millis(50));
     assert!(doubted.is_none_or(|(_, timeout)| timeout == Config::default().monitor.probe_timeout));
 }
+
+#[test]
+fn what_the_server_has_executed_is_learnt_from_waits_until_it_says_otherwise_or_breaks() {
+    let at = |seq| Position::mariadb(0, 1, seq);
+    let mut bench = Bench::serving(Role::Replica);
+    assert_eq!(bench.tablet.executed(), &at(7));
+    bench.feed(Input::Executed(at(9)));
+    bench.feed(Input::Executed(at(8)));
+    assert_eq!(bench.tablet.executed(), &at(9));
+    bench.answer(seen(4, true, &[seconds(0)]));
+    assert_eq!(bench.tablet.executed(), &at(4), "it lost the rest, or never had it");
+    bench.feed(Input::Pool(pool::Input::Lost { conn: ConnId(77) }));
+    assert_eq!(bench.tablet.executed(), &Position::default(), "it may come back with less");
+    bench.answer(seen(11, true, &[seconds(0)]));
+    bench.feed(Input::RoleAssigned { role: Role::RdOnly, term: 6 });
+    assert_eq!(bench.tablet.executed(), &Position::default());
+}

@@ -264,7 +264,8 @@ impl Driver {
         match outcome {
             Ok(connection) => {
                 let key = LeaseKey { tablet, connection: connection.id.0, epoch: connection.epoch };
-                let lease = Lease { key, tracks: connection.machine.tracks_session() };
+                let executed = connection.executed.clone();
+                let lease = Lease { key, tracks: connection.machine.tracks_session(), executed };
                 hands.own(connection.stream, Owner::Lease(self.id));
                 self.lease = Some((tablet, connection));
                 self.session.lease_granted(now, lease);

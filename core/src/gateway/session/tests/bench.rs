@@ -197,7 +197,12 @@ impl Bench {
     }
 
     pub(super) fn grant_key(&mut self, key: LeaseKey) {
-        self.session.lease_granted(self.now, Lease { key, tracks: true });
+        self.grant_on(key, Position::default());
+    }
+
+    /// On a server that is known to have executed this.
+    pub(super) fn grant_on(&mut self, key: LeaseKey, executed: Position) {
+        self.session.lease_granted(self.now, Lease { key, tracks: true, executed });
     }
 
     /// The request that must be due.

@@ -4,7 +4,7 @@ use super::bench::{Bench, OTHER_REPLICA, PRIMARY, REPLICA, error_code, lost, ok,
 use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::cluster::{Rules, TabletId, View};
 use crate::gateway::freshness::{Scope, Written};
-use crate::gateway::session::Event;
+use crate::gateway::session::{Event, LeaseKey};
 use crate::gtid::{Flavor, Position};
 use crate::link::{Ended, Reply, Request};
 use crate::mysql::packet::OkPacket;
@@ -137,6 +137,19 @@ fn without_an_answer_the_primary_is_read() {
     bench.query("SELECT a FROM t");
     expect_question(&mut bench);
     assert_eq!(tell(&mut bench, None).0, PRIMARY);
+}
+
+#[test]
+fn what_the_tablet_knows_of_its_server_spares_a_wait() {
+    for (executed, waits) in [("0-1-104", Some("0-1-105")), ("0-1-105", None), ("0-1-200", None)] {
+        let mut bench = at_level("GLOBAL");
+        bench.query("SELECT a FROM t");
+        expect_question(&mut bench);
+        bench.session.freshened(bench.now, Some(position("0-1-105")));
+        let key = LeaseKey { tablet: bench.wish().tablet, connection: 9, epoch: 1 };
+        bench.grant_on(key, position(executed));
+        assert_eq!(waits_for(&bench.request()).as_deref(), waits, "{executed}");
+    }
 }
 
 #[test]
