@@ -1,8 +1,9 @@
-//! Changes of primary in the simulator: the scenarios hold, an orchestrator may die at any step, and a policy that may lose writes is seen to lose them.
+//! Changes of primary in the simulator: the scenarios hold, an orchestrator may die at any step, a policy that may lose writes
+//! is seen to lose them, and broken rules are missed.
 //!
 //! With `WEIR_SIM_SEEDS=100`, each scenario runs with as many seeds.
 
-use weir_core::mutants::Mutants;
+use weir_core::mutants::{Mutant, Mutants};
 use weir_sim::run::{Check, Failure, Options, run};
 use weir_sim::scenario::{Scenario, library};
 
@@ -57,5 +58,20 @@ fn an_orchestrator_that_dies_at_any_step_is_succeeded() {
         failover.orchestrators = 1;
         failover.orchestrator_dies_after = Some(dies_after);
         assert_eq!(failures(&scenario, dies_after, Mutants::NONE), [], "it died after {dies_after} steps");
+    }
+}
+
+/// In which scenario a broken rule shows, and who notices.
+const FOUND: &[(Mutant, &str, Check)] = &[
+    (Mutant::NoFence, "failover/primary-and-gateway-cut-off", Check::Appends),
+    (Mutant::TrustReadOnly, "failover/primary-and-gateway-cut-off", Check::Progress),
+];
+
+#[test]
+fn broken_rules_are_missed() {
+    for (mutant, name, check) in FOUND {
+        let scenario = scenario(name);
+        let noticed = |seed| failures(&scenario, seed, Mutants::only(*mutant)).iter().any(|f| f.check == *check);
+        assert!((0..seeds(24)).any(noticed), "{mutant}");
     }
 }

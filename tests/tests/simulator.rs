@@ -48,7 +48,7 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::ForgetReads, "consistency/monotonic", Check::Monotonic),
 ];
 
-/// Rules of failover: tests of their machines find the first three; the others wait for theirs.
+/// Rules of failover: `failover_simulated.rs` finds some, tests of their machines others.
 const UNSEEN: &[Mutant] = &[
     Mutant::IgnorePromise,
     Mutant::SkipIntersection,
