@@ -73,13 +73,13 @@ impl Probe {
         match (answer, &mut self.observation) {
             (Answer::Err(error), None) => self.failure = Some(error.clone()),
             (answer, None) => match rows(answer).and_then(|result| reading::identity(self.version, result)) {
-                Ok(observation) => self.observation = Some(observation),
+                Ok(observation) => {
+                    let observation = self.observation.insert(observation);
+                    self.missing = read(observation, question, answer);
+                }
                 Err(why) => self.failure = Some(unusable(&why)),
             },
-            (answer, Some(observation)) => {
-                let read = rows(answer).and_then(|result| fill_in(observation, question.topic, result));
-                self.missing.extend(read.err().map(|why| Missing { topic: question.topic, why }));
-            }
+            (answer, Some(observation)) => self.missing.extend(read(observation, question, answer)),
         }
     }
 
@@ -123,14 +123,24 @@ fn rows(answer: &Answer) -> Result<&TextResultSet, String> {
     }
 }
 
-/// Puts one answer in its place, or says why it is of no use.
+/// Puts an answer in its places, and says what it does not tell.
+fn read(observation: &mut Observation, question: &Question, answer: &Answer) -> Vec<Missing> {
+    let mut missing = Vec::new();
+    for topic in question.topics {
+        let told = rows(answer).and_then(|result| fill_in(observation, *topic, result));
+        missing.extend(told.err().map(|why| Missing { topic: *topic, why }));
+    }
+    missing
+}
+
+/// Puts what an answer says of one topic in its place, or says why it is of no use.
 fn fill_in(observation: &mut Observation, topic: Topic, result: &TextResultSet) -> Result<(), String> {
     match topic {
         Topic::Identity => {}
         Topic::Position => observation.position = Some(position(observation.version, result)?),
         Topic::Sources => observation.sources = Some(reading::sources(result)?),
-        Topic::ReplicasConnected => observation.replicas_connected = Some(reading::count(result)?),
-        Topic::ThreadsRunning => observation.threads_running = Some(reading::count(result)?),
+        Topic::ReplicasConnected => observation.replicas_connected = Some(reading::count(result, "Slaves_connected")?),
+        Topic::ThreadsRunning => observation.threads_running = Some(reading::count(result, "Threads_running")?),
         Topic::Heartbeat => observation.beat = Some(reading::beat(result)?),
     }
     Ok(())

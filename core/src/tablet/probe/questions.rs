@@ -38,48 +38,52 @@ impl fmt::Display for Topic {
 /// One query of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// What it is about.
-    pub topic: Topic,
+    /// What it is about: what one query can tell is asked in one.
+    pub topics: &'static [Topic],
     /// The query, for COM_QUERY.
     pub sql: &'static str,
 }
 
-const fn question(topic: Topic, sql: &'static str) -> Question {
-    Question { topic, sql }
+const fn question(topics: &'static [Topic], sql: &'static str) -> Question {
+    Question { topics, sql }
 }
 
-const THREADS_RUNNING: Question =
-    question(Topic::ThreadsRunning, "SHOW GLOBAL STATUS WHERE Variable_name = 'Threads_running'");
+const WHO_AND_WHERE: &[Topic] = &[Topic::Identity, Topic::Position];
 
-const HEARTBEAT: Question = question(Topic::Heartbeat, heartbeat::READ);
+const THREADS_RUNNING: Question =
+    question(&[Topic::ThreadsRunning], "SHOW GLOBAL STATUS WHERE Variable_name = 'Threads_running'");
+
+const HEARTBEAT: Question = question(&[Topic::Heartbeat], heartbeat::READ);
 
 /// `gtid_current_pos` is what a replica has committed together with what a server wrote itself. `gtid_binlog_pos` would not
 /// do: it is ahead of what a read sees, and empty without a binary log.
-static MARIADB: [Question; 6] = [
-    question(Topic::Identity, "SELECT @@GLOBAL.server_id AS server_id, @@GLOBAL.read_only AS read_only"),
-    question(Topic::Position, "SELECT @@GLOBAL.gtid_current_pos AS position"),
-    question(Topic::Sources, "SHOW ALL SLAVES STATUS"),
-    question(Topic::ReplicasConnected, "SHOW GLOBAL STATUS WHERE Variable_name = 'Slaves_connected'"),
-    THREADS_RUNNING,
+static MARIADB: [Question; 4] = [
+    question(
+        WHO_AND_WHERE,
+        "SELECT @@GLOBAL.server_id AS server_id, @@GLOBAL.read_only AS read_only, @@GLOBAL.gtid_current_pos AS position",
+    ),
+    question(&[Topic::Sources], "SHOW ALL SLAVES STATUS"),
+    question(
+        &[Topic::ReplicasConnected, Topic::ThreadsRunning],
+        "SHOW GLOBAL STATUS WHERE Variable_name IN ('Slaves_connected', 'Threads_running')",
+    ),
     HEARTBEAT,
 ];
 
 const MYSQL_IDENTITY: Question = question(
-    Topic::Identity,
-    "SELECT @@GLOBAL.server_id AS server_id, @@GLOBAL.server_uuid AS server_uuid, \
-     @@GLOBAL.read_only AS read_only, @@GLOBAL.super_read_only AS super_read_only",
+    WHO_AND_WHERE,
+    "SELECT @@GLOBAL.server_id AS server_id, @@GLOBAL.server_uuid AS server_uuid, @@GLOBAL.read_only AS read_only, \
+     @@GLOBAL.super_read_only AS super_read_only, @@GLOBAL.gtid_executed AS position",
 );
-const MYSQL_POSITION: Question = question(Topic::Position, "SELECT @@GLOBAL.gtid_executed AS position");
 const MYSQL_REPLICAS: &str = "SELECT COUNT(*) AS replicas FROM information_schema.PROCESSLIST \
      WHERE COMMAND IN ('Binlog Dump', 'Binlog Dump GTID')";
 
 /// From 8.0.22: new words, and a process list that takes no global lock.
-static MYSQL: [Question; 6] = [
+static MYSQL: [Question; 5] = [
     MYSQL_IDENTITY,
-    MYSQL_POSITION,
-    question(Topic::Sources, "SHOW REPLICA STATUS"),
+    question(&[Topic::Sources], "SHOW REPLICA STATUS"),
     question(
-        Topic::ReplicasConnected,
+        &[Topic::ReplicasConnected],
         "SELECT COUNT(*) AS replicas FROM performance_schema.processlist \
          WHERE COMMAND IN ('Binlog Dump', 'Binlog Dump GTID')",
     ),
@@ -88,24 +92,23 @@ static MYSQL: [Question; 6] = [
 ];
 
 /// From 5.7.8.
-static MYSQL_5_7: [Question; 6] = [
+static MYSQL_5_7: [Question; 5] = [
     MYSQL_IDENTITY,
-    MYSQL_POSITION,
-    question(Topic::Sources, "SHOW SLAVE STATUS"),
-    question(Topic::ReplicasConnected, MYSQL_REPLICAS),
+    question(&[Topic::Sources], "SHOW SLAVE STATUS"),
+    question(&[Topic::ReplicasConnected], MYSQL_REPLICAS),
     THREADS_RUNNING,
     HEARTBEAT,
 ];
 
 /// Before there was `super_read_only`.
-static MYSQL_5_6: [Question; 6] = [
+static MYSQL_5_6: [Question; 5] = [
     question(
-        Topic::Identity,
-        "SELECT @@GLOBAL.server_id AS server_id, @@GLOBAL.server_uuid AS server_uuid, @@GLOBAL.read_only AS read_only",
+        WHO_AND_WHERE,
+        "SELECT @@GLOBAL.server_id AS server_id, @@GLOBAL.server_uuid AS server_uuid, @@GLOBAL.read_only AS read_only, \
+         @@GLOBAL.gtid_executed AS position",
     ),
-    MYSQL_POSITION,
-    question(Topic::Sources, "SHOW SLAVE STATUS"),
-    question(Topic::ReplicasConnected, MYSQL_REPLICAS),
+    question(&[Topic::Sources], "SHOW SLAVE STATUS"),
+    question(&[Topic::ReplicasConnected], MYSQL_REPLICAS),
     THREADS_RUNNING,
     HEARTBEAT,
 ];

@@ -41,9 +41,11 @@ pub(super) fn switch(result: &TextResultSet, name: &str) -> Option<bool> {
     Some(!matches!(value.to_ascii_uppercase().as_slice(), b"0" | b"OFF"))
 }
 
-/// The one number of a count, or of `SHOW STATUS` with its two columns.
-pub(super) fn count(result: &TextResultSet) -> Result<u32, String> {
-    number(result, 0, &["replicas", "Value"]).ok_or_else(|| "no such status".into())
+/// The one number of a count, or of a row of `SHOW STATUS`.
+pub(super) fn count(result: &TextResultSet, status: &str) -> Result<u32, String> {
+    let is_it = |row: &usize| result.value(*row, "Variable_name").is_none_or(|name| name == status.as_bytes());
+    let row = (0..result.rows.len()).find(is_it).ok_or("no such status")?;
+    number(result, row, &["replicas", "Value"]).ok_or_else(|| "no number".into())
 }
 
 /// The number in the heartbeat table.
