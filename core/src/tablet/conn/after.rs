@@ -44,6 +44,9 @@ impl BackendConn {
 
     /// Asks for variables whose reported values may be wrong, or not all there is.
     fn ask_variables(&mut self, mut reported: Reported, lasting: bool) {
+        if reported.is_empty() {
+            return;
+        }
         let charset = reported.iter().position(|name| name == "character_set_connection");
         if lasting && charset.is_none() {
             return;
@@ -51,7 +54,7 @@ impl BackendConn {
         if let Some(charset) = charset {
             "collation_connection".clone_into(&mut reported[charset]);
         }
-        if let Some(sql) = settings::question(&reported).filter(|_| !reported.is_empty()) {
+        if let Some(sql) = settings::question(&reported) {
             self.ask(&ClientCommand::Query(sql.as_bytes()), Purpose::AskVariables(reported));
         }
     }

@@ -13,6 +13,16 @@ use weir_core::time::Instant;
 
 const TEXT: ColumnKind = ColumnKind::Text(1024);
 
+/// What SHOW STATUS knows, in the order of the names.
+const STATUS: [&str; 6] = [
+    "Rpl_semi_sync_master_clients",
+    "Rpl_semi_sync_master_status",
+    "Slaves_connected",
+    "Threads_connected",
+    "Threads_running",
+    "Uptime",
+];
+
 fn rows(columns: &[&str], rows: Vec<Vec<Value>>) -> Body {
     let columns = columns.iter().map(|name| Column { name: (*name).to_owned(), kind: TEXT }).collect();
     Body::Rows(Rows { columns, rows: rows.into_iter().map(Row::from).collect() })
@@ -30,8 +40,8 @@ fn like(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-fn matches(pattern: Option<&String>, name: &str) -> bool {
-    pattern.is_none_or(|pattern| like(pattern.as_bytes(), name.as_bytes()))
+fn matches(patterns: &[String], name: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| like(pattern.as_bytes(), name.as_bytes()))
 }
 
 fn on_off(on: bool) -> Value {
@@ -45,8 +55,8 @@ fn yes_no(yes: bool) -> Value {
 impl Server {
     pub(super) fn show(&mut self, now: Instant, session: &Session, show: &Show) -> Done {
         Ok(match show {
-            Show::Variables(scope, pattern) => self.show_variables(session, *scope, pattern.as_ref()),
-            Show::Status(pattern) => self.show_status(now, pattern.as_ref()),
+            Show::Variables(scope, patterns) => self.show_variables(session, *scope, patterns),
+            Show::Status(patterns) => self.show_status(now, patterns),
             Show::ReplicaStatus(new_words) => self.show_replica_status(now, *new_words),
             Show::MasterStatus => {
                 let position = Value::text((self.storage.binlog.end() * 100 + 4).to_string());
@@ -82,10 +92,10 @@ impl Server {
         })
     }
 
-    fn show_variables(&self, session: &Session, scope: Scope, pattern: Option<&String>) -> Body {
+    fn show_variables(&self, session: &Session, scope: Scope, patterns: &[String]) -> Body {
         let mut shown = Vec::new();
         for variable in variables::all(self.config.flavor) {
-            if !matches(pattern, variable.name) {
+            if !matches(patterns, variable.name) {
                 continue;
             }
             let wanted = if scope == Scope::Global { Some(Scope::Global) } else { None };
@@ -96,17 +106,25 @@ impl Server {
         rows(&["Variable_name", "Value"], shown)
     }
 
-    fn show_status(&self, now: Instant, pattern: Option<&String>) -> Body {
-        let running = self.sessions.values().filter(|session| session.suspended.is_some()).count() + 1;
-        let all = [
-            ("Rpl_semi_sync_master_clients", Value::text(self.semi_sync.replicas().to_string())),
-            ("Rpl_semi_sync_master_status", on_off(self.semi_sync.is_active())),
-            ("Threads_connected", Value::text((self.sessions.len() + 1).to_string())),
-            ("Threads_running", Value::text(running.to_string())),
-            ("Uptime", Value::text(self.uptime(now).as_secs().to_string())),
-        ];
-        let shown = all.into_iter().filter(|(name, _)| matches(pattern, name));
-        rows(&["Variable_name", "Value"], shown.map(|(name, value)| vec![Value::text(name), value]).collect())
+    fn show_status(&self, now: Instant, patterns: &[String]) -> Body {
+        let shown = STATUS.iter().filter(|name| matches(patterns, name));
+        rows(
+            &["Variable_name", "Value"],
+            shown.map(|name| vec![Value::text(name), self.status_value(now, name)]).collect(),
+        )
+    }
+
+    fn status_value(&self, now: Instant, name: &str) -> Value {
+        let running = || self.sessions.values().filter(|session| session.suspended.is_some()).count() + 1;
+        let number = match name {
+            "Rpl_semi_sync_master_status" => return on_off(self.semi_sync.is_active()),
+            "Rpl_semi_sync_master_clients" => self.semi_sync.replicas(),
+            "Slaves_connected" => self.replicas_attached,
+            "Threads_connected" => self.sessions.len() + 1,
+            "Threads_running" => running(),
+            _ => return Value::text(self.uptime(now).as_secs().to_string()),
+        };
+        Value::text(number.to_string())
     }
 
     fn show_processes(&self, asking: &Session) -> Body {

@@ -294,10 +294,10 @@ pub enum Assignment {
 /// SHOW statements.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Show {
-    /// VARIABLES, with LIKE or `Variable_name = `.
-    Variables(Scope, Option<String>),
-    /// STATUS.
-    Status(Option<String>),
+    /// VARIABLES whose names are like one of these; all when there is none.
+    Variables(Scope, Vec<String>),
+    /// STATUS, in the same way.
+    Status(Vec<String>),
     /// SLAVE STATUS or REPLICA STATUS (true).
     ReplicaStatus(bool),
     /// MASTER STATUS or BINARY LOG STATUS.

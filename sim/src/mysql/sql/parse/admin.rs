@@ -121,9 +121,9 @@ impl Parser<'_> {
             self.advance();
         }
         let show = if self.take_word("VARIABLES") {
-            Show::Variables(scope.unwrap_or(Scope::Session), self.pattern()?)
+            Show::Variables(scope.unwrap_or(Scope::Session), self.patterns()?)
         } else if self.take_word("STATUS") {
-            Show::Status(self.pattern()?)
+            Show::Status(self.patterns()?)
         } else if self.take_words(&["SLAVE", "STATUS"])? || self.take_words(&["ALL", "SLAVES", "STATUS"])? {
             Show::ReplicaStatus(false)
         } else if self.take_words(&["REPLICA", "STATUS"])? {
@@ -148,17 +148,23 @@ impl Parser<'_> {
         Ok(Statement::Show(show))
     }
 
-    /// LIKE 'pattern', or WHERE Variable_name = 'name'.
-    fn pattern(&mut self) -> Result<Option<String>> {
+    /// LIKE 'pattern', WHERE Variable_name = 'name', or WHERE Variable_name IN ('name', ...).
+    fn patterns(&mut self) -> Result<Vec<String>> {
         if self.take_word("LIKE") {
-            return self.text().map(Some);
+            return Ok(vec![self.text()?]);
         }
-        if self.take_word("WHERE") {
-            self.name()?;
-            self.expect_symbol("=")?;
-            return self.text().map(Some);
+        if !self.take_word("WHERE") {
+            return Ok(Vec::new());
         }
-        Ok(None)
+        self.name()?;
+        if self.take_word("IN") {
+            self.expect_symbol("(")?;
+            let names = self.comma_separated(Self::text)?;
+            self.expect_symbol(")")?;
+            return Ok(names);
+        }
+        self.expect_symbol("=")?;
+        Ok(vec![self.text()?])
     }
 
     pub(super) fn kill(&mut self) -> Result<Statement> {

@@ -29,6 +29,7 @@ fn the_subset_is_understood() {
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
         "SHOW VARIABLES LIKE 'gtid%'",
         "SHOW GLOBAL VARIABLES WHERE Variable_name = 'x'",
+        "SHOW GLOBAL STATUS WHERE Variable_name IN ('x', 'y')",
         "CHANGE MASTER TO MASTER_HOST='h', MASTER_PORT=3306, MASTER_USE_GTID=slave_pos",
         "START SLAVE IO_THREAD, SQL_THREAD",
         "KILL QUERY 12",
