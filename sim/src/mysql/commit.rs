@@ -39,12 +39,18 @@ pub(super) struct Pending {
 pub(super) struct Commit {
     pub(super) owner: Option<Owner>,
     pub(super) passing: Option<SessionId>,
-    pub(super) changes: Vec<Change>,
+    pub(super) what: What,
     pub(super) locks: Vec<LockKey>,
-    /// Its GTID when it comes from a source.
-    pub(super) gtid: Option<Position>,
     pub(super) logged: bool,
     pub(super) body: Body,
+}
+
+/// What is committed.
+pub(super) enum What {
+    /// Changes of this server's own, which get their GTID now.
+    Own(Vec<Change>),
+    /// A transaction of the source.
+    Received(Rc<Transaction>),
 }
 
 impl Server {
@@ -64,9 +70,8 @@ impl Server {
         self.submit(Commit {
             owner: Some(session.id),
             passing: None,
-            changes: trx.changes,
+            what: What::Own(trx.changes),
             locks: trx.locks,
-            gtid: None,
             logged,
             body,
         });
@@ -102,13 +107,14 @@ impl Server {
 
     /// Puts a transaction into the logs and the pipeline.
     pub(super) fn submit(&mut self, commit: Commit) {
-        let replicated = commit.gtid.is_some();
-        let gtid = match commit.gtid {
-            Some(gtid) => gtid,
-            None if commit.logged => self.next_gtid(),
-            None => Position::default(),
+        let replicated = matches!(commit.what, What::Received(_));
+        let transaction = match commit.what {
+            What::Received(transaction) => transaction,
+            What::Own(changes) => {
+                let gtid = if commit.logged { self.next_gtid() } else { Position::default() };
+                Rc::new(Transaction { gtid, changes })
+            }
         };
-        let transaction = Rc::new(Transaction { gtid, changes: commit.changes });
         let binlog_index = commit.logged.then(|| self.storage.binlog.append(Rc::clone(&transaction)));
         let redo = Redo { transaction: Rc::clone(&transaction), binlog_index, replicated };
         let redo_end = self.storage.redo.append(redo) + 1;

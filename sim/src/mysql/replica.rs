@@ -3,7 +3,7 @@
 //! The receiver writes the relay log and acknowledges; the applier runs after it, with its own delay, and stops at what
 //! does not fit. Neither knows how transactions travel.
 
-use super::commit::Commit;
+use super::commit::{Commit, What};
 use super::error::SqlError;
 use super::locks::{Asked, LockKey, Mode};
 use super::server::{Output, Server};
@@ -69,6 +69,7 @@ impl Server {
                 "Got fatal error 1236 from master when reading data from binary log: 'Error: connecting slave requested to start from GTID {has}, which is not in the master's binlog'"
             )));
         }
+        self.replicas_attached += 1;
         if semi_sync {
             self.semi_sync.attach(replica);
         }
@@ -79,9 +80,10 @@ impl Server {
         Ok(begin)
     }
 
-    /// The replica has gone.
+    /// A replica that was attached has gone.
     pub fn detach_replica(&mut self, replica: u32) {
         self.semi_sync.detach(replica);
+        self.replicas_attached -= 1;
     }
 
     /// The transaction at an index of the binary log, once replicas may have it.
@@ -239,9 +241,8 @@ impl Server {
         self.submit(Commit {
             owner: Some(0),
             passing: None,
-            changes: transaction.changes.clone(),
+            what: What::Received(Rc::clone(transaction)),
             locks,
-            gtid: Some(transaction.gtid.clone()),
             logged: true,
             body: Body::ok(),
         });
@@ -270,6 +271,11 @@ impl Server {
 
     /// Whether each change fits the data that the ones before it leave.
     fn check_fit(&self, transaction: &Transaction) -> Result<(), (Misfit, Rc<TableRef>)> {
+        if let [change @ (Change::Insert(table, ..) | Change::Update(table, ..) | Change::Delete(table, _))] =
+            &*transaction.changes
+        {
+            return self.tables.check(change).map_err(|misfit| (misfit, Rc::clone(table)));
+        }
         let mut present: BTreeMap<(&TableRef, &Value), bool> = BTreeMap::new();
         for change in &transaction.changes {
             let (table, key, wants, leaves) = match change {

@@ -125,6 +125,8 @@ pub struct Server {
     last_session: SessionId,
     pub(super) pipeline: VecDeque<Pending>,
     pub(super) semi_sync: SemiSync,
+    /// Replicas that read the binary log.
+    pub(super) replicas_attached: usize,
     pub(super) replica: Replica,
     pub(super) sync_under_way: Option<(u64, u64, u64)>,
     pub(super) syncs: u64,
@@ -139,6 +141,7 @@ pub struct Server {
     started_at: Instant,
     /// When idle sessions are looked for; not at all where `wait_timeout` is longer than any run.
     pub(super) idle_check_at: Option<Instant>,
+    no_parameters: Rc<[Value]>,
 }
 
 impl Server {
@@ -162,6 +165,7 @@ impl Server {
             last_session: 0,
             pipeline: VecDeque::new(),
             semi_sync: SemiSync::default(),
+            replicas_attached: 0,
             replica: Replica::default(),
             sync_under_way: None,
             syncs: 0,
@@ -174,6 +178,7 @@ impl Server {
             outputs: VecDeque::new(),
             started_at: now,
             idle_check_at: None,
+            no_parameters: Rc::from([]),
             config,
         };
         server.configure();
@@ -333,7 +338,7 @@ impl Server {
 
     /// COM_INIT_DB.
     pub fn use_schema(&mut self, now: Instant, id: SessionId, schema: &str) -> Option<Outcome> {
-        self.run(now, id, Rc::new(Statement::Use(schema.to_owned())), Rc::from([]))
+        self.run(now, id, Rc::new(Statement::Use(schema.to_owned())), self.no_parameters())
     }
 
     /// The flavour of this server.
@@ -412,9 +417,15 @@ impl Server {
     /// Executes the first statement of `sql`. `None` when it is suspended.
     pub fn execute(&mut self, now: Instant, id: SessionId, sql: &str) -> Option<Outcome> {
         match self.parse(sql) {
-            Ok(parsed) => self.run(now, id, parsed.statement, Rc::from([])),
+            Ok(parsed) => self.run(now, id, parsed.statement, self.no_parameters()),
             Err(error) => self.refuse(id, error),
         }
+    }
+
+    /// For [`Server::run`], of a statement without any.
+    #[must_use]
+    pub fn no_parameters(&self) -> Rc<[Value]> {
+        Rc::clone(&self.no_parameters)
     }
 
     /// The outcome of a statement that could not be run at all.

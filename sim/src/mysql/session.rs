@@ -93,6 +93,13 @@ pub enum Tracked {
     StateChange,
 }
 
+impl Tracked {
+    /// The variable that it is about.
+    fn variable(&self) -> Option<&str> {
+        if let Self::Variable(name, _) = self { Some(name) } else { None }
+    }
+}
+
 /// A savepoint of a transaction.
 #[derive(Debug)]
 pub(super) struct Savepoint {
@@ -347,9 +354,8 @@ impl Session {
             return news;
         }
         let mut told = core::mem::take(&mut self.untold);
-        let name = |change: &Tracked| if let Tracked::Variable(name, _) = change { Some(name.clone()) } else { None };
         for change in news {
-            told.retain(|earlier| name(earlier).is_none() || name(earlier) != name(&change));
+            told.retain(|earlier| earlier.variable().is_none() || earlier.variable() != change.variable());
             told.push(change);
         }
         told

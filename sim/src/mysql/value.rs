@@ -1,6 +1,7 @@
 //! Values of the model: integers and byte strings, compared as a binary collation compares them.
 
 use core::fmt;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// A value of a column or an expression.
@@ -32,11 +33,11 @@ impl Value {
 
     /// The value as the text protocol sends it; `None` for NULL.
     #[must_use]
-    pub fn to_bytes(&self) -> Option<Vec<u8>> {
+    pub fn to_bytes(&self) -> Option<Cow<'_, [u8]>> {
         match self {
             Self::Null => None,
-            Self::Int(n) => Some(n.to_string().into_bytes()),
-            Self::Text(text) => Some(text.to_vec()),
+            Self::Int(n) => Some(n.to_string().into_bytes().into()),
+            Self::Text(text) => Some(Cow::Borrowed(text)),
         }
     }
 

@@ -29,6 +29,8 @@ const START_MAX: Duration = Duration::from_secs(20);
 const LEAVE_MAX: Duration = Duration::from_secs(20);
 /// Sessions of clients that vanished are gone after this, and replicas have caught up.
 const SETTLE: Duration = Duration::from_secs(75);
+/// Clients take at least this long between two operations once everything has healed: that they get on shows at any pace.
+const CALM_PAUSE: Duration = Duration::from_millis(400);
 /// A client that gets no answer for this long while nothing is wrong does not get on.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// How often what the gateways hold is looked at while the run goes on.
@@ -125,6 +127,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     faults::inject(&mut stage, scenario, seed, begun);
     stage.run_until(begun + scenario.duration.0);
     stage.world.heal();
+    stage.slow_down_clients();
     let healed = stage.world.now();
     stage.resume_replication();
     stage.run_until(healed + scenario.calm.0);
@@ -237,6 +240,12 @@ impl Stage {
             }
         }
         failures
+    }
+
+    fn slow_down_clients(&mut self) {
+        for id in self.clients.clone() {
+            self.world.with(id, |client: &mut ClientProcess, _| client.slow_down(CALM_PAUSE));
+        }
     }
 
     fn dismiss_clients(&mut self) {

@@ -4,7 +4,7 @@ use super::clock::HostClock;
 use super::disk::Disk;
 use super::net::Net;
 use super::process::{Event, HostId, ProcessId};
-use super::queue::{Queue, Rank};
+use super::queue::Queue;
 use super::stream::{ConnId, Conns};
 use super::timer::{TimerId, Timers};
 use super::trace::{Trace, What};
@@ -109,19 +109,14 @@ impl Kernel {
         self.now = to;
     }
 
-    /// When the next thing is due.
-    #[must_use]
-    pub fn next_due(&self) -> Option<Instant> {
-        self.next_rank().map(Rank::at)
-    }
-
-    fn next_rank(&self) -> Option<Rank> {
-        [self.timers.next(), self.queue.next()].into_iter().flatten().min()
-    }
-
-    /// Takes what is due next, timer or not.
-    pub(super) fn pop(&mut self) -> Option<(Instant, Due)> {
-        if self.timers.next().is_some_and(|timer| Some(timer) == self.next_rank()) {
+    /// Takes what is due next, timer or not, unless that is after `end`.
+    pub(super) fn pop_until(&mut self, end: Instant) -> Option<(Instant, Due)> {
+        let (timer, other) = (self.timers.next(), self.queue.next());
+        let is_timer = timer.is_some_and(|timer| other.is_none_or(|other| timer < other));
+        if (if is_timer { timer } else { other })?.at() > end {
+            return None;
+        }
+        if is_timer {
             return self.timers.pop().map(|(at, owner, token)| (at, Due::Timer(owner, token)));
         }
         self.queue.pop()

@@ -145,8 +145,8 @@ impl World {
 
     /// Handles everything that is due up to and including `end`.
     pub fn run_until(&mut self, end: Instant) {
-        while self.kernel.next_due().is_some_and(|at| at <= end) {
-            self.step();
+        while let Some((at, due)) = self.kernel.pop_until(end) {
+            self.handle(at, due);
         }
         self.kernel.advance(end);
     }
@@ -158,7 +158,12 @@ impl World {
 
     /// Handles the next queue entry. Returns false when nothing will ever happen again.
     pub fn step(&mut self) -> bool {
-        let Some((at, due)) = self.kernel.pop() else { return false };
+        let Some((at, due)) = self.kernel.pop_until(Instant::MAX) else { return false };
+        self.handle(at, due);
+        true
+    }
+
+    fn handle(&mut self, at: Instant, due: Due) {
         self.kernel.advance(at);
         match due {
             Due::Start(process) => self.start_process(process),
@@ -171,7 +176,6 @@ impl World {
             }
         }
         self.kernel.flush();
-        true
     }
 
     fn start_process(&mut self, process: ProcessId) {

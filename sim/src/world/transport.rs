@@ -85,7 +85,14 @@ impl Kernel {
     }
 
     /// Sends what was written during the event that has just been handled.
+    #[inline]
     pub(super) fn flush(&mut self) {
+        if !self.dirty.is_empty() || !self.ending.is_empty() {
+            self.flush_all();
+        }
+    }
+
+    fn flush_all(&mut self) {
         let mut dirty = core::mem::take(&mut self.dirty);
         dirty.drain(..).for_each(|conn| self.flush_end(conn));
         self.dirty = dirty;

@@ -284,7 +284,7 @@ fn concat(values: &[Value]) -> Value {
     for value in values {
         match value.to_bytes() {
             None => return Value::Null,
-            Some(bytes) => text.extend(bytes),
+            Some(bytes) => text.extend_from_slice(&bytes),
         }
     }
     Value::text(text)

@@ -7,7 +7,7 @@ mod set;
 mod show;
 mod write;
 
-use super::commit::Commit;
+use super::commit::{self, Commit};
 use super::error::SqlError;
 use super::locks::{Asked, LockKey, Mode};
 use super::server::{Server, Stop};
@@ -174,9 +174,8 @@ impl Server {
         self.submit(Commit {
             owner: None,
             passing: Some(session.id),
-            changes: trx.changes,
+            what: commit::What::Own(trx.changes),
             locks: trx.locks,
-            gtid: None,
             logged,
             body: Body::ok(),
         });

@@ -60,6 +60,8 @@ pub struct ServerProcess {
     clients: BTreeMap<ConnId, Link>,
     by_session: BTreeMap<SessionId, ConnId>,
     dumps: BTreeMap<ConnId, Dump>,
+    /// Clients' connections that the current event concerns: others have nothing to send.
+    touched: Vec<ConnId>,
     receiver: Receiver,
     /// Tells this start of the server from others.
     incarnation: u64,
@@ -92,6 +94,7 @@ impl ServerProcess {
             clients: BTreeMap::new(),
             by_session: BTreeMap::new(),
             dumps: BTreeMap::new(),
+            touched: Vec::new(),
             receiver: Receiver::default(),
             incarnation: 0,
             supervised: BTreeSet::new(),
@@ -138,6 +141,7 @@ impl ServerProcess {
         }
         let now = ctx.now();
         let taken = if let Some(link) = self.clients.get_mut(&conn) {
+            self.touched.push(conn);
             link.handle_bytes(&mut self.server, now, ctx.peek(conn))
         } else if let Some(dump) = self.dumps.get_mut(&conn) {
             dump.handle_bytes(&mut self.server, now, ctx.peek(conn))
@@ -187,9 +191,11 @@ impl ServerProcess {
                     }
                 }
                 Output::Close { session } => {
-                    if let Some(link) = self.by_session.get(&session).and_then(|conn| self.clients.get_mut(conn)) {
+                    let conn = self.by_session.get(&session).copied();
+                    if let Some(link) = conn.and_then(|conn| self.clients.get_mut(&conn)) {
                         link.kill();
                     }
+                    self.touched.extend(conn);
                 }
                 Output::Sync { token } => ctx.sync(token),
                 Output::Acknowledge { end } => self.receiver.acknowledge(end),
@@ -206,10 +212,13 @@ impl ServerProcess {
 
     fn send(&mut self, ctx: &mut Ctx<'_>) {
         let mut over = Vec::new();
-        for (conn, link) in &mut self.clients {
-            flush(ctx, *conn, link.output());
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        for conn in self.touched.drain(..) {
+            let Some(link) = self.clients.get_mut(&conn) else { continue };
+            flush(ctx, conn, link.output());
             if link.is_closed() && link.output().is_empty() {
-                over.push(*conn);
+                over.push(conn);
             }
         }
         for (conn, dump) in &mut self.dumps {
@@ -248,6 +257,7 @@ impl Process for ServerProcess {
                 let link = Link::new(&mut self.server, &self.setup.users, &mut self.rng);
                 self.by_session.insert(link.session(), conn);
                 self.clients.insert(conn, link);
+                self.touched.push(conn);
             }
             Event::Connected { conn } => self.receiver.connected(conn, &self.server),
             Event::ConnectFailed { conn, .. } | Event::Closed { conn, .. } => {
@@ -257,7 +267,7 @@ impl Process for ServerProcess {
                 self.closed(ctx, conn);
             }
             Event::Readable { conn } => self.readable(ctx, conn),
-            Event::Writable { .. } => {}
+            Event::Writable { conn } => self.touched.push(conn),
             Event::Timer { .. } => {
                 self.server.handle_timeout(now);
             }

@@ -121,8 +121,8 @@ impl Receiver {
 
     /// Connects when the server wants it, hangs up when it does not any more, and sends what is to be sent.
     pub(super) fn run(&mut self, ctx: &mut Ctx<'_>, server: &mut Server, names: &BTreeMap<String, HostId>) {
-        let wanted = server.receiver_wants().map(|(source, _)| source.host.clone());
-        if let Some(conn) = self.conn.filter(|_| wanted.as_deref() != Some(self.host.as_str())) {
+        let wanted = server.receiver_wants().map(|(source, _)| source.host.as_str());
+        if let Some(conn) = self.conn.filter(|_| wanted != Some(self.host.as_str())) {
             ctx.close(conn);
             *self = Self::default();
             server.receiver_connected(false, None);
@@ -139,7 +139,8 @@ impl Receiver {
             ctx.reset(conn);
             self.lost(server, ctx.now());
         }
-        if let (None, Some(host)) = (self.conn, wanted)
+        if self.conn.is_none()
+            && let Some(host) = server.receiver_wants().map(|(source, _)| source.host.clone())
             && self.retry_at.is_none_or(|at| at <= ctx.now())
         {
             self.retry_at = None;

@@ -4,6 +4,7 @@ use super::super::error::SqlError;
 use super::super::session::{Body, Column, Outcome, Rows, Tracked};
 use super::super::sql::ColumnKind;
 use super::super::value::Value;
+use std::borrow::Cow;
 use weir_core::error::{Component, Effect, Error};
 use weir_core::mysql::binary;
 use weir_core::mysql::capability::{CapabilityFlags, ColumnType};
@@ -92,7 +93,7 @@ impl Answer<'_> {
         for row in &rows.rows {
             match self.format {
                 Format::Text => {
-                    let texts: Vec<Option<Vec<u8>>> = row.iter().map(Value::to_bytes).collect();
+                    let texts: Vec<Option<Cow<'_, [u8]>>> = row.iter().map(Value::to_bytes).collect();
                     write_text_row(out, sequence, texts.iter().map(Option::as_deref));
                 }
                 Format::Binary => {
@@ -122,7 +123,7 @@ fn to_wire(value: &Value, column_type: ColumnType) -> binary::Value {
     match value {
         Value::Null => binary::Value::NULL,
         value if integer => binary::Value::Int(value.to_int().unwrap_or(0)),
-        value => binary::Value::Bytes(value.to_bytes().unwrap_or_default()),
+        value => binary::Value::Bytes(value.to_bytes().unwrap_or_default().into_owned()),
     }
 }
 

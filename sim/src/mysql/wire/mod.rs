@@ -306,7 +306,7 @@ impl Link {
         };
         let running = Running { rest, binary: false, sequence };
         let outcome = if running.rest.is_empty() || self.multi_statements {
-            server.run(now, self.id, statement, Rc::from([]))
+            server.run(now, self.id, statement, server.no_parameters())
         } else {
             server.refuse(self.id, SqlError::syntax(server.flavor(), &running.rest, 1))
         };

@@ -116,6 +116,11 @@ impl ClientProcess {
         }
     }
 
+    /// From now on the client takes at least this long between two operations.
+    pub fn slow_down(&mut self, pause: Duration) {
+        self.setup.pause = self.setup.pause.max(pause);
+    }
+
     /// It has left.
     #[must_use]
     pub fn has_left(&self) -> bool {
