@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use weir_core::marks::{Mark, hits};
 use weir_core::mutants::{Mutant, Mutants};
 use weir_sim::check::history::Level;
-use weir_sim::run::{Check, Options, run, written_out};
+use weir_sim::run::{Check, Levels, Options, run, written_out};
 use weir_sim::scenario::{Scenario, library};
 use weir_sim::shrink::{Size, Verdict, shrink};
 use weir_sim::world::trace::divergence;
@@ -94,7 +94,10 @@ fn every_scenario_holds() {
 /// A level at which nobody could have missed anything was not put to the test.
 #[test]
 fn replicas_answer_at_every_level_and_some_of_what_they_know_is_old() {
-    let levels = run(&scenario("consistency/levels"), 0, Options::default()).levels;
+    let mut levels = Levels::default();
+    for seed in 0..SEEDS {
+        levels.add(&run(&scenario("consistency/levels"), seed, Options::default()).levels);
+    }
     assert_eq!(levels.tallies.len(), 5, "{levels}");
     assert!(levels.tallies.values().all(|tally| tally.on_replicas > 50), "{levels}");
     for (asked, tally) in &levels.tallies {

@@ -116,6 +116,11 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
     (failures, levels)
 }
 
+/// Nothing is held for clients any more, and nothing is left to replicate.
+pub(super) fn is_at_rest(stage: &Stage, scenario: &Scenario) -> bool {
+    leaks(stage).is_empty() && converged(stage, scenario).is_empty()
+}
+
 /// Writes and locking reads, first by the cheap definition, then by the search.
 fn strictly(log: &Log) -> Vec<Violation> {
     let cheap = freshness::check(Promise::Global, &log.strict);

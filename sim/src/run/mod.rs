@@ -136,7 +136,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     if options.checked {
         failures = stage.check_progress(healed, scenario);
         stage.dismiss_clients();
-        stage.run_until(stage.world.now() + LEAVE_MAX + SETTLE);
+        stage.settle(scenario);
         let (found, tallies) = check::judge(&mut stage, scenario);
         failures.extend(found);
         levels = tallies;
@@ -251,6 +251,14 @@ impl Stage {
     fn dismiss_clients(&mut self) {
         for id in self.clients.clone() {
             self.world.with(id, |client: &mut ClientProcess, ctx| client.stop(ctx));
+        }
+    }
+
+    /// Runs until nothing is held for clients and all servers have the same data, or until that should long be so.
+    fn settle(&mut self, scenario: &Scenario) {
+        let end = self.world.now() + LEAVE_MAX + SETTLE;
+        while self.world.now() < end && !check::is_at_rest(self, scenario) {
+            self.run_until((self.world.now() + Duration::from_secs(1)).min(end));
         }
     }
 

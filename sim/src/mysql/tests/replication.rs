@@ -142,6 +142,16 @@ fn semi_sync_turns_async_after_its_timeout_and_back_when_the_replica_has_caught_
 }
 
 #[test]
+fn a_source_counts_the_replicas_that_read_its_log() {
+    let mut c = couple(Flavor::MariaDb);
+    let id = c.source.connect();
+    let status = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Slaves_connected', 'Threads_running')";
+    assert_eq!(c.source.rows(id, status), "Slaves_connected,1 Threads_running,1");
+    c.source.server.detach_replica(2);
+    assert_eq!(c.source.rows(id, status), "Slaves_connected,0 Threads_running,1");
+}
+
+#[test]
 fn an_errant_write_stops_the_applier_when_it_collides() {
     let mut c = couple(Flavor::MySql);
     let (id, errant) = (c.source.connect(), c.replica.connect());
