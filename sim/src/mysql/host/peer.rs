@@ -127,7 +127,7 @@ impl Receiver {
             *self = Self::default();
             server.receiver_connected(false, None);
         }
-        if wanted.is_none() {
+        if server.receiver_wants().is_none() {
             // It was stopped while it waited to try again.
             self.retry_at = None;
         }
