@@ -42,7 +42,7 @@ fn every_change_of_primary_keeps_what_was_acknowledged() {
 #[test]
 fn a_primary_that_acknowledges_alone_loses_writes_and_that_is_noticed() {
     let lost = |failure: &Failure| matches!(failure.check, Check::Once | Check::Appends);
-    let scenario = scenario("failover/policy-none");
+    let scenario = Scenario { must: Check::ALL.to_vec(), ..scenario("failover/policy-none") };
     assert!((0..seeds(4)).any(|seed| failures(&scenario, seed, Mutants::NONE).iter().any(lost)));
 }
 
