@@ -4,7 +4,7 @@
 //! orders to tablets, brings back what they say, and asks the topology.
 //!
 //! Several orchestrators hear the same; the one with the lock acts. It reads the entry under the lock, applies the rules of
-//! [`analysis`] to it again and again, and begins a [`Recovery`] or orders repairs. Repairs never keep a recovery waiting: they
+//! [`analysis`](super::analysis) to it again and again, and begins a [`Recovery`] or orders repairs. Repairs never keep a recovery waiting: they
 //! are orders of the settled term, which any recovery outdates.
 
 use super::analysis::{Facts, Problem, Remedy, Rule, Sighting, analyse};
