@@ -63,7 +63,9 @@ pub(super) const NO_BACKSLASH_ESCAPES: u16 = 0x0200;
 /// SERVER_STATUS_ANSI_QUOTES (MariaDB).
 const ANSI_QUOTES: u16 = 0x8000;
 /// Status bits that outlive the statement they came with, and so belong into answers of the gateway's own.
-const LASTING_STATUS: u16 = IN_TRANSACTION | AUTOCOMMIT | NO_BACKSLASH_ESCAPES | ANSI_QUOTES | 0x2000;
+const LASTING_STATUS: u16 = IN_TRANSACTION | AUTOCOMMIT | MODE_STATUS | 0x2000;
+/// Those among them that tell of `sql_mode`.
+const MODE_STATUS: u16 = NO_BACKSLASH_ESCAPES | ANSI_QUOTES;
 
 /// The value of `last_insert_id` that a server's tracker reported.
 pub(super) fn reported_insert_id(ok: &OkPacket) -> Option<u64> {
@@ -172,7 +174,8 @@ impl State {
     ///
     /// `restored`: its variables held for its statement only.
     pub(super) fn absorb(&mut self, ok: &mut OkPacket, restored: bool) {
-        self.status = ok.status & LASTING_STATUS;
+        let lasting = if restored { LASTING_STATUS & !MODE_STATUS } else { LASTING_STATUS };
+        self.status = (self.status & LASTING_STATUS & !lasting) | (ok.status & lasting);
         if ok.session_state.is_empty() {
             return;
         }
@@ -287,6 +290,18 @@ mod tests {
         let mut state = state();
         state.absorb(&mut ok(|b| b.variable(b"last_gtid", b"nonsense")), false);
         assert!(state.position_unknown);
+    }
+
+    #[test]
+    fn what_a_statements_own_mode_says_is_forgotten_after_it() {
+        let mut state = state();
+        let with = |status| OkPacket { status, ..OkPacket::default() };
+        state.absorb(&mut with(AUTOCOMMIT | MODE_STATUS | IN_TRANSACTION), true);
+        assert_eq!(state.status, AUTOCOMMIT | IN_TRANSACTION);
+        assert!(!state.dialect().no_backslash_escapes, "text behind a backslash would be read in another way");
+        state.absorb(&mut with(AUTOCOMMIT | MODE_STATUS), false);
+        state.absorb(&mut with(AUTOCOMMIT), true);
+        assert_eq!(state.status, AUTOCOMMIT | MODE_STATUS);
     }
 
     #[test]
