@@ -11,7 +11,7 @@
 use super::job::{Job, LeaseKey, Origin};
 use super::{Phase, Session};
 use crate::error::{Component, Error, Kind};
-use crate::link::{Asks, Condition, Left, Level};
+use crate::link::{Asks, Condition, Left, Level, Statement};
 use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::mysql::binary::Value;
@@ -246,7 +246,7 @@ impl Session {
     }
 
     /// Answers `SHOW WARNINGS` and its kin. False: the server that has them must be asked.
-    pub(super) fn show_conditions(&mut self, show: ShowConditions, binary: bool) -> bool {
+    pub(super) fn show_conditions(&mut self, show: ShowConditions, prepared: Option<&Statement>) -> bool {
         if self.config.mutants.breaks(Mutant::StaleDiagnostics) {
             return false;
         }
@@ -264,17 +264,20 @@ impl Session {
                 (list_table(shown.skip(offset).take(rows), texts, mariadb), None)
             }
         };
-        if binary {
-            self.answer_binary(&result);
-        } else {
-            self.answer_table(&result);
+        match prepared {
+            Some(statement) => self.answer_binary(&result, statement),
+            None => self.answer_table(&result),
         }
         self.diagnostics.note_rows(found);
         true
     }
 
-    fn answer_binary(&mut self, result: &TextResultSet) {
-        let ok = OkPacket { status: self.state.status, ..OkPacket::default() };
+    fn answer_binary(&mut self, result: &TextResultSet, statement: &Statement) {
+        // A statement that was prepared in another schema has the server go there and come back, which it reports.
+        let (there, here) = (&statement.settings.schema, self.state.schema());
+        let back = here.filter(|here| there.as_deref() != Some(*here));
+        let session_state = self.state.tracking.report_schema(back);
+        let ok = OkPacket { status: self.state.status, session_state, ..OkPacket::default() };
         let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
         self.out.write(|b| {
             resultset::write_columns(b, sequence, &result.columns, ok.status, capabilities);

@@ -86,7 +86,7 @@ impl Session {
         let mut needs_list = false;
         if intent.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
             if let Some(show) = sql::show_conditions(&statement.sql, self.dialect())
-                && self.show_conditions(show, true)
+                && self.show_conditions(show, Some(&statement))
             {
                 return;
             }

@@ -27,7 +27,7 @@ impl Session {
         let mut job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);
         if classification.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
             if let Some(show) = sql::show_conditions(sql, self.dialect())
-                && self.show_conditions(show, false)
+                && self.show_conditions(show, None)
             {
                 return;
             }

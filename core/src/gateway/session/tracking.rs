@@ -84,6 +84,15 @@ impl Tracking {
         block.finish()
     }
 
+    /// What a server would report when it comes to this schema.
+    pub(super) fn report_schema(&self, name: Option<&[u8]>) -> Vec<u8> {
+        let mut block = SessionStateBuilder::default();
+        if let Some(name) = name.filter(|_| self.schema) {
+            block.push(Change::Schema(name));
+        }
+        block.finish()
+    }
+
     fn value(&self, name: &str) -> &str {
         let on = |is_on: bool| if is_on { "ON" } else { "OFF" };
         match name {
