@@ -83,7 +83,7 @@ pub struct Args {
     pub auth: Auth,
 
     /// With --auth static: who may log in, and hashes of their passwords; their statements run under --user on the servers. Read
-    /// again on SIGHUP. A TOML file: a table [users] with lines such as name = "*40 digits, as PASSWORD() prints".
+    /// again on SIGHUP. A TOML file with a table `users` of lines such as name = "*40 digits, as PASSWORD() prints".
     #[arg(long, value_name = "FILE", env = "WEIR_USERS_FILE", required_if_eq("auth", "static"))]
     pub users_file: Option<PathBuf>,
 
