@@ -386,6 +386,24 @@ mod tests {
         assert_eq!(lock.poll_event(), Some(Event::Held));
     }
 
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn a_mutant_acts_while_another_holds_the_lock() {
+        let (mut lock, now) = (ShardLock::new(Mutants::only(Mutant::ActWithoutLock)), Instant::ZERO + SECOND);
+        lock.handle(now, Input::Timeout);
+        serve(&mut lock, now, |request| match request {
+            Request::Lock { .. } => Some(Answer::Busy),
+            other => willing(other),
+        });
+        assert_eq!(lock.poll_event(), Some(Event::Held));
+        lock.write(now, entry());
+        let asked = serve(&mut lock, now, willing);
+        assert!(
+            asked.iter().any(|request| matches!(request, Request::Write { lock: None | Some(0), .. })),
+            "{asked:?}"
+        );
+    }
+
     fn entry() -> Entry {
         let cohort = Cohort {
             tablets: Default::default(),
