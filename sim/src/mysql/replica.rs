@@ -180,8 +180,9 @@ impl Server {
         self.settle(now);
     }
 
+    /// One that hangs waits for no time: it is told when to go on.
     pub(super) fn applier_deadline(&self) -> Option<Instant> {
-        self.replica.apply_at
+        self.replica.apply_at.filter(|_| !self.replica.stalled)
     }
 
     /// Applies what can be applied now.
