@@ -200,6 +200,21 @@ fn the_applier_waits_for_a_row_that_a_session_holds() {
 }
 
 #[test]
+fn an_applier_that_hangs_wakes_nobody() {
+    let mut c = couple(Flavor::MariaDb);
+    c.replica.server.set_apply_latency(c.replica.now, Duration::from_millis(500));
+    let id = c.source.connect();
+    c.source.ok(id, "CREATE TABLE t (id INT PRIMARY KEY)");
+    c.carry();
+    let due = c.replica.server.poll_timeout();
+    assert!(due.is_some());
+    c.replica.server.set_applier_stalled(c.replica.now, true);
+    assert_ne!(c.replica.server.poll_timeout(), due, "time would stand still once it has come");
+    c.replica.server.set_applier_stalled(c.replica.now, false);
+    assert_eq!(c.replica.server.poll_timeout(), due);
+}
+
+#[test]
 fn starting_both_threads_throws_unapplied_relay_log_away_on_mariadb() {
     let mut c = couple(Flavor::MariaDb);
     c.replica.server.set_applier_stalled(c.replica.now, true);
