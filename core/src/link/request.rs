@@ -1,7 +1,8 @@
 //! One client command on its way to a server.
 
-use super::{Asks, Settings};
+use super::{Asks, OWN_FORMAT, Settings};
 use crate::gtid::Position;
+use crate::mysql::command::ClientCommand;
 use crate::time::Duration;
 use std::sync::Arc;
 
@@ -26,6 +27,25 @@ pub struct Request {
     pub wait: Option<Wait>,
     /// How the client reads packets.
     pub client: ClientFormat,
+}
+
+impl Request {
+    /// A query of Weir's own, on a connection that nobody else uses: it wants nothing but its answer, in [`OWN_FORMAT`].
+    #[must_use]
+    pub fn own(settings: Arc<Settings>, sql: &str) -> Self {
+        let mut payload = Vec::new();
+        ClientCommand::Query(sql.as_bytes()).encode(&mut payload);
+        Self {
+            settings,
+            last_insert_id: None,
+            command: Command::Plain(payload),
+            read_only: true,
+            restores_variables: false,
+            asks: Asks::empty(),
+            wait: None,
+            client: OWN_FORMAT,
+        }
+    }
 }
 
 /// A position to wait for in the same round trip as the read.

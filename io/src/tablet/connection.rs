@@ -14,8 +14,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gtid::Position;
-use weir_core::link::{Asks, Collector, Command, ConnectionClass, ConnectionTraits, OWN_FORMAT, Reply, Request};
-use weir_core::mysql::command::ClientCommand;
+use weir_core::link::{Collector, ConnectionClass, ConnectionTraits, Reply, Request};
 use weir_core::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
 use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::conn::{self, BackendConfig, BackendConn, CloseReason, Event};
@@ -227,18 +226,7 @@ impl Connection {
     /// # Errors
     /// When the connection breaks, or the answer is no answer to a query or too large.
     pub async fn query(&mut self, sql: &str) -> Result<Answer, Error> {
-        let mut payload = Vec::new();
-        ClientCommand::Query(sql.as_bytes()).encode(&mut payload);
-        let request = Request {
-            settings: Arc::clone(self.machine.settings()),
-            last_insert_id: None,
-            command: Command::Plain(payload),
-            read_only: true,
-            restores_variables: false,
-            asks: Asks::empty(),
-            wait: None,
-            client: OWN_FORMAT,
-        };
+        let request = Request::own(Arc::clone(self.machine.settings()), sql);
         self.machine.submit(clock::now(), request);
         let mut collector = Collector::new();
         loop {

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::freshness::AskId;
 use weir_core::gtid::Position;
-use weir_core::link::{Asks, Collector, Command, ConnectionClass, OWN_FORMAT, Request, Settings};
+use weir_core::link::{Collector, ConnectionClass, Request, Settings};
 use weir_core::mutants::Mutants;
-use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::heartbeat::{BeatId, Beating};
 use weir_core::tablet::manager::ProbeId;
@@ -230,18 +229,7 @@ impl Prober {
         let Some(Run { stage: Stage::Asking { dialogue, collector }, .. }) = &mut self.run else { return None };
         let Some(sql) = dialogue.next() else { return self.finish(ctx) };
         **collector = Collector::new();
-        let mut payload = Vec::new();
-        ClientCommand::Query(sql.as_bytes()).encode(&mut payload);
-        let request = Request {
-            settings: Arc::clone(&self.settings),
-            last_insert_id: None,
-            restores_variables: false,
-            asks: Asks::empty(),
-            command: Command::Plain(payload),
-            read_only: true,
-            wait: None,
-            client: OWN_FORMAT,
-        };
+        let request = Request::own(Arc::clone(&self.settings), sql);
         let connection = self.connection.as_mut()?;
         connection.machine.submit(ctx.now(), request);
         connection.write(ctx);

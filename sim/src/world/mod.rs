@@ -34,6 +34,10 @@ use std::collections::BTreeSet;
 use trace::{Trace, What};
 use weir_core::time::{Duration, Instant};
 
+/// Queue entries that may be due at one instant. Scenarios have thousands at most: with more, something asks to be woken for
+/// now again and again, and virtual time stands still.
+const DUE_AT_ONCE_MAX: u32 = 1_000_000;
+
 /// A world, its processes, and what befalls them.
 pub struct World {
     kernel: Kernel,
@@ -44,6 +48,8 @@ pub struct World {
     active: BTreeSet<u32>,
     /// Faults below this number were forgotten by [`World::heal`].
     healed: usize,
+    /// Queue entries handled at this instant.
+    due_at_once: u32,
 }
 
 impl World {
@@ -58,6 +64,7 @@ impl World {
             faults: Vec::new(),
             active: BTreeSet::new(),
             healed: 0,
+            due_at_once: 0,
         }
     }
 
@@ -164,6 +171,11 @@ impl World {
     }
 
     fn handle(&mut self, at: Instant, due: Due) {
+        self.due_at_once = if at > self.kernel.now() { 0 } else { self.due_at_once + 1 };
+        assert!(
+            self.due_at_once < DUE_AT_ONCE_MAX,
+            "virtual time stands still at {at:?}: {due:?} is due again and again"
+        );
         self.kernel.advance(at);
         match due {
             Due::Start(process) => self.start_process(process),

@@ -332,3 +332,22 @@ fn a_seed_repeats_to_the_byte() {
     assert_eq!(a.trace().hash(), b.trace().hash());
     assert!(trace::divergence(a.trace(), c.trace()).is_some());
 }
+
+/// Wants to be woken at once, whenever it is.
+struct Restless(Option<TimerId>);
+
+impl Process for Restless {
+    fn on_event(&mut self, ctx: &mut Ctx<'_>, _: Event) {
+        let timer = *self.0.get_or_insert_with(|| ctx.timer(0));
+        ctx.arm(timer, Some(ctx.now()));
+    }
+}
+
+#[test]
+#[should_panic(expected = "virtual time stands still")]
+fn a_process_that_lets_no_time_pass_is_not_waited_for() {
+    let mut world = World::new(1, Path::LAN, Trace::new(0));
+    let host = world.add_host();
+    world.spawn(host, Box::new(|_| Box::new(Restless(None))));
+    world.run_for(MS);
+}

@@ -30,12 +30,7 @@ fn rounds_within(lag_s: &str, make: impl Fn() -> Command) {
 }
 
 fn run(mut command: Command, place: &str, address: SocketAddr, lag_s: &str) {
-    let Account { user, password } = application();
-    let output = command
-        .env("ROUNDS_HOST", address.ip().to_string())
-        .env("ROUNDS_PORT", address.port().to_string())
-        .env("ROUNDS_USER", user)
-        .env("ROUNDS_PASSWORD", password)
+    let output = told_where(&mut command, address)
         .env("ROUNDS_LAG_S", lag_s)
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -43,6 +38,16 @@ fn run(mut command: Command, place: &str, address: SocketAddr, lag_s: &str) {
     let (said, complained) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{place}: {}\n{said}{complained}", output.status);
     assert!(said.lines().count() >= 5, "{place}: most rounds are missing:\n{said}");
+}
+
+/// Tells a program the server and the account.
+fn told_where(command: &mut Command, address: SocketAddr) -> &mut Command {
+    let Account { user, password } = application();
+    command
+        .env("ROUNDS_HOST", address.ip().to_string())
+        .env("ROUNDS_PORT", address.port().to_string())
+        .env("ROUNDS_USER", user)
+        .env("ROUNDS_PASSWORD", password)
 }
 
 fn script(interpreter: &Path, script: &str) -> Command {

@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
-use weir_io::servers::Account;
 use weir_tests::source::{checkout, read};
-use weir_tests::{TestCluster, Weir, application};
+use weir_tests::{TestCluster, Weir};
 
 /// Rows of the file that LOAD DATA LOCAL sends.
 const LOADED_ROWS: u32 = 1000;
@@ -41,12 +40,7 @@ fn answers(mut command: Command, address: SocketAddr) -> Vec<Answer> {
     let numbers = dir.path().join("numbers");
     let text = (1..=LOADED_ROWS).fold(String::new(), |text, n| text + &format!("{n}\n"));
     std::fs::write(&numbers, text).expect("a file to load");
-    let Account { user, password } = application();
-    let output = command
-        .env("ROUNDS_HOST", address.ip().to_string())
-        .env("ROUNDS_PORT", address.port().to_string())
-        .env("ROUNDS_USER", user)
-        .env("ROUNDS_PASSWORD", password)
+    let output = super::told_where(&mut command, address)
         .env("ROUNDS_SCENARIO", checkout().join("tests/drivers/scenario.tsv"))
         .env("ROUNDS_FILE", &numbers)
         .output()

@@ -66,13 +66,7 @@ impl Shard {
     /// A shard whose first tablet is primary in term 1.
     fn new(seed: u64, size: u32, policy: Policy, mutants: Mutants) -> Self {
         let tablets: Tablets = (1..=size).map(alias).collect();
-        let disk = Promise {
-            promised: 1,
-            followed: 1,
-            term: (1, Position::default()),
-            incarnation: Some(0),
-            ..Promise::default()
-        };
+        let disk = Promise::of_the_first_term();
         let node = |tablet: &TabletAlias| {
             let leads = *tablet == alias(1);
             let server = Status {

@@ -50,6 +50,12 @@ pub struct Promise {
 }
 
 impl Promise {
+    /// Of a tablet in the first term, whose server has started once.
+    #[cfg(test)]
+    pub(crate) fn of_the_first_term() -> Self {
+        Self { promised: 1, followed: 1, term: (1, Position::default()), incarnation: Some(0), lost_in: None }
+    }
+
     /// The beginning of a later term has everything that was acknowledged in earlier ones.
     fn is_intact(&self) -> bool {
         self.lost_in.is_none_or(|lost_in| self.followed > lost_in)

@@ -36,26 +36,14 @@ impl Bench {
             acknowledges: true,
             ..Status::default()
         };
-        let disk = Promise {
-            promised: 1,
-            followed: 1,
-            term: (1, Position::default()),
-            incarnation: Some(0),
-            ..Promise::default()
-        };
+        let disk = Promise::of_the_first_term();
         Self::with(disk, server, None)
     }
 
     /// The primary of term 1.
     fn primary(lease: Option<Duration>) -> Self {
         let server = Status { executed: position(5), acks: 1, ..Status::default() };
-        let disk = Promise {
-            promised: 1,
-            followed: 1,
-            term: (1, Position::default()),
-            incarnation: Some(0),
-            ..Promise::default()
-        };
+        let disk = Promise::of_the_first_term();
         Self::with(disk, server, lease)
     }
 

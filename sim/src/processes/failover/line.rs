@@ -4,9 +4,8 @@ use super::super::connection::{Connection, Connector, Dialing};
 use crate::mysql::host::{RESTART, SUPERVISOR_PORT, WHICH};
 use crate::world::{Address, ConnId as Stream, Ctx, Event, TimerId};
 use std::sync::Arc;
-use weir_core::link::{Asks, Collector, Command, ConnectionClass, OWN_FORMAT, Request, Settings};
+use weir_core::link::{Collector, ConnectionClass, Request, Settings};
 use weir_core::mutants::Mutants;
-use weir_core::mysql::command::ClientCommand;
 use weir_core::tablet::operations::{self, LOOK_TIME_MAX, Late, Operation, Servers};
 use weir_core::tablet::orders::{Action, Input};
 use weir_core::tablet::pool::ConnId;
@@ -203,18 +202,7 @@ impl Line {
         let Some((_, Stage::Running { operation, collector })) = &mut self.task else { return None };
         let Some(sql) = operation.next() else { return self.finish(ctx) };
         **collector = Collector::new();
-        let mut payload = Vec::new();
-        ClientCommand::Query(sql.as_bytes()).encode(&mut payload);
-        let request = Request {
-            settings: Arc::clone(&self.settings),
-            last_insert_id: None,
-            restores_variables: false,
-            command: Command::Plain(payload),
-            read_only: true,
-            wait: None,
-            asks: Asks::empty(),
-            client: OWN_FORMAT,
-        };
+        let request = Request::own(Arc::clone(&self.settings), sql);
         let connection = self.connection.as_mut()?;
         connection.machine.submit(ctx.now(), request);
         connection.write(ctx);
