@@ -118,6 +118,18 @@ impl Wire {
     /// # Errors
     /// What came instead of an OK, be it in the greeting's place.
     pub fn try_login(address: SocketAddr, schema: Option<&str>) -> Result<Self, Heard> {
+        Self::try_login_without(address, schema, CapabilityFlags::empty())
+    }
+
+    /// As [`Wire::try_login`], without these capabilities.
+    ///
+    /// # Errors
+    /// As [`Wire::try_login`].
+    pub fn try_login_without(
+        address: SocketAddr,
+        schema: Option<&str>,
+        without: CapabilityFlags,
+    ) -> Result<Self, Heard> {
         let mut wire = Self::connect(address);
         let greeting = match wire.hear() {
             Heard::Packet(payload) => Greeting::parse(&payload).map_err(|_| Heard::Packet(payload))?,
@@ -125,6 +137,7 @@ impl Wire {
         };
         let mut response = response(&greeting);
         response.schema = schema.map(|name| name.as_bytes().to_vec());
+        response.capabilities -= without;
         match wire.respond(&response) {
             heard if heard.is_ok() => Ok(wire),
             heard => Err(heard),

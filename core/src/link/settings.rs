@@ -20,6 +20,8 @@ bitflags! {
         const NO_SCHEMA = 16;
         /// CLIENT_PS_MULTI_RESULTS: OUT parameters of a prepared CALL are one more result.
         const PS_MULTI_RESULTS = 32;
+        /// No CLIENT_DEPRECATE_EOF: only then does a server say what its status was between the columns and the rows.
+        const CLASSIC_EOF = 64;
     }
 }
 

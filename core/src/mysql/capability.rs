@@ -37,7 +37,7 @@ pub const OFFERED_TO_CLIENTS: CapabilityFlags = CLIENT_MYSQL
     .union(CapabilityFlags::CLIENT_DEPRECATE_EOF);
 
 /// What Weir asks of every server. A connection's class adds to it (FOUND_ROWS, IGNORE_SPACE, MULTI_STATEMENTS, LOCAL_FILES,
-/// PS_MULTI_RESULTS); `CLIENT_CONNECT_WITH_DB` and `CLIENT_SSL` are added by the handshake when it uses them.
+/// PS_MULTI_RESULTS) or takes DEPRECATE_EOF from it; `CLIENT_CONNECT_WITH_DB` and `CLIENT_SSL` are added by the handshake when it uses them.
 pub const ASKED_OF_SERVERS: CapabilityFlags = CLIENT_MYSQL
     .union(CapabilityFlags::CLIENT_LONG_FLAG)
     .union(CapabilityFlags::CLIENT_PROTOCOL_41)

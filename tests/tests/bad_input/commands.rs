@@ -27,11 +27,6 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference { what: "command 27 and nothing else", weir: MALFORMED, why: CUT_SHORT },
     Difference { what: "command 28 and nothing else", weir: MALFORMED, why: CUT_SHORT },
     Difference {
-        what: "a flush of privileges",
-        weir: UNKNOWN,
-        why: "COM_REFRESH is refused, as by MySQL 8.4; FLUSH is served",
-    },
-    Difference {
         what: "command 10 and nothing else",
         weir: "\"\\t\"",
         why: "the list is of Weir's clients, and its numbers have no types narrower than 64 bits",

@@ -9,6 +9,7 @@ use crate::error::{Component, Effect, Error, Kind};
 use crate::link::{Command, Ended, Interrupt, Reply, Settings};
 use crate::marks::Mark;
 use crate::mutants::{Mutant, Mutants};
+use crate::mysql::capability::CapabilityFlags;
 use crate::mysql::frame;
 use crate::mysql::packet::{self, OkPacket};
 use crate::sql::Effects;
@@ -275,6 +276,9 @@ impl Session {
         }
         if let Some(role) = job.role_after.take() {
             self.state.role = role;
+        }
+        if let Some(multi_statements) = job.multi_statements_after {
+            self.capabilities.set(CapabilityFlags::CLIENT_MULTI_STATEMENTS, multi_statements);
         }
         if let Some(collation) = job.collation_after.take() {
             self.state.set_collation(&collation);

@@ -8,7 +8,7 @@ use crate::mysql::capability::CapabilityFlags;
 use crate::mysql::command::ClientCommand;
 use crate::mysql::frame;
 use crate::mysql::packet::{self, OkPacket};
-use crate::sql::{Effects, Kill, Show, Victim};
+use crate::sql::{self, Dialect, Effects, Kill, Show, Victim};
 use crate::time::Instant;
 use crate::topo::Role;
 
@@ -28,7 +28,8 @@ impl Session {
             ClientCommand::FieldList { .. } | ClientCommand::Statistics => {
                 self.run(now, Job::new(Command::Plain(payload.to_vec()), Origin::Client));
             }
-            ClientCommand::SetOption(option) => self.on_set_option(option),
+            ClientCommand::SetOption(option) => self.on_set_option(now, option, payload),
+            ClientCommand::Refresh(_) => self.on_refresh(now, payload),
             ClientCommand::ResetConnection => self.on_reset_connection(now),
             ClientCommand::Prepare(sql) => self.on_prepare(now, sql),
             ClientCommand::Execute { statement_id, body } => self.on_execute(now, statement_id, body),
@@ -49,7 +50,7 @@ impl Session {
                 self.on_kill(Kill { query: false, soft: false, victim: Victim::Id(connection_id.into()) });
             }
             ClientCommand::ProcessInfo => self.show(Show::Processes { full: false }),
-            // What servers no longer serve themselves; bulk executions are not served yet.
+            // What servers no longer serve themselves.
             _ => self.refuse(Kind::UnknownCommand, "Unknown command"),
         }
     }
@@ -79,23 +80,31 @@ impl Session {
         self.run(now, job);
     }
 
-    /// COM_SET_OPTION: multi-statements on (0) or off (1). It decides which server connections fit.
-    fn on_set_option(&mut self, option: u16) {
+    /// COM_SET_OPTION: multi-statements on (0) or off (1). It decides which server connections fit; one that the session
+    /// keeps is told, too.
+    fn on_set_option(&mut self, now: Instant, option: u16, payload: &[u8]) {
         if option > 1 {
             return self.refuse(Kind::UnknownCommand, "Unknown command");
         }
+        let multi_statements = option == 0;
         if self.lease.is_some() {
-            return self.refuse(
-                Kind::NotSupported,
-                "weir-gateway: COM_SET_OPTION is not possible while the session keeps its server connection \
-                 (open transaction, temporary table, ...)",
-            );
+            let mut job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);
+            job.multi_statements_after = Some(multi_statements);
+            return self.run(now, job);
         }
-        self.capabilities.set(CapabilityFlags::CLIENT_MULTI_STATEMENTS, option == 0);
+        self.capabilities.set(CapabilityFlags::CLIENT_MULTI_STATEMENTS, multi_statements);
         self.diagnostics.note_rows(None);
         let ok = OkPacket { status: self.state.status, ..OkPacket::default() };
         let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
         self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_end_of_rows(&ok, b, capabilities)));
+    }
+
+    /// COM_REFRESH, which is FLUSH: the server knows who may.
+    fn on_refresh(&mut self, now: Instant, payload: &[u8]) {
+        let mut job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);
+        let flush = sql::classify(b"FLUSH PRIVILEGES", Dialect::default());
+        (job.effects, job.leaves) = (flush.effects, sql::leaves(b"FLUSH PRIVILEGES", Dialect::default(), &flush));
+        self.run(now, job);
     }
 
     /// COM_RESET_CONNECTION.

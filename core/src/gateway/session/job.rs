@@ -115,6 +115,8 @@ pub(super) struct Job {
     pub(super) role_after: Option<Option<Role>>,
     /// The collation that holds once this one has succeeded, and that servers do not report.
     pub(super) collation_after: Option<Vec<u8>>,
+    /// Whether the client may send several statements at once, once this one has succeeded.
+    pub(super) multi_statements_after: Option<bool>,
     /// COM_STMT_PREPARE: what the statement will do when it is executed.
     pub(super) prepares: Option<Intent>,
 }
@@ -174,6 +176,7 @@ impl Job {
             login_error: None,
             role_after: None,
             collation_after: None,
+            multi_statements_after: None,
             prepares: None,
         }
     }
@@ -234,6 +237,8 @@ pub(super) struct Held {
     pub(super) found_rows: Option<u64>,
     /// Stored code may have left something on it.
     pub(super) unclean: bool,
+    /// Several statements at once were allowed when it was lent.
+    multi_statements: bool,
 }
 
 impl Session {
@@ -347,6 +352,7 @@ impl Session {
             holds_conditions: self.diagnostics.at == Some(lease.key),
             found_rows: None,
             unclean: false,
+            multi_statements: self.takes_multi_statements(),
         });
         self.diagnostics.at = None;
         self.submit(now, job);
@@ -384,6 +390,7 @@ impl Session {
         // A statement that chooses a schema may find another one.
         let chooses = job.effects.contains(Effects::CHANGES_SCHEMA);
         traits.set(ConnectionTraits::NO_SCHEMA, self.state.schema().is_none() && !chooses);
+        traits.set(ConnectionTraits::CLASSIC_EOF, !self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF));
         for (capability, bit) in [
             (CapabilityFlags::CLIENT_FOUND_ROWS, ConnectionTraits::FOUND_ROWS),
             (CapabilityFlags::CLIENT_IGNORE_SPACE, ConnectionTraits::IGNORE_SPACE),
@@ -466,10 +473,16 @@ impl Session {
         })));
     }
 
-    /// Gives the lease back.
+    fn takes_multi_statements(&self) -> bool {
+        self.capabilities.contains(CapabilityFlags::CLIENT_MULTI_STATEMENTS)
+    }
+
+    /// Gives the lease back. COM_SET_OPTION may have made it one that the pool does not hold it for.
     pub(super) fn release(&mut self, fate: Fate) {
         self.usage.release();
         if let Some(lease) = self.lease.take() {
+            let fits_its_class = lease.multi_statements == self.takes_multi_statements();
+            let fate = if fits_its_class { fate } else { Fate::Close };
             self.diagnostics.at = (fate == Fate::Keep && lease.holds_conditions).then_some(lease.key);
             self.events.push_back(Event::Release(fate));
         }

@@ -431,6 +431,25 @@ fn rows_that_lie_whole_are_one_piece() {
 }
 
 #[test]
+fn the_end_of_columns_says_what_the_server_said_but_for_its_trackers() {
+    const STATE_CHANGED: u16 = 0x4000;
+    let sent = |status: u16| {
+        let mut encoder = Encoder::new(format(false));
+        encoder.columns(&[b"\x03def".to_vec()]);
+        encoder.with(|out| EofPacket { warnings: 3, status }.encode(out));
+        encoder.rows(&[vec![0xfb]]);
+        encoder.end(&OkPacket { status: STATUS, ..OkPacket::default() });
+        encoder.out
+    };
+    for status in [STATUS, STATUS | MORE, STATUS | 0x1020] {
+        for cuts in [&[][..], &[20], &[21, 22, 23, 24]] {
+            let heard = walk(Shape::Results, false, false, &sent(status | STATE_CHANGED), cuts).unwrap();
+            assert_eq!(heard.read, sent(status), "{status:#x}");
+        }
+    }
+}
+
+#[test]
 fn a_file_request_is_answered_out_of_the_usual_sequence() {
     let mut walker = ReplyWalker::new(Shape::Results, format(true), ClientFormat { deprecate_eof: true }, 0);
     let mut pieces = Pieces::default();

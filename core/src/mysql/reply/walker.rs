@@ -116,7 +116,8 @@ impl ReplyWalker {
     /// A walk over an answer of `shape` that starts with sequence id 1.
     ///
     /// `capabilities` are those of the server connection. `status` is what the server said last: an EOF that is put in
-    /// before the rows carries it.
+    /// before the rows carries it. A server's own would say more of the result that follows, so that clients who want one
+    /// are better served by a connection that has it, too.
     #[must_use]
     pub fn new(shape: Shape, capabilities: CapabilityFlags, client: ClientFormat, status: u16) -> Self {
         let phase = match shape {
@@ -413,10 +414,14 @@ impl ReplyWalker {
     /// Puts in an EOF ahead of the server's packet with sequence id `next`.
     fn put_eof(&mut self, next: u8, out: &mut Pieces) {
         let eof = EofPacket { warnings: 0, status: self.status & OF_THE_SESSION.bits() };
-        let mut framed = Vec::with_capacity(EOF_FRAME_BYTES);
-        write_with(&mut framed, &mut next.wrapping_add(self.shift), |payload| eof.encode(payload));
-        out.push(Reply::Own(framed));
+        Self::write_eof(eof, next.wrapping_add(self.shift), out);
         self.shift = self.shift.wrapping_add(1);
+    }
+
+    fn write_eof(eof: EofPacket, mut sequence: u8, out: &mut Pieces) {
+        let mut framed = Vec::with_capacity(EOF_FRAME_BYTES);
+        write_with(&mut framed, &mut sequence, |payload| eof.encode(payload));
+        out.push(Reply::Own(framed));
     }
 
     /// Understands a packet.
@@ -495,7 +500,14 @@ impl ReplyWalker {
             return self.result_ended(eof, true, out);
         }
         self.phase = Phase::Rows { begun: true };
-        Ok(self.pass_eof())
+        let announced = StatusFlags::SERVER_SESSION_STATE_CHANGED;
+        if self.client.deprecate_eof || !has(eof.status, announced) {
+            return Ok(self.pass_eof());
+        }
+        // What has changed is not in here, and the client may not want to hear of it.
+        let eof = EofPacket { warnings: eof.warnings, status: eof.status & !announced.bits() };
+        Self::write_eof(eof, self.client_sequence(), out);
+        Ok(Verdict::Taken)
     }
 
     fn definitions_eof(&mut self, columns: u16, payload: &[u8]) -> Result<Verdict> {

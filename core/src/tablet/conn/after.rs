@@ -1,9 +1,10 @@
 //! What is asked after the command's answer: what it left for others to ask for, and what trackers left out.
 
-use super::BackendConn;
 use super::flight::{Heard, Purpose};
-use super::settings;
+use super::request::HeldEnd;
 use super::tracked::Reported;
+use super::{BackendConn, CloseReason, Life, settings};
+use crate::error::{Effect, Kind};
 use crate::link::{Asks, Condition, Counts, Ended, Level, Reply};
 use crate::mysql::collation;
 use crate::mysql::command::ClientCommand;
@@ -14,11 +15,16 @@ use crate::mysql::session_state::SessionStateBuilder;
 /// it has changed the counts.
 const ASK_COUNTS: &[u8] = b"SELECT ROW_COUNT(), FOUND_ROWS(), @@session.warning_count, @@session.error_count LIMIT 1";
 const ASK_CONDITIONS: &[u8] = b"SHOW WARNINGS";
+/// Is answered with all that trackers have not told yet: servers tell it with the next thing that changes, if only in name. It
+/// changes no warnings.
+const ASK_TRACKERS: &[u8] = b"SET session_track_schema = 1";
 
 impl BackendConn {
     pub(super) fn ask_what_the_answer_left_out(&mut self) {
         let (tracks, autocommit) = (self.tracks_session(), self.tracked.autocommit());
+        let rows_end_untracked = self.rows_end_untracked();
         let Some(busy) = self.busy() else { return };
+        let held = busy.held_end.is_some();
         let (error, read_only, plain_set) = (busy.error, busy.request.read_only, busy.plain_set);
         let reported = core::mem::take(&mut busy.reported);
         let mut asks = busy.request.asks;
@@ -29,7 +35,8 @@ impl BackendConn {
             self.tracked.set_unknown(true);
         }
         // Outside of a transaction an error of a read leaves nothing behind.
-        if error && !(read_only && autocommit) {
+        let unsure = error && !(read_only && autocommit);
+        if unsure {
             self.tracked.set_unknown(true);
             asks |= Asks::COUNTS;
         }
@@ -38,6 +45,9 @@ impl BackendConn {
         }
         if asks.contains(Asks::CONDITIONS) {
             self.ask(&ClientCommand::Query(ASK_CONDITIONS), Purpose::AskConditions);
+        }
+        if rows_end_untracked && (held || unsure) {
+            self.ask(&ClientCommand::Query(ASK_TRACKERS), Purpose::AskTrackers);
         }
         self.ask_variables(reported, plain_set);
     }
@@ -69,11 +79,37 @@ impl BackendConn {
                 Ok(reported) => self.ask_variables(reported, true),
                 Err(error) => return self.fail_protocol(error),
             }
-            if self.busy().is_some_and(|busy| busy.error) {
+            if !self.rows_end_untracked() && self.busy().is_some_and(|busy| busy.error) {
                 self.tracked.set_unknown(!self.tracks_session());
                 self.replies.push(Reply::Tracked(ok));
             }
         }
+        self.conclude_if_all_told();
+    }
+
+    /// What the end of rows had no room for, which may now go to the client; or what was left untold by an error.
+    pub(super) fn trackers_told(&mut self, heard: Heard) {
+        let Some(ok) = heard.ok else {
+            let error = heard.error.unwrap_or_else(|| self.error(Kind::ServerLost, "tells nothing", Effect::None));
+            return self.close_because(CloseReason::Unsettled(error));
+        };
+        let Life::Busy(busy) = &mut self.life else { return };
+        let (restored, plain_set) = (busy.request.restores_variables, busy.plain_set);
+        let reported = match self.tracked.absorb(&ok, restored) {
+            Ok(reported) => reported,
+            Err(error) => return self.fail_protocol(error),
+        };
+        self.replies.push(match busy.held_end.take() {
+            Some(HeldEnd { seq, rows, ok: end }) => {
+                let ok = OkPacket { session_state: ok.session_state, ..end };
+                Reply::Ok { seq, ends_rows: true, rows, ok }
+            }
+            None => {
+                self.tracked.set_unknown(false);
+                Reply::Tracked(ok)
+            }
+        });
+        self.ask_variables(reported, plain_set);
         self.conclude_if_all_told();
     }
 

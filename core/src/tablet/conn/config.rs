@@ -81,5 +81,7 @@ pub fn capabilities(class: ConnectionClass) -> CapabilityFlags {
         (ConnectionTraits::PS_MULTI_RESULTS, CapabilityFlags::CLIENT_PS_MULTI_RESULTS),
     ];
     let asked = flags.into_iter().filter(|(member, _)| class.traits.contains(*member)).map(|(_, flag)| flag);
-    asked.fold(ASKED_OF_SERVERS, CapabilityFlags::union)
+    let mut all = asked.fold(ASKED_OF_SERVERS, CapabilityFlags::union);
+    all.set(CapabilityFlags::CLIENT_DEPRECATE_EOF, !class.traits.contains(ConnectionTraits::CLASSIC_EOF));
+    all
 }

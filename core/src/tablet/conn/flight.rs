@@ -37,6 +37,8 @@ pub(super) enum Purpose {
     AskCounts,
     /// Asks for the warnings that it left.
     AskConditions,
+    /// Asks for what trackers have to say that the end of rows had no room for.
+    AskTrackers,
     /// Asks for the values of variables.
     AskVariables(Vec<String>),
 }

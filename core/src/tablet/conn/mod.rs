@@ -18,7 +18,9 @@
 //! **What trackers leave out.** A server's trackers do not say everything: after an error they are silent until the next
 //! statement, `SET NAMES ... COLLATE` reports no collation, and what stored code restores is reported as if it had stayed. In
 //! these cases the connection asks after the answer, and passes on what it learns as [`Reply::Tracked`]. In the same write goes the
-//! question for what the command left: counts and warnings ([`Reply::Left`]). The client has its answer by then.
+//! question for what the command left: counts and warnings ([`Reply::Left`]). The client has its answer by then, save for one end:
+//! without DEPRECATE_EOF the end of rows has no room for trackers. When a command that may write has reported something, that
+//! end waits for it, since nobody may hear of a write before its position is known.
 
 mod after;
 mod bytes;
@@ -271,6 +273,11 @@ impl BackendConn {
     #[must_use]
     pub fn tracks_session(&self) -> bool {
         self.capabilities().contains(CapabilityFlags::CLIENT_SESSION_TRACK)
+    }
+
+    /// An end of rows has no room for what the trackers report.
+    fn rows_end_untracked(&self) -> bool {
+        self.tracks_session() && !self.capabilities().contains(CapabilityFlags::CLIENT_DEPRECATE_EOF)
     }
 
     /// A request can be submitted.

@@ -111,6 +111,7 @@ impl BackendConn {
             | Purpose::Command
             | Purpose::AskCounts
             | Purpose::AskConditions
+            | Purpose::AskTrackers
             | Purpose::AskVariables(_) => {
                 debug_assert!(false, "no part of a prefix");
             }

@@ -39,6 +39,10 @@ pub(super) struct Busy {
     pub(super) warned: bool,
     /// What the server said that the command left.
     pub(super) left: Left,
+    /// Trackers have something to say since the answer's last OK, which nothing of it had room for.
+    untold: bool,
+    /// The end of the answer's rows, held back until that is known.
+    pub(super) held_end: Option<HeldEnd>,
     /// Settings that the answer reported as changed.
     pub(super) reported: Reported,
     /// The command is a plain SET: what it was reported to change has changed for good.
@@ -71,6 +75,14 @@ enum Gone {
     Before,
 }
 
+/// [`Reply::Ok`] of an end of rows.
+#[derive(Debug)]
+pub(super) struct HeldEnd {
+    pub(super) seq: u8,
+    pub(super) rows: u64,
+    pub(super) ok: OkPacket,
+}
+
 /// Why a command is not run, or its answer thrown away.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -100,6 +112,8 @@ impl Busy {
             error: false,
             warned: false,
             left: Left::default(),
+            untold: false,
+            held_end: None,
             reported: Reported::new(),
             plain_set: false,
             prepared: None,
@@ -122,6 +136,15 @@ impl Busy {
         self.request.read_only && matches!(command, Command::Plain(_) | Command::Prepare(_) | Command::Execute { .. })
     }
 
+    /// Notes whether an OK leaves something untold; true when it is the end of rows that must wait for it.
+    fn leaves_untold(&mut self, ok: &OkPacket, ends_rows: bool) -> bool {
+        let has = |flag: StatusFlags| ok.status & flag.bits() != 0;
+        self.untold &= ok.session_state.is_empty();
+        self.untold |= ends_rows && has(StatusFlags::SERVER_SESSION_STATE_CHANGED) && ok.session_state.is_empty();
+        let writes = !self.request.read_only && !matches!(self.request.command, Command::Fetch { .. });
+        self.untold && ends_rows && writes && !has(StatusFlags::SERVER_MORE_RESULTS_EXISTS)
+    }
+
     pub(super) fn client(&self) -> ClientFormat {
         self.request.client
     }
@@ -133,7 +156,7 @@ impl Busy {
 
     /// How the request ends when the connection does.
     pub(super) fn ended_by_loss(self, error: impl FnOnce(&str, Effect) -> Error) -> Ended {
-        if self.stage == Stage::After {
+        if self.stage == Stage::After && self.held_end.is_none() {
             return Ended::Answered;
         }
         Ended::Failed(if !self.handed_over {
@@ -238,6 +261,7 @@ impl BackendConn {
 
     /// Pieces of the command's answer: to the client, or to nobody when the prefix failed.
     pub(super) fn route(&mut self, file: Option<u8>) -> Result<(), ProtocolError> {
+        let untracked = self.rows_end_untracked();
         let Life::Busy(busy) = &mut self.life else { return Ok(()) };
         let in_vain = busy.failure.is_some();
         match file {
@@ -247,8 +271,10 @@ impl BackendConn {
             None => busy.file = None,
         }
         while let Some(piece) = self.step.pop() {
+            let mut waits = false;
             match &piece {
-                Reply::Ok { ok, .. } => {
+                Reply::Ok { ok, ends_rows, .. } => {
+                    waits = untracked && busy.leaves_untold(ok, *ends_rows);
                     let reported = self.tracked.absorb(ok, busy.request.restores_variables)?;
                     busy.reported.extend(reported);
                     busy.warned |= ok.warnings > 0;
@@ -275,6 +301,7 @@ impl BackendConn {
                 Reply::Skip { len } => self.replies.skip(len),
                 Reply::Forward { len } if in_vain => self.replies.skip(len),
                 _ if in_vain => {}
+                Reply::Ok { seq, rows, ok, .. } if waits => busy.held_end = Some(HeldEnd { seq, rows, ok }),
                 Reply::Forward { len } => {
                     busy.begun = true;
                     self.replies.forward(len);
@@ -299,6 +326,7 @@ impl BackendConn {
             Purpose::Command => self.command_answered(),
             Purpose::AskCounts => self.counts_told(heard),
             Purpose::AskConditions => self.conditions_told(&heard),
+            Purpose::AskTrackers => self.trackers_told(heard),
             Purpose::AskVariables(names) => self.variables_told(&names, &heard),
             purpose => {
                 if let Err(failure) = self.prefix_answered(purpose, heard) {

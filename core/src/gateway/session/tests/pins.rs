@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, ok, ok_reply, ok_with, text};
 use crate::gateway::session::{Event, Fate, Pins, Reason};
-use crate::link::Command;
+use crate::link::{Command, Ended, Reply};
 use crate::mysql::command::ClientCommand;
 
 #[test]
@@ -102,4 +102,24 @@ fn a_procedure_keeps_the_connection_and_a_function_leaves_nothing_on_it() {
     bench.answer(ok_reply(ok()));
     bench.expect_rest();
     assert_eq!(bench.session.pins(), Pins::STORED_CODE);
+}
+
+#[test]
+fn a_connection_on_which_several_statements_were_forbidden_goes_to_nobody_else() {
+    for (options, fate) in [(&[1][..], Fate::Close), (&[1, 0], Fate::Keep)] {
+        let mut bench = Bench::logged_in();
+        bench.query("SET @a = 1");
+        bench.lend();
+        bench.answer(ok_reply(ok()));
+        for option in options {
+            bench.send(&ClientCommand::SetOption(*option));
+            assert!(matches!(bench.request().command, Command::Plain(payload) if payload[0] == 0x1b));
+            let end = Reply::Ok { seq: 1, ends_rows: true, rows: 0, ok: ok() };
+            assert_eq!(bench.answer(vec![end, Reply::End(Ended::Answered)])[0][0], 0xfe);
+        }
+        bench.send(&ClientCommand::ResetConnection);
+        bench.request();
+        bench.answer(ok_reply(ok()));
+        assert!(matches!(bench.event(), Some(Event::Release(became)) if became == fate), "{options:?}");
+    }
 }

@@ -124,6 +124,16 @@ fn out_parameters_come_only_to_a_client_that_asked_for_them() {
 }
 
 #[test]
+fn clients_that_want_eof_packets_get_them_from_the_server() {
+    let classic = ASKED_OF_SERVERS - CapabilityFlags::CLIENT_DEPRECATE_EOF;
+    for (asked, given) in [(ASKED_OF_SERVERS, false), (classic, true)] {
+        let mut bench = Bench::logged_in_with(asked);
+        bench.query("SELECT 1 FROM t");
+        assert_eq!(bench.wish().class.traits.contains(ConnectionTraits::CLASSIC_EOF), given);
+    }
+}
+
+#[test]
 fn a_command_may_come_in_pieces_and_over_several_packets() {
     let mut bench = Bench::logged_in();
     let mut sql = b"\x03INSERT INTO t VALUES ('".to_vec();
