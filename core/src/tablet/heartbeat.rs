@@ -26,7 +26,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(10);
 const FAILURES_TOLD: u32 = 2;
 /// How long a beat may take. One that hangs may wait for a replica's acknowledgement, as every write then does.
 const BEAT_TIME_MAX: Duration = Duration::from_secs(10);
-/// Asked before each write: an account that may write on a read-only server must not.
+/// Asked before each write, and again within it: an account that may write on a read-only server must not.
 const ASK_READ_ONLY: &str = "SELECT @@GLOBAL.read_only AS read_only";
 
 /// One attempt to write a beat.
@@ -51,7 +51,10 @@ impl Beating {
         let beat = last.map_or(1, |last| last.saturating_add(1));
         let mut statements = VecDeque::from([ASK_READ_ONLY.to_owned()]);
         match last {
-            Some(_) => statements.push_back(format!("UPDATE weir.heartbeat SET beat = {beat} WHERE id = 1 AND beat < {beat}")),
+            // A server that becomes read-only waits for statements that run: later ones see it here.
+            Some(_) => statements.push_back(format!(
+                "UPDATE weir.heartbeat SET beat = {beat} WHERE id = 1 AND beat < {beat} AND @@GLOBAL.read_only = 0"
+            )),
             None => statements.extend([
                 "CREATE DATABASE IF NOT EXISTS weir".to_owned(),
                 "CREATE TABLE IF NOT EXISTS weir.heartbeat (id INT NOT NULL PRIMARY KEY, beat BIGINT NOT NULL) ENGINE = InnoDB"

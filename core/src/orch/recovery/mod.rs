@@ -344,7 +344,11 @@ impl Recovery {
             }
             (Stage::Leading(choice), Asked::Lead) if tablet == choice.tablet => {
                 self.followers.clear();
-                self.enter(now, Stage::Following(choice));
+                // What it received after it was chosen is of the shard's history as well, not errant.
+                if let Some(reign) = self.record.reigns.last_mut() {
+                    reign.begins_at = report.position.clone();
+                }
+                self.enter(now, Stage::Following(Choice { begins_at: report.position, ..choice }));
                 self.settle();
             }
             (Stage::Following(choice), Asked::Follow)

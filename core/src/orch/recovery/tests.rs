@@ -448,6 +448,31 @@ fn a_planned_change_hands_over_to_the_one_wanted() {
     assert!(!shard.nodes[&alias(3)].server.read_only && shard.nodes[&alias(1)].server.read_only);
 }
 
+/// An account that may write on a read-only server does so after the old primary has said where it is.
+#[test]
+fn what_the_wanted_one_receives_after_its_beginning_is_not_errant() {
+    for steps in 0..120 {
+        let mut shard = Shard::new(3, 3, SEMI_SYNC, Mutants::NONE);
+        (0..20).for_each(|_| shard.write(&alias(1)));
+        shard.begin(&Cause::Planned(alias(3)));
+        (0..steps).for_each(|_| shard.step(false));
+        let receives = |uid| {
+            let server = &shard.nodes[&alias(uid)].server;
+            server.receiver_running && server.source == Some(alias(1))
+        };
+        if shard.nodes[&alias(1)].server.read_only && receives(2) && receives(3) {
+            shard.nodes.get_mut(&alias(1)).expect("it is there").server.read_only = false;
+            shard.write(&alias(1));
+            shard.nodes.get_mut(&alias(1)).expect("it is there").server.read_only = true;
+            (2..=3).for_each(|uid| shard.replicate(&alias(uid), usize::MAX));
+        }
+        if shard.ends.is_empty() {
+            finish(&mut shard);
+        }
+        assert_eq!(shard.stored.1.step, Step::Settled, "after {steps} steps");
+    }
+}
+
 #[test]
 fn without_enough_recruits_nobody_is_promoted() {
     let mut shard = Shard::new(5, 3, SEMI_SYNC, Mutants::NONE);
