@@ -54,6 +54,12 @@ impl Error {
         self.effect = effect;
         self
     }
+
+    /// It has the number and the SQLSTATE of this kind, whoever raised it.
+    #[must_use]
+    pub fn is(&self, kind: Kind) -> bool {
+        (self.code, &self.sqlstate) == kind.code()
+    }
 }
 
 impl fmt::Display for Error {
@@ -133,10 +139,11 @@ pub enum Kind {
     /// ER_NET_ERROR_ON_WRITE, with the SQLSTATE "transaction resolution unknown": the server's connection broke, and the
     /// statement may or may not have taken effect.
     OutcomeUnknown,
-    /// No server can take this now (ER_OUT_OF_RESOURCES class): nothing serving, or the pool's queue is full.
+    /// No server can take this now (ER_OUT_OF_RESOURCES): none serves, or cannot be reached.
     Unavailable,
-    /// A wait in a queue of Weir's own ended without a turn (ER_LOCK_WAIT_TIMEOUT class is not used: it means rows).
-    QueueTimeout,
+    /// A server serves, and a limit of Weir's own keeps this from it: a queue is full, or a wait in one ended without a turn. ER_OUT_OF_RESOURCES, with
+    /// the SQLSTATE class "insufficient resources" (ER_LOCK_WAIT_TIMEOUT is not used: it means rows).
+    Busy,
 }
 
 impl Kind {
@@ -174,7 +181,7 @@ impl Kind {
             Self::ServerLost => (1158, b"08S01"),
             Self::OutcomeUnknown => (1160, b"08007"),
             Self::Unavailable => (1041, b"HY000"),
-            Self::QueueTimeout => (1041, b"HY000"),
+            Self::Busy => (1041, b"53000"),
         }
     }
 }

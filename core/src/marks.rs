@@ -105,6 +105,18 @@ marks! {
     Scrubbed = "scrubbed",
     /// Diagnostics are asked for that no connection has any more.
     DiagnosticsGone = "diagnostics-gone",
+    /// A statement waits for a primary.
+    BufferHolds = "buffer-holds",
+    /// A primary serves, and a statement that waited goes on.
+    BufferDrains = "buffer-drains",
+    /// A statement waited for a primary for too long.
+    BufferLate = "buffer-late",
+    /// There was no room for a statement to wait for a primary.
+    BufferRefuses = "buffer-refuses",
+    /// The primary under a statement is gone, and another has its term: the statement is given up.
+    PrimaryGivenUp = "primary-given-up",
+    /// A primary refused a write because it is none any more.
+    PrimaryRefusesWrite = "primary-refuses-write",
     /// The pool granted the connection that was wished for.
     PoolPreferred = "pool-preferred",
     /// A request waits for a connection.

@@ -112,6 +112,12 @@ mutants! {
     TrustReadOnly = "trust-read-only",
     /// A tablet that lost what it had received says that it has everything.
     ForgetLoss = "forget-loss",
+    /// No statement waits for a primary.
+    NoBuffer = "no-buffer",
+    /// A statement of unknown outcome waits for a primary and is run again.
+    BufferReplaysUnknown = "buffer-replays-unknown",
+    /// A statement whose client has gone goes on waiting for a primary.
+    BufferLeaks = "buffer-leaks",
 }
 
 impl fmt::Display for Mutant {

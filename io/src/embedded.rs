@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use weir_core::error::Error;
 use weir_core::gateway::admission::AdmissionLimits;
+use weir_core::gateway::buffer;
 use weir_core::gateway::cluster::{self, TabletId, View};
 use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
 use weir_core::gateway::proxied::Network;
@@ -65,6 +66,8 @@ pub struct Options {
     pub admission: AdmissionLimits,
     /// What a session may do.
     pub session: SessionLimits,
+    /// How much may wait for a primary.
+    pub buffer: buffer::Config,
     /// The longest packet taken from a client, in bytes; `None` for what the servers take.
     pub packet_bytes_max: Option<usize>,
     /// Defaults of Weir's own variables.
@@ -277,6 +280,7 @@ fn gateway_config(options: Options, version: String, rsa: crypto::RsaKey, accoun
             mutants: Mutants::NONE,
         },
         admission: options.admission,
+        buffer: options.buffer,
         tls: options.tls,
         proxies: options.proxies,
         rsa,

@@ -189,6 +189,19 @@ pub struct Args {
           value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
     pub ejection_time_ms: u64,
 
+    /// How long a statement may wait for a primary, while that changes or is lost, in milliseconds. 0: it does not wait.
+    #[arg(long, default_value_t = 10_000, value_name = "MS", env = "WEIR_BUFFER_MAX_WAIT_MS",
+          value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
+    pub buffer_max_wait_ms: u64,
+
+    /// Sessions whose statements may wait for a primary, at most.
+    #[arg(long, default_value_t = 10_000, value_name = "N", env = "WEIR_BUFFER_MAX_SESSIONS")]
+    pub buffer_max_sessions: usize,
+
+    /// Bytes of statements that may wait for a primary, at most.
+    #[arg(long, default_value_t = 256 * 1024 * 1024, value_name = "BYTES", env = "WEIR_BUFFER_MAX_BYTES")]
+    pub buffer_max_bytes: usize,
+
     /// Certificate chain (PEM) for clients that want TLS.
     #[arg(long, value_name = "FILE", env = "WEIR_TLS_CERT", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,

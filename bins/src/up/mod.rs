@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 use weir_core::gateway::admission::AdmissionLimits;
+use weir_core::gateway::buffer;
 use weir_core::gateway::cluster;
 use weir_core::gateway::cluster::rotation::{self, Outliers};
 use weir_core::gateway::config::SessionLimits;
@@ -174,6 +175,12 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account, users: User
             write_time_max: Duration::from_millis(args.write_time_ms),
             statements_max: args.max_prepared_statements,
             ..SessionLimits::default()
+        },
+        buffer: buffer::Config {
+            enabled: args.buffer_max_wait_ms > 0,
+            buffer_max_wait: Duration::from_millis(args.buffer_max_wait_ms),
+            buffer_max_sessions: args.buffer_max_sessions,
+            buffer_max_bytes: args.buffer_max_bytes,
         },
         packet_bytes_max: args.max_allowed_packet.map(|bytes| bytes as usize),
         variables: Variables {

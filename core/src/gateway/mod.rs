@@ -1,12 +1,13 @@
 //! The client's side: sessions, authentication, routing.
 //!
 //! Owns what a client sees: one [`Session`] machine per client connection, who may connect ([`users`], [`admission`]) and from where ([`proxied`]),
-//! where a statement goes ([`routing`], one table), how far a read must see ([`freshness`]), and what is known of the tablets behind ([`cluster`], [`balance`]), who may end whom ([`processes`]). It
+//! where a statement goes ([`routing`], one table), how far a read must see ([`freshness`]), what waits for a primary ([`buffer`]), and what is known of the tablets behind ([`cluster`], [`balance`]), who may end whom ([`processes`]). It
 //! may not know how a server connection is opened, pooled or made ready: it asks a tablet through [`crate::link`].
 //! Start with [`session`].
 
 pub mod admission;
 pub mod balance;
+pub mod buffer;
 pub mod cluster;
 pub mod config;
 pub mod freshness;

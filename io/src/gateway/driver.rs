@@ -4,6 +4,7 @@
 //! moves. It decides nothing.
 
 use super::Shared;
+use super::buffer::Buffering;
 use super::freshness::Freshening;
 use super::kill::{Seat, Verdict};
 use crate::clock;
@@ -63,6 +64,8 @@ pub(super) struct Driver {
     lease: Option<(Arc<LocalTablet>, Box<Connection>)>,
     pending: Option<(Arc<LocalTablet>, Pending)>,
     freshening: Option<Freshening>,
+    /// Its statement waits for a primary.
+    buffering: Option<Buffering>,
     /// The client's account is being looked up.
     finding: Option<Finding>,
     /// What the others see of the session, and what they want of it.
@@ -117,6 +120,7 @@ impl Driver {
             lease: None,
             pending: None,
             freshening: None,
+            buffering: None,
             finding: None,
             seat,
             shown: (u64::MAX, ""),
@@ -159,6 +163,7 @@ impl Driver {
             moved |= self.poll_write_server(cx).is_ready();
             moved |= self.poll_finding(cx).is_ready();
             moved |= self.poll_freshening(cx).is_ready();
+            moved |= self.poll_buffering(cx).is_ready();
             moved |= self.poll_lease(cx).is_ready();
             moved |= self.poll_read_server(cx).is_ready();
             moved |= self.poll_read_client(cx).is_ready();
@@ -230,6 +235,11 @@ impl Driver {
                     let _ = self.poll_freshening(cx);
                 }
                 Event::CancelFreshen => self.freshening = None,
+                Event::Buffer(hold) => {
+                    self.buffering = Some(self.shared.buffer(hold));
+                    let _ = self.poll_buffering(cx);
+                }
+                Event::CancelBuffer => self.buffering = None,
                 Event::Acquire(acquire) => match self.shared.tablet(acquire.tablet) {
                     Some(tablet) => {
                         let pending = tablet.acquire(&acquire);
@@ -391,6 +401,15 @@ impl Driver {
         // What was learnt from tablets meanwhile may spare a wait.
         self.session.set_view(self.shared.view());
         self.session.freshened(clock::now(), position);
+        Poll::Ready(())
+    }
+
+    fn poll_buffering(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(buffering) = &mut self.buffering else { return Poll::Pending };
+        let outcome = ready!(buffering.poll(cx));
+        self.buffering = None;
+        self.session.set_view(self.shared.view());
+        self.session.resumed(clock::now(), outcome);
         Poll::Ready(())
     }
 

@@ -1,5 +1,6 @@
 //! A running gateway: listeners, one task per client session, and what the sessions share.
 
+mod buffer;
 mod driver;
 mod freshness;
 mod kill;
@@ -12,6 +13,7 @@ use crate::clock;
 use crate::crypto::RsaKey;
 use crate::net::Stream;
 use crate::tablet::{Accounts, LocalTablet};
+use buffer::Waiters;
 use freshness::Readers;
 use kill::SessionEntry;
 use std::collections::BTreeMap;
@@ -23,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use users::Users;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::admission::{Admission, AdmissionLimits};
+use weir_core::gateway::buffer as buffering;
 use weir_core::gateway::cluster::{TabletId, View};
 use weir_core::gateway::config::SessionConfig;
 use weir_core::gateway::proxied::Network;
@@ -44,6 +47,8 @@ pub struct GatewayConfig {
     pub accounts: Arc<Accounts>,
     /// How many clients may be connected.
     pub admission: AdmissionLimits,
+    /// How much may wait for a primary.
+    pub buffer: buffering::Config,
     /// Certificate and key for clients that want TLS.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Load balancers, each of whose connections begins with a PROXY header.
@@ -65,6 +70,7 @@ pub(crate) struct Shared {
     admission: Mutex<Admission>,
     users: Users,
     readers: Readers,
+    waiters: Waiters,
     next_id: AtomicU32,
     sessions: Mutex<BTreeMap<u32, SessionEntry>>,
     counters: Counters,
@@ -96,6 +102,7 @@ impl Shared {
             admission: Mutex::new(Admission::new(config.admission)),
             users: Users::new(config.accounts),
             readers: Readers::new(ASK_TIME_MAX),
+            waiters: Waiters::new(config.buffer),
             next_id: AtomicU32::new(1),
             sessions: Mutex::default(),
             counters: Counters::default(),

@@ -18,6 +18,7 @@ use crate::world::{Address, HostId, Path, World};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use weir_core::gateway::admission::AdmissionLimits;
+use weir_core::gateway::buffer;
 use weir_core::gateway::cluster;
 use weir_core::gateway::config::SessionLimits;
 use weir_core::gateway::variables::Variables;
@@ -154,6 +155,7 @@ fn gateway_setup(scenario: &Scenario, servers: Vec<Member>, options: Options, ve
         monitor: owned(MONITOR),
         admission: AdmissionLimits { connections_max: 10_000, connections_per_user_max: usize::MAX },
         session: SessionLimits { idle_time_max: Duration::from_secs(40), ..SessionLimits::default() },
+        buffer: buffer::Config::default(),
         variables: Variables {
             read_after_write_timeout: scenario.cluster.read_after_write_timeout.0,
             ..Variables::default()

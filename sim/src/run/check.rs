@@ -206,6 +206,7 @@ fn leaks(stage: &Stage) -> Vec<Failure> {
         let holds = gateway.holdings();
         let busy: u32 = holds.pools.iter().map(|pool| pool.busy).sum();
         let waiting: u32 = holds.pools.iter().map(|pool| pool.waiting).sum();
+        let waiting = waiting as usize + holds.buffered;
         if (holds.admitted, holds.sessions, busy, waiting, holds.streams) != (0, 0, 0, 0, 0) {
             leak(format!(
                 "gateway {number} holds {} admissions, {} sessions, {busy} lent connections, {waiting} waiting \

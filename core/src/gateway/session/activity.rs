@@ -78,6 +78,7 @@ impl Session {
             Phase::Login(_) | Phase::Admitting => "login",
             Phase::Freshening(_) => "Waiting for a position",
             Phase::Waiting(_) => "Waiting for a server connection",
+            Phase::Buffered(_) => "Waiting for a primary",
             Phase::Running(_) | Phase::Held(..) | Phase::Inquiring(..) | Phase::Killing | Phase::Leaving => "Executing",
             Phase::Infile(_) => "Reading file",
             Phase::Showing | Phase::SettingDefaults(_) => "starting",

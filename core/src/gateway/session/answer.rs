@@ -122,6 +122,16 @@ impl Session {
             }
             return;
         }
+        if let Phase::Running(job) = &self.phase
+            && job.origin == Origin::Client
+            && !on_replica
+            && self.is_refused_by_old_primary(job, &error)
+        {
+            if let Phase::Running(job) = &mut self.phase {
+                (job.refused_write, job.last_error) = (true, Some(error));
+            }
+            return;
+        }
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
         match job.origin {
             Origin::Client => {
@@ -180,6 +190,9 @@ impl Session {
         match job.origin {
             Origin::Client if std::mem::take(&mut job.refused_write) => {
                 job.failed = false;
+                if let Some(error) = job.last_error.take() {
+                    return self.leave_old_primary(now, job, error);
+                }
                 // It is not to be run twice, and where it writes may have to be asked for.
                 job.read_only = false;
                 job.effects |= Effects::RUNS_STORED_CODE;
@@ -355,7 +368,9 @@ impl Session {
             self.transaction_lost = !self.config.mutants.breaks(Mutant::HideTransactionLoss);
             return self.fail(now, &job, &error);
         }
-        if error.effect != Effect::None && !job.read_only && !self.config.mutants.breaks(Mutant::RetryUnknownWrite) {
+        let replays = [Mutant::RetryUnknownWrite, Mutant::BufferReplaysUnknown];
+        let replays = replays.into_iter().any(|mutant| self.config.mutants.breaks(mutant));
+        if error.effect != Effect::None && !job.read_only && !replays {
             Mark::OutcomeUnknown.hit();
             return self.fail(now, &job, &error);
         }
@@ -390,6 +405,7 @@ impl Session {
             }
             Phase::Inquiring(..) => self.events.push_back(Event::CancelInquire),
             Phase::Freshening(_) => self.events.push_back(Event::CancelFreshen),
+            Phase::Buffered(_) => self.events.push_back(Event::CancelBuffer),
             Phase::Waiting(_) => {
                 Mark::LeftWaiting.hit();
                 self.usage.release();

@@ -5,6 +5,7 @@ use super::insert_id::InsertId;
 use super::{Event, Fate, Phase, Session};
 use crate::error::{Component, Error};
 use crate::gateway::balance::{self, Policy, Wish};
+use crate::gateway::buffer::Primary;
 use crate::gateway::cluster::TabletId;
 use crate::gateway::hint::Hint;
 use crate::gateway::routing::{self, Decision, Facts};
@@ -60,6 +61,10 @@ pub(super) struct Job {
     pub(super) asked: Option<TabletId>,
     /// Tablets that did not take it.
     pub(super) tried: Vec<TabletId>,
+    /// The primary that was asked last.
+    pub(super) primary: Option<Primary>,
+    /// Since when it waits for a primary.
+    pub(super) waits_since: Option<Instant>,
     /// What the client asks for in the statement itself.
     pub(super) hint: Hint,
     /// What a replica must have executed before it runs there.
@@ -148,6 +153,8 @@ impl Job {
             statement: None,
             asked: None,
             tried: Vec::new(),
+            primary: None,
+            waits_since: None,
             hint: Hint::default(),
             floor: Position::default(),
             covers_reads: false,
@@ -229,6 +236,8 @@ pub(super) struct Held {
     pub(super) key: LeaseKey,
     /// What its tablet was when it was lent.
     pub(super) role: Role,
+    /// If that was the primary: of which term.
+    pub(super) primary: Option<Primary>,
     pub(super) tracks: bool,
     pub(super) insert_id: InsertId,
     /// The server's own list of warnings is this session's.
@@ -310,23 +319,25 @@ impl Session {
                     Mark::RouteNowhere.hit();
                     // What a tablet said is worth more than that none is left.
                     let error = job.last_error.take().unwrap_or(error);
-                    return self.fail(now, &job, &error);
+                    return self.wait_or_fail(now, job, error);
                 }
             }
         };
         job.role = role;
+        let term = self.view.get(tablet).filter(|_| role == Role::Primary).map(|tablet| tablet.term);
+        job.primary = term.map(|term| Primary { tablet, term });
         self.usage.acquire(self.view.get(tablet).map(|tablet| &tablet.meter));
         self.events.push_back(Event::Acquire(Acquire {
             tablet,
             role,
-            term: self.view.get(tablet).filter(|_| role == Role::Primary).map(|tablet| tablet.term),
+            term,
             class: self.class(&job),
             settings: Arc::clone(&self.state.settings),
             prefer,
             deadline: Self::limit_on(role, &job),
         }));
         job.asked = Some(tablet);
-        self.watch(now, role, &mut job);
+        self.watch(now, &mut job);
         self.phase = Phase::Waiting(job);
     }
 
@@ -347,6 +358,7 @@ impl Session {
         self.lease = Some(Held {
             key: lease.key,
             role: job.role,
+            primary: job.primary,
             tracks: lease.tracks,
             insert_id: InsertId::Zero,
             holds_conditions: self.diagnostics.at == Some(lease.key),
@@ -377,7 +389,11 @@ impl Session {
     pub(super) fn try_elsewhere(&mut self, now: Instant, mut job: Box<Job>, error: Error) {
         if job.tried.len() >= self.config.limits.attempts_max {
             Mark::RetriesUsedUp.hit();
-            return self.fail(now, &job, &error);
+            return if job.role == Role::Primary {
+                self.wait_or_fail(now, job, error)
+            } else {
+                self.fail(now, &job, &error)
+            };
         }
         Mark::Retried.hit();
         job.last_error = Some(error);
@@ -430,11 +446,10 @@ impl Session {
         if job.effects.contains(Effects::MAY_SET_INSERT_ID) {
             lease.insert_id = InsertId::Dirty;
         }
-        let lease_role = lease.role;
         let timed = !self.waits(&job);
         self.usage.begin(now, timed);
-        let (role, wait) = (lease_role, self.wait_for(now, &job));
-        self.watch(now, role, &mut job);
+        let wait = self.wait_for(now, &job);
+        self.watch(now, &mut job);
         self.send(&job, last_insert_id, wait);
         self.phase = Phase::Running(job);
     }

@@ -68,6 +68,10 @@ impl Session {
                 self.events.push_back(Event::CancelAcquire);
                 self.fail(now, &job, &interrupted());
             }
+            Phase::Buffered(job) if job.origin == Origin::Client => {
+                self.events.push_back(Event::CancelBuffer);
+                self.fail(now, &job, &interrupted());
+            }
             Phase::Running(mut job) if job.origin == Origin::Client => {
                 job.killed = true;
                 self.phase = Phase::Running(job);

@@ -4,7 +4,7 @@
 //! [`Session::poll_transmit`] and [`Session::poll_event`] after every call. It never runs two requests at once: while one
 //! is under way the client's further bytes are left unconsumed, which is the back-pressure.
 //!
-//! Life: `Login` → `Idle` ⇄ (`Freshening` → `Waiting` for a lease → `Running` a request) → `Closed`. Start with
+//! Life: `Login` → `Idle` ⇄ (`Freshening` → `Waiting` for a lease, or `Buffered` → `Running` a request) → `Closed`. Start with
 //! `Phase`, then `commands` (what a client may say), `job` (how a request gets a server connection) and `answer`
 //! (what comes back, and when the connection is given back).
 
@@ -28,12 +28,14 @@ mod tests;
 mod tracking;
 mod transmit;
 mod usage;
+mod waiting;
 
 pub use state::Pins;
 pub use transmit::Transmit;
 
 use crate::error::{Component, Error, Kind};
 use crate::gateway::balance::Chooser;
+use crate::gateway::buffer::Hold;
 use crate::gateway::cluster::{TabletId, View};
 use crate::gateway::config::SessionConfig;
 use crate::gateway::freshness::{Scope, Written};
@@ -103,6 +105,11 @@ pub enum Event {
     Acquire(Acquire),
     /// The lease asked for is not wanted any more: when it comes, give it back.
     CancelAcquire,
+    /// No primary takes the statement now: have it wait in the gateway's buffer; then, with the newest view set, call
+    /// [`Session::resumed`].
+    Buffer(Hold),
+    /// The statement that waits in the buffer is not wanted any more.
+    CancelBuffer,
     /// A replica's server says nothing: find out at once whether it lives. The next view tells.
     Doubt {
         /// Whose server.
@@ -197,6 +204,8 @@ enum Phase {
     Freshening(Box<Job>),
     /// A request waits for a server connection.
     Waiting(Box<Job>),
+    /// A request waits for a primary.
+    Buffered(Box<Job>),
     /// A request runs on the lease.
     Running(Box<Job>),
     /// The server reads the client's file for LOAD DATA LOCAL.

@@ -1,13 +1,16 @@
-//! A read on a replica whose server says nothing.
+//! A statement on a server that says nothing.
 //!
 //! A server that stands still takes bytes and looks as one that works on: only time tells. So a read is looked after once
 //! it has been silent for a while. When nobody else hears of the server either, its tablet is asked to find out whether it lives; when it
 //! does not, the tablet no longer serves, and a read of which the client has seen nothing goes on elsewhere.
+//!
+//! Whatever runs on the primary is waited for, unless nothing is heard of it any more and another tablet is the primary of a later term.
 
 use super::answer::BROKEN_MAX;
 use super::job::{Job, Origin};
 use super::{Event, Fate, Phase, Pins, Session, Timer};
 use crate::error::{Component, Effect, Error, Kind};
+use crate::gateway::buffer::Primary;
 use crate::gateway::cluster::{Serving, TabletView};
 use crate::marks::Mark;
 use crate::mutants::Mutant;
@@ -27,8 +30,8 @@ impl Session {
     }
 
     /// `job` is on its way to a server, or waits for a connection there.
-    pub(super) fn watch(&mut self, now: Instant, role: Role, job: &mut Job) {
-        if role != Role::Primary && job.origin == Origin::Client {
+    pub(super) fn watch(&mut self, now: Instant, job: &mut Job) {
+        if job.origin == Origin::Client {
             job.doubted = false;
             self.timer = Some((now + self.patience(), Timer::Silence));
         }
@@ -49,8 +52,11 @@ impl Session {
 
     /// What is under way has been silent for a while.
     pub(super) fn look_for_life(&mut self, now: Instant) {
+        if let Some(old) = self.runs_on_primary() {
+            return self.look_for_successor(now, old);
+        }
         let (tablet, waits_until, doubted) = match &self.phase {
-            Phase::Waiting(job) => (job.asked, None, job.doubted),
+            Phase::Waiting(job) if job.role != Role::Primary => (job.asked, None, job.doubted),
             Phase::Running(job) if self.is_unanswered(job) => {
                 let tablet = self.lease.map(|lease| lease.key.tablet);
                 (tablet, job.read_by.filter(|_| self.waits(job)), job.doubted)
@@ -72,6 +78,20 @@ impl Session {
             }
         }
         self.timer = Some((now + patience, Timer::Silence));
+    }
+
+    /// The primary that a statement runs on, of whose answer the client has seen nothing.
+    fn runs_on_primary(&self) -> Option<Primary> {
+        let Phase::Running(job) = &self.phase else { return None };
+        self.lease.filter(|_| self.is_unanswered(job))?.primary
+    }
+
+    fn look_for_successor(&mut self, now: Instant, old: Primary) {
+        if self.view.get(old.tablet).is_some_and(is_lost) && self.has_successor(old) {
+            Mark::PrimaryGivenUp.hit();
+            return self.leave_silent(now);
+        }
+        self.timer = Some((now + self.patience(), Timer::Silence));
     }
 
     /// The client has seen nothing of the answer to `job`, and nobody is ending it.
@@ -96,7 +116,9 @@ impl Session {
             other => return self.phase = other,
         };
         if !self.can_leave(&job) {
-            return self.on_lost(now, job, fell_silent());
+            let on_primary = self.lease.is_some_and(|lease| lease.role == Role::Primary);
+            let error = if on_primary { given_up() } else { fell_silent() };
+            return self.on_lost(now, job, error);
         }
         Mark::ReadLeavesSilent.hit();
         job.tried.extend(self.lease.map(|lease| lease.key.tablet));
@@ -120,6 +142,12 @@ fn is_lost(tablet: &TabletView) -> bool {
 fn is_silent(tablet: &TabletView, now: Instant, patience: Duration) -> bool {
     let sample = tablet.meter.sample(now);
     sample.running == 0 || sample.stalled >= patience
+}
+
+fn given_up() -> Error {
+    let message =
+        "weir-gateway: the server fell silent while the statement ran there; whether it took effect is unknown";
+    Error::new(Component::Gateway, Kind::OutcomeUnknown, message).with_effect(Effect::Unknown)
 }
 
 fn fell_silent() -> Error {

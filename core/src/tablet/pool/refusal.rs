@@ -89,7 +89,7 @@ impl Pool {
              Nothing was executed: a retry is safe",
             self.usage(),
         );
-        Error::new(Component::Tablet, Kind::Unavailable, message)
+        Error::new(Component::Tablet, Kind::Busy, message)
     }
 
     fn late(&self, waited: Duration) -> Error {
@@ -104,7 +104,7 @@ impl Pool {
             waited.as_millis(),
             self.usage(),
         );
-        Error::new(Component::Tablet, Kind::QueueTimeout, message)
+        Error::new(Component::Tablet, Kind::Busy, message)
     }
 
     fn usage(&self) -> String {

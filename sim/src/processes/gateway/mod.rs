@@ -1,9 +1,10 @@
 //! A gateway with its tablets and its embedded topology in one process, as `weir up` runs it.
 //!
 //! [`GatewayProcess`] hands the world's events to whoever owns the stream or the timer; [`session`](mod@self) drives one client,
-//! `topology` finds roles, `freshness` asks how far reads must see. What one call brings about elsewhere in the process (a connection that a waiting session gets, news of
+//! `topology` finds roles, `freshness` asks how far reads must see, `buffer` has statements wait for a primary. What one call brings about elsewhere in the process (a connection that a waiting session gets, news of
 //! a tablet) is queued and handled before the event is over.
 
+mod buffer;
 mod freshness;
 mod kill;
 mod session;
@@ -14,6 +15,7 @@ use super::failover::links::{Heard, Links};
 use super::failover::mail::{self, FromTablet};
 use super::tablet::{LocalTablet, News};
 use crate::world::{Address, ConnId as Stream, Ctx, Event, Image, Process, Program, TimerId};
+use buffer::Waiters;
 use freshness::Readers;
 use kill::Kills;
 use session::Driver;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use topology::EmbeddedShard;
 use weir_core::error::Error;
 use weir_core::gateway::admission::{Admission, AdmissionLimits};
+use weir_core::gateway::buffer as buffering;
 use weir_core::gateway::cluster::{self, TabletId, View};
 use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
 use weir_core::gateway::freshness::AskId;
@@ -74,6 +77,8 @@ pub struct GatewaySetup {
     pub admission: AdmissionLimits,
     /// What a session may do.
     pub session: SessionLimits,
+    /// How much may wait for a primary.
+    pub buffer: buffering::Config,
     /// Defaults of Weir's own variables.
     pub variables: Variables,
     /// How each tablet is run.
@@ -127,6 +132,7 @@ pub(super) enum Timed {
     Dial(TabletId, ConnId),
     Freshness,
     Roles,
+    Buffer,
 }
 
 impl Timed {
@@ -141,6 +147,7 @@ impl Timed {
             Self::Dial(id, conn) => (5, id.0, conn.0),
             Self::Freshness => (6, 0, 0),
             Self::Roles => (7, 0, 0),
+            Self::Buffer => (8, 0, 0),
         };
         debug_assert!(tablet < 1 << 12 && number < 1 << 48, "fits");
         (kind << 60) | ((tablet as u64) << 48) | number
@@ -158,6 +165,7 @@ impl Timed {
             4 => Self::ProbeDial(tablet, line),
             5 => Self::Dial(tablet, ConnId(number)),
             7 => Self::Roles,
+            8 => Self::Buffer,
             _ => Self::Freshness,
         }
     }
@@ -205,6 +213,7 @@ struct Shared {
     view: Arc<View>,
     tablets: BTreeMap<TabletId, LocalTablet>,
     readers: Readers,
+    waiters: Waiters,
     admission: Admission,
 }
 
@@ -225,6 +234,7 @@ pub struct GatewayProcess {
     scratch: Vec<u8>,
     cluster_timer: Option<TimerId>,
     freshness_timer: Option<TimerId>,
+    buffer_timer: Option<TimerId>,
 }
 
 /// What a gateway holds, for checkers: all zero, but for idle connections, once clients have gone.
@@ -236,6 +246,8 @@ pub struct Holdings {
     pub sessions: usize,
     /// Each tablet's pool.
     pub pools: Vec<Counters>,
+    /// Statements that wait for a primary.
+    pub buffered: usize,
     /// Streams that somebody owns but nobody would look at.
     pub streams: usize,
 }
@@ -253,6 +265,7 @@ impl GatewayProcess {
             view: Arc::default(),
             tablets: BTreeMap::new(),
             readers: Readers::new(ASK_TIME_MAX, setup.mutants),
+            waiters: Waiters::new(setup.buffer.clone(), setup.mutants),
             admission: Admission::new(setup.admission),
         };
         Self {
@@ -270,6 +283,7 @@ impl GatewayProcess {
             scratch: Vec::new(),
             cluster_timer: None,
             freshness_timer: None,
+            buffer_timer: None,
         }
     }
 
@@ -288,6 +302,7 @@ impl GatewayProcess {
         Holdings {
             admitted: self.shared.admission.connections(),
             sessions: self.sessions.len(),
+            buffered: self.shared.waiters.count(),
             streams: self.owners.len().saturating_sub(known),
             pools,
         }
@@ -304,6 +319,7 @@ impl GatewayProcess {
         ctx.listen(PORT);
         self.cluster_timer = Some(ctx.timer(Timed::Cluster.token()));
         self.freshness_timer = Some(ctx.timer(Timed::Freshness.token()));
+        self.buffer_timer = Some(ctx.timer(Timed::Buffer.token()));
         let mut rng = ctx.fork_rng();
         let members = self.setup.servers.clone();
         let (keyspace, shard) = place();
@@ -413,6 +429,7 @@ impl GatewayProcess {
             Timed::Probe(id, line) => self.tablet(ctx, id, |t, hands| t.probe_timed_out(hands, line)),
             Timed::ProbeDial(id, line) => self.tablet(ctx, id, |t, hands| t.probe_advance(hands, line)),
             Timed::Freshness => self.shared.readers.on_time(ctx.now()),
+            Timed::Buffer => self.shared.waiters.on_time(ctx.now()),
             Timed::Roles => {}
             Timed::Dial(id, conn) => self.tablet(ctx, id, |t, hands| t.dial_timed_out(hands, conn)),
         }
@@ -453,23 +470,40 @@ impl GatewayProcess {
                 }
                 continue;
             }
-            if !self.settle_kills(ctx) && !self.settle_readers(ctx) {
+            if !self.settle_kills(ctx) && !self.settle_readers(ctx) && !self.publish(ctx) && !self.settle_waiters(ctx) {
                 break;
             }
         }
-        if let (Some(shard), Some(timer)) = (&mut self.shard, self.cluster_timer) {
-            if let Some(view) = shard.publish() {
-                let (before, after) = (primary_of(&self.shared.view), primary_of(&view));
-                if before != after {
-                    ctx.note(NOTE_PRIMARY, after.0, after.1);
-                }
-                self.shared.view = view;
-            }
+        if let (Some(shard), Some(timer)) = (&self.shard, self.cluster_timer) {
             ctx.arm(timer, shard.poll_timeout());
+        }
+        if let Some(timer) = self.buffer_timer {
+            ctx.arm(timer, self.shared.waiters.poll_timeout());
         }
         if let Some(timer) = self.freshness_timer {
             ctx.arm(timer, self.shared.readers.poll_timeout());
         }
+    }
+
+    /// Lets everybody see the newest view. False when there is none.
+    fn publish(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let Some(view) = self.shard.as_mut().and_then(EmbeddedShard::publish) else { return false };
+        let (before, after) = (primary_of(&self.shared.view), primary_of(&view));
+        if before != after {
+            ctx.note(NOTE_PRIMARY, after.0, after.1);
+        }
+        self.shared.waiters.see(ctx.now(), &view);
+        self.shared.view = view;
+        true
+    }
+
+    /// Lets a session go on that has waited for a primary. False when there is none.
+    fn settle_waiters(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let Some(over) = self.shared.waiters.poll_over() else { return false };
+        self.drive(ctx, over.session, |driver, hands, shared| {
+            driver.resumed(hands, shared, over.ticket, over.outcome);
+        });
+        true
     }
 
     /// Carries questions to the primary's tablet, and answers to readers. False when there was nothing to carry.

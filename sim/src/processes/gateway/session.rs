@@ -3,11 +3,13 @@
 use super::super::connection::Connection;
 use super::super::killer::{Errand, Verdict, Want};
 use super::super::tablet::Wished;
+use super::buffer::Buffering;
 use super::freshness::Freshening;
 use super::{Grant, Hands, Owner, Shared, Timed};
 use crate::world::{ConnId as Stream, Ctx, TimerId};
 use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
+use weir_core::gateway::buffer;
 use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::freshness;
 use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session, Transmit};
@@ -35,6 +37,8 @@ pub(super) struct Driver {
     pending: Option<(TabletId, Ticket)>,
     /// It waits to know how far a read must see.
     freshening: Option<freshness::Ticket>,
+    /// Its statement waits for a primary.
+    buffered: Option<buffer::Ticket>,
     /// Sessions that wait until what they killed here has ended.
     killers: Vec<u32>,
     /// What became of a connection is being found out, on this errand.
@@ -67,6 +71,7 @@ impl Driver {
             lease: None,
             pending: None,
             freshening: None,
+            buffered: None,
             killers: Vec::new(),
             inquiring: None,
             errands: 0,
@@ -91,6 +96,7 @@ impl Driver {
         self.answer_killers(hands, Ok(()));
         self.cancel(hands, shared);
         self.cancel_freshening(hands, shared);
+        self.cancel_buffered(hands, shared);
         self.release(hands, shared, Fate::Close);
         if let Some(client) = self.client.take() {
             hands.owners.remove(&client);
@@ -192,6 +198,28 @@ impl Driver {
             self.freshening = None;
             self.session.freshened(hands.ctx.now(), position);
             self.go_on(hands, shared);
+        }
+    }
+
+    /// The wait for a primary is over.
+    pub(super) fn resumed(
+        &mut self,
+        hands: &mut Hands<'_, '_>,
+        shared: &mut Shared,
+        ticket: buffer::Ticket,
+        outcome: Result<(), buffer::Refusal>,
+    ) {
+        if self.buffered == Some(ticket) {
+            self.buffered = None;
+            self.session.set_view(Arc::clone(&shared.view));
+            self.session.resumed(hands.ctx.now(), outcome);
+            self.go_on(hands, shared);
+        }
+    }
+
+    fn cancel_buffered(&mut self, hands: &Hands<'_, '_>, shared: &mut Shared) {
+        if let Some(ticket) = self.buffered.take() {
+            shared.waiters.forget(hands.ctx.now(), ticket);
         }
     }
 
@@ -307,6 +335,14 @@ impl Driver {
                 },
                 Event::CancelFreshen => self.cancel_freshening(hands, shared),
                 Event::CancelAcquire => self.cancel(hands, shared),
+                Event::Buffer(hold) => match shared.waiters.hold(now, &shared.view, self.id, hold) {
+                    Buffering::Over(outcome) => {
+                        self.session.set_view(Arc::clone(&shared.view));
+                        self.session.resumed(now, outcome);
+                    }
+                    Buffering::Waiting(ticket) => self.buffered = Some(ticket),
+                },
+                Event::CancelBuffer => self.cancel_buffered(hands, shared),
                 Event::Doubt { tablet, within } => {
                     if let Some(tablet) = shared.tablets.get_mut(&tablet) {
                         tablet.doubt(hands, within);

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::gateway::balance::Policy;
+use crate::gateway::buffer::Hold;
 use crate::gateway::cluster::{Rules, Serving, TabletId, TabletView, View};
 use crate::gateway::config::{Greeting, SessionConfig, SessionLimits};
 use crate::gateway::session::state::AUTOCOMMIT;
@@ -210,6 +211,14 @@ impl Bench {
         match self.event() {
             Some(Event::Submit(request)) => *request,
             other => panic!("expected a request, not {other:?}"),
+        }
+    }
+
+    /// The wait for a primary that must be due.
+    pub(super) fn hold(&mut self) -> Hold {
+        match self.event() {
+            Some(Event::Buffer(hold)) => hold,
+            other => panic!("expected a wait for a primary, not {other:?}"),
         }
     }
 

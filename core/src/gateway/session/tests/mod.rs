@@ -11,3 +11,4 @@ mod pins;
 mod prepared;
 mod routing;
 mod silence;
+mod waiting;

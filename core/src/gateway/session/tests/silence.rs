@@ -144,7 +144,7 @@ fn one_that_gets_no_connection_in_time_is_for_the_primary() {
     bench.query("SELECT a FROM t");
     let wish = bench.wish();
     bench.now = wish.deadline.unwrap();
-    bench.session.lease_refused(bench.now, Error::new(Component::Tablet, Kind::QueueTimeout, "late"));
+    bench.session.lease_refused(bench.now, Error::new(Component::Tablet, Kind::Busy, "late"));
     let (tablet, request) = bench.lend();
     assert!(tablet == PRIMARY && request.wait.is_none());
 }

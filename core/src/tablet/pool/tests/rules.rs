@@ -68,7 +68,7 @@ fn a_full_queue_refuses_at_once_and_names_its_limit() {
     bench.acquire();
     bench.acquire();
     let (ticket, outputs) = bench.acquire();
-    let text = "ERROR 1041 (HY000): tablet zone1-100: 2 of 2 connections are in use (connections_max less reserve), \
+    let text = "ERROR 1041 (53000): tablet zone1-100: 2 of 2 connections are in use (connections_max less reserve), \
                 and 2 requests wait already (wait_queue_max). Nothing was executed: a retry is safe";
     assert_eq!(refused(&outputs), [(ticket, text.to_owned())]);
 }
