@@ -116,8 +116,8 @@ mutants! {
     NoBuffer = "no-buffer",
     /// A statement of unknown outcome waits for a primary and is run again.
     BufferReplaysUnknown = "buffer-replays-unknown",
-    /// A statement whose client has gone goes on waiting for a primary.
-    BufferLeaks = "buffer-leaks",
+    /// A statement waits for a primary for as long as there is none.
+    BufferForever = "buffer-forever",
 }
 
 impl fmt::Display for Mutant {

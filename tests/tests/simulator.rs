@@ -46,6 +46,9 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::AnswerFromOwn, "consistency/global", Check::Global),
     (Mutant::JoinQuestion, "incidents/shared-answer", Check::Global),
     (Mutant::ForgetReads, "consistency/monotonic", Check::Monotonic),
+    (Mutant::NoBuffer, "failover/primary-killed", Check::Undisturbed),
+    (Mutant::BufferReplaysUnknown, "failover/answers-lost", Check::Appends),
+    (Mutant::BufferForever, "failover/no-successor", Check::Latency),
 ];
 
 /// Rules of failover: `failover_simulated.rs` finds some, tests of their machines others.

@@ -187,6 +187,7 @@ pub(super) fn clients(stage: &mut Stage, scenario: &Scenario, options: Options) 
             login: owned(APPLICATION),
             pause: clients.pause.0,
             patience: scenario.cluster.patience.0,
+            errors: clients.errors,
             answer_within: clients.answer_within.map(|within| within.0),
             script: Rc::new(move || script(&clients, number, keys, &board)),
             keeps_history: options.checked,

@@ -50,6 +50,7 @@ checks! {
     Outcomes = "outcomes", "Each request has exactly one answer, in order, or its connection ends.";
     Session = "session", "A session sees its own variables, insert ids and results, and nobody else's.";
     Errors = "errors", "Clients read only errors that the state of the cluster explains.";
+    Undisturbed = "undisturbed", "Clients that may not be disturbed keep their connections, and read no error but those that they may.";
     Kills = "kills", "Only a session that was killed hears of it, and only of what ran while the kill was under way.";
     Limits = "limits", "No pool has more connections than it may.";
     Leaks = "leaks", "When clients have gone, nothing is held for them.";
@@ -107,6 +108,7 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
     add(Check::Bank, bank::check(ACCOUNTS, BALANCE * ACCOUNTS as i64, &log.readings));
     add(Check::Outcomes, outcomes::check(&log.notes));
     add(Check::Session, log.surprises.clone());
+    add(Check::Undisturbed, log.disturbed.clone());
     add(Check::Errors, odd_errors(&log, stage.failover.is_some()));
     if !scenario.kills_connections() {
         add(Check::Kills, kills::check(&log.interrupted, &log.kills));
@@ -139,6 +141,7 @@ fn merge(logs: &mut [Log]) -> Log {
         all.errors.append(&mut log.errors);
         all.surprises.append(&mut log.surprises);
         all.late.append(&mut log.late);
+        all.disturbed.append(&mut log.disturbed);
         all.kills.append(&mut log.kills);
         all.interrupted.append(&mut log.interrupted);
         for (asked, count) in &log.replica_reads {

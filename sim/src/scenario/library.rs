@@ -50,6 +50,8 @@ library! {
     "failover/primary-frozen",
     "failover/primary-cut-off",
     "failover/primary-and-gateway-cut-off",
+    "failover/answers-lost",
+    "failover/no-successor",
     "failover/planned",
     "failover/contention",
     "failover/policy-none",

@@ -107,12 +107,28 @@ pub struct Clients {
     /// Every answer comes within this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_within: Option<Span>,
+    /// What they may read of trouble.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub errors: Errors,
     /// Each operation is a session of its own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub churn: bool,
     /// Each leaves after so many operations; when not said, it goes on for as long as the run does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operations: Option<u64>,
+}
+
+/// What clients may read of trouble. Those that may not read everything keep their connections, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Errors {
+    /// Whatever the state of the cluster explains.
+    #[default]
+    Any,
+    /// That the outcome of a statement is unknown, and nothing else.
+    Unknown,
+    /// Nothing.
+    None,
 }
 
 /// What clients do.

@@ -138,7 +138,7 @@ const INTERRUPTED: u16 = 1317;
 /// ER_CONNECTION_KILLED.
 const KILLED: u16 = 1927;
 /// The gateway's number for the loss of a server connection under a statement that may have taken effect.
-const OUTCOME_UNKNOWN: u16 = 1160;
+pub(crate) const OUTCOME_UNKNOWN: u16 = 1160;
 
 /// The gateway's numbers for the loss of a server connection.
 pub(crate) const fn is_lost(code: u16) -> bool {
@@ -170,6 +170,8 @@ pub struct Log {
     pub replica_reads: BTreeMap<Asked, u64>,
     /// Answers that took longer than they may.
     pub late: Vec<Violation>,
+    /// What befell clients that should not have noticed anything.
+    pub disturbed: Vec<Violation>,
     /// What sessions killed.
     pub kills: Vec<Kill>,
     /// Statements that were killed, by whomever.

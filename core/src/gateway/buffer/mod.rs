@@ -188,7 +188,7 @@ impl Buffer {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Hold(ticket, hold) => self.hold(now, ticket, hold),
-            Input::Forget(ticket) => self.forget(ticket),
+            Input::Forget(ticket) => self.remove(ticket),
             Input::Primary(serving) => self.follow(now, serving),
             Input::Timeout => self.time_out(now),
         }
@@ -218,7 +218,8 @@ impl Buffer {
     }
 
     fn hold(&mut self, now: Instant, ticket: Ticket, hold: Hold) {
-        let until = hold.since + self.config.buffer_max_wait;
+        let endless = self.mutants.breaks(Mutant::BufferForever);
+        let until = if endless { Instant::MAX } else { hold.since + self.config.buffer_max_wait };
         let held = Held { bytes: hold.bytes, refused_by: hold.refused_by, began: now, until };
         if let Some(refusal) = self.refusal(now, &held) {
             Mark::BufferRefuses.hit();
@@ -249,12 +250,6 @@ impl Buffer {
             Some(Refusal::TooLarge(buffer_max_bytes))
         } else {
             None
-        }
-    }
-
-    fn forget(&mut self, ticket: Ticket) {
-        if !self.mutants.breaks(Mutant::BufferLeaks) {
-            self.remove(ticket);
         }
     }
 

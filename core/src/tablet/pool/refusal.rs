@@ -94,6 +94,8 @@ impl Pool {
 
     fn late(&self, waited: Duration) -> Error {
         let (name, wait_max_ms) = (&self.name, self.config.wait_time_max.as_millis());
+        // With room left, it has waited for a server that does not let a connection be opened.
+        let kind = if self.connections.all().busy < self.config.capacity() { Kind::Unavailable } else { Kind::Busy };
         let opening = match self.breaker.error() {
             Some(error) => format!(", and no other can be opened: {}", String::from_utf8_lossy(&error.message)),
             None => String::new(),
@@ -104,7 +106,7 @@ impl Pool {
             waited.as_millis(),
             self.usage(),
         );
-        Error::new(Component::Tablet, Kind::Busy, message)
+        Error::new(Component::Tablet, kind, message)
     }
 
     fn usage(&self) -> String {

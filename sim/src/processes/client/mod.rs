@@ -8,9 +8,11 @@ pub mod wire;
 use crate::check::Violation;
 use crate::check::history::{Tick, Who};
 use crate::check::outcomes::Note;
-use crate::workload::{Command, Log, Next, Script, Turn};
+use crate::scenario::Errors;
+use crate::workload::{Command, Log, Next, OUTCOME_UNKNOWN, Script, Turn};
 use crate::world::{Address, ConnId, Ctx, Event, Image, Process, Program, TimerId};
 use std::rc::Rc;
+use weir_core::error::Error;
 use weir_core::rng::Rng;
 use weir_core::time::{Duration, Instant};
 use wire::{Said, Wire};
@@ -33,6 +35,8 @@ pub struct ClientSetup {
     pub patience: Duration,
     /// An answer that takes longer is worth a complaint.
     pub answer_within: Option<Duration>,
+    /// What it may read of trouble.
+    pub errors: Errors,
     /// What it does.
     pub script: Rc<dyn Fn() -> Box<dyn Script>>,
     /// After so many operations it leaves.
@@ -220,6 +224,23 @@ impl ClientProcess {
         }
     }
 
+    /// Something befell it that a client without transactions should not notice.
+    fn disturbed(&mut self, ctx: &Ctx<'_>, by: &str) {
+        if self.setup.errors != Errors::Any && !self.stopping {
+            let story = format!("session {}: {by}", self.who.session);
+            let broken = Violation::new("changes of primary do not disturb single statements", story);
+            self.log.disturbed.push(broken.seen(self.who.session, ctx.true_now().0));
+        }
+    }
+
+    /// An error instead of an answer.
+    fn refused(&mut self, ctx: &Ctx<'_>, error: &Error) {
+        self.troubled = true;
+        if self.setup.errors == Errors::None || error.code != OUTCOME_UNKNOWN {
+            self.disturbed(ctx, &error.to_string());
+        }
+    }
+
     fn finished(&mut self, ctx: &Ctx<'_>) {
         self.done += 1;
         if !core::mem::take(&mut self.troubled) {
@@ -269,6 +290,7 @@ impl ClientProcess {
                 }
                 (State::Joining, _) => {
                     if let Said::Error(error) = &said {
+                        self.disturbed(ctx, &error.to_string());
                         let message = String::from_utf8_lossy(&error.message).into_owned();
                         *self.log.errors.entry((error.code, message)).or_default() += 1;
                     }
@@ -283,7 +305,9 @@ impl ClientProcess {
                 (State::Asking, _) => {
                     self.look_at_the_clock(ctx);
                     self.note(Note::Answered(self.requests));
-                    self.troubled |= matches!(said, Said::Error(_));
+                    if let Said::Error(error) = &said {
+                        self.refused(ctx, error);
+                    }
                     self.act(ctx, What::Said(&said));
                 }
                 // The gateway may say goodbye before it closes.
@@ -298,6 +322,7 @@ impl ClientProcess {
             State::Away if self.stopping => self.state = State::Left,
             State::Away => self.join(ctx),
             State::Joining | State::Asking => {
+                self.disturbed(ctx, "it was not answered in time");
                 if let Some(conn) = self.conn {
                     ctx.reset(conn);
                 }
@@ -328,6 +353,7 @@ impl Process for ClientProcess {
             Event::Closed { conn, .. } | Event::ConnectFailed { conn, .. } if Some(conn) == self.conn => {
                 self.heard(ctx);
                 if self.conn == Some(conn) {
+                    self.disturbed(ctx, "its connection was closed");
                     self.gone(ctx);
                 }
             }

@@ -116,7 +116,7 @@ fn the_wait_is_counted_from_its_first_beginning() {
     bench.session.lease_refused(bench.now, refused());
     let first = bench.hold();
     assert_eq!(first.bytes, "INSERT INTO t VALUES (1)".len() + 1);
-    bench.now = bench.now + Duration::from_secs(1);
+    bench.now += Duration::from_secs(1);
     bench.session.resumed(bench.now, Ok(()));
     assert_eq!(bench.wish().tablet, PRIMARY);
     bench.session.lease_refused(bench.now, refused());
