@@ -1,17 +1,19 @@
 //! A gateway with its tablets in one process: what `weir up` runs.
 
 use crate::crypto;
+use crate::durable::Unusable;
+use crate::failover::{self, Failover};
 use crate::gateway::{GatewayConfig, Listening};
 use crate::net::Address;
-use crate::servers::Account;
+use crate::servers::{Account, Kept};
 use crate::tablet::{Accounts, Connector, LocalTablet};
-use crate::topology::{EmbeddedShard, Member};
+use crate::topology::{EmbeddedShard, Member, Roles};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use weir_core::error::Error;
 use weir_core::gateway::admission::AdmissionLimits;
 use weir_core::gateway::buffer;
@@ -24,6 +26,7 @@ use weir_core::link::ConnectionClass;
 use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::{AuthPlugin, Secret};
 use weir_core::mysql::resultset::Answer;
+use weir_core::orch::durability::Policy;
 use weir_core::tablet::manager;
 use weir_core::tablet::pool::ConnId;
 use weir_core::time::Duration;
@@ -52,6 +55,10 @@ pub struct Backend {
 pub struct Options {
     /// The servers of the one shard.
     pub servers: Vec<Backend>,
+    /// The same, when they are Weir's own: they are started again when they die.
+    pub kept: Option<Arc<Kept>>,
+    /// When a write counts as safe, if Weir changes the primary of its own servers; `None`: it finds roles, and changes none.
+    pub failover: Option<Policy>,
     /// The account that statements run under on the servers, unless clients bring their own.
     pub application: Account,
     /// Who may log in.
@@ -99,6 +106,8 @@ pub enum StartError {
     Listen(SocketAddr, std::io::Error),
     /// The system has no randomness.
     Crypto(crypto::CryptoError),
+    /// It is not known what was promised.
+    Promise(Unusable),
 }
 
 impl fmt::Display for StartError {
@@ -111,6 +120,7 @@ impl fmt::Display for StartError {
             Self::NoPrimary(why) => write!(f, "no primary was found: {why}"),
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Crypto(error) => write!(f, "{error}"),
+            Self::Promise(error) => write!(f, "{error}"),
         }
     }
 }
@@ -122,6 +132,8 @@ pub struct Running {
     gateway: Listening,
     tablets: Vec<Arc<LocalTablet>>,
     shard: JoinHandle<()>,
+    failover: Option<Failover>,
+    keeping: JoinSet<()>,
 }
 
 impl Running {
@@ -136,10 +148,13 @@ impl Running {
         let (news_out, news) = mpsc::channel(NEWS_MAX);
         let application = accounts(&options.application);
         let members = start_tablets(&options, &application, &news_out)?;
+        let failover = start_failover(&options, &members, &news_out)?;
         drop(news_out);
+        let keeping = look_after(&options, &members, failover.as_ref());
+        let roles = if failover.is_some() { Roles::Ordered } else { Roles::Found };
         let tablets: Vec<_> = members.iter().map(|member| Arc::clone(&member.tablet)).collect();
         let (keyspace, shard) = place();
-        let (shard, mut view) = EmbeddedShard::new(keyspace, shard, options.cluster.clone(), members, news);
+        let (shard, mut view) = EmbeddedShard::new(keyspace, shard, roles, options.cluster.clone(), members, news);
         let shard = tokio::spawn(shard.run());
         wait_for_primary(&mut view, options.primary_time_max).await?;
         let by_id = tablets.iter().map(|tablet| (tablet.id(), Arc::clone(tablet))).collect();
@@ -147,7 +162,7 @@ impl Running {
         let config = gateway_config(options, server.version, rsa, application);
         let gateway = Listening::start(config, view, by_id, listen, socket.as_deref())
             .map_err(|error| StartError::Listen(listen, error))?;
-        Ok(Self { gateway, tablets, shard })
+        Ok(Self { gateway, tablets, shard, failover, keeping })
     }
 
     /// Where clients connect.
@@ -161,9 +176,23 @@ impl Running {
         self.gateway.set_users(users);
     }
 
+    /// Makes a tablet primary in order; the term that it is primary in.
+    ///
+    /// # Errors
+    /// Why it is not, in words for people.
+    pub async fn reparent(&self, to: TabletAlias) -> Result<u64, String> {
+        match &self.failover {
+            Some(failover) => failover.reparent(to).await,
+            None => Err("failover is off: this Weir finds who is primary, and does not change it".to_owned()),
+        }
+    }
+
     /// Lets clients finish for up to `patience`, then stops.
-    pub async fn stop(self, patience: Duration) {
+    pub async fn stop(mut self, patience: Duration) {
         self.gateway.stop(patience).await;
+        // Servers that stop from now on are neither started again nor replaced.
+        self.keeping.shutdown().await;
+        self.failover = None;
         self.tablets.iter().for_each(|tablet| tablet.stop());
         self.shard.abort();
     }
@@ -199,6 +228,24 @@ fn start_tablets(
         members.push(Member { tablet, alias, address: address.clone(), weight: *weight });
     }
     Ok(members)
+}
+
+fn start_failover(
+    options: &Options,
+    members: &[Member],
+    news: &mpsc::Sender<crate::tablet::News>,
+) -> Result<Option<Failover>, StartError> {
+    let Some((policy, kept)) = options.failover.zip(options.kept.as_ref()) else { return Ok(None) };
+    let service = accounts(kept.service_account());
+    let connector = |member: &Member| connector(&member.address, &service, 0);
+    Failover::start(kept, policy, members, connector, news).map(Some).map_err(StartError::Promise)
+}
+
+fn look_after(options: &Options, members: &[Member], failover: Option<&Failover>) -> JoinSet<()> {
+    let nobody = watch::channel(None).1;
+    let entry = failover.map_or(&nobody, Failover::entry);
+    let aliases = members.iter().map(|member| member.alias.clone());
+    options.kept.as_ref().map_or_else(JoinSet::new, |kept| failover::look_after(kept, aliases, entry))
 }
 
 fn accounts(own: &Account) -> Arc<Accounts> {

@@ -1,17 +1,21 @@
 //! Drivers of the machines: they carry bytes and time to `weir-core` and decide nothing.
 //!
 //! Where to start reading: [`embedded`] puts a gateway and its tablets into one process; [`gateway`] serves clients,
-//! [`tablet`] keeps the connections to one server, [`topology`] finds who is primary. [`servers`] starts MariaDB servers for
+//! [`tablet`] keeps the connections to one server, [`topology`] knows who is primary, [`orch`] changes that. [`servers`] starts MariaDB servers for
 //! `weir up` and for tests.
 
 mod clock;
 mod crypto;
+mod durable;
 pub mod embedded;
+mod failover;
 pub mod gateway;
 pub mod net;
+pub mod orch;
 mod scratch;
 pub mod servers;
 pub mod tablet;
 pub mod topology;
 
 pub use crypto::RsaKey;
+pub use durable::Unusable;

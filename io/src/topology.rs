@@ -1,4 +1,4 @@
-//! The embedded topology of one shard: hears its tablets, finds their roles, and keeps the gateway's view of them.
+//! The embedded topology of one shard: hears its tablets, finds their roles or is told of them, and keeps the gateway's view of them.
 
 use crate::clock;
 use crate::net::Address;
@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use weir_core::gateway::cluster::{Cluster, Config, Input, Output, TabletId, View};
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::discover::Evidence;
-use weir_core::topo::{self, Change, Keyspace, Shard, ShardRecord, Sighting, TabletAlias};
+use weir_core::topo::{self, Change, Keyspace, Role, Shard, ShardRecord, Sighting, TabletAlias};
 
 /// How often outliers are looked for.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -28,10 +28,22 @@ pub struct Member {
     pub weight: u32,
 }
 
+/// Where roles come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roles {
+    /// The servers are asked what they are.
+    Found,
+    /// Tablets are ordered what to be, and say so.
+    Ordered,
+}
+
 /// A shard whose topology lives in this process.
 pub struct EmbeddedShard {
+    roles: Roles,
     record: ShardRecord,
     evidence: Evidence,
+    /// What tablets that take orders have said: roles and terms.
+    told: BTreeMap<TabletId, (Role, u64)>,
     cluster: Cluster,
     members: BTreeMap<TabletId, Member>,
     news: mpsc::Receiver<News>,
@@ -44,6 +56,7 @@ impl EmbeddedShard {
     pub fn new(
         keyspace: Keyspace,
         shard: Shard,
+        roles: Roles,
         config: Config,
         members: Vec<Member>,
         news: mpsc::Receiver<News>,
@@ -59,7 +72,8 @@ impl EmbeddedShard {
         }
         let (view, seen) = watch::channel(Arc::clone(cluster.view()));
         let members = members.into_iter().map(|member| (member.tablet.id(), member)).collect();
-        let shard = Self { record: ShardRecord::new(keyspace, shard), evidence, cluster, members, news, view };
+        let (record, told) = (ShardRecord::new(keyspace, shard), BTreeMap::new());
+        let shard = Self { roles, record, evidence, told, cluster, members, news, view };
         (shard, seen)
     }
 
@@ -100,7 +114,21 @@ impl EmbeddedShard {
                     self.judge(now);
                 }
             }
+            News::State(id, state) => self.hear_state(now, id, (state.role, state.promised)),
         }
+    }
+
+    /// A tablet is what it says, in the term it has promised; what it says of an earlier one came late.
+    fn hear_state(&mut self, now: Instant, id: TabletId, (role, term): (Role, u64)) {
+        let Some(member) = self.members.get(&id) else { return };
+        let before = self.told.get(&id).copied().unwrap_or_default();
+        if before == (role, term) || before.1 > term {
+            return;
+        }
+        info!("term {term}: {} was {}, is {role}", member.alias, before.0);
+        self.told.insert(id, (role, term));
+        member.tablet.assign(role, term);
+        self.cluster.handle(now, Input::RoleAssigned { id, role, term });
     }
 
     fn sighting(&mut self, id: TabletId) -> Option<&mut Sighting> {
@@ -108,6 +136,9 @@ impl EmbeddedShard {
     }
 
     fn judge(&mut self, now: Instant) {
+        if self.roles == Roles::Ordered {
+            return;
+        }
         let changes = self.record.judge(now, &self.evidence);
         if changes.is_empty() {
             return;

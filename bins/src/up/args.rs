@@ -21,6 +21,16 @@ pub enum Auth {
     MysqlBased,
 }
 
+/// When a write counts as safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Durability {
+    /// The primary has it.
+    None,
+    /// A replica has it as well.
+    #[value(name = "semi_sync")]
+    SemiSync,
+}
+
 /// Arguments of `weir up`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -37,6 +47,21 @@ pub struct Args {
     /// Start no servers: use these, HOST:PORT or /path/of.sock, separated by commas. Roles are found by asking them.
     #[arg(long, value_delimiter = ',', value_name = "SERVER,...", env = "WEIR_ATTACH", conflicts_with_all = ["servers", "data_dir"])]
     pub attach: Vec<Address>,
+
+    /// When a write to servers of its own counts as safe: none, once the primary has it, so that a failover may lose writes; or
+    /// semi_sync, once a replica has it as well, so that none does. A server alone has none.
+    #[arg(
+        long,
+        default_value = "semi_sync",
+        value_name = "none|semi_sync",
+        env = "WEIR_DURABILITY",
+        conflicts_with = "attach"
+    )]
+    pub durability: Durability,
+
+    /// Do not change the primary of servers of its own. Of others' servers (--attach) it never does.
+    #[arg(long, env = "WEIR_NO_FAILOVER")]
+    pub no_failover: bool,
 
     /// The cell (zone, data centre) in which this gateway runs: reads go to replicas of the same cell, if there are any.
     #[arg(long, default_value = "local", value_name = "CELL", env = "WEIR_CELL")]

@@ -4,13 +4,15 @@ mod args;
 mod tls;
 mod users;
 
-pub use args::{Args, Auth};
+pub use args::{Args, Auth, Durability};
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
@@ -23,10 +25,11 @@ use weir_core::gateway::config::SessionLimits;
 use weir_core::gateway::users::Users;
 use weir_core::gateway::variables::Variables;
 use weir_core::mysql::auth::{Credential, Secret};
+use weir_core::orch::durability::Policy;
 use weir_core::tablet::{manager, pool};
 use weir_io::embedded::{Backend, Options, Running};
 use weir_io::net::Address;
-use weir_io::servers::{self, Account, Cluster};
+use weir_io::servers::{self, Account, Cluster, Kept, Roles};
 
 /// How long the roles may take to be found at the start.
 const PRIMARY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -34,8 +37,6 @@ const PRIMARY_TIME_MAX: Duration = Duration::from_secs(30);
 const BEATS_MISSED_MAX: u32 = 5;
 /// Weight of a server of which nothing is said.
 const WEIGHT: u32 = 100;
-/// How often the servers are looked after.
-const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until it is told to stop. Exit codes: 0 stopped in order, 1 could not start or stop, 2 wrong usage.
 #[must_use]
@@ -66,12 +67,11 @@ async fn up(args: Args) -> Result<(), String> {
     let mut stop = StopSignals::install()?;
     let application = Account::new(&args.user, &args.password);
     let users = users(&args)?;
-    let mut own =
-        if args.attach.is_empty() { Some(start_servers(&args, &application, &mut stop).await?) } else { None };
+    let own = if args.attach.is_empty() { Some(start_servers(&args, &application, &mut stop).await?) } else { None };
     let options = options(&args, own.as_ref(), application, users)?;
-    let served = serve(options, &args, own.as_mut(), &mut stop, begun).await;
-    if let Some(mut cluster) = own {
-        let stopped = tokio::task::spawn_blocking(move || cluster.stop()).await;
+    let served = serve(options, &args, own.as_deref(), &mut stop, begun).await;
+    if let Some(own) = own {
+        let stopped = tokio::task::spawn_blocking(move || own.stop()).await;
         match stopped {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(error.to_string()),
@@ -84,7 +84,7 @@ async fn up(args: Args) -> Result<(), String> {
 async fn serve(
     options: Options,
     args: &Args,
-    mut own: Option<&mut Cluster>,
+    own: Option<&Kept>,
     stop: &mut StopSignals,
     begun: Instant,
 ) -> Result<(), String> {
@@ -93,14 +93,9 @@ async fn serve(
         running = Running::start(options) => running.map_err(|error| error.to_string())?,
         () = stop.wait() => return Ok(()),
     };
-    say_ready(args, &running, own.as_deref(), socket, begun.elapsed());
-    loop {
-        tokio::select! {
-            again = stop.wait_or_hang_up() => if again { read_again(args, &running) } else { break },
-            () = tokio::time::sleep(LOOK_AFTER_EVERY) => if let Some(cluster) = &mut own {
-                look_after(cluster);
-            },
-        }
+    say_ready(args, &running, own, socket, begun.elapsed());
+    while stop.wait_or_hang_up().await {
+        read_again(args, &running);
     }
     say("stopping (once more to stop at once)");
     tokio::select! {
@@ -121,36 +116,36 @@ fn read_again(args: &Args, running: &Running) {
     }
 }
 
-/// Starts servers again that died.
-fn look_after(cluster: &mut Cluster) {
-    for (number, outcome) in tokio::task::block_in_place(|| cluster.revive()) {
-        match outcome {
-            Ok(()) => info!("server {number} had died and runs again"),
-            Err(error) => warn!("server {number} has died and does not start: {error}"),
-        }
+async fn start_servers(args: &Args, application: &Account, stop: &mut StopSignals) -> Result<Arc<Kept>, String> {
+    let mut options = servers::Options::new(&args.data_dir, args.servers, application.clone());
+    if failover(args).is_some() {
+        options.roles = Roles::Ordered { take_back: BTreeSet::new() };
     }
-}
-
-async fn start_servers(args: &Args, application: &Account, stop: &mut StopSignals) -> Result<Cluster, String> {
-    let options = servers::Options::new(&args.data_dir, args.servers, application.clone());
     say(&format!("starting {} MariaDB servers in {}", args.servers, args.data_dir.display()));
     let starting = tokio::task::spawn_blocking(move || Cluster::start(&options));
     let started = starting.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     if stop.told() {
         return Err("stopped while the servers were starting".to_owned());
     }
-    Ok(started)
+    Ok(Arc::new(started.kept()))
 }
 
-fn options(args: &Args, own: Option<&Cluster>, application: Account, users: Users) -> Result<Options, String> {
+/// When a write counts as safe, if Weir changes the primary.
+fn failover(args: &Args) -> Option<Policy> {
+    let is_safe = args.durability == Durability::SemiSync && args.servers > 1;
+    let policy = if is_safe { Policy::SemiSync { acks: 1 } } else { Policy::None };
+    (args.attach.is_empty() && !args.no_failover).then_some(policy)
+}
+
+fn options(args: &Args, own: Option<&Arc<Kept>>, application: Account, users: Users) -> Result<Options, String> {
     let (servers, monitor, socket) = match own {
-        Some(cluster) => {
-            let servers = cluster.servers().iter().map(|server| {
-                let at = server.address();
+        Some(own) => {
+            let servers = own.keepers().iter().map(|keeper| {
+                let at = keeper.address();
                 Address::Tcp(at.ip().to_string(), at.port())
             });
             let socket = args.socket.clone().unwrap_or_else(|| args.data_dir.join("weir.sock"));
-            (servers.collect(), cluster.service_account().clone(), Some(socket))
+            (servers.collect(), own.service_account().clone(), Some(socket))
         }
         None => {
             let user = args.monitor_user.as_ref().unwrap_or(&args.user);
@@ -160,6 +155,8 @@ fn options(args: &Args, own: Option<&Cluster>, application: Account, users: User
     };
     Ok(Options {
         servers: backends(args, servers)?,
+        kept: own.cloned(),
+        failover: failover(args),
         application,
         users,
         monitor,
@@ -272,15 +269,11 @@ fn beat_interval(args: &Args) -> Option<Duration> {
     (args.heartbeat_interval_ms > 0 && servers > 1).then(|| Duration::from_millis(args.heartbeat_interval_ms))
 }
 
-fn say_ready(args: &Args, running: &Running, own: Option<&Cluster>, socket: Option<PathBuf>, took: Duration) {
+fn say_ready(args: &Args, running: &Running, own: Option<&Kept>, socket: Option<PathBuf>, took: Duration) {
     let at = running.address();
     let mut text = format!("ready after {:.1} s: {} in front of", took.as_secs_f64(), at);
     match own {
-        Some(cluster) => {
-            for server in cluster.servers() {
-                text += &format!(" {}", server.address());
-            }
-        }
+        Some(own) => own.keepers().iter().for_each(|server| text += &format!(" {}", server.address())),
         None => args.attach.iter().for_each(|server| text += &format!(" {server}")),
     }
     text += &format!("\n\n  mariadb -h {} -P {} -u {} -p", at.ip(), at.port(), args.user);

@@ -7,9 +7,10 @@
 //!
 //! Start with [`Request`]: it is all that Weir asks of a topology for this, and each adapter carries it to its store.
 
-use super::recovery::{Cohort, Record};
+use super::recovery::{Cohort, Record, Step};
 use crate::mutants::{Mutant, Mutants};
 use crate::time::{Duration, Instant};
+use crate::topo::TabletAlias;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,6 +30,16 @@ pub struct Entry {
     pub cohort: Cohort,
     /// Terms and primaries.
     pub record: Record,
+}
+
+impl Entry {
+    /// A term of another primary is settled: all that counts is with others, and what this tablet's server wrote last
+    /// without hearing that a replica has it counts nowhere. Then its server may take that back when it starts after a crash.
+    #[must_use]
+    pub fn is_led_by_another(&self, tablet: &TabletAlias) -> bool {
+        let is_settled = self.record.step == Step::Settled;
+        is_settled && self.record.reigns.last().is_some_and(|reign| reign.primary != *tablet)
+    }
 }
 
 /// What is asked of the topology.
@@ -411,6 +422,18 @@ mod tests {
             promotion: BTreeMap::new(),
         };
         Entry { cohort, record: Record { term: 1, reigns: Vec::new(), step: super::super::recovery::Step::Settled } }
+    }
+
+    #[test]
+    fn a_server_takes_back_what_it_wrote_last_only_under_the_settled_term_of_another() {
+        use super::super::recovery::Reign;
+        let [one, other] = ["a-1", "a-2"].map(|name| name.parse::<TabletAlias>().expect("an alias"));
+        let mut entry = entry();
+        assert!(!entry.is_led_by_another(&one), "nobody leads");
+        entry.record.reigns.push(Reign { term: 1, primary: one.clone(), begins_at: Default::default() });
+        assert_eq!((entry.is_led_by_another(&one), entry.is_led_by_another(&other)), (false, true));
+        entry.record.step = Step::Recruiting;
+        assert!(!entry.is_led_by_another(&other), "it may have what others lack");
     }
 
     #[test]

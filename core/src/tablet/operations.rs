@@ -11,9 +11,11 @@
 use super::orders::{Action, Status};
 use crate::gtid::{Flavor, Position};
 use crate::mutants::{Mutant, Mutants};
+use crate::mysql::auth::Secret;
 use crate::mysql::resultset::{Answer, TextResultSet};
 use crate::time::Duration;
 use crate::topo::{Address, ServerVersion, TabletAlias};
+use core::fmt;
 use std::collections::{BTreeMap, VecDeque};
 
 /// A look takes no longer, connecting included, or the server counts as one that does not answer.
@@ -25,8 +27,20 @@ pub const ACTION_TIME_MAX: Duration = Duration::from_secs(5);
 /// As good as no end to the wait for acknowledgements, in milliseconds (49 days): the most that every flavour takes.
 const ACK_PATIENCE_MS: u64 = u32::MAX as u64;
 
+/// A replica that has lost its source tries again after so many seconds.
+const CONNECT_RETRY_S: u32 = 1;
+
 /// Where the servers of the shard are.
 pub type Servers = BTreeMap<TabletAlias, Address>;
+
+/// The account by which replicas log in to their source.
+#[derive(Clone, Debug)]
+pub struct SourceLogin {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+}
 
 /// What to do about an action that takes too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +69,8 @@ pub const fn when_late(action: &Action, mutants: Mutants) -> Late {
     }
 }
 
-/// A few statements on one server.
-#[derive(Clone, Debug)]
+/// A few statements on one server. They may hold a password, and are not printed.
+#[derive(Clone)]
 pub struct Operation {
     version: ServerVersion,
     statements: VecDeque<String>,
@@ -75,12 +89,17 @@ impl Operation {
         Self::new(version, looking(version).into_iter().map(str::to_owned))
     }
 
-    /// Does something to it.
+    /// Does something to it. Without a `login`, one that turns to another source logs in there as it did before.
     ///
     /// # Errors
     /// When it is to follow a server that is not known.
-    pub fn act(version: ServerVersion, action: &Action, servers: &Servers) -> Result<Self, String> {
-        acting(version.flavor, action, servers).map(|statements| Self::new(version, statements))
+    pub fn act(
+        version: ServerVersion,
+        action: &Action,
+        servers: &Servers,
+        login: Option<&SourceLogin>,
+    ) -> Result<Self, String> {
+        acting(version.flavor, action, servers, login).map(|statements| Self::new(version, statements))
     }
 
     /// Ends the wait for acknowledgements, as broken rules have it.
@@ -128,7 +147,18 @@ impl Operation {
     }
 }
 
-fn acting(flavor: Flavor, action: &Action, servers: &Servers) -> Result<Vec<String>, String> {
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation").field("left", &self.statements.len()).finish_non_exhaustive()
+    }
+}
+
+fn acting(
+    flavor: Flavor,
+    action: &Action,
+    servers: &Servers,
+    login: Option<&SourceLogin>,
+) -> Result<Vec<String>, String> {
     let statements = match action {
         // `read_only` waits for commits under way, in either flavour.
         Action::Fence if flavor == Flavor::MySql => {
@@ -144,7 +174,7 @@ fn acting(flavor: Flavor, action: &Action, servers: &Servers) -> Result<Vec<Stri
         Action::Open => vec!["SET GLOBAL read_only = 0".into()],
         Action::Follow { source } => {
             let address = servers.get(source).ok_or_else(|| format!("the address of {source} is not known"))?;
-            vec!["STOP SLAVE".into(), change_source(flavor, address), "START SLAVE".into()]
+            vec!["STOP SLAVE".into(), change_source(flavor, address, login), "START SLAVE".into()]
         }
         Action::StartReplication => vec!["START SLAVE".into()],
     };
@@ -166,13 +196,25 @@ fn wait_for_acks(flavor: Flavor, acks: u32) -> Vec<String> {
 }
 
 /// A former primary has written transactions itself: on MariaDB only `current_pos` counts those as had.
-fn change_source(flavor: Flavor, address: &Address) -> String {
-    let host = address.host.replace('\\', "\\\\").replace('\'', "''");
+fn change_source(flavor: Flavor, address: &Address, login: Option<&SourceLogin>) -> String {
     let by_gtid = match flavor {
         Flavor::MariaDb => "MASTER_USE_GTID = current_pos",
         Flavor::MySql => "MASTER_AUTO_POSITION = 1",
     };
-    format!("CHANGE MASTER TO MASTER_HOST = '{host}', MASTER_PORT = {}, {by_gtid}", address.port)
+    let (host, port) = (literal(&address.host), address.port);
+    let login = login.map_or_else(String::new, |login| {
+        let password = String::from_utf8_lossy(login.password.expose());
+        format!(", MASTER_USER = {}, MASTER_PASSWORD = {}", literal(&login.user), literal(&password))
+    });
+    format!(
+        "CHANGE MASTER TO MASTER_HOST = {host}, MASTER_PORT = {port}{login}, \
+         MASTER_CONNECT_RETRY = {CONNECT_RETRY_S}, {by_gtid}"
+    )
+}
+
+/// A string in quotes, under the servers' default `sql_mode`.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 fn looking(version: ServerVersion) -> [&'static str; 2] {
@@ -335,7 +377,7 @@ mod tests {
         for (flavor, action) in
             [Flavor::MariaDb, Flavor::MySql].into_iter().flat_map(|f| actions.iter().map(move |a| (f, a)))
         {
-            let mut operation = Operation::act(version(flavor), action, &known).expect("statements");
+            let mut operation = Operation::act(version(flavor), action, &known, None).expect("statements");
             assert!(operation.next().is_some(), "{action:?}");
             operation.answer(Answer::Err(crate::error::Error::new(
                 crate::error::Component::Server,
@@ -345,6 +387,19 @@ mod tests {
             assert_eq!((operation.next().is_none(), operation.acted()), (true, Err("no".into())), "{action:?}");
         }
         let stranger = Action::Follow { source: "a-2".parse().expect("an alias") };
-        assert!(Operation::act(version(Flavor::MySql), &stranger, &known).is_err());
+        assert!(Operation::act(version(Flavor::MySql), &stranger, &known, None).is_err());
+    }
+
+    #[test]
+    fn what_a_replica_is_told_of_its_source_cannot_leave_its_quotes() {
+        let address = Address { host: "h'; DROP".into(), port: 1 };
+        let login = SourceLogin { user: "o'hara".into(), password: Secret::new(*b"a\\b'c") };
+        let sql = change_source(Flavor::MariaDb, &address, Some(&login));
+        let quoted =
+            r"MASTER_HOST = 'h''; DROP', MASTER_PORT = 1, MASTER_USER = 'o''hara', MASTER_PASSWORD = 'a\\b''c'";
+        assert!(sql.contains(quoted), "{sql}");
+        let (source, known) = ("a-1".parse().expect("an alias"), servers());
+        let follow = Operation::act(version(Flavor::MariaDb), &Action::Follow { source }, &known, Some(&login));
+        assert!(!format!("{follow:?}").contains("hara"), "{follow:?}");
     }
 }

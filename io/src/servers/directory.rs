@@ -295,6 +295,10 @@ const FIXED_SETTINGS: &[&str] = &[
     "innodb-flush-log-at-trx-commit=1",
     "slave-parallel-threads=4",
     "slave-parallel-mode=optimistic",
+    // A replica notices in this time, in seconds, that its source says nothing any more.
+    "slave-net-timeout=2",
+    // When its receiver stops, a replica tells the source's server to end the connection. A dead one is not waited for.
+    "rpl-semi-sync-slave-kill-conn-timeout=1",
 ];
 
 /// The end of a server's error log as part of a sentence.

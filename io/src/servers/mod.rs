@@ -10,6 +10,7 @@ mod accounts;
 mod client;
 mod directory;
 mod error;
+mod keeper;
 mod programs;
 mod roles;
 mod server;
@@ -18,13 +19,16 @@ mod spawner;
 pub use accounts::Account;
 pub use client::Rows;
 pub use error::{Error, Result};
+pub use keeper::{Keeper, Kept};
 pub use programs::installed_version;
 pub use server::Server;
 
 use accounts::Accounts;
 use directory::{DataDir, ServerDir};
 use programs::Programs;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Most servers of one cluster.
@@ -47,16 +51,38 @@ pub struct Options {
     pub application: Account,
     /// Lines added to every server's `[mariadbd]` section.
     pub settings: Vec<String>,
+    /// Who gives the servers their roles.
+    pub roles: Roles,
     /// An initialised data directory to copy instead of initialising one; made there when missing. For tests, which
     /// start many clusters.
     pub template: Option<PathBuf>,
+}
+
+/// Who gives servers their roles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Roles {
+    /// What each was at its last end, it is again; of new servers the first is the primary.
+    Found,
+    /// An orchestrator. Until that says so nobody takes writes or follows.
+    Ordered {
+        /// Numbers of servers that take back what they wrote last without hearing that a replica has it: another is
+        /// primary of a settled term.
+        take_back: BTreeSet<u16>,
+    },
 }
 
 impl Options {
     /// `servers` servers below `data_dir`, with plain settings.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>, servers: u16, application: Account) -> Self {
-        Self { data_dir: data_dir.into(), servers, application, settings: Vec::new(), template: None }
+        Self {
+            data_dir: data_dir.into(),
+            servers,
+            application,
+            settings: Vec::new(),
+            roles: Roles::Found,
+            template: None,
+        }
     }
 }
 
@@ -65,12 +91,14 @@ impl Options {
 pub struct Cluster {
     servers: Vec<Server>,
     accounts: Accounts,
+    roles: Roles,
     // Held for as long as the servers run: no two clusters share a directory.
-    _data_dir: DataDir,
+    data_dir: Arc<DataDir>,
 }
 
 impl Cluster {
-    /// Starts the servers side by side and returns when all answer, the primary takes writes and the replicas follow.
+    /// Starts the servers side by side and returns when all answer; unless they are ordered their roles, also when the primary
+    /// takes writes and the replicas follow.
     ///
     /// # Errors
     /// When a program is missing, the data directory is in use, a server does not start (with the end of its log), or
@@ -89,9 +117,14 @@ impl Cluster {
         directory::initialise(&programs, &dirs, options.template.as_deref())?;
         let mut servers: Vec<Server> =
             dirs.into_iter().map(|dir| Server::new(&programs, dir, options.settings.clone())).collect();
+        if let Roles::Ordered { take_back } = &options.roles {
+            servers.iter_mut().for_each(|server| server.set_takes_back(take_back.contains(&server.number())));
+        }
         launch_all(&mut servers, &accounts)?;
-        roles::establish(&servers, &accounts.replication)?;
-        Ok(Self { servers, accounts, _data_dir: data_dir })
+        if options.roles == Roles::Found {
+            roles::establish(&servers, &accounts.replication)?;
+        }
+        Ok(Self { servers, accounts, roles: options.roles.clone(), data_dir: Arc::new(data_dir) })
     }
 
     /// The servers in the order of their numbers, running or not.
@@ -104,6 +137,20 @@ impl Cluster {
     #[must_use]
     pub fn service_account(&self) -> &Account {
         &self.accounts.service
+    }
+
+    /// The account by which the replicas log in to their source.
+    #[must_use]
+    pub fn replication_account(&self) -> &Account {
+        &self.accounts.replication
+    }
+
+    /// Gives each server to a keeper of its own.
+    #[must_use]
+    pub fn kept(mut self) -> Kept {
+        let servers = std::mem::take(&mut self.servers).into_iter();
+        let keeper = |server| Arc::new(Keeper::new(server, self.accounts.clone(), self.roles == Roles::Found));
+        Kept::new(servers.map(keeper).collect(), self.accounts.clone(), Arc::clone(&self.data_dir))
     }
 
     /// Stops one server in order and returns when it is gone.
@@ -119,15 +166,15 @@ impl Cluster {
         self.servers[index].kill();
     }
 
-    /// Starts a server that was stopped or died, on its old port when that is free. A replica follows again; a server
-    /// with no replication source becomes writable.
+    /// Starts a server that was stopped or died, on its old port when that is free. Unless it is ordered its role, a replica
+    /// follows again, and a server with no replication source becomes writable.
     ///
     /// # Errors
     /// When it does not start.
     pub fn start_server(&mut self, index: usize) -> Result<()> {
         let server = &mut self.servers[index];
         server.launch(&self.accounts, READY_MAX)?;
-        roles::resume(server)
+        if self.roles == Roles::Found { roles::resume(server) } else { Ok(()) }
     }
 
     /// Starts servers again that died unasked, each at most every five seconds. Call it every second or so; returns
@@ -148,11 +195,7 @@ impl Cluster {
     /// # Errors
     /// When one had to be killed.
     pub fn stop(&mut self) -> Result<()> {
-        for server in &mut self.servers {
-            server.ask_to_stop();
-        }
-        let outcomes: Vec<Result<()>> = self.servers.iter_mut().map(|server| server.stop(STOP_MAX)).collect();
-        outcomes.into_iter().collect()
+        stop_all(self.servers.iter_mut())
     }
 
     /// Kills all servers. For tests that throw their data away.
@@ -166,6 +209,12 @@ impl Drop for Cluster {
         // Servers that would not stop were killed: nothing is left running, and nobody is left to tell.
         let _ = self.stop();
     }
+}
+
+fn stop_all<'a>(servers: impl Iterator<Item = &'a mut Server>) -> Result<()> {
+    let servers: Vec<_> = servers.inspect(|server| server.ask_to_stop()).collect();
+    let outcomes: Vec<Result<()>> = servers.into_iter().map(|server| server.stop(STOP_MAX)).collect();
+    outcomes.into_iter().collect()
 }
 
 fn launch_all(servers: &mut [Server], accounts: &Accounts) -> Result<()> {

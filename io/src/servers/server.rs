@@ -27,14 +27,20 @@ pub struct Server {
     dir: ServerDir,
     settings: Vec<String>,
     port: u16,
+    takes_back: bool,
     child: Option<Child>,
     started: Option<Instant>,
 }
 
+/// A server that starts with it after a crash rolls back the transactions at the end of its binary log that it had not
+/// committed yet, for want of an acknowledgement, and cuts them off there (MariaDB 10.6 and later; from 10.11.9 on it asks
+/// for the role as well).
+const TAKE_BACK: [&str; 2] = ["rpl-semi-sync-slave-enabled=ON", "init-rpl-role=SLAVE"];
+
 impl Server {
     pub(super) fn new(programs: &Programs, dir: ServerDir, settings: Vec<String>) -> Self {
         let port = fs::read_to_string(dir.file("port")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        Self { programs: programs.clone(), dir, settings, port, child: None, started: None }
+        Self { programs: programs.clone(), dir, settings, port, takes_back: false, child: None, started: None }
     }
 
     /// Its number in the cluster, from 1, which is also its `server_id`.
@@ -86,6 +92,12 @@ impl Server {
         self.signal(Signal::SIGCONT);
     }
 
+    /// Whether its next starts take back what it wrote last without hearing that a replica has it. Only for a server of which
+    /// it is certain that this is nowhere counted.
+    pub(super) fn set_takes_back(&mut self, takes_back: bool) {
+        self.takes_back = takes_back;
+    }
+
     /// Starts it and returns when it answers a query of Weir's own account.
     pub(super) fn launch(&mut self, accounts: &Accounts, limit: Duration) -> Result<()> {
         self.kill();
@@ -124,7 +136,9 @@ impl Server {
             option_value(&accounts.service.password),
             option_value(&self.dir.socket.to_string_lossy()),
         );
-        write_private(&self.dir.file("my.cnf"), &my_cnf(&self.dir, self.port, &self.settings))?;
+        let mut settings = self.settings.clone();
+        settings.extend(TAKE_BACK.iter().filter(|_| self.takes_back).map(|line| (*line).to_owned()));
+        write_private(&self.dir.file("my.cnf"), &my_cnf(&self.dir, self.port, &settings))?;
         write_private(&self.dir.file("client.cnf"), &credentials)?;
         write_private(&self.dir.file("init.sql"), &accounts.statements())?;
         write_private(&self.dir.file("port"), &self.port.to_string())?;
@@ -192,6 +206,15 @@ impl Server {
         }
         self.child = None;
         Ok(())
+    }
+
+    /// Ends the process at once, which leaves it to be found dead.
+    pub(super) fn end(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It may have ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 
     pub(super) fn kill(&mut self) {

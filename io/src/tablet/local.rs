@@ -22,6 +22,7 @@ use weir_core::mysql::auth::Credential;
 use weir_core::rng::Rng;
 use weir_core::tablet::heartbeat::BeatId;
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
+use weir_core::tablet::orders;
 use weir_core::tablet::pool::{self, CloseReason, ConnId, Counters, Preferred, Ticket};
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::{Health, Observation, Role, TabletAlias};
@@ -38,6 +39,8 @@ pub enum News {
     Observed(TabletId, Box<Observation>),
     /// Its server did not answer.
     Silent(TabletId),
+    /// How it is, when it takes orders.
+    State(TabletId, Box<orders::State>),
 }
 
 /// A tablet of this process.

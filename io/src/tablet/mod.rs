@@ -4,6 +4,7 @@ mod accounts;
 mod connection;
 mod killer;
 mod local;
+pub mod orders;
 mod probe;
 
 pub use accounts::{Accounts, Login};

@@ -415,6 +415,10 @@ impl Recovery {
         if self.mutants.breaks(Mutant::SkipIntersection) {
             return !recruited.is_empty();
         }
+        // Of a shard without history anybody may have one of its own.
+        if self.record.reigns.is_empty() && self.reports.len() < tablets.len() {
+            return false;
+        }
         // Its operator accepts that writes may be lost.
         !recruited.is_empty() && (*policy == Policy::None || self.record.reigns.iter().all(covered))
     }

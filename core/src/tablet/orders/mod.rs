@@ -33,6 +33,8 @@ pub use state::State;
 
 /// While the server is at something, it is looked at this often.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// How often a tablet looks at its server, and says how it is, without an order.
+pub const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What is on the tablet's disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

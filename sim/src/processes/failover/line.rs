@@ -165,7 +165,7 @@ impl Line {
         let version = self.version()?;
         let operation = match &task {
             Task::Look => Ok(Operation::look(version)),
-            Task::Act(action) => Operation::act(version, action, &self.servers),
+            Task::Act(action) => Operation::act(version, action, &self.servers, None),
         };
         match operation {
             Ok(operation) => self.run(ctx, task, operation),

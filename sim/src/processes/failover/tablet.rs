@@ -10,12 +10,9 @@ use std::collections::BTreeMap;
 use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::Secret;
 use weir_core::tablet::operations::Servers;
-use weir_core::tablet::orders::{Input, Orders, Output, Promise, State};
+use weir_core::tablet::orders::{Input, Orders, Output, Promise, State, WATCH_INTERVAL};
 use weir_core::time::Duration;
 use weir_core::topo::TabletAlias;
-
-/// How often a tablet looks at its server, and says how it is.
-pub const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What a tablet is told when it starts.
 #[derive(Clone, Debug)]

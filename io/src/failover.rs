@@ -1,0 +1,180 @@
+//! Failover of one shard whose servers, tablets and orchestrator live in this process: who talks to whom.
+
+use crate::durable::Unusable;
+use crate::orch::{self, Driver, EntryFile, Wish};
+use crate::servers::{self, Account, Keeper, Kept};
+use crate::tablet::Connector;
+use crate::tablet::News;
+use crate::tablet::orders::{self, Obedience};
+use crate::topology::Member;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+use weir_core::mysql::auth::Secret;
+use weir_core::orch::durability::Policy;
+use weir_core::orch::lock::Entry;
+use weir_core::orch::recovery::Cohort;
+use weir_core::tablet::operations::{Servers, SourceLogin};
+use weir_core::time::Duration;
+use weir_core::topo::{Address, TabletAlias};
+
+/// How often it is looked whether a server's process has ended.
+const LOOK_AFTER_EVERY: Duration = Duration::from_millis(250);
+/// A primary that died is replaced in this time, or started again as what it was.
+const HEIR_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+/// A change of primary that people ask for has come to its end by then, or is given up by them.
+const REPARENT_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Starts servers again that died, until it is dropped. `entry` is what the topology has of the shard.
+pub(crate) fn look_after(
+    kept: &Kept,
+    aliases: impl IntoIterator<Item = TabletAlias>,
+    entry: &watch::Receiver<Option<Entry>>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for (keeper, alias) in kept.keepers().iter().zip(aliases) {
+        tasks.spawn(look_after_one(Arc::clone(keeper), alias, entry.clone()));
+    }
+    tasks
+}
+
+async fn look_after_one(keeper: Arc<Keeper>, alias: TabletAlias, entry: watch::Receiver<Option<Entry>>) {
+    let number = keeper.number();
+    let mut waits_until = None;
+    loop {
+        tokio::time::sleep(LOOK_AFTER_EVERY).await;
+        let (mine, place) = (Arc::clone(&keeper), Place::of(&alias, entry.borrow().as_ref()));
+        let deadline = *waits_until.get_or_insert_with(|| Instant::now() + HEIR_TIME_MAX);
+        let revive = move || {
+            if !mine.is_dead() {
+                return Ended::Not;
+            }
+            let waits = place == Place::First && Instant::now() < deadline;
+            let takes_back = place == Place::Second;
+            if waits { Ended::Waits } else { mine.revive(takes_back).map_or(Ended::Waits, Ended::Started) }
+        };
+        match tokio::task::spawn_blocking(revive).await {
+            Ok(Ended::Waits) => continue,
+            Ok(Ended::Not) => {}
+            Ok(Ended::Started(Ok(()))) => info!("server {number} had died and runs again"),
+            Ok(Ended::Started(Err(error))) => warn!("server {number} has died and does not start: {error}"),
+            Err(error) => warn!("server {number} is not looked after any more: {error}"),
+        }
+        waits_until = None;
+    }
+}
+
+/// What became of a server's process.
+enum Ended {
+    /// It runs, or was told to stop.
+    Not,
+    /// It is dead for now.
+    Waits,
+    /// It was started again.
+    Started(servers::Result<()>),
+}
+
+/// What the topology says of a server that died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Nothing: it is started as it is.
+    Unknown,
+    /// It is primary, or may be, and others may take its place.
+    First,
+    /// Another is primary.
+    Second,
+}
+
+impl Place {
+    fn of(alias: &TabletAlias, entry: Option<&Entry>) -> Self {
+        match entry {
+            Some(entry) if entry.is_led_by_another(alias) => Self::Second,
+            Some(entry) if entry.cohort.tablets.len() > 1 => Self::First,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// The failover of a shard, under way until it is dropped.
+pub(crate) struct Failover {
+    wishes: mpsc::Sender<Wish>,
+    entry: watch::Receiver<Option<Entry>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Failover {
+    /// Tablets take orders from now on, and the orchestrator gives them. `connector` reaches a server with every right there.
+    ///
+    /// # Errors
+    /// When what they had promised, or who was primary, cannot be read.
+    pub(crate) fn start(
+        kept: &Kept,
+        policy: Policy,
+        members: &[Member],
+        connector: impl Fn(&Member) -> Connector,
+        news: &mpsc::Sender<News>,
+    ) -> Result<Self, Unusable> {
+        let store = EntryFile::open(kept.data_dir())?;
+        let servers: Servers = kept
+            .keepers()
+            .iter()
+            .zip(members)
+            .map(|(keeper, member)| (member.alias.clone(), address(keeper)))
+            .collect();
+        let cohort = Cohort { tablets: servers.keys().cloned().collect(), policy, promotion: BTreeMap::new() };
+        let (orchestrator, said) = mpsc::channel(orch::QUEUE_MAX);
+        let (wishes_in, wishes) = mpsc::channel(1);
+        let mut tablets = BTreeMap::new();
+        let mut tasks = JoinSet::new();
+        for (keeper, member) in kept.keepers().iter().zip(members) {
+            let (orders_in, orders) = mpsc::channel(orch::QUEUE_MAX);
+            tablets.insert(member.alias.clone(), orders_in);
+            let obedience = Obedience::new(orders::Setup {
+                id: member.tablet.id(),
+                alias: member.alias.clone(),
+                connector: connector(member),
+                keeper: Arc::clone(keeper),
+                servers: servers.clone(),
+                login: login(kept.replication_account()),
+                promise: kept.promise_file(keeper.number()),
+                orders,
+                orchestrator: orchestrator.clone(),
+                shard: news.clone(),
+            })?;
+            tasks.spawn(obedience.run());
+        }
+        let (driver, entry) = Driver::new(orch::Setup { cohort, store, tablets, said, wishes });
+        tasks.spawn(driver.run());
+        Ok(Self { wishes: wishes_in, entry, _tasks: tasks })
+    }
+
+    /// What the topology has of the shard.
+    pub(crate) const fn entry(&self) -> &watch::Receiver<Option<Entry>> {
+        &self.entry
+    }
+
+    /// Makes a tablet primary, without losing anything and in order; the term that it is primary in.
+    ///
+    /// # Errors
+    /// Why it is not, in words for people.
+    pub(crate) async fn reparent(&self, to: TabletAlias) -> Result<u64, String> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || "the orchestrator has stopped".to_owned();
+        self.wishes.send(Wish { to, answer }).await.map_err(|_| gone())?;
+        let late = || format!("it is not done after {} s, and goes on", REPARENT_TIME_MAX.as_secs());
+        let answered = tokio::time::timeout(REPARENT_TIME_MAX, answered).await.map_err(|_| late())?;
+        answered.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+fn address(keeper: &Keeper) -> Address {
+    let address = keeper.address();
+    Address { host: address.ip().to_string(), port: address.port() }
+}
+
+fn login(account: &Account) -> SourceLogin {
+    SourceLogin { user: account.user.clone(), password: Secret::new(account.password.as_bytes()) }
+}

@@ -1,0 +1,146 @@
+//! Servers in the hands of those who run them from many threads: each is started again when it dies, and ended when it must
+//! take no more writes, without waiting for the others.
+
+use super::accounts::{Account, Accounts};
+use super::directory::DataDir;
+use super::error::Result;
+use super::server::Server;
+use super::{READY_MAX, REVIVE_EVERY, roles, stop_all};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// One server, and who looks after it. What it does blocks.
+#[derive(Debug)]
+pub struct Keeper {
+    number: u16,
+    address: SocketAddr,
+    accounts: Accounts,
+    /// It goes on as what it was.
+    resumes: bool,
+    incarnation: AtomicU64,
+    server: Mutex<Server>,
+}
+
+impl Keeper {
+    pub(super) fn new(server: Server, accounts: Accounts, resumes: bool) -> Self {
+        let (number, address) = (server.number(), server.address());
+        let keeper =
+            Self { number, address, accounts, resumes, incarnation: AtomicU64::new(0), server: Mutex::new(server) };
+        keeper.begin_incarnation();
+        keeper
+    }
+
+    /// Its number in the cluster, from 1.
+    #[must_use]
+    pub const fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Differs for each start of the server, also from those of earlier runs: nanoseconds since 1970, as long as clocks go
+    /// forward.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation.load(Ordering::SeqCst)
+    }
+
+    /// Ends the server at once: no shutdown, no flush. It is started again by [`Keeper::revive`].
+    pub fn end(&self) {
+        self.server().end();
+    }
+
+    /// Whether its process has ended unasked.
+    pub fn is_dead(&self) -> bool {
+        self.server().died(Duration::ZERO, Instant::now())
+    }
+
+    /// Starts the server again if it died, at most every five seconds; `None` when it is not time. `takes_back` is whether it
+    /// takes back what it wrote last without hearing that a replica has it.
+    pub fn revive(&self, takes_back: bool) -> Option<Result<()>> {
+        let mut server = self.server();
+        if !server.died(REVIVE_EVERY, Instant::now()) {
+            return None;
+        }
+        server.set_takes_back(takes_back);
+        self.begin_incarnation();
+        let started = server.launch(&self.accounts, READY_MAX);
+        Some(if self.resumes { started.and_then(|()| roles::resume(&server)) } else { started })
+    }
+
+    fn begin_incarnation(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        self.incarnation.fetch_max(now, Ordering::SeqCst);
+    }
+
+    fn server(&self) -> MutexGuard<'_, Server> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All servers of a cluster, each with its keeper.
+#[derive(Debug)]
+pub struct Kept {
+    keepers: Vec<Arc<Keeper>>,
+    accounts: Accounts,
+    data_dir: Arc<DataDir>,
+}
+
+impl Kept {
+    pub(super) const fn new(keepers: Vec<Arc<Keeper>>, accounts: Accounts, data_dir: Arc<DataDir>) -> Self {
+        Self { keepers, accounts, data_dir }
+    }
+
+    /// The keepers, in the order of the servers' numbers.
+    #[must_use]
+    pub fn keepers(&self) -> &[Arc<Keeper>] {
+        &self.keepers
+    }
+
+    /// Where everything of this cluster lives.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// Where the tablet of a server keeps what it has promised.
+    pub(crate) fn promise_file(&self, number: u16) -> PathBuf {
+        self.data_dir().join(format!("server-{number}/promise.json"))
+    }
+
+    /// The account with all rights on every server, for Weir itself.
+    #[must_use]
+    pub const fn service_account(&self) -> &Account {
+        &self.accounts.service
+    }
+
+    /// The account by which the replicas log in to their source.
+    #[must_use]
+    pub const fn replication_account(&self) -> &Account {
+        &self.accounts.replication
+    }
+
+    /// Stops all servers in order, side by side, and returns when they are gone.
+    ///
+    /// # Errors
+    /// When one had to be killed.
+    pub fn stop(&self) -> Result<()> {
+        let mut servers: Vec<_> = self.keepers.iter().map(|keeper| keeper.server()).collect();
+        stop_all(servers.iter_mut().map(|server| &mut **server))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // Servers that would not stop were killed: nothing is left running, and nobody is left to tell.
+        let _ = self.stop();
+    }
+}

@@ -1,0 +1,58 @@
+//! The primary of `weir up` is killed, frozen, and replaced in order, while clients write with autocommit: what was acknowledged is
+//! there once, what was refused is not, and no client loses its connection.
+//!
+//! `WEIR_FAILOVER_ROUNDS=20` does each so many times and prints how long no write was answered.
+
+mod shard;
+mod writers;
+
+use shard::Shard;
+use std::time::Duration;
+use writers::Writers;
+
+/// Clients that write all the time.
+const CLIENTS: usize = 16;
+/// The shard has healed by then: it has its primary, and the others follow.
+const HEALED_MAX: Duration = Duration::from_secs(60);
+/// What happens is waited for from this long after the event at least.
+const LOOK_AT: Duration = Duration::from_millis(500);
+
+fn rounds() -> usize {
+    std::env::var("WEIR_FAILOVER_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
+}
+
+/// Does something to the primary in each round, under load; returns how long no write was answered, shortest first.
+fn rehearse(what: &str, event: impl Fn(&Shard, u16)) -> Vec<Duration> {
+    let shard = Shard::start(3);
+    shard.query("CREATE DATABASE d; CREATE TABLE d.t (id BIGINT PRIMARY KEY AUTO_INCREMENT, client INT, number INT)");
+    let mut writers = Writers::start(shard.address(), CLIENTS);
+    let mut gaps = Vec::new();
+    for round in 1..=rounds() {
+        writers.wait_for_progress();
+        let before = shard.primary().expect("a primary");
+        let begun = writers.mark();
+        event(&shard, before);
+        shard.wait_until_healed(before, HEALED_MAX);
+        writers.wait_for_progress();
+        let gap = writers.longest_gap_since(begun);
+        eprintln!("{what}, round {round}: no write was answered for {gap:?}");
+        gaps.push(gap);
+        std::thread::sleep(LOOK_AT);
+    }
+    let outcome = writers.stop();
+    outcome.check(&shard);
+    gaps.sort_unstable();
+    eprintln!("{what}: {}; without an answered write: {}", outcome.summary(), distribution(&gaps));
+    gaps
+}
+
+fn distribution(sorted: &[Duration]) -> String {
+    let at = |percent: usize| sorted[(sorted.len() - 1) * percent / 100].as_millis();
+    format!("min {} ms, median {} ms, p90 {} ms, max {} ms", at(0), at(50), at(90), at(100))
+}
+
+#[test]
+fn a_primary_that_is_killed_loses_nothing() {
+    let gaps = rehearse("kill -9", |shard, primary| shard.kill(primary));
+    assert!(gaps[gaps.len() / 2] < Duration::from_secs(10), "{}", distribution(&gaps));
+}

@@ -1,0 +1,92 @@
+//! The shard of a running `weir up`, as an operator sees it and can hurt it.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+use weir_tests::Weir;
+
+/// Servers with their Weir.
+pub struct Shard {
+    // Dropped before its directory.
+    weir: Weir,
+    dir: TempDir,
+    servers: u16,
+}
+
+/// A line of SHOW WEIR TABLETS.
+struct Tablet {
+    number: u16,
+    role: String,
+    serves: bool,
+}
+
+impl Shard {
+    /// `weir up` with so many servers.
+    pub fn start(servers: u16) -> Self {
+        let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
+        let data = dir.path().join("data");
+        let log = std::env::var("WEIR_TEST_LOG").unwrap_or_else(|_| "warn".into());
+        let args = ["--servers", &servers.to_string(), "--data-dir", data.to_str().expect("text"), "--log", &log];
+        Self { weir: Weir::up(&args), dir, servers }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.weir.address()
+    }
+
+    pub fn output(&self) -> String {
+        self.weir.output()
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn query(&self, sql: &str) -> String {
+        self.weir.query(sql).unwrap_or_else(|error| panic!("{sql}: {error}\n{}", self.output()))
+    }
+
+    fn tablets(&self) -> Vec<Tablet> {
+        let said = self.weir.query("SHOW WEIR TABLETS").unwrap_or_default();
+        let tablet = |line: &str| {
+            let mut values = line.split('\t');
+            let number = values.next()?.rsplit('-').next()?.parse().ok()?;
+            Some(Tablet { number, role: values.next()?.to_owned(), serves: values.next()? == "serves" })
+        };
+        said.lines().filter_map(tablet).collect()
+    }
+
+    /// The number of the server that is primary and serves.
+    pub fn primary(&self) -> Option<u16> {
+        let tablets = self.tablets();
+        tablets.iter().find(|tablet| tablet.role == "PRIMARY" && tablet.serves).map(|tablet| tablet.number)
+    }
+
+    /// Waits until another than `before` is primary, and all others are replicas that serve.
+    pub fn wait_until_healed(&self, before: u16, limit: Duration) {
+        let healed = || {
+            let tablets = self.tablets();
+            let replicas = tablets.iter().filter(|tablet| tablet.role == "REPLICA" && tablet.serves).count();
+            self.primary().is_some_and(|now| now != before) && replicas == usize::from(self.servers) - 1
+        };
+        let started = std::time::Instant::now();
+        while !healed() {
+            assert!(started.elapsed() < limit, "not healed in {limit:?}:\n{}", self.output());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// No shutdown, no flush.
+    pub fn kill(&self, server: u16) {
+        self.signal(server, Signal::SIGKILL);
+    }
+
+    fn signal(&self, server: u16, signal: Signal) {
+        let file = self.data_dir().join(format!("server-{server}/mariadbd.pid"));
+        let pid = std::fs::read_to_string(&file).expect("a pid file").trim().parse().expect("a pid");
+        kill(Pid::from_raw(pid), signal).expect("a running server");
+    }
+}

@@ -1,0 +1,157 @@
+//! Clients that write with autocommit, and what each was told.
+
+use crate::shard::Shard;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use weir_core::mysql::resultset::Answer;
+use weir_tests::{Session, application, eventually};
+
+/// ER_NET_ERROR_ON_WRITE, as Weir says that it cannot know whether a write was executed.
+const OUTCOME_UNKNOWN: u16 = 1160;
+/// The last that anybody has to wait for an answer.
+const PROGRESS_MAX: Duration = Duration::from_secs(60);
+
+/// What became of one write.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    Acknowledged,
+    Unknown,
+    Refused(String),
+}
+
+/// A write: whose, and which of his.
+type Write = (usize, u32);
+
+#[derive(Debug, Default)]
+struct Notes {
+    answered_at: Vec<Instant>,
+    told: BTreeMap<Write, Told>,
+    connections_lost: Vec<String>,
+}
+
+/// Clients that write until they are stopped.
+pub struct Writers {
+    notes: Arc<Mutex<Notes>>,
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+/// What they were told.
+pub struct Outcome(Notes);
+
+impl Writers {
+    pub fn start(address: SocketAddr, clients: usize) -> Self {
+        let (notes, stop) = (Arc::<Mutex<Notes>>::default(), Arc::<AtomicBool>::default());
+        let client = |client| {
+            let (notes, stop) = (Arc::clone(&notes), Arc::clone(&stop));
+            std::thread::spawn(move || write(address, client, &notes, &stop))
+        };
+        let clients = (0..clients).map(client).collect();
+        Self { notes, stop, clients }
+    }
+
+    /// From now on.
+    pub fn mark(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Waits until every client may well have written again.
+    pub fn wait_for_progress(&mut self) {
+        let answered = || self.notes.lock().expect("no client panicked").answered_at.len();
+        let enough = answered() + 4 * self.clients.len();
+        eventually(PROGRESS_MAX, "writes are answered", || answered() >= enough);
+    }
+
+    /// The longest time in which no write was answered, from a little before `since` to now.
+    pub fn longest_gap_since(&self, since: Instant) -> Duration {
+        let notes = self.notes.lock().expect("no client panicked");
+        let first = notes.answered_at.partition_point(|at| *at < since).saturating_sub(1);
+        let gaps = notes.answered_at[first..].windows(2).map(|pair| pair[1] - pair[0]);
+        gaps.max().expect("writes were answered")
+    }
+
+    pub fn stop(self) -> Outcome {
+        self.stop.store(true, Ordering::Relaxed);
+        self.clients.into_iter().for_each(|client| client.join().expect("no client panicked"));
+        Outcome(Arc::into_inner(self.notes).expect("the clients have ended").into_inner().expect("no client panicked"))
+    }
+}
+
+fn write(address: SocketAddr, client: usize, notes: &Mutex<Notes>, stop: &AtomicBool) {
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let outcome = Session::open(address, &application(), Some("d")).and_then(|mut session| {
+            while !stop.load(Ordering::Relaxed) {
+                number += 1;
+                // Counts as unknown until it is answered.
+                notes.lock().expect("no client panicked").told.insert((client, number), Told::Unknown);
+                let answers =
+                    session.run(format!("INSERT INTO t (client, number) VALUES ({client}, {number})").as_bytes())?;
+                let told = match answers.first() {
+                    Some(Answer::Err(error)) if error.code == OUTCOME_UNKNOWN => Told::Unknown,
+                    Some(Answer::Err(error)) => Told::Refused(error.to_string()),
+                    _ => Told::Acknowledged,
+                };
+                let was_refused = matches!(told, Told::Refused(_));
+                let mut notes = notes.lock().expect("no client panicked");
+                if told == Told::Acknowledged {
+                    notes.answered_at.push(Instant::now());
+                }
+                notes.told.insert((client, number), told);
+                drop(notes);
+                if was_refused {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            notes.lock().expect("no client panicked").connections_lost.push(error.to_string());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Outcome {
+    fn count(&self, wanted: impl Fn(&Told) -> bool) -> usize {
+        self.0.told.values().filter(|told| wanted(told)).count()
+    }
+
+    /// Counts, for people.
+    pub fn summary(&self) -> String {
+        format!(
+            "{} writes acknowledged, {} of unknown outcome, {} refused, {} connections lost",
+            self.count(|told| *told == Told::Acknowledged),
+            self.count(|told| *told == Told::Unknown),
+            self.count(|told| matches!(told, Told::Refused(_))),
+            self.0.connections_lost.len()
+        )
+    }
+
+    /// Compares with what the shard has.
+    pub fn check(&self, shard: &Shard) {
+        let mut there = BTreeMap::<Write, u32>::new();
+        for line in shard.query("SELECT client, number FROM d.t").lines() {
+            let (client, number) = line.split_once('\t').expect("two columns");
+            let write = (client.parse().expect("a number"), number.parse().expect("a number"));
+            *there.entry(write).or_default() += 1;
+        }
+        let mut wrong = Vec::new();
+        for (write, told) in &self.0.told {
+            match (told, there.remove(write).unwrap_or(0)) {
+                (Told::Acknowledged, 1) | (Told::Unknown, 0 | 1) | (Told::Refused(_), 0) => {}
+                (told, times) => wrong.push(format!("{write:?} was {told:?} and is there {times} times")),
+            }
+        }
+        assert!(wrong.is_empty(), "{}:\n{}\n{}", self.summary(), wrong.join("\n"), shard.output());
+        assert!(there.is_empty(), "rows that nobody wrote: {there:?}");
+        let refusals: std::collections::BTreeSet<&Told> =
+            self.0.told.values().filter(|t| matches!(t, Told::Refused(_))).collect();
+        assert!(refusals.is_empty(), "{}: {refusals:?}", self.summary());
+        assert!(self.0.connections_lost.is_empty(), "{}: {:?}", self.summary(), self.0.connections_lost);
+    }
+}
