@@ -36,16 +36,20 @@ impl ValueFile {
         &self.0
     }
 
+    /// It is of no use, for this reason.
+    pub(crate) fn unusable(&self, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unusable {
+        Unusable { path: self.0.clone(), why: io::Error::other(why) }
+    }
+
     /// What was written last; `None` when nothing ever was.
     ///
     /// # Errors
     /// When it cannot be read or makes no sense.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, Unusable> {
-        let unusable = |why| Unusable { path: self.0.clone(), why };
         match fs::read(&self.0) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| unusable(error.into())),
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| self.unusable(error)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unusable(error)),
+            Err(error) => Err(self.unusable(error)),
         }
     }
 

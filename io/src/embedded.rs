@@ -5,6 +5,7 @@ use crate::durable::Unusable;
 use crate::failover::{self, Failover};
 use crate::gateway::{GatewayConfig, Listening};
 use crate::net::Address;
+use crate::orch;
 use crate::servers::{Account, Kept};
 use crate::tablet::{Accounts, Connector, LocalTablet};
 use crate::topology::{EmbeddedShard, Member, Roles};
@@ -235,7 +236,11 @@ fn start_failover(
     members: &[Member],
     news: &mpsc::Sender<crate::tablet::News>,
 ) -> Result<Option<Failover>, StartError> {
-    let Some((policy, kept)) = options.failover.zip(options.kept.as_ref()) else { return Ok(None) };
+    let Some(kept) = &options.kept else { return Ok(None) };
+    let Some(policy) = options.failover else {
+        orch::forget_history(kept.data_dir()).map_err(StartError::Promise)?;
+        return Ok(None);
+    };
     let service = accounts(kept.service_account());
     let connector = |member: &Member| connector(&member.address, &service, 0);
     Failover::start(kept, policy, members, connector, news).map(Some).map_err(StartError::Promise)

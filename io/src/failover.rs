@@ -117,7 +117,6 @@ impl Failover {
         connector: impl Fn(&Member) -> Connector,
         news: &mpsc::Sender<News>,
     ) -> Result<Self, Unusable> {
-        let store = EntryFile::open(kept.data_dir())?;
         let servers: Servers = kept
             .keepers()
             .iter()
@@ -125,6 +124,8 @@ impl Failover {
             .map(|(keeper, member)| (member.alias.clone(), address(keeper)))
             .collect();
         let cohort = Cohort { tablets: servers.keys().cloned().collect(), policy, promotion: BTreeMap::new() };
+        let store = EntryFile::open(kept.data_dir(), &cohort)?;
+        let term = store.entry().map_or(0, |entry| entry.record.term);
         let (orchestrator, said) = mpsc::channel(orch::QUEUE_MAX);
         let (wishes_in, wishes) = mpsc::channel(1);
         let mut tablets = BTreeMap::new();
@@ -140,6 +141,7 @@ impl Failover {
                 servers: servers.clone(),
                 login: login(kept.replication_account()),
                 promise: kept.promise_file(keeper.number()),
+                term,
                 orders,
                 orchestrator: orchestrator.clone(),
                 shard: news.clone(),

@@ -6,7 +6,6 @@ mod users;
 
 pub use args::{Args, Auth, Durability};
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -119,7 +118,7 @@ fn read_again(args: &Args, running: &Running) {
 async fn start_servers(args: &Args, application: &Account, stop: &mut StopSignals) -> Result<Arc<Kept>, String> {
     let mut options = servers::Options::new(&args.data_dir, args.servers, application.clone());
     if failover(args).is_some() {
-        options.roles = Roles::Ordered { take_back: BTreeSet::new() };
+        options.roles = Roles::Ordered;
     }
     say(&format!("starting {} MariaDB servers in {}", args.servers, args.data_dir.display()));
     let starting = tokio::task::spawn_blocking(move || Cluster::start(&options));

@@ -7,7 +7,7 @@
 //!
 //! Start with [`Request`]: it is all that Weir asks of a topology for this, and each adapter carries it to its store.
 
-use super::recovery::{Cohort, Record, Step};
+use super::recovery::{Cohort, Record, Reign, Step};
 use crate::mutants::{Mutant, Mutants};
 use crate::time::{Duration, Instant};
 use crate::topo::TabletAlias;
@@ -39,6 +39,28 @@ impl Entry {
     pub fn is_led_by_another(&self, tablet: &TabletAlias) -> bool {
         let is_settled = self.record.step == Step::Settled;
         is_settled && self.record.reigns.last().is_some_and(|reign| reign.primary != *tablet)
+    }
+}
+
+impl Entry {
+    /// The same shard with another cohort or policy. Its primary is found out anew, which takes an answer of everybody: what
+    /// was acknowledged under the old cohort is nowhere else than on the primary so far for certain.
+    ///
+    /// # Errors
+    /// One who may have acknowledged writes and is not of the new cohort.
+    pub fn with_cohort(self, cohort: Cohort) -> Result<Self, TabletAlias> {
+        let is_missing = |reign: &&Reign| !cohort.tablets.contains(&reign.primary);
+        if let Some(missing) = self.record.reigns.iter().find(is_missing) {
+            return Err(missing.primary.clone());
+        }
+        Ok(Self { cohort, ..self.without_history() })
+    }
+
+    /// The same shard after its primary may have acknowledged writes alone: who that is is found out anew.
+    #[must_use]
+    pub fn without_history(mut self) -> Self {
+        (self.record.reigns, self.record.step) = (Vec::new(), Step::Settled);
+        self
     }
 }
 
@@ -426,7 +448,6 @@ mod tests {
 
     #[test]
     fn a_server_takes_back_what_it_wrote_last_only_under_the_settled_term_of_another() {
-        use super::super::recovery::Reign;
         let [one, other] = ["a-1", "a-2"].map(|name| name.parse::<TabletAlias>().expect("an alias"));
         let mut entry = entry();
         assert!(!entry.is_led_by_another(&one), "nobody leads");
@@ -434,6 +455,10 @@ mod tests {
         assert_eq!((entry.is_led_by_another(&one), entry.is_led_by_another(&other)), (false, true));
         entry.record.step = Step::Recruiting;
         assert!(!entry.is_led_by_another(&other), "it may have what others lack");
+        let cohort = |tablet: &TabletAlias| Cohort { tablets: [tablet.clone()].into(), ..self::entry().cohort };
+        assert_eq!(entry.clone().with_cohort(cohort(&other)), Err(one.clone()));
+        let changed = entry.with_cohort(cohort(&one)).expect("its primary is there");
+        assert_eq!((changed.record.term, changed.record.reigns.len(), changed.record.step), (1, 0, Step::Settled));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 mod store;
 
-pub use store::EntryFile;
+pub use store::{EntryFile, forget_history};
 
 use crate::clock;
 use crate::tablet::orders::{FromTablet, ToTablet};

@@ -7,11 +7,24 @@ use crate::durable::{Unusable, ValueFile};
 use std::path::Path;
 use tracing::error;
 use weir_core::orch::lock::{Answer, Entry, Request};
+use weir_core::orch::recovery::Cohort;
 
 /// Its name in the data directory.
 const FILE: &str = "shard.json";
 /// There is one orchestrator, and so one lease.
 const LEASE: i64 = 1;
+
+/// From now on the shard is run without failover: its primary acknowledges writes alone.
+///
+/// # Errors
+/// When that cannot be noted.
+pub fn forget_history(data_dir: &Path) -> Result<(), Unusable> {
+    let file = ValueFile::new(data_dir.join(FILE));
+    match file.read::<Entry>()? {
+        Some(entry) => file.write(&entry.without_history()).map_err(|why| file.unusable(why)),
+        None => Ok(()),
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -25,13 +38,19 @@ pub struct EntryFile {
 }
 
 impl EntryFile {
-    /// What the directory holds of the shard.
+    /// What the directory holds of the shard, whose cohort is this from now on.
     ///
     /// # Errors
-    /// When it cannot be read: without it the last primary is not known.
-    pub fn open(data_dir: &Path) -> Result<Self, Unusable> {
+    /// When it cannot be read or written, for without it the last primary is not known; or when that is not of the cohort.
+    pub fn open(data_dir: &Path, cohort: &Cohort) -> Result<Self, Unusable> {
         let file = ValueFile::new(data_dir.join(FILE));
-        let entry: Option<Entry> = file.read()?;
+        let mut entry: Option<Entry> = file.read()?;
+        if let Some(old) = entry.take_if(|entry| entry.cohort != *cohort) {
+            let missing = |tablet| format!("its primary so far, {tablet}, is not among the servers: start it as well");
+            let new = old.with_cohort(cohort.clone()).map_err(|tablet| file.unusable(missing(tablet)))?;
+            file.write(&new).map_err(|why| file.unusable(why))?;
+            entry = Some(new);
+        }
         let revision = i64::from(entry.is_some());
         Ok(Self { file, entry, revision, lock: None })
     }
@@ -77,17 +96,21 @@ impl EntryFile {
 mod tests {
     use super::*;
     use weir_core::orch::durability::Policy;
-    use weir_core::orch::recovery::{Cohort, Record, Step};
+    use weir_core::orch::recovery::{Record, Reign, Step};
+
+    fn cohort(tablets: &[&str]) -> Cohort {
+        let tablets = tablets.iter().map(|name| name.parse().unwrap()).collect();
+        Cohort { tablets, policy: Policy::None, promotion: Default::default() }
+    }
 
     fn entry(term: u64) -> Box<Entry> {
-        let cohort = Cohort { tablets: Default::default(), policy: Policy::None, promotion: Default::default() };
-        Box::new(Entry { cohort, record: Record { term, reigns: Vec::new(), step: Step::Settled } })
+        Box::new(Entry { cohort: cohort(&["a-1"]), record: Record { term, reigns: Vec::new(), step: Step::Settled } })
     }
 
     #[test]
     fn an_entry_is_written_over_the_one_that_was_read_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = EntryFile::open(dir.path()).unwrap();
+        let mut store = EntryFile::open(dir.path(), &cohort(&["a-1"])).unwrap();
         let Answer::Locked(lock) = store.answer(Request::Lock { lease: LEASE }) else { panic!("no lock") };
         assert_eq!(store.answer(Request::Read), Answer::Read(None, 0));
         let write = |term, over| Request::Write { entry: entry(term), over: Some(over), lock: Some(lock) };
@@ -96,7 +119,7 @@ mod tests {
         assert!(matches!(store.answer(write(2, revision)), Answer::Written(_)));
         let stranger = Request::Write { entry: entry(3), over: None, lock: Some(lock + 1) };
         assert_eq!(store.answer(stranger), Answer::Refused);
-        let again = EntryFile::open(dir.path()).unwrap();
+        let again = EntryFile::open(dir.path(), &cohort(&["a-1"])).unwrap();
         assert_eq!(again.entry(), Some(&*entry(2)));
     }
 
@@ -104,6 +127,22 @@ mod tests {
     fn an_entry_that_makes_no_sense_is_not_taken_for_none() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE), "{").unwrap();
-        assert!(EntryFile::open(dir.path()).is_err());
+        assert!(EntryFile::open(dir.path(), &cohort(&["a-1"])).is_err());
+    }
+
+    #[test]
+    fn another_cohort_keeps_the_term_and_needs_the_primary() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = EntryFile::open(dir.path(), &cohort(&["a-1", "a-2"])).unwrap();
+        let reign = Reign { term: 7, primary: "a-2".parse().unwrap(), begins_at: Default::default() };
+        let record = Record { term: 7, reigns: vec![reign], step: Step::Settled };
+        let entry = Box::new(Entry { cohort: cohort(&["a-1", "a-2"]), record });
+        assert!(matches!(store.answer(Request::Write { entry, over: None, lock: None }), Answer::Written(_)));
+        let error = EntryFile::open(dir.path(), &cohort(&["a-1"])).unwrap_err().to_string();
+        assert!(error.contains("a-0000000002"), "{error}");
+        let more = cohort(&["a-1", "a-2", "a-3"]);
+        let store = EntryFile::open(dir.path(), &more).unwrap();
+        let entry = store.entry().expect("it is known");
+        assert_eq!((&entry.cohort, entry.record.term, entry.record.reigns.len()), (&more, 7, 0));
     }
 }

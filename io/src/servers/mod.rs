@@ -26,7 +26,6 @@ pub use server::Server;
 use accounts::Accounts;
 use directory::{DataDir, ServerDir};
 use programs::Programs;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,16 +58,12 @@ pub struct Options {
 }
 
 /// Who gives servers their roles.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Roles {
     /// What each was at its last end, it is again; of new servers the first is the primary.
     Found,
     /// An orchestrator. Until that says so nobody takes writes or follows.
-    Ordered {
-        /// Numbers of servers that take back what they wrote last without hearing that a replica has it: another is
-        /// primary of a settled term.
-        take_back: BTreeSet<u16>,
-    },
+    Ordered,
 }
 
 impl Options {
@@ -117,14 +112,11 @@ impl Cluster {
         directory::initialise(&programs, &dirs, options.template.as_deref())?;
         let mut servers: Vec<Server> =
             dirs.into_iter().map(|dir| Server::new(&programs, dir, options.settings.clone())).collect();
-        if let Roles::Ordered { take_back } = &options.roles {
-            servers.iter_mut().for_each(|server| server.set_takes_back(take_back.contains(&server.number())));
-        }
         launch_all(&mut servers, &accounts)?;
         if options.roles == Roles::Found {
             roles::establish(&servers, &accounts.replication)?;
         }
-        Ok(Self { servers, accounts, roles: options.roles.clone(), data_dir: Arc::new(data_dir) })
+        Ok(Self { servers, accounts, roles: options.roles, data_dir: Arc::new(data_dir) })
     }
 
     /// The servers in the order of their numbers, running or not.

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
-use weir_tests::Weir;
+use weir_tests::{Session, Weir, application};
 
 /// Servers with their Weir.
-pub struct Shard {
+pub(crate) struct Shard {
     // Dropped before its directory.
     weir: Weir,
     dir: TempDir,
@@ -25,7 +25,7 @@ struct Tablet {
 
 impl Shard {
     /// `weir up` with so many servers.
-    pub fn start(servers: u16) -> Self {
+    pub(crate) fn start(servers: u16) -> Self {
         let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
         let data = dir.path().join("data");
         let log = std::env::var("WEIR_TEST_LOG").unwrap_or_else(|_| "warn".into());
@@ -33,20 +33,26 @@ impl Shard {
         Self { weir: Weir::up(&args), dir, servers }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.weir.address()
     }
 
-    pub fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         self.weir.output()
     }
 
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
-    pub fn query(&self, sql: &str) -> String {
+    pub(crate) fn query(&self, sql: &str) -> String {
         self.weir.query(sql).unwrap_or_else(|error| panic!("{sql}: {error}\n{}", self.output()))
+    }
+
+    /// All values of a read that goes to the primary.
+    pub(crate) fn on_primary(&self, sql: &str) -> Vec<String> {
+        let mut session = Session::open(self.address(), &application(), None).expect("a session");
+        session.values(&format!("/*vt+ ROLE=PRIMARY */ {sql}"))
     }
 
     fn tablets(&self) -> Vec<Tablet> {
@@ -60,13 +66,13 @@ impl Shard {
     }
 
     /// The number of the server that is primary and serves.
-    pub fn primary(&self) -> Option<u16> {
+    pub(crate) fn primary(&self) -> Option<u16> {
         let tablets = self.tablets();
         tablets.iter().find(|tablet| tablet.role == "PRIMARY" && tablet.serves).map(|tablet| tablet.number)
     }
 
     /// Waits until another than `before` is primary, and all others are replicas that serve.
-    pub fn wait_until_healed(&self, before: u16, limit: Duration) {
+    pub(crate) fn wait_until_healed(&self, before: u16, limit: Duration) {
         let healed = || {
             let tablets = self.tablets();
             let replicas = tablets.iter().filter(|tablet| tablet.role == "REPLICA" && tablet.serves).count();
@@ -80,7 +86,7 @@ impl Shard {
     }
 
     /// No shutdown, no flush.
-    pub fn kill(&self, server: u16) {
+    pub(crate) fn kill(&self, server: u16) {
         self.signal(server, Signal::SIGKILL);
     }
 

@@ -58,6 +58,13 @@ impl Promise {
         Self { promised: 1, followed: 1, term: (1, Position::default()), incarnation: Some(0), lost_in: None }
     }
 
+    /// Of a tablet whose disk has none, in a shard that has come to this term: a server of that name may have acknowledged
+    /// writes, and this one does not have them yet.
+    #[must_use]
+    pub fn of_a_newcomer(term: u64) -> Self {
+        Self { lost_in: (term > 0).then_some(term), ..Self::default() }
+    }
+
     /// The beginning of a later term has everything that was acknowledged in earlier ones.
     fn is_intact(&self) -> bool {
         self.lost_in.is_none_or(|lost_in| self.followed > lost_in)

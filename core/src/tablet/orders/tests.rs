@@ -284,6 +284,15 @@ fn a_primary_that_cannot_prove_its_term_stops_serving() {
 }
 
 #[test]
+fn a_newcomer_counts_once_it_has_what_another_of_its_name_may_have_acknowledged() {
+    assert!(Promise::of_a_newcomer(0).is_intact(), "nothing was ever acknowledged");
+    let newcomer = Promise::of_a_newcomer(4);
+    assert!(!newcomer.is_intact());
+    assert!(!Promise { followed: 4, ..newcomer.clone() }.is_intact());
+    assert!(Promise { followed: 5, ..newcomer }.is_intact());
+}
+
+#[test]
 fn a_fence_that_fails_is_tried_again() {
     let mut bench = Bench::primary(Some(Duration::from_secs(3)));
     assert!(bench.obey(1, lead(5)).is_ok());

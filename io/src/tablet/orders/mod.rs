@@ -65,6 +65,8 @@ pub struct Setup {
     pub login: SourceLogin,
     /// The file of its promise.
     pub promise: PathBuf,
+    /// The term of the shard, for one that has not promised anything.
+    pub term: u64,
     /// Where its orders come from.
     pub orders: mpsc::Receiver<ToTablet>,
     /// Who gives them.
@@ -95,9 +97,9 @@ impl Obedience {
     /// # Errors
     /// When that cannot be read: without it the tablet might break its promise.
     pub fn new(setup: Setup) -> Result<Self, Unusable> {
-        let Setup { id, alias, connector, keeper, servers, login, promise, orders, orchestrator, shard } = setup;
+        let Setup { id, alias, connector, keeper, servers, login, promise, term, orders, orchestrator, shard } = setup;
         let promise = ValueFile::new(promise);
-        let promised = promise.read::<Promise>()?.unwrap_or_default();
+        let promised = promise.read()?.unwrap_or_else(|| Promise::of_a_newcomer(term));
         let machine = Orders::new(promised, None, Mutants::NONE).watching(WATCH_INTERVAL);
         let line = Some(Line { connector, keeper, servers, login, connection: None });
         Ok(Self { id, alias, machine, promise, line, work: None, orders, orchestrator, shard })
