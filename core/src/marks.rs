@@ -55,6 +55,12 @@ marks! {
     ReadReached = "read-reached",
     /// A read waits on a replica for what it must see.
     ReadWaits = "read-waits",
+    /// A reader is held back while another waits for what it needs.
+    WaitShared = "wait-shared",
+    /// What another waited for lets a reader run.
+    WaitServes = "wait-serves",
+    /// Nobody's wait has served a reader in its time.
+    WaitLate = "wait-late",
     /// The replica did not get there in time: the read goes to the primary.
     ReadFallsBack = "read-falls-back",
     /// Nothing is heard of a replica's server: it is asked whether it lives.

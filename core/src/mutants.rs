@@ -42,6 +42,8 @@ mutants! {
     ForgetGateway = "forget-gateway",
     /// A read waits for four times as long as it may.
     WaitTooLong = "wait-too-long",
+    /// A wait's answer lets all go who waited for it, those too that need more.
+    ShareTooMuch = "share-too-much",
     /// A read stays on a server that has fallen silent.
     StayOnSilent = "stay-on-silent",
     /// A read at GLOBAL is content with what its own gateway acknowledged.

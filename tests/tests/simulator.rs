@@ -44,6 +44,7 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::WaitTooLong, "consistency/stalled-replica", Check::Latency),
     (Mutant::StayOnSilent, "consistency/frozen-replica", Check::Latency),
     (Mutant::AnswerFromOwn, "consistency/global", Check::Global),
+    (Mutant::ShareTooMuch, "consistency/instance", Check::Instance),
     (Mutant::JoinQuestion, "incidents/shared-answer", Check::Global),
     (Mutant::ForgetReads, "consistency/monotonic", Check::Monotonic),
     (Mutant::NoBuffer, "failover/primary-killed", Check::Undisturbed),
@@ -176,6 +177,9 @@ fn scenarios_reach_the_rules_that_they_rehearse() {
     for (name, mark) in [
         ("lag", Mark::ReadWaits),
         ("lag", Mark::ReadFallsBack),
+        ("consistency/levels", Mark::WaitShared),
+        ("consistency/levels", Mark::WaitServes),
+        ("consistency/levels", Mark::WaitLate),
         ("killed-connections", Mark::TransactionLost),
         ("killed-connections", Mark::OutcomeUnknown),
         ("pool-exhaustion", Mark::PoolWaits),

@@ -2,7 +2,7 @@
 //!
 //! Owns everything that is about one server. It may not know clients, sessions or other tablets. [`conn`] is one connection
 //! to it, [`pool`] says who gets which; [`probe`] what to ask the server about itself, [`heartbeat`] how its replicas find out
-//! how late they are; [`manager`] whether the tablet serves, and as what; [`killer`] how what runs on a connection is ended;
+//! how late they are; [`manager`] whether the tablet serves, and as what; `waits` which reader waits for its position, and who with it; [`killer`] how what runs on a connection is ended;
 //! [`orders`] carries out what an orchestrator wants of it, by the statements of [`operations`]; and [`accounts`] says who may
 //! log in there.
 
@@ -15,3 +15,4 @@ pub mod operations;
 pub mod orders;
 pub mod pool;
 pub mod probe;
+mod waits;

@@ -443,12 +443,16 @@ impl Driver {
         if self.output.len() - self.written > OUTPUT_HIGH_BYTES {
             return Poll::Pending;
         }
-        let Some((_, connection)) = &mut self.lease else { return Poll::Pending };
+        let Some((tablet, connection)) = &mut self.lease else { return Poll::Pending };
         let (session, output) = (&mut self.session, &mut self.output);
-        connection.poll_receive(cx, |reply, piece| {
+        let received = connection.poll_receive(cx, |reply, piece| {
             session.handle_reply(clock::now(), reply);
             collect(session, output, piece);
-        })
+        });
+        if let Some(executed) = connection.machine.take_executed() {
+            tablet.waited(connection.id, executed);
+        }
+        received
     }
 
     /// Hands on what the connection answers without having received anything.

@@ -209,7 +209,8 @@ impl LocalTablet {
             let prefer = wish.prefer.map(|key| Preferred { conn: ConnId(key.connection), epoch: key.epoch });
             let (class, settings) = (wish.class, Arc::clone(&wish.settings));
             let request = pool::Acquire { ticket, class, settings, prefer, deadline: wish.deadline };
-            state.machine.handle(clock::now(), Input::Acquire { role: wish.role, term: wish.term, request });
+            let input = Input::Acquire { role: wish.role, term: wish.term, needs: wish.needs.clone(), request };
+            state.machine.handle(clock::now(), input);
             match self.drain(&mut state, Some(ticket)) {
                 None => {
                     let (answer, answered) = oneshot::channel();
@@ -239,6 +240,11 @@ impl LocalTablet {
         self.handle(Input::Doubt { within });
     }
 
+    /// A wait for a position was answered on a connection: see [`Input::Waited`].
+    pub fn waited(&self, conn: ConnId, executed: Position) {
+        self.handle(Input::Waited { conn, executed });
+    }
+
     /// Takes a connection back.
     pub fn release(&self, connection: Box<Connection>, fate: Fate) {
         let mut state = self.state();
@@ -246,10 +252,7 @@ impl LocalTablet {
         self.drain(&mut state, None);
     }
 
-    fn take_back(&self, state: &mut State, mut connection: Box<Connection>, fate: Fate) {
-        if let Some(position) = connection.machine.take_reached() {
-            state.machine.handle(clock::now(), Input::Executed(position));
-        }
+    fn take_back(&self, state: &mut State, connection: Box<Connection>, fate: Fate) {
         let clean = fate == Fate::Keep && connection.is_reusable();
         let conn = connection.id;
         let release = pool::Input::Release {

@@ -11,6 +11,7 @@ use weir_core::error::Error;
 use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::freshness::AskId;
 use weir_core::gateway::session::{Acquire, Fate};
+use weir_core::gtid::Position;
 use weir_core::link::ConnectionClass;
 use weir_core::rng::Rng;
 use weir_core::tablet::killer::WAITING_MAX;
@@ -130,7 +131,8 @@ impl LocalTablet {
             let prefer = wish.prefer.map(|key| Preferred { conn: ConnId(key.connection), epoch: key.epoch });
             let (class, settings) = (wish.class, Arc::clone(&wish.settings));
             let request = pool::Acquire { ticket, class, settings, prefer, deadline: wish.deadline };
-            self.machine.handle(hands.ctx.now(), Input::Acquire { role: wish.role, term: wish.term, request });
+            let input = Input::Acquire { role: wish.role, term: wish.term, needs: wish.needs.clone(), request };
+            self.machine.handle(hands.ctx.now(), input);
             match self.drain(hands, Some(ticket)) {
                 None => {
                     self.waiting.insert(ticket, session);
@@ -160,11 +162,13 @@ impl LocalTablet {
         self.handle(hands, Input::Doubt { within });
     }
 
+    /// A wait for a position was answered on a connection.
+    pub(super) fn waited(&mut self, hands: &mut Hands<'_, '_>, conn: ConnId, executed: Position) {
+        self.handle(hands, Input::Waited { conn, executed });
+    }
+
     /// Takes a connection back.
-    pub(super) fn release(&mut self, hands: &mut Hands<'_, '_>, mut connection: Box<Connection>, fate: Fate) {
-        if let Some(position) = connection.machine.take_reached() {
-            self.handle(hands, Input::Executed(position));
-        }
+    pub(super) fn release(&mut self, hands: &mut Hands<'_, '_>, connection: Box<Connection>, fate: Fate) {
         let clean = fate == Fate::Keep && connection.is_reusable();
         let conn = connection.id;
         let release = pool::Input::Release {

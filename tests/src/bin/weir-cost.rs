@@ -7,20 +7,97 @@
 //! Levels take turns in short rounds, and each round is compared with the rounds at EVENTUAL right before and after it, so that what
 //! else the machine does falls on both. EVENTUAL is compared with itself, too: that is the noise. `WEIR_COST_ROUNDS` (20) says how often
 //! each level has its turn, `WEIR_COST_WRITES` (5) how many in a hundred statements write.
+//!
+//! What a busy machine blurs less: the processor time that a statement takes, and the queries that servers are asked for each.
 
+use std::fmt;
+use std::ops::{AddAssign, Sub};
 use std::process::ExitCode;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use weir_tests::{Session, TestCluster, Weir, application};
+use weir_tests::{Session, TestCluster, Weir, application, counters};
 
 const CONNECTIONS: u64 = 64;
 const ROWS: u64 = 1000;
 const ROUND: Duration = Duration::from_millis(1000);
 /// From one level to the other, until connections and positions have settled.
 const SETTLE: Duration = Duration::from_millis(200);
+/// Linux's clock ticks are this long, in microseconds, whatever the machine.
+const TICK_US: f64 = 10_000.0;
 /// Each level, and what is left of EVENTUAL's throughput at least, in percent.
 const LEVELS: [(&str, f64); 4] = [("EVENTUAL", 0.0), ("SESSION", 97.0), ("INSTANCE", 0.0), ("GLOBAL", 85.0)];
+
+/// What statements took, since the processes began or in some rounds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    /// Of the clients.
+    statements: u64,
+    /// Processor time in clock ticks.
+    gateway_ticks: u64,
+    servers_ticks: u64,
+    /// Queries that servers counted, whoever asked.
+    primary_queries: u64,
+    replica_queries: u64,
+}
+
+impl Cost {
+    fn so_far(statements: u64, gateway: &Weir, cluster: &TestCluster) -> Self {
+        let queries = |server| counters(server)["com_select"];
+        Self {
+            statements,
+            gateway_ticks: ticks(gateway.pid()),
+            servers_ticks: cluster.servers().iter().filter_map(|server| server.pid()).map(ticks).sum(),
+            primary_queries: queries(cluster.primary()),
+            replica_queries: cluster.replicas().iter().map(queries).sum(),
+        }
+    }
+}
+
+impl Sub for Cost {
+    type Output = Self;
+    fn sub(self, before: Self) -> Self {
+        Self {
+            statements: self.statements - before.statements,
+            gateway_ticks: self.gateway_ticks - before.gateway_ticks,
+            servers_ticks: self.servers_ticks - before.servers_ticks,
+            primary_queries: self.primary_queries - before.primary_queries,
+            replica_queries: self.replica_queries - before.replica_queries,
+        }
+    }
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, more: Self) {
+        self.statements += more.statements;
+        self.gateway_ticks += more.gateway_ticks;
+        self.servers_ticks += more.servers_ticks;
+        self.primary_queries += more.primary_queries;
+        self.replica_queries += more.replica_queries;
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = |count: u64| count as f64 / self.statements as f64;
+        write!(
+            f,
+            "a statement takes {:.0} us in the gateway and {:.0} us in servers, {:.2} queries on the primary and {:.2} on replicas",
+            each(self.gateway_ticks) * TICK_US,
+            each(self.servers_ticks) * TICK_US,
+            each(self.primary_queries),
+            each(self.replica_queries),
+        )
+    }
+}
+
+/// Processor time of a process so far, in clock ticks (`utime` and `stime`, see proc_pid_stat(5)).
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a living process");
+    let (_, after_name) = stat.rsplit_once(')').expect("the name of a program");
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    fields[11..=12].iter().map(|field| field.parse::<u64>().expect("a number of ticks")).sum()
+}
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -48,18 +125,20 @@ impl Stage {
         }
     }
 
-    /// Statements per second at a level.
-    fn round(&self, level: usize) -> f64 {
+    /// Statements per second at a level, and what they took.
+    fn round(&self, level: usize, cost: impl Fn(u64) -> Cost) -> (f64, Cost) {
         self.level.store(level as u64, Ordering::SeqCst);
         self.running.store(true, Ordering::SeqCst);
         self.begins.wait();
         std::thread::sleep(SETTLE);
+        let before = cost(self.done.load(Ordering::SeqCst));
         let (from, begun) = (self.done.load(Ordering::SeqCst), Instant::now());
         std::thread::sleep(ROUND);
         let (to, took) = (self.done.load(Ordering::SeqCst), begun.elapsed());
+        let after = cost(self.done.load(Ordering::SeqCst));
         self.running.store(false, Ordering::SeqCst);
         self.begins.wait();
-        (to - from) as f64 / took.as_secs_f64()
+        ((to - from) as f64 / took.as_secs_f64(), after - before)
     }
 
     fn end(&self) {
@@ -120,17 +199,21 @@ fn main() -> ExitCode {
     let rounds = number("WEIR_COST_ROUNDS", 20);
     let mut rates: [Vec<f64>; LEVELS.len()] = Default::default();
     let mut shares: [Vec<f64>; LEVELS.len()] = Default::default();
+    let mut costs = [Cost::default(); LEVELS.len()];
+    let cost = |statements| Cost::so_far(statements, &gateway, &cluster);
     std::thread::scope(|scope| {
         for client in 0..CONNECTIONS {
             let session = Session::open(gateway.address(), &application(), Some("shop")).expect("a session");
             let stage = &stage;
             scope.spawn(move || stage.client(session, client));
         }
-        let mut before = stage.round(0);
+        let (mut before, _) = stage.round(0, cost);
         for _ in 0..rounds {
             for level in 0..LEVELS.len() {
-                let rate = stage.round(level);
-                let after = stage.round(0);
+                let (rate, taken) = stage.round(level, cost);
+                costs[level] += taken;
+                let (after, taken) = stage.round(0, cost);
+                costs[0] += taken;
                 rates[level].push(rate);
                 shares[level].push(200.0 * rate / (before + after));
                 before = after;
@@ -140,9 +223,10 @@ fn main() -> ExitCode {
     });
     println!("{CONNECTIONS} connections, {writes} % writes, {rounds} rounds of {ROUND:?}");
     let mut missed = false;
-    for (((level, least), rates), shares) in LEVELS.iter().zip(rates).zip(shares) {
+    for ((((level, least), rates), shares), cost) in LEVELS.iter().zip(rates).zip(shares).zip(costs) {
         let ([_, rate, _], [low, share, high]) = (quartiles(rates), quartiles(shares));
         println!("{level}: {rate:.0}/s, {share:.1} % of EVENTUAL (quartiles {low:.1} and {high:.1}), {least} % wanted");
+        println!("    {cost}");
         missed |= share < *least;
     }
     if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }

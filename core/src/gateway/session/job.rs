@@ -200,6 +200,9 @@ pub struct Acquire {
     pub term: Option<u64>,
     /// What cannot be changed after connecting.
     pub class: ConnectionClass,
+    /// What the server must have executed before the read runs. When that is not known, the tablet may keep the wish back until it is, or
+    /// grant a connection on which to wait.
+    pub needs: Position,
     /// A connection that has these already is the best.
     pub settings: Arc<Settings>,
     /// This very connection is wanted, as this session left it.
@@ -332,6 +335,7 @@ impl Session {
             role,
             term,
             class: self.class(&job),
+            needs: if self.waits(&job) { job.floor.clone() } else { Position::default() },
             settings: Arc::clone(&self.state.settings),
             prefer,
             deadline: Self::limit_on(role, &job),
@@ -454,9 +458,9 @@ impl Session {
         self.phase = Phase::Running(job);
     }
 
-    /// Whether `job` waits on the lease's server for what it must see.
+    /// Whether `job` waits for what it must see, on the lease's server or where it asks for a lease.
     pub(super) fn waits(&self, job: &Job) -> bool {
-        let on_replica = self.lease.is_some_and(|lease| lease.role != Role::Primary);
+        let on_replica = self.lease.map_or(job.role, |lease| lease.role) != Role::Primary;
         on_replica && !job.reached && !job.floor.is_empty() && !self.config.mutants.breaks(Mutant::SkipWait)
     }
 

@@ -56,7 +56,9 @@ impl Session {
             return self.look_for_successor(now, old);
         }
         let (tablet, waits_until, doubted) = match &self.phase {
-            Phase::Waiting(job) if job.role != Role::Primary => (job.asked, None, job.doubted),
+            Phase::Waiting(job) if job.role != Role::Primary => {
+                (job.asked, job.read_by.filter(|_| self.waits(job)), job.doubted)
+            }
             Phase::Running(job) if self.is_unanswered(job) => {
                 let tablet = self.lease.map(|lease| lease.key.tablet);
                 (tablet, job.read_by.filter(|_| self.waits(job)), job.doubted)

@@ -79,8 +79,8 @@ pub struct BackendConn {
     events: VecDeque<Event>,
     timer: Option<(Instant, TimerCause)>,
     uses: u64,
-    /// What the server was last waited for, and had executed.
-    reached: Option<Position>,
+    /// What the server had executed when it last answered a wait.
+    executed: Option<Position>,
 }
 
 /// What the connection is doing.
@@ -110,7 +110,7 @@ impl BackendConn {
             events: VecDeque::new(),
             timer: Some((now + config.connect_timeout, TimerCause::Connect)),
             uses: 0,
-            reached: None,
+            executed: None,
             config,
         }
     }
@@ -300,9 +300,9 @@ impl BackendConn {
         self.is_idle() && self.tracked.is_clean() && !self.statements.has_cursor()
     }
 
-    /// What the server turned out to have executed when it was last waited for; told once.
-    pub fn take_reached(&mut self) -> Option<Position> {
-        self.reached.take()
+    /// What the server had executed when it answered a wait for a position, in time or not; told once.
+    pub fn take_executed(&mut self) -> Option<Position> {
+        self.executed.take()
     }
 
     /// Requests that were submitted so far.

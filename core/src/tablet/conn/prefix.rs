@@ -100,11 +100,12 @@ impl BackendConn {
             }
             Purpose::Wait => {
                 let row = heard.row().unwrap_or_default();
-                let is_reached = wait::reached(row.first().copied().flatten());
-                if !is_reached && !self.config.mutants.breaks(Mutant::AnswerAfterWait) {
+                let Some(awaited) = self.busy().and_then(|busy| busy.request.wait.take()) else { return Ok(()) };
+                let answer = wait::answer(&awaited, &row);
+                self.executed = Some(answer.executed);
+                if !answer.is_reached && !self.config.mutants.breaks(Mutant::AnswerAfterWait) {
                     return Err(Failure::WaitTimedOut);
                 }
-                self.reached = self.busy().and_then(|busy| Some(busy.request.wait.as_ref()?.position.clone()));
             }
             Purpose::Prepare(statement) => self.keep_prepared(statement, heard.prepared.map(|ok| ok.statement_id)),
             Purpose::Setup

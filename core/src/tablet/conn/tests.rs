@@ -96,19 +96,20 @@ fn a_server_that_does_not_even_say_that_it_waited_in_vain_is_given_up() {
     assert_eq!(conn.poll_reply(), None);
     assert_eq!(conn.poll_event(), Some(Event::Closed { reason: CloseReason::TimedOut(TimerCause::Wait) }));
     assert!(conn.is_closed() && conn.poll_event().is_none());
-    assert_eq!(conn.take_reached(), None);
+    assert_eq!(conn.take_executed(), None);
 }
 
 #[test]
 fn once_the_position_is_reached_a_read_may_take_its_time() {
     let mut conn = waiting();
-    for (sequence, payload) in (1..).zip([&b"\x01"[..], DEFINITION, b"\x010", b"\xfe\0\0\x02\0\0\0"]) {
+    let answer = [&b"\x02"[..], DEFINITION, DEFINITION, b"\x010\x050-1-9", b"\xfe\0\0\x02\0\0\0"];
+    for (sequence, payload) in (1..).zip(answer) {
         hear(&mut conn, packet(sequence, payload));
     }
     assert_eq!(conn.poll_timeout(), None);
     assert!(!conn.is_closed() && !conn.is_idle(), "the read's own answer is due");
-    assert_eq!(conn.take_reached(), Some(Position::parse(Flavor::MariaDb, "0-1-7").unwrap()));
-    assert_eq!(conn.take_reached(), None, "it is told once");
+    assert_eq!(conn.take_executed(), Some(Position::parse(Flavor::MariaDb, "0-1-9").unwrap()));
+    assert_eq!(conn.take_executed(), None, "it is told once");
 }
 
 #[test]

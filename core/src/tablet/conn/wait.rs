@@ -1,27 +1,32 @@
 //! Waiting on the server until it has executed a position.
 
 use super::config::WAIT_GRACE_MAX;
-use crate::gtid::Flavor;
+use crate::gtid::{Flavor, Position};
 use crate::link::Wait;
 use crate::mysql::handshake::ServerInfo;
 use crate::time::Duration;
 
-/// The statement that waits for a position that is not empty; `None` when it is not of this server's flavour, and can never
-/// be reached.
+/// The statement that waits for a position that is not empty, and then tells the server's own; `None` when it is not of this
+/// server's flavour, and can never be reached.
 ///
-/// MariaDB counts what its replication has applied (`MASTER_GTID_WAIT` looks at `gtid_slave_pos`): on a server that was
+/// A server may look at its own position before it waits: then it tells less than it could. MariaDB counts what its replication has applied (`MASTER_GTID_WAIT` looks at `gtid_slave_pos`): on a server that was
 /// never a replica the position is not reached.
 pub(super) fn statement(wait: &Wait, server: &ServerInfo) -> Option<String> {
     let position = &wait.position;
     let seconds = patience(wait, server)?.as_secs_f64();
     match position.flavor()? {
-        Flavor::MariaDb => Some(format!("SELECT MASTER_GTID_WAIT('{position}', {seconds:.3})")),
-        Flavor::MySql => Some(match version(&server.version) {
-            (5, 0..=6) => {
-                format!("SELECT (WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS('{position}', {seconds}) >= 0) IS NOT TRUE")
-            }
-            _ => format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds})"),
-        }),
+        Flavor::MariaDb => {
+            Some(format!("SELECT MASTER_GTID_WAIT('{position}', {seconds:.3}), @@GLOBAL.gtid_current_pos"))
+        }
+        Flavor::MySql => {
+            let wait = match version(&server.version) {
+                (5, 0..=6) => {
+                    format!("(WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS('{position}', {seconds}) >= 0) IS NOT TRUE")
+                }
+                _ => format!("WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds})"),
+            };
+            Some(format!("SELECT {wait}, @@GLOBAL.gtid_executed"))
+        }
     }
 }
 
@@ -44,9 +49,23 @@ fn patience(wait: &Wait, server: &ServerInfo) -> Option<Duration> {
     }
 }
 
-/// Whether the statement's one value says that the position was reached. NULL: the server is no replica.
-pub(super) fn reached(value: Option<&[u8]>) -> bool {
-    value == Some(b"0")
+/// What came of a wait.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// The position was reached in time.
+    pub(super) is_reached: bool,
+    /// What the server has executed, as far as the answer tells.
+    pub(super) executed: Position,
+}
+
+/// What the statement's two values say. NULL in place of the first: the server is no replica.
+pub(super) fn answer(wait: &Wait, row: &[Option<&[u8]>]) -> Answer {
+    let text = |at: usize| core::str::from_utf8((*row.get(at)?)?).ok();
+    let is_reached = text(0) == Some("0");
+    let own = wait.position.flavor().and_then(|flavor| Position::parse(flavor, text(1)?).ok()).unwrap_or_default();
+    let awaited = if is_reached { wait.position.clone() } else { Position::default() };
+    // Both are of one flavour.
+    Answer { is_reached, executed: awaited.union(&own).unwrap_or(awaited) }
 }
 
 /// Major and minor version.
@@ -59,7 +78,6 @@ fn version(text: &[u8]) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gtid::Position;
     use crate::mysql::capability::CapabilityFlags;
     use crate::mysql::handshake::Transport;
     use crate::mysql::packet::OkPacket;
@@ -81,15 +99,29 @@ mod tests {
     #[test]
     fn each_server_is_asked_in_its_own_words() {
         let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
-        assert_eq!(asked("10.11.6-MariaDB", "0-1-7", 250).unwrap(), "SELECT MASTER_GTID_WAIT('0-1-7', 0.200)");
-        assert_eq!(asked("8.0.36", uuid, 250).unwrap(), format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{uuid}', 1)"));
+        let mariadb = "SELECT MASTER_GTID_WAIT('0-1-7', 0.200), @@GLOBAL.gtid_current_pos";
+        assert_eq!(asked("10.11.6-MariaDB", "0-1-7", 250).unwrap(), mariadb);
+        let mysql = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{uuid}', 1), @@GLOBAL.gtid_executed");
+        assert_eq!(asked("8.0.36", uuid, 250).unwrap(), mysql);
         assert!(asked("5.6.51-log", uuid, 250).unwrap().contains("WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS"));
         assert_eq!(asked("8.0.36", "0-1-7", 250), None);
     }
 
+    fn told(row: &[Option<&[u8]>]) -> (bool, String) {
+        let wait = Wait { position: "0-1-7".parse().unwrap(), timeout: Duration::from_secs(1) };
+        let Answer { is_reached, executed } = answer(&wait, row);
+        (is_reached, executed.to_string())
+    }
+
     #[test]
     fn only_a_zero_is_a_yes() {
-        assert!(reached(Some(b"0")));
-        assert!(!reached(Some(b"-1")) && !reached(Some(b"1")) && !reached(None));
+        assert_eq!(told(&[Some(b"0"), Some(b"0-1-9")]), (true, "0-1-9".into()));
+        assert_eq!(told(&[Some(b"0"), Some(b"0-1-6")]), (true, "0-1-7".into()), "it was read before the wait");
+        assert_eq!(told(&[Some(b"0"), Some(b"nonsense")]), (true, "0-1-7".into()));
+        for no in [Some(&b"-1"[..]), Some(b"1"), None] {
+            assert_eq!(told(&[no, Some(b"0-1-6")]), (false, "0-1-6".into()), "it tells how far it is all the same");
+            assert_eq!(told(&[no, None]), (false, String::new()));
+        }
+        assert_eq!(told(&[]), (false, String::new()));
     }
 }

@@ -5,16 +5,19 @@
 //! the driver runs the probe and makes an [`Observation`] of it.
 //!
 //! Start with [`Input`] and [`Output`]. The rules are [`Tablet`]'s `refusal` (whose request is refused) and `obstacle`
-//! (when none is taken); `monitor.rs` decides when the server is asked and when it counts as gone.
+//! (when none is taken); `requests.rs` decides which is passed on to the pool when, `monitor.rs` when the server is asked and
+//! when it counts as gone.
 
 mod monitor;
+mod requests;
 #[cfg(test)]
 mod tests;
 
 pub use monitor::MonitorConfig;
 
 use super::heartbeat::{self, BeatId};
-use super::pool::{self, Pool};
+use super::pool::{self, ConnId, Pool};
+use super::waits::{Reader, Waits};
 use crate::error::{Component, Error, Kind};
 use crate::gtid::Position;
 use crate::marks::Mark;
@@ -72,13 +75,21 @@ pub enum Input {
         role: Role,
         /// The term in which it believes so; `None` when any will do, as for reads on a replica.
         term: Option<u64>,
-        /// What it needs.
+        /// What the server must have executed. When it is not known to have, either the connection is granted to wait there, or when
+        /// another's wait has shown that it has.
+        needs: Position,
+        /// The connection that it needs.
         request: pool::Acquire,
     },
     /// Anything else about connections, for the pool.
     Pool(pool::Input),
-    /// Somebody has waited until the server had executed this.
-    Executed(Position),
+    /// A wait for a position was answered.
+    Waited {
+        /// On this connection.
+        conn: ConnId,
+        /// What the server had executed then.
+        executed: Position,
+    },
     /// The topology says what the tablet is. Ignored when it is of a lower term than said before.
     RoleAssigned {
         /// Its role.
@@ -159,6 +170,8 @@ pub enum Timer {
     Heartbeat,
     /// A heartbeat is written, or given up.
     Beat,
+    /// A reader has waited too long for what it needs.
+    Wait,
     /// A timer of the pool.
     Pool(pool::Timer),
 }
@@ -176,6 +189,7 @@ pub struct Tablet {
     is_open: bool,
     /// What its server is known to have executed.
     executed: Position,
+    waits: Waits,
     monitor: Monitor,
     beats: heartbeat::Schedule,
     /// What was told last, and when to tell again.
@@ -195,6 +209,7 @@ impl Tablet {
             pool: Pool::new(identity.alias.to_string(), config.pool.clone(), rng.fork()),
             is_open: true,
             executed: Position::default(),
+            waits: Waits::default(),
             monitor: Monitor::new(config.monitor.clone(), rng.fork()),
             beats: heartbeat::Schedule::new(config.beat_interval),
             told: None,
@@ -212,9 +227,11 @@ impl Tablet {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             // The busiest inputs; they change nothing that `settle` looks at.
-            Input::Acquire { role, term, request } => return self.acquire(now, role, term, request),
+            Input::Acquire { role, term, needs, request } => {
+                return self.acquire(now, Reader { role, term, needs, request });
+            }
             Input::Pool(input) => return self.pass_to_pool(now, input),
-            Input::Executed(position) => return self.learn(&position),
+            Input::Waited { conn, executed } => return self.waited(now, conn, &executed),
             Input::RoleAssigned { role, term } => self.assign(now, role, term),
             Input::Observed { probe, observation } => self.observe(now, probe, observation),
             Input::ProbeFailed { probe, error } => self.monitor.probe_failed(now, probe, error),
@@ -230,7 +247,7 @@ impl Tablet {
 
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.pool.poll_output().map(Output::Pool).or_else(|| self.outputs.pop_front())
+        self.outputs.pop_front()
     }
 
     /// When to call with [`Input::Timeout`] next.
@@ -245,7 +262,8 @@ impl Tablet {
         let pool = self.pool.next_timer().map(|(at, timer)| (at, Timer::Pool(timer)));
         let heartbeat = (!self.is_stopping).then_some((self.heartbeat_at, Timer::Heartbeat));
         let beat = self.beats.timer(self.may_beat()).map(|at| (at, Timer::Beat));
-        [pool, heartbeat, beat, self.monitor.timer()].into_iter().flatten().min()
+        let wait = self.waits.wake_at().map(|at| (at, Timer::Wait));
+        [pool, heartbeat, beat, wait, self.monitor.timer()].into_iter().flatten().min()
     }
 
     /// What its server is known to have executed: what it said last, and what has been waited for since. A server that
@@ -291,67 +309,6 @@ impl Tablet {
         }
     }
 
-    // Requests.
-
-    fn acquire(&mut self, now: Instant, role: Role, term: Option<u64>, request: pool::Acquire) {
-        match self.refusal(role, term) {
-            Some(error) => {
-                self.outputs.push_back(Output::Pool(pool::Output::Refused { ticket: request.ticket, error }))
-            }
-            None => self.pool.handle(now, pool::Input::Acquire(request)),
-        }
-    }
-
-    /// A request is refused when it takes the tablet for what it is not. A tablet that does not serve refuses by its
-    /// drained pool.
-    fn refusal(&self, role: Role, term: Option<u64>) -> Option<Error> {
-        let alias = &self.identity.alias;
-        let what = match term {
-            _ if self.role != role => {
-                Mark::TabletNotThatRole.hit();
-                format!("tablet {alias} is {} in term {}, not {role}", self.role, self.term)
-            }
-            Some(asked) if asked < self.term => {
-                Mark::TabletOldTerm.hit();
-                format!("tablet {alias} was asked for {role} in term {asked}, but it is in term {}", self.term)
-            }
-            // It may have lost its role by the change it has not heard of.
-            Some(asked) if asked > self.term && role == Role::Primary => {
-                Mark::TabletNewTerm.hit();
-                format!("tablet {alias} has not heard of term {asked} yet; it is in term {}", self.term)
-            }
-            _ => return None,
-        };
-        let message = format!("{what}. Nothing was executed: a retry is safe");
-        Some(Error::new(Component::Tablet, Kind::ReadOnly, message))
-    }
-
-    fn pass_to_pool(&mut self, now: Instant, input: pool::Input) {
-        debug_assert!(
-            !matches!(input, pool::Input::Acquire(_) | pool::Input::Drain { .. } | pool::Input::Reopen),
-            "these are the tablet's to decide"
-        );
-        if matches!(input, pool::Input::OpenFailed { .. } | pool::Input::Lost { .. }) {
-            self.monitor.suspect(now);
-        }
-        let broke = matches!(
-            input,
-            pool::Input::OpenFailed { .. }
-                | pool::Input::Lost { .. }
-                | pool::Input::Release { fate: pool::Fate::Close(pool::CloseReason::Broken), .. }
-        );
-        if broke {
-            self.executed = Position::default();
-        }
-        self.pool.handle(now, input);
-    }
-
-    fn learn(&mut self, position: &Position) {
-        if self.executed.merge(position).is_err() {
-            self.executed = position.clone();
-        }
-    }
-
     // Role and serving.
 
     fn assign(&mut self, now: Instant, role: Role, term: u64) {
@@ -374,6 +331,7 @@ impl Tablet {
         if self.monitor.observe(now, probe, observation) {
             self.beats.seen(now, beat);
             self.executed = position.unwrap_or_default();
+            self.waits.stir();
         }
     }
 
@@ -418,6 +376,7 @@ impl Tablet {
             Some(new) if self.is_open || self.told_obstacle() != Some(new) => self.drain(now, &self.words_for(new)),
             _ => {}
         }
+        self.let_go(now);
         self.tell(now, obstacle);
     }
 
@@ -439,13 +398,16 @@ impl Tablet {
         let error = Error::new(Component::Tablet, Kind::Unavailable, message);
         Mark::TabletCloses.hit();
         self.executed = Position::default();
-        self.pool.handle(now, pool::Input::Drain { error });
+        self.feed_pool(now, pool::Input::Drain { error });
         self.is_open = false;
+        for reader in self.waits.give_up() {
+            self.acquire(now, reader);
+        }
     }
 
     fn reopen(&mut self, now: Instant) {
         Mark::TabletOpens.hit();
-        self.pool.handle(now, pool::Input::Reopen);
+        self.feed_pool(now, pool::Input::Reopen);
         self.is_open = true;
     }
 
@@ -498,7 +460,8 @@ impl Tablet {
         if let Some(due) = self.beats.due(now, may_beat) {
             self.outputs.push_back(Output::Beat { beat: due.id, last: due.last, timeout: due.timeout });
         }
-        self.pool.handle(now, pool::Input::Timeout);
+        self.refuse_late(now);
+        self.feed_pool(now, pool::Input::Timeout);
     }
 }
 

@@ -109,7 +109,7 @@ impl Bench {
         self.tickets += 1;
         let (ticket, class) = (Ticket(self.tickets), ConnectionClass::PLAIN);
         let request = Acquire { ticket, class, settings: Arc::default(), prefer: None, deadline: None };
-        self.feed(Input::Acquire { role, term, request })
+        self.feed(Input::Acquire { role, term, needs: Position::default(), request })
     }
 
     /// What the tablet says to a request, or "taken".
@@ -317,7 +317,8 @@ fn inputs_can_be_recorded_and_read_again() {
         deadline: Some(Instant(5)),
     };
     for input in [
-        Input::Acquire { role: Role::Primary, term: Some(5), request },
+        Input::Acquire { role: Role::Primary, term: Some(5), needs: Position::mariadb(0, 1, 7), request },
+        Input::Waited { conn: ConnId(1), executed: Position::mariadb(0, 1, 7) },
         Input::Observed { probe: ProbeId(1), observation: seen(7, true, &[seconds(1)]) },
         Input::Pool(pool::Input::Lost { conn: ConnId(1) }),
     ] {
@@ -378,8 +379,8 @@ fn what_the_server_has_executed_is_learnt_from_waits_until_it_says_otherwise_or_
     let at = |seq| Position::mariadb(0, 1, seq);
     let mut bench = Bench::serving(Role::Replica);
     assert_eq!(bench.tablet.executed(), &at(7));
-    bench.feed(Input::Executed(at(9)));
-    bench.feed(Input::Executed(at(8)));
+    bench.feed(Input::Waited { conn: ConnId(1), executed: at(9) });
+    bench.feed(Input::Waited { conn: ConnId(2), executed: at(8) });
     assert_eq!(bench.tablet.executed(), &at(9));
     bench.answer(seen(4, true, &[seconds(0)]));
     assert_eq!(bench.tablet.executed(), &at(4), "it lost the rest, or never had it");

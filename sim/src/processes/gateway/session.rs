@@ -119,7 +119,7 @@ impl Driver {
                 connection.write(hands.ctx);
             }
             let room_again = !room_before && self.has_room();
-            if !room_again || !self.receive_all(hands) {
+            if !room_again || !self.receive_all(hands, shared) {
                 break;
             }
         }
@@ -134,12 +134,14 @@ impl Driver {
     }
 
     pub(super) fn server_ready(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
-        self.receive(hands);
+        if self.has_room() {
+            self.receive_all(hands, shared);
+        }
         self.go_on(hands, shared);
     }
 
     pub(super) fn server_lost(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
-        self.receive_all(hands);
+        self.receive_all(hands, shared);
         if let Some((_, connection)) = &mut self.lease {
             connection.lose(hands.ctx.now());
         }
@@ -420,24 +422,22 @@ impl Driver {
         self.output.len() <= OUTPUT_HIGH_BYTES
     }
 
-    /// Takes what the server has sent, unless the client does not keep up.
-    fn receive(&mut self, hands: &mut Hands<'_, '_>) {
-        if self.has_room() {
-            self.receive_all(hands);
-        }
-    }
-
-    /// Whether anything came.
-    fn receive_all(&mut self, hands: &mut Hands<'_, '_>) -> bool {
+    /// Takes what the server has sent; whether anything came.
+    fn receive_all(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) -> bool {
         let now = hands.ctx.now();
         let mut any = false;
         let (session, output) = (&mut self.session, &mut self.output);
-        if let Some((_, connection)) = &mut self.lease {
+        if let Some((tablet, connection)) = &mut self.lease {
             connection.receive(hands.ctx, hands.scratch, |reply, piece| {
                 any = true;
                 session.handle_reply(now, reply);
                 collect(session, output, piece);
             });
+            if let Some(executed) = connection.machine.take_executed()
+                && let Some(tablet) = shared.tablets.get_mut(tablet)
+            {
+                tablet.waited(hands, connection.id, executed);
+            }
         }
         any
     }

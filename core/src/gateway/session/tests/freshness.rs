@@ -84,6 +84,21 @@ fn each_level_asks_whose_writes_it_must_see() {
 }
 
 #[test]
+fn a_tablet_is_told_what_must_have_been_executed_unless_it_is_known_to_be() {
+    for (answer, needs) in [("0-1-105", "0-1-105"), ("0-1-1", "")] {
+        let mut bench = at_level("GLOBAL");
+        bench.query("SELECT a FROM t");
+        expect_question(&mut bench);
+        bench.session.freshened(bench.now, Some(position(answer)));
+        let wish = bench.wish();
+        assert_eq!(wish.needs.to_string(), needs);
+        let key = LeaseKey { tablet: wish.tablet, connection: 9, epoch: 9 };
+        bench.grant_on(key, wish.needs);
+        assert_eq!(waits_for(&bench.request()), None, "it was held back until then");
+    }
+}
+
+#[test]
 fn a_hint_sets_the_level_of_one_statement() {
     let mut bench = Bench::logged_in();
     bench.query("SELECT /*vt+ CONSISTENCY=GLOBAL */ a FROM t");

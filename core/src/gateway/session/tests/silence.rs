@@ -161,6 +161,17 @@ fn one_that_waits_for_a_position_is_silent_because_it_waits() {
 }
 
 #[test]
+fn so_is_one_that_is_held_back_until_the_position_is_reached() {
+    let mut bench = having_written();
+    bench.query("SELECT a FROM t");
+    bench.wish();
+    wait(&mut bench);
+    bench.expect_rest();
+    wait(&mut bench);
+    expect_doubt(&mut bench);
+}
+
+#[test]
 fn while_it_waits_for_a_connection_a_server_that_runs_nothing_is_doubted() {
     let mut bench = Bench::logged_in();
     bench.query("SELECT a FROM t");
