@@ -391,7 +391,8 @@ impl Session {
 
     /// `job` was not executed: another tablet may take it.
     pub(super) fn try_elsewhere(&mut self, now: Instant, mut job: Box<Job>, error: Error) {
-        if job.tried.len() >= self.config.limits.attempts_max {
+        // One that has waited for a replica in vain is for the primary, whoever was tried before.
+        if job.tried.len() >= self.config.limits.attempts_max && !Self::is_late(now, &job) {
             Mark::RetriesUsedUp.hit();
             return if job.role == Role::Primary {
                 self.wait_or_fail(now, job, error)

@@ -42,9 +42,14 @@ impl Session {
         job.read_by.filter(|_| role != Role::Primary)
     }
 
-    /// Replicas have had their time: `job` is for the primary.
+    /// Replicas have had their time.
+    pub(super) fn is_late(now: Instant, job: &Job) -> bool {
+        Self::limit_on(job.role, job).is_some_and(|limit| limit <= now)
+    }
+
+    /// Once replicas have had their time, `job` is for the primary.
     pub(super) fn mind_the_limit(now: Instant, job: &mut Job) {
-        if Self::limit_on(job.role, job).is_some_and(|limit| limit <= now) {
+        if Self::is_late(now, job) {
             Mark::ReadFallsBack.hit();
             job.role = Role::Primary;
         }

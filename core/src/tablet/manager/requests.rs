@@ -52,7 +52,7 @@ impl Tablet {
                 "tablet {}: its server has not executed in time what the read must see. Nothing was executed: a retry is safe",
                 self.identity.alias
             );
-            let error = Error::new(Component::Tablet, Kind::QueueTimeout, message);
+            let error = Error::new(Component::Tablet, Kind::Busy, message);
             self.outputs.push_back(Output::Pool(pool::Output::Refused { ticket, error }));
         }
     }
