@@ -46,6 +46,13 @@ fn doubt(sql: &[u8], dialect: Dialect, tokens: &Tokens<'_>) -> Option<&'static s
     }
 }
 
+/// A text that cannot be read for certain and has the word in it may be a SET TRANSACTION, which no tracker reports.
+fn hidden_transaction(sql: &[u8]) -> Effects {
+    const WORDS: [&[u8]; 2] = [b"transaction", b"tx_"];
+    let has = |word: &[u8]| sql.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    if WORDS.into_iter().any(has) { Effects::PINS_NEXT_TRANSACTION } else { Effects::empty() }
+}
+
 /// The verdicts on the statements of a text, joined.
 #[derive(Default)]
 struct Whole {
@@ -96,7 +103,7 @@ impl Whole {
         let mut verdict = self.joined.unwrap_or(EMPTY);
         if let Some(rule) = doubt {
             let hidden = if memchr::memchr(b';', sql).is_some() { Effects::MULTI } else { Effects::empty() };
-            verdict.effects = both(verdict.effects, Effects::WRITES | hidden);
+            verdict.effects = both(verdict.effects, Effects::WRITES | hidden | hidden_transaction(sql));
             verdict = Verdict { route: Route::Primary, rule, ..verdict };
         }
         if self.statements > 1 {
@@ -140,6 +147,15 @@ mod tests {
         {
             assert_eq!(route(sql), Route::Primary, "{sql}");
         }
+    }
+
+    #[test]
+    fn a_transaction_that_may_be_prepared_where_nobody_can_read_it_keeps_its_connection() {
+        let effects = |sql: &str| classify(sql.as_bytes(), Dialect::default()).effects;
+        let pin = Effects::PINS_NEXT_TRANSACTION;
+        assert!(effects("/*!50000 SET Transaction ISOLATION LEVEL SERIALIZABLE */").contains(pin));
+        assert!(effects("/*!50000 SET @@tx_isolation = 'SERIALIZABLE' */").contains(pin));
+        assert!(!effects("/*!50000 SET NAMES utf8 */").contains(pin));
     }
 
     #[test]

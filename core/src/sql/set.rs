@@ -181,7 +181,8 @@ pub fn set_names_collation(sql: &[u8], dialect: Dialect) -> Option<&[u8]> {
             |_| {},
             |part| {
                 if let Some(chosen) = part.names() {
-                    collation = chosen;
+                    // The character set's own is what holds without a word.
+                    collation = chosen.filter(|name| !name.eq_ignore_ascii_case(b"default"));
                 }
             },
         );

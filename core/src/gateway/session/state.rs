@@ -48,6 +48,13 @@ bitflags! {
     }
 }
 
+impl Pins {
+    /// Whether some of it goes only when everything does: with a reset or the end of the connection.
+    pub(super) fn last(self) -> bool {
+        !(self - Self::TABLE_LOCK - Self::NEXT_TRANSACTION - Self::CURSOR).is_empty()
+    }
+}
+
 /// SERVER_STATUS_IN_TRANS.
 pub(super) const IN_TRANSACTION: u16 = 0x0001;
 /// SERVER_STATUS_AUTOCOMMIT.
@@ -64,6 +71,8 @@ pub(super) const NO_BACKSLASH_ESCAPES: u16 = 0x0200;
 const ANSI_QUOTES: u16 = 0x8000;
 /// Status bits that outlive the statement they came with, and so belong into answers of the gateway's own.
 const LASTING_STATUS: u16 = IN_TRANSACTION | AUTOCOMMIT | MODE_STATUS | 0x2000;
+/// Of MariaDB's collations the newest may be named without their character set.
+const SHORT_COLLATION: &[u8] = b"uca1400_";
 /// Those among them that tell of `sql_mode`.
 const MODE_STATUS: u16 = NO_BACKSLASH_ESCAPES | ANSI_QUOTES;
 
@@ -243,7 +252,12 @@ impl State {
 
     /// The effect that a tracker misses: `SET NAMES x COLLATE y` reports the character sets but not the collation.
     pub(super) fn set_collation(&mut self, collation: &[u8]) {
-        Arc::make_mut(&mut self.settings).absorb(b"collation_connection", collation);
+        let settings = Arc::make_mut(&mut self.settings);
+        let is_short =
+            collation.get(..SHORT_COLLATION.len()).is_some_and(|head| head.eq_ignore_ascii_case(SHORT_COLLATION));
+        let set = settings.variables.get("character_set_client").filter(|_| is_short).cloned();
+        let whole = set.map_or_else(|| collation.to_vec(), |set| [&set, &b"_"[..], collation].concat());
+        settings.absorb(b"collation_connection", &whole);
     }
 }
 
@@ -302,6 +316,15 @@ mod tests {
         state.absorb(&mut with(AUTOCOMMIT | MODE_STATUS), false);
         state.absorb(&mut with(AUTOCOMMIT), true);
         assert_eq!(state.status, AUTOCOMMIT | MODE_STATUS);
+    }
+
+    #[test]
+    fn a_collation_that_leaves_its_character_set_out_is_that_of_the_connections() {
+        let mut state = state();
+        state.set_collation(b"uca1400_ai_ci");
+        assert_eq!(state.settings.variables["collation_connection"], b"utf8mb4_uca1400_ai_ci");
+        state.set_collation(b"latin1_bin");
+        assert_eq!(state.settings.variables["collation_connection"], b"latin1_bin");
     }
 
     #[test]

@@ -103,8 +103,8 @@ pub(in crate::sql) static ASSIGNMENTS: &[AssignmentRule] = assignments! {
     UnlessOff(["autocommit"]) => COMMITS;
         "commits";
         "SET autocommit = 1";
-    UnlessOff(["profiling", "sql_auto_is_null"]) => SETS_OTHER;
-        "profiles, and the last id that `IS NULL` finds, stay on the connection";
+    UnlessOff(["optimizer_trace", "profiling", "sql_auto_is_null"]) => SETS_OTHER;
+        "traces, profiles, and the last id that `IS NULL` finds, stay on the connection";
         "SET profiling = 1";
     Variables(["identity", "last_insert_id"]) => SETS_ID;
         "";

@@ -35,6 +35,7 @@ const WRITE: Effects = Effects::WRITES;
 const RESTORING: Effects = READ.union(Effects::RESTORES_VARIABLES);
 /// Schema changes, and everything else that commits implicitly.
 const DDL: Effects = WRITE.union(Effects::ENDS_TRANSACTION);
+const COUNTERS: Effects = DDL.union(Effects::PINS_OTHER);
 const TEMPORARY: Effects = WRITE.union(Effects::PINS_TEMP_TABLE);
 const NEEDED: Effects = Effects::NEEDS_DIAGNOSTICS;
 const DIAGNOSTICS: Effects = READ.union(NEEDED);
@@ -195,6 +196,12 @@ pub(in crate::sql) static STATEMENTS: &[StatementRule] = statements! {
         "UNLOCK TABLES";
     "BACKUP"                            Lock      LOCK         Opaque       "MariaDB: stages and locks belong to the connection"
         "BACKUP STAGE START";
+    "FLUSH STATUS"                      Admin     COUNTERS     Opaque       "who has the connection's counters begin anew will look at them"
+        "FLUSH STATUS";
+    "FLUSH LOCAL STATUS"                Admin     COUNTERS     Opaque       ""
+        "FLUSH LOCAL STATUS";
+    "FLUSH NO_WRITE_TO_BINLOG STATUS"   Admin     COUNTERS     Opaque       ""
+        "FLUSH NO_WRITE_TO_BINLOG STATUS";
     "FLUSH"                             Admin     DDL          Evaluated    "WITH READ LOCK and FOR EXPORT pin: see contents"
         "FLUSH TABLES";
 

@@ -17,13 +17,13 @@ const COLLATION: &str = "utf8mb4_general_ci";
 /// Two names of one value: see [`Settings::absorb`].
 const CONNECTION_CHARSET: [&str; 2] = ["character_set_connection", "collation_connection"];
 
-/// What every connection is told first, on a server that tracks: to report everything, and to begin with the one character
-/// set whatever the server's configuration makes of the handshake's.
+/// What every connection is told first, on a server that tracks: to report every setting, and to begin with the one character
+/// set whatever the server's configuration makes of the handshake's. Not to report transactions: servers that do keep such
+/// connections away from their query cache.
 pub(super) fn setup(mariadb: bool) -> String {
     let gtids = if mariadb { "" } else { ", session_track_gtids = OWN_GTID" };
     format!(
-        "SET session_track_schema = 1, session_track_state_change = 1, session_track_system_variables = '*', \
-         session_track_transaction_info = 'CHARACTERISTICS'{gtids}, {}",
+        "SET session_track_schema = 1, session_track_state_change = 1, session_track_system_variables = '*'{gtids}, {}",
         baseline_character_set()
     )
 }
@@ -134,8 +134,11 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$'))
 }
 
+/// Variables that may be NULL, which trackers report as nothing, and never are empty.
+const NULLABLE: [&str; 2] = ["character_set_results", "enforce_storage_engine"];
+
 fn literal(name: &str, value: &[u8]) -> String {
-    if value.is_empty() && name == "character_set_results" {
+    if value.is_empty() && NULLABLE.contains(&name) {
         return "NULL".to_owned();
     }
     match core::str::from_utf8(value) {
@@ -223,6 +226,7 @@ mod tests {
         assert_eq!(literal("x", b"\xe9"), "_utf8mb4 0xe9");
         assert_eq!(literal("x", b""), "''");
         assert_eq!(literal("character_set_results", b""), "NULL");
+        assert_eq!(literal("enforce_storage_engine", b""), "NULL");
         assert_eq!(literal("x", b"-12"), "-12");
         assert_eq!(literal("x", b"1.2.3"), "'1.2.3'");
         assert_eq!(literal("x", b"-"), "'-'");
