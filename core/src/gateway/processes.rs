@@ -70,6 +70,14 @@ pub fn table<'a>(
     TextResultSet { columns, rows }
 }
 
+/// The answer to `SHOW STATUS LIKE 'Threads_connected'`.
+#[must_use]
+pub fn connected(clients: usize) -> TextResultSet {
+    let columns = ["Variable_name", "Value"].map(ColumnDefinition::text).to_vec();
+    let row = vec![Some(b"Threads_connected".to_vec()), Some(clients.to_string().into_bytes())];
+    TextResultSet { columns, rows: vec![row] }
+}
+
 fn row(now: Instant, full: bool, process: &Process) -> TextRow {
     let info = (!process.info.is_empty()).then(|| if full { process.info.clone() } else { beginning(&process.info) });
     vec![

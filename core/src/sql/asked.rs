@@ -69,17 +69,39 @@ pub fn show_conditions(sql: &[u8], dialect: Dialect) -> Option<ShowConditions> {
     next().is_none().then_some(ShowConditions::List { errors, offset, rows })
 }
 
+/// What is known of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number<T> {
+    /// It is this.
+    Is(T),
+    /// The server knows it, where the statement will run: the question may stand.
+    There,
+    /// Nobody knows it.
+    Lost,
+}
+
 /// What the statement before has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers {
-    /// `ROW_COUNT()`; `None`: not known.
-    pub row_count: Option<i64>,
+    /// `ROW_COUNT()`.
+    pub row_count: Number<i64>,
     /// `FOUND_ROWS()`.
-    pub found_rows: Option<u64>,
+    pub found_rows: Number<u64>,
     /// `@@warning_count`.
-    pub warnings: Option<u64>,
+    pub warnings: Number<u64>,
     /// `@@error_count`.
-    pub errors: Option<u64>,
+    pub errors: Number<u64>,
+}
+
+impl<T: ToString> Number<T> {
+    /// What to write; `Some(None)`: nothing. `None`: it is lost.
+    fn text(&self) -> Option<Option<String>> {
+        match self {
+            Self::Is(value) => Some(Some(value.to_string())),
+            Self::There => Some(None),
+            Self::Lost => None,
+        }
+    }
 }
 
 /// A statement with numbers in it.
@@ -107,11 +129,9 @@ pub fn with_numbers(sql: &[u8], dialect: Dialect, numbers: &Numbers) -> Option<N
     for (at, token) in tokens.iter().enumerate() {
         if let Some(call) = count_call(&tokens, at) {
             let text = &sql[call.clone()];
-            let value = if token.is_word("row_count") {
-                numbers.row_count?.to_string()
-            } else {
-                numbers.found_rows?.to_string()
-            };
+            let value =
+                if token.is_word("row_count") { numbers.row_count.text()? } else { numbers.found_rows.text()? };
+            let Some(value) = value else { continue };
             edits.push(Edit { at: call, text: [b"IF(1,", value.as_bytes(), b",", text, b")"].concat(), token: at });
         } else if let Some(errors) = total(token) {
             // Beside an expression that warns the server counts anew.
@@ -119,7 +139,8 @@ pub fn with_numbers(sql: &[u8], dialect: Dialect, numbers: &Numbers) -> Option<N
                 asks_on = true;
                 continue;
             }
-            let value = if errors { numbers.errors? } else { numbers.warnings? }.to_string();
+            let value = if errors { numbers.errors.text()? } else { numbers.warnings.text()? };
+            let Some(value) = value else { continue };
             let text = [b"IF(1,CAST(", value.as_bytes(), b" AS UNSIGNED),", token.text, b")"].concat();
             edits.push(Edit { at: token.start..token.end(), text, token: at });
         }
@@ -324,7 +345,8 @@ fn has_alias(item: &[Token<'_>]) -> Option<bool> {
 mod tests {
     use super::*;
 
-    const NUMBERS: Numbers = Numbers { row_count: Some(3), found_rows: Some(7), warnings: Some(2), errors: Some(1) };
+    const NUMBERS: Numbers =
+        Numbers { row_count: Number::Is(3), found_rows: Number::Is(7), warnings: Number::Is(2), errors: Number::Is(1) };
 
     fn numbered(sql: &str) -> String {
         let numbered = with_numbers(sql.as_bytes(), Dialect::default(), &NUMBERS).expect("understood");
@@ -358,8 +380,19 @@ mod tests {
         for sql in ["SELECT ROW_COUNT() + a b", "VALUES (ROW_COUNT())", "DELETE FROM t RETURNING ROW_COUNT()"] {
             assert_eq!(with_numbers(sql.as_bytes(), Dialect::default(), &NUMBERS), None, "{sql}");
         }
-        let unknown = Numbers { found_rows: None, ..NUMBERS };
+        let unknown = Numbers { found_rows: Number::Lost, ..NUMBERS };
         assert_eq!(with_numbers(b"SELECT FOUND_ROWS()", Dialect::default(), &unknown), None);
+    }
+
+    #[test]
+    fn what_the_server_knows_is_asked_as_it_is_written() {
+        let there = Numbers { found_rows: Number::There, warnings: Number::There, ..NUMBERS };
+        let numbered = |sql: &str| with_numbers(sql.as_bytes(), Dialect::default(), &there).unwrap();
+        for sql in ["SELECT FOUND_ROWS()", "SELECT @@warning_count"] {
+            assert_eq!(numbered(sql), Numbered { sql: None, asks_on: false }, "{sql}");
+        }
+        let both = numbered("SELECT FOUND_ROWS() a, ROW_COUNT() b").sql.unwrap();
+        assert_eq!(both, b"SELECT FOUND_ROWS() a, IF(1,3,ROW_COUNT()) b");
     }
 
     #[test]

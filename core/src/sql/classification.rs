@@ -224,6 +224,8 @@ pub enum Show {
     Pools,
     /// Every client session.
     Sessions,
+    /// `SHOW STATUS LIKE 'Threads_connected'`: how many clients there are, which no server knows.
+    Connected,
     /// `SHOW [FULL] PROCESSLIST`: every client session, as a server shows its connections.
     Processes {
         /// Statements as a whole, not just their beginnings.

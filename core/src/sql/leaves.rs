@@ -138,7 +138,8 @@ fn shown(sql: &[u8], dialect: Dialect) -> Leaves {
         "tables",
         "triggers",
     ];
-    const LISTED: [&str; 8] = ["binary", "binlog", "engine", "grants", "master", "privileges", "relaylog", "slave"];
+    const LISTED: [&str; 10] =
+        ["binary", "binlog", "engine", "errors", "grants", "master", "privileges", "relaylog", "slave", "warnings"];
     let mut words = Lexer::new(sql, dialect).skip(1).skip_while(|token| {
         ["extended", "full", "global", "local", "session", "storage"].iter().any(|word| token.is_word(word))
     });
@@ -148,6 +149,8 @@ fn shown(sql: &[u8], dialect: Dialect) -> Leaves {
         (FoundRows::Sent, Forgets::Yes)
     } else if is_any(&LISTED) {
         (FoundRows::Kept, Forgets::No)
+    } else if what.is_word("count") {
+        (FoundRows::Sent, Forgets::No)
     } else if what.is_word("create") {
         let of_table = words.next().is_some_and(|next| next.is_word("table") || next.is_word("view"));
         (FoundRows::Kept, if of_table { Forgets::Yes } else { Forgets::Unsure })
@@ -259,6 +262,8 @@ mod tests {
         }
         assert_eq!(of("SHOW FULL TABLES").found_rows, FoundRows::Sent);
         assert_eq!(of("SHOW CREATE TABLE t").found_rows, FoundRows::Kept);
+        assert_eq!(of("SHOW WARNINGS LIMIT 1").found_rows, FoundRows::Kept);
+        assert_eq!(of("SHOW COUNT(*) ERRORS").found_rows, FoundRows::Sent);
         for sql in ["SET @a = 1", "COMMIT", "INSERT INTO t VALUES (1)", "UPDATE t SET a = 1", "DO 1", "USE a"] {
             assert_eq!(of(sql).found_rows, FoundRows::Kept, "{sql}");
         }

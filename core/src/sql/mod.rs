@@ -25,7 +25,7 @@ mod stream;
 pub mod token;
 mod variable;
 
-pub use asked::{Numbered, Numbers, ShowConditions, show_conditions, with_numbers};
+pub use asked::{Number, Numbered, Numbers, ShowConditions, show_conditions, with_numbers};
 pub use classification::{Classification, Effects, Kill, Kind, Own, OwnAssignment, OwnColumn, Route, Show, Victim};
 pub use classify::classify;
 pub use fingerprint::{Fingerprint, fingerprint};

@@ -119,6 +119,9 @@ impl<'a> Words<'a> {
             return self.at_end().then_some(Own::Show(Show::Processes { full }));
         }
         let _ = self.take("global") || self.take("session") || self.take("local");
+        if self.take("status") {
+            return self.connected();
+        }
         if !self.take("variables") {
             return None;
         }
@@ -130,6 +133,16 @@ impl<'a> Words<'a> {
         let pattern = self.take_if(|token| token.kind == TokenKind::String)?;
         let names = own_names_like(&literal(&pattern, self.dialect));
         (self.at_end() && !names.is_empty()).then_some(Own::ShowVariables(names))
+    }
+
+    /// `LIKE 'Threads_connected'`.
+    fn connected(&mut self) -> Option<Own<'a>> {
+        if !self.take("like") {
+            return None;
+        }
+        let name = self.take_if(|token| token.kind == TokenKind::String)?;
+        let asked = literal(&name, self.dialect).eq_ignore_ascii_case(b"threads_connected");
+        (asked && self.at_end()).then_some(Own::Show(Show::Connected))
     }
 
     /// What stands behind `EXPLAIN WEIR`.
@@ -408,5 +421,14 @@ mod tests {
         assert_eq!(own("SHOW PROCESSLIST"), Some(Own::Show(Show::Processes { full: false })));
         assert_eq!(own("show full processlist;"), Some(Own::Show(Show::Processes { full: true })));
         assert_eq!(own("SHOW FULL TABLES"), None);
+    }
+
+    #[test]
+    fn how_many_clients_are_connected_the_gateway_knows() {
+        assert_eq!(own("SHOW STATUS LIKE 'Threads_connected'"), Some(Own::Show(Show::Connected)));
+        assert_eq!(own("show global status like \"THREADS_CONNECTED\";"), Some(Own::Show(Show::Connected)));
+        for sql in ["SHOW STATUS", "SHOW STATUS LIKE 'Threads%'", "SHOW STATUS LIKE 'Threads_connected' OR 1"] {
+            assert_eq!(own(sql), None, "{sql}");
+        }
     }
 }

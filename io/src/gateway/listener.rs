@@ -129,7 +129,8 @@ async fn accept_tcp(listener: TcpListener, shared: Arc<Shared>, stopped: watch::
             Next::Stop => break,
             Next::Failed => {}
             Next::Client((stream, from)) => {
-                let from = from.ip();
+                // A client of IPv4 on a socket that takes both is known by its own address, as servers know it.
+                let from = from.ip().to_canonical();
                 // Without it small answers wait for the client's acknowledgement; a client that is gone is found out soon.
                 let _ = stream.set_nodelay(true);
                 let by_proxy = shared.proxies.iter().any(|network| network.contains(from));

@@ -16,6 +16,7 @@ pub(super) fn table(shared: &Shared, viewer: &[u8], show: Show) -> TextResultSet
         Show::Tablets => tablets(shared),
         Show::Pools => pools(shared),
         Show::Sessions => sessions(shared),
+        Show::Connected => processes::connected(shared.admission().connections()),
         Show::Processes { full } => processes::table(clock::now(), viewer, full, shared.processes().iter()),
     }
 }

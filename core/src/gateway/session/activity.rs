@@ -30,11 +30,17 @@ impl Activity {
     }
 }
 
+/// A statement as servers show it: without semicolons and blanks behind it.
+fn without_end(sql: &[u8]) -> &[u8] {
+    let end = sql.iter().rposition(|byte| *byte != b';' && !byte.is_ascii_whitespace());
+    end.map_or(&[], |end| &sql[..=end])
+}
+
 impl Session {
     pub(super) fn note_command(&mut self, now: Instant, command: &ClientCommand<'_>) {
         let (name, info) = match command {
-            ClientCommand::Query(sql) => ("Query", *sql),
-            ClientCommand::Prepare(sql) => ("Prepare", *sql),
+            ClientCommand::Query(sql) => ("Query", without_end(sql)),
+            ClientCommand::Prepare(sql) => ("Prepare", without_end(sql)),
             ClientCommand::Execute { statement_id, .. } => ("Execute", self.statements.text(*statement_id)),
             ClientCommand::InitDb(_) => ("Init DB", &[][..]),
             ClientCommand::FieldList { .. } => ("Field List", &[][..]),
@@ -81,7 +87,7 @@ impl Session {
             Phase::Buffered(_) => "Waiting for a primary",
             Phase::Running(_) | Phase::Held(..) | Phase::Inquiring(..) | Phase::Killing | Phase::Leaving => "Executing",
             Phase::Infile(_) => "Reading file",
-            Phase::Showing | Phase::SettingDefaults(_) => "starting",
+            Phase::Showing(_) | Phase::SettingDefaults(_) => "starting",
             Phase::Idle | Phase::Closed => "",
         }
     }

@@ -5,13 +5,17 @@
 //! and its kin are answered here, and a statement that asks for a number gets it written into it
 //! ([`crate::sql::with_numbers`]), wherever it runs.
 //!
+//! A session that is bound to keep its connection has all of that where servers keep it: nothing is asked after its statements, and
+//! its questions go as they are.
+//!
 //! Some statements only may change what was there, and only the server knows whether they did. Before these the connection
 //! is given what a change can be told from: the session's own `FOUND_ROWS()`, and a warning of a text that nobody else writes.
 
-use super::job::{Job, LeaseKey, Origin};
+use super::insert_id::InsertId;
+use super::job::{Held, Job, LeaseKey, Origin};
 use super::{Phase, Session};
 use crate::error::{Component, Error, Kind};
-use crate::link::{Asks, Condition, Left, Level, Statement};
+use crate::link::{Asks, Command, Condition, Left, Level, Statement};
 use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::mysql::binary::Value;
@@ -20,7 +24,7 @@ use crate::mysql::collation;
 use crate::mysql::column::ColumnDefinition;
 use crate::mysql::packet::OkPacket;
 use crate::mysql::resultset::{self, TextResultSet};
-use crate::sql::{Forgets, FoundRows, Numbered, Numbers, RowCount, ShowConditions, with_numbers};
+use crate::sql::{Effects, Forgets, FoundRows, Number, Numbered, Numbers, RowCount, ShowConditions, with_numbers};
 use crate::time::Instant;
 
 /// Makes a connection forget warnings. Servers do so before statements that use a table, and a derived one is enough.
@@ -82,14 +86,24 @@ impl Diagnostics {
         }
     }
 
-    fn numbers(&self) -> Numbers {
+    /// What is known, and what the lease knows. `disturbed`: something runs there first that makes it forget `ROW_COUNT()`.
+    fn numbers(&self, lease: Option<&Held>, disturbed: bool) -> Numbers {
+        fn number<T>(known: Option<T>, there: bool) -> Number<T> {
+            known.map_or(if there { Number::There } else { Number::Lost }, Number::Is)
+        }
+        let there = |holds: fn(&Held) -> bool| lease.is_some_and(holds);
         let conditions = self.conditions.as_ref();
         Numbers {
-            row_count: self.row_count,
-            found_rows: self.found_rows,
-            warnings: conditions.map(|conditions| conditions.warnings),
-            errors: conditions.map(|conditions| conditions.errors),
+            row_count: number(self.row_count, !disturbed && there(|lease| lease.holds_row_count)),
+            found_rows: number(self.found_rows, there(|lease| lease.holds_found_rows)),
+            warnings: number(conditions.map(|known| known.warnings), there(|lease| lease.holds_conditions)),
+            errors: number(conditions.map(|known| known.errors), there(|lease| lease.holds_conditions)),
         }
+    }
+
+    /// Whether `FOUND_ROWS()` on the lease is the session's.
+    fn finds_the_same(&self, lease: &Held) -> bool {
+        self.found_rows.map_or(lease.holds_found_rows, |found| lease.found_rows == Some(found))
     }
 
     /// The gateway answered with an OK of its own.
@@ -126,10 +140,24 @@ impl Session {
         }
     }
 
+    /// The gateway answered with so many rows, as servers do with a SELECT from a table.
+    pub(super) fn note_selected(&mut self, rows: u64) {
+        self.diagnostics.note_rows(Some(rows));
+        self.diagnostics.conditions = Some(Conditions::default());
+        if let Some(lease) = &mut self.lease {
+            lease.holds_conditions = false;
+        }
+    }
+
     /// What must be asked after `job`.
     pub(super) fn asks(&self, job: &Job) -> Asks {
         if job.origin != Origin::Client || self.config.mutants.breaks(Mutant::IgnoreLeft) {
             return Asks::empty();
+        }
+        if self.keeps_what_is_left(job) {
+            // FOUND_ROWS() is all that outlives a reset, after which the lease may go.
+            let resets = matches!(job.command, Command::ResetConnection) && self.diagnostics.found_rows.is_none();
+            return if resets { Asks::COUNTS } else { Asks::empty() };
         }
         let mut asks = Asks::WHEN_WARNED;
         let counted = matches!(job.leaves.found_rows, FoundRows::Counted | FoundRows::Unsure);
@@ -140,6 +168,16 @@ impl Session {
         asks
     }
 
+    /// The lease stays with the session whatever comes, and what `job` leaves there will be the session's own.
+    fn keeps_what_is_left(&self, job: &Job) -> bool {
+        let Some(lease) = self.lease.as_ref().filter(|_| self.state.pins.last()) else { return false };
+        let finds_anew = matches!(job.leaves.found_rows, FoundRows::Sent | FoundRows::Counted);
+        let tells_found_rows = finds_anew || self.diagnostics.finds_the_same(lease);
+        let tells_conditions =
+            job.leaves.forgets != Forgets::Unsure || lease.holds_conditions || self.diagnostics.is_clean();
+        tells_found_rows && tells_conditions
+    }
+
     /// What `job` must find on the lease, so that a change can be told: the statement that puts it there.
     pub(super) fn gives_first(&mut self, job: &mut Job) -> Option<Vec<u8>> {
         if job.origin != Origin::Client || self.config.mutants.breaks(Mutant::IgnoreLeft) {
@@ -147,13 +185,17 @@ impl Session {
         }
         let lease = self.lease.as_mut()?;
         let (found, clean) = (self.diagnostics.found_rows, self.diagnostics.is_clean());
-        let unlike = found.is_none() || lease.found_rows != found;
+        // To be given rows it would have to forget its warnings, which a procedure may look at, or which nobody else knows.
+        let runs_code = job.effects.contains(Effects::RUNS_STORED_CODE);
+        let spare = self.diagnostics.conditions.is_some() && (clean || !runs_code);
+        let can_forget = spare || !lease.holds_conditions;
+        let unlike = can_forget && !self.diagnostics.finds_the_same(lease);
         if job.leaves.found_rows == FoundRows::Unsure && unlike && !job.given_found_rows {
             let given = found.filter(|found| *found <= FOUND_ROWS_GIVEN_MAX).unwrap_or(0);
             job.given_found_rows = true;
             lease.found_rows = Some(given);
             // A derived table makes it forget the warnings, too.
-            lease.holds_conditions = clean;
+            (lease.holds_conditions, lease.holds_found_rows) = (clean, false);
             return Some(find_rows(given));
         }
         let unsure = job.leaves.forgets == Forgets::Unsure && !clean;
@@ -175,6 +217,7 @@ impl Session {
     }
 
     fn take_in_counts(&mut self, job: &Job, left: &Left) {
+        let held = self.lease.map_or((false, false), |lease| (lease.holds_row_count, lease.holds_found_rows));
         let known = &mut self.diagnostics;
         let told = left.counts;
         known.row_count = match job.leaves.row_count {
@@ -186,18 +229,27 @@ impl Session {
         };
         let before = known.found_rows;
         known.found_rows = match job.leaves.found_rows {
-            FoundRows::Kept => before,
+            FoundRows::Kept => before.or(told.map(|counts| counts.found_rows).filter(|_| held.1)),
             FoundRows::Sent | FoundRows::Counted if job.failed => before.filter(|_| job.failed_before_it_ran),
             FoundRows::Sent => job.sent_rows,
             FoundRows::Counted => told.map(|counts| counts.found_rows),
             FoundRows::Unsure => {
-                let given = self.lease.and_then(|lease| lease.found_rows);
-                // What it was given is what it had before, or else nobody can tell.
-                told.map(|counts| counts.found_rows).filter(|found| given == before || given != Some(*found))
+                let found = told.map(|counts| counts.found_rows);
+                match self.lease.and_then(|lease| lease.found_rows) {
+                    _ if held.1 => found,
+                    // What it was given is what it had before, or else nobody can tell.
+                    Some(given) => found.filter(|found| Some(given) == before || given != *found),
+                    None => None,
+                }
             }
         };
-        let found = known.found_rows;
+        let (row_count, found) = (known.row_count, known.found_rows);
         let Some(lease) = &mut self.lease else { return };
+        let undisturbed = told.is_none() && !job.asked_for_variables;
+        let keeps_row_count = job.leaves.row_count == RowCount::Kept && !job.failed;
+        lease.holds_row_count = row_count.is_none() && undisturbed && (!keeps_row_count || held.0);
+        let keeps_found = job.leaves.found_rows == FoundRows::Kept || job.failed_before_it_ran;
+        lease.holds_found_rows = found.is_none() && undisturbed && (!keeps_found || held.1);
         lease.found_rows = match told {
             _ if job.asked_for_variables => None,
             Some(_) => Some(1),
@@ -218,6 +270,12 @@ impl Session {
             }
             return;
         }
+        let there = lease.holds_conditions || !may_have_stayed;
+        if self.state.pins.last() && left.conditions.is_none() && !job.marked && there {
+            lease.holds_conditions = true;
+            known.conditions = None;
+            return;
+        }
         let is_mark = |list: &[Condition]| matches!(list, [only] if only.message == MARK_TEXT);
         lease.holds_conditions = true;
         match (left.conditions, left.counts) {
@@ -233,11 +291,14 @@ impl Session {
     }
 
     /// Writes into a statement what it asks for; `None` when that is not known. Then the client has been told.
-    pub(super) fn number(&mut self, sql: &[u8]) -> Option<Numbered> {
+    pub(super) fn number(&mut self, sql: &[u8], effects: Effects) -> Option<Numbered> {
         if self.config.mutants.breaks(Mutant::StaleDiagnostics) {
             return Some(Numbered { sql: None, asks_on: false });
         }
-        let numbered = with_numbers(sql, self.dialect(), &self.diagnostics.numbers());
+        let learns_first = self.lease.is_some_and(|lease| lease.insert_id != InsertId::Synced);
+        let disturbed = effects.contains(Effects::READS_LAST_INSERT_ID) && learns_first;
+        let numbers = self.diagnostics.numbers(self.lease.as_ref(), disturbed);
+        let numbered = with_numbers(sql, self.dialect(), &numbers);
         if numbered.is_none() {
             Mark::DiagnosticsGone.hit();
             self.write_error(&gone());

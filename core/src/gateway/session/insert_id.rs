@@ -79,6 +79,10 @@ impl Session {
     }
 
     pub(super) fn submit_internal(&mut self, sql: &[u8], origin: Origin) {
+        if let Some(lease) = &mut self.lease {
+            lease.holds_row_count = false;
+            lease.holds_found_rows &= !matches!(origin, Origin::ClearDiagnostics | Origin::PrepareToTell);
+        }
         let job = Box::new(Job::new(Command::Plain(payload_of(&ClientCommand::Query(sql))), origin));
         self.send(&job, None, None);
         self.phase = Phase::Running(job);

@@ -245,6 +245,9 @@ pub(super) struct Held {
     pub(super) insert_id: InsertId,
     /// The server's own list of warnings is this session's.
     pub(super) holds_conditions: bool,
+    /// `ROW_COUNT()` and `FOUND_ROWS()` there are this session's, and only there they are known.
+    pub(super) holds_row_count: bool,
+    pub(super) holds_found_rows: bool,
     /// What `FOUND_ROWS()` returns there, when it is known.
     pub(super) found_rows: Option<u64>,
     /// Stored code may have left something on it.
@@ -366,6 +369,8 @@ impl Session {
             tracks: lease.tracks,
             insert_id: InsertId::Zero,
             holds_conditions: self.diagnostics.at == Some(lease.key),
+            holds_row_count: false,
+            holds_found_rows: false,
             found_rows: None,
             unclean: false,
             multi_statements: self.takes_multi_statements(),

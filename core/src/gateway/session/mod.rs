@@ -47,6 +47,7 @@ use crate::mysql::frame::{self, PacketReader};
 use crate::mysql::handshake::{ServerHandshake, Transport};
 use crate::mysql::packet::{self, OkHeader, OkPacket};
 use crate::rng::Rng;
+use crate::sql::Show;
 use crate::time::{Duration, Instant};
 use activity::Activity;
 use diagnostics::Diagnostics;
@@ -138,8 +139,8 @@ pub enum Event {
     },
     /// Give the lease back.
     Release(Fate),
-    /// Collect the rows of `SHOW WEIR ...`; then call [`Session::shown`].
-    Show(crate::sql::Show),
+    /// Collect the rows of `SHOW WEIR ...` and its kin; then call [`Session::shown`].
+    Show(Show),
     /// Make these the gateway's defaults ([`SessionConfig::with_defaults`]), for every session; then call
     /// [`Session::defaults_set`].
     SetDefaults(Vec<(String, String)>),
@@ -214,8 +215,8 @@ enum Phase {
     Held(Box<Job>, Ended),
     /// A read's connection broke, and it is being found out whether somebody killed it.
     Inquiring(Box<Job>, Error),
-    /// The driver collects rows for `SHOW WEIR`.
-    Showing,
+    /// The driver collects rows for `SHOW WEIR` and its kin.
+    Showing(Show),
     /// The driver kills another session for this one.
     Killing,
     /// The session is over, and what it ran is being ended on the server.

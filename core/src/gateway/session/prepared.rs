@@ -90,7 +90,7 @@ impl Session {
             {
                 return;
             }
-            let Some(numbered) = self.number(&statement.sql) else { return };
+            let Some(numbered) = self.number(&statement.sql, intent.effects) else { return };
             needs_list = numbered.asks_on;
             if let Some(sql) = numbered.sql {
                 statement = Arc::new(Statement { sql, settings: Arc::clone(&statement.settings) });

@@ -31,7 +31,7 @@ impl Session {
             {
                 return;
             }
-            let Some(numbered) = self.number(sql) else { return };
+            let Some(numbered) = self.number(sql, classification.effects) else { return };
             job.needs_list = numbered.asks_on;
             if let Some(sql) = numbered.sql {
                 job.command = Command::Plain(payload_of(&ClientCommand::Query(&sql)));
@@ -194,15 +194,19 @@ impl Session {
     }
 
     pub(super) fn show(&mut self, show: Show) {
-        self.phase = Phase::Showing;
+        self.phase = Phase::Showing(show);
         self.events.push_back(Event::Show(show));
     }
 
     /// The answer to [`Event::Show`].
     pub fn shown(&mut self, now: Instant, result: &TextResultSet) {
-        if matches!(self.phase, Phase::Showing) {
+        if let Phase::Showing(show) = self.phase {
             self.answer_table(result);
-            self.diagnostics.note_rows(None);
+            match show {
+                // Servers select it from a table of their own, and so forget the warnings before it.
+                Show::Connected => self.note_selected(result.rows.len() as u64),
+                _ => self.diagnostics.note_rows(None),
+            }
             self.become_idle(now);
         }
     }

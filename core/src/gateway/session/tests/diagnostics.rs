@@ -174,3 +174,76 @@ fn where_there_are_no_warnings_any_connection_will_do_that_has_forgotten_those_o
     bench.answer(ok_reply(ok()));
     assert_eq!(text(&bench.request()), "SELECT @@warning_count + 1");
 }
+
+/// What a server has done without a word more.
+fn quiet(bench: &mut Bench, sql: &str, answer: OkPacket) -> String {
+    assert!(bench.query(sql).is_empty(), "{sql}");
+    let request = bench.request();
+    assert_eq!(request.asks, Asks::empty(), "{sql}");
+    bench.answer(ok_reply(answer));
+    while let Some(event) = bench.event() {
+        assert!(matches!(event, Event::Acknowledged(_)), "{event:?}");
+    }
+    text(&request)
+}
+
+/// A session that keeps a connection on which nothing of others is left.
+fn keeping() -> Bench {
+    let mut bench = Bench::logged_in();
+    bench.query("SET @a = 1");
+    bench.lend();
+    bench.answer(ok_reply(ok()));
+    quiet(&mut bench, "SELECT a FROM t", ok());
+    bench
+}
+
+#[test]
+fn a_session_that_keeps_its_connection_leaves_there_what_its_statements_leave() {
+    let mut bench = keeping();
+    quiet(&mut bench, "UPDATE t SET a = 'x'", OkPacket { warnings: 1, affected_rows: 2, ..ok() });
+    assert_eq!(quiet(&mut bench, "SHOW WARNINGS", ok()), "SHOW WARNINGS");
+    assert_eq!(quiet(&mut bench, "SELECT @@warning_count", ok()), "SELECT @@warning_count");
+    quiet(&mut bench, "SELECT SQL_CALC_FOUND_ROWS a FROM t LIMIT 2", ok());
+    assert_eq!(quiet(&mut bench, "SELECT FOUND_ROWS()", ok()), "SELECT FOUND_ROWS()");
+    quiet(&mut bench, "ALTER TABLE t ADD b INT", ok());
+    assert_eq!(quiet(&mut bench, "SELECT ROW_COUNT()", ok()), "SELECT ROW_COUNT()");
+}
+
+#[test]
+fn what_the_gateway_itself_says_counts_there_too() {
+    let mut bench = keeping();
+    quiet(&mut bench, "UPDATE t SET a = 'x'", OkPacket { warnings: 1, ..ok() });
+    bench.query("KILL USER ann");
+    assert!(warnings(&mut bench)[0].starts_with(b"\x05Error\x041235"));
+    quiet(&mut bench, "UPDATE t SET a = 'x'", OkPacket { warnings: 1, ..ok() });
+    assert_eq!(quiet(&mut bench, "SHOW WARNINGS", ok()), "SHOW WARNINGS");
+}
+
+#[test]
+fn a_session_that_keeps_its_connection_does_not_take_over_what_others_found_there() {
+    let mut bench = Bench::logged_in();
+    bench.run("SELECT a FROM t", ok());
+    bench.query("SET @a = 1");
+    bench.lend();
+    bench.answer(ok_reply(ok()));
+    bench.query("CALL p()");
+    assert!(text(&bench.request()).starts_with("SELECT"), "it is given what the session has found");
+    bench.answer(ok_reply(ok()));
+    assert_eq!(text(&bench.request()), "CALL p()");
+    bench.answer(ok_reply(ok()));
+    assert_eq!(quiet(&mut bench, "SELECT FOUND_ROWS()", ok()), "SELECT FOUND_ROWS()");
+}
+
+#[test]
+fn a_procedure_finds_the_warnings_where_they_are() {
+    let mut bench = Bench::logged_in();
+    bench.query("SET @a = 1");
+    bench.lend();
+    bench.answer(ok_reply(ok()));
+    bench.query("UPDATE t SET a = 'x'");
+    bench.request();
+    bench.answer(truncated());
+    while bench.event().is_some() {}
+    bench.query("CALL p()");
+    assert_eq!(text(&bench.request()), "CALL p()", "and nothing before it");
+}

@@ -178,13 +178,13 @@ fn who_looks_sees_what_the_session_is_at() {
     bench.session.describe(&mut process);
     assert_eq!((process.id, process.command, process.user.as_slice()), (7, "Sleep", &b"ann"[..]));
     let before = bench.session.activity();
-    bench.query("SELECT a FROM t");
+    bench.query("SELECT a FROM t; ");
     assert_ne!(bench.session.activity(), before);
     bench.session.describe(&mut process);
     assert_eq!((process.command, process.state), ("Query", "Waiting for a server connection"));
     assert_eq!(process.info, b"SELECT a FROM t");
     let (_, request) = bench.lend();
-    assert_eq!(text(&request), "SELECT a FROM t");
+    assert_eq!(text(&request), "SELECT a FROM t; ");
     bench.answer(ok_reply(ok()));
     bench.session.describe(&mut process);
     assert_eq!((process.command, process.info.as_slice()), ("Sleep", &b""[..]));
