@@ -139,8 +139,11 @@ pub enum Kind {
     /// ER_NET_ERROR_ON_WRITE, with the SQLSTATE "transaction resolution unknown": the server's connection broke, and the
     /// statement may or may not have taken effect.
     OutcomeUnknown,
-    /// No server can take this now (ER_OUT_OF_RESOURCES): none serves, or cannot be reached.
+    /// No server can take this now: none serves, or cannot be reached. ER_SERVER_SHUTDOWN, whose SQLSTATE is that of broken
+    /// connections.
     Unavailable,
+    /// What the client asks for was known to a connection that has been used otherwise (ER_OUT_OF_RESOURCES).
+    Untold,
     /// A server serves, and a limit of Weir's own keeps this from it: a queue is full, or a wait in one ended without a turn. ER_OUT_OF_RESOURCES, with
     /// the SQLSTATE class "insufficient resources" (ER_LOCK_WAIT_TIMEOUT is not used: it means rows).
     Busy,
@@ -180,7 +183,8 @@ impl Kind {
             Self::ReadOnly => (1290, b"HY000"),
             Self::ServerLost => (1158, b"08S01"),
             Self::OutcomeUnknown => (1160, b"08007"),
-            Self::Unavailable => (1041, b"HY000"),
+            Self::Unavailable => (1053, b"08S01"),
+            Self::Untold => (1041, b"HY000"),
             Self::Busy => (1041, b"53000"),
         }
     }

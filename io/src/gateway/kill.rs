@@ -71,7 +71,7 @@ impl Shared {
         match entry.map(|entry| entry.orders.try_send(Order { interrupt, done })) {
             Some(Err(mpsc::error::TrySendError::Full(_))) => Err(Error::new(
                 Component::Gateway,
-                Kind::Unavailable,
+                Kind::Busy,
                 "weir-gateway: that session is being killed by too many others already",
             )),
             _ => Ok(verdict),

@@ -41,7 +41,7 @@ impl Accounts {
             Some(at) => at,
             None if list.len() >= ACCOUNTS_MAX => {
                 let message = format!("weir-gateway: more than {ACCOUNTS_MAX} accounts and passwords have been used");
-                return Err(Error::new(Component::Gateway, Kind::Unavailable, message));
+                return Err(Error::new(Component::Gateway, Kind::Busy, message));
             }
             None => {
                 list.push(Arc::new(login));

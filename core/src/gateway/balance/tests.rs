@@ -129,7 +129,7 @@ fn without_a_replica_a_read_goes_to_the_primary_or_fails_as_configured() {
     let error = pick(&view, &wish(REPLICA), &mut Chooser::new(1)).expect_err("configured so");
     assert_eq!(
         error.to_string(),
-        "ERROR 1041 (HY000): weir-gateway: no REPLICA can take this now; zone1-0000000001 is PRIMARY; \
+        "ERROR 1053 (08S01): weir-gateway: no REPLICA can take this now; zone1-0000000001 is PRIMARY; \
          zone1-0000000002 does not know how far it is behind. Nothing was executed: a retry is safe"
     );
 }

@@ -113,7 +113,7 @@ fn a_buffer_that_is_switched_off_says_what_would_have_been_said_without_it() {
     let late = Refusal::Late(Duration::from_secs(10)).explain(reason);
     assert_eq!(
         late.to_string(),
-        "ERROR 1041 (HY000): weir-gateway: no primary took it within 10000 ms (buffer_max_wait). \
+        "ERROR 1053 (08S01): weir-gateway: no primary took it within 10000 ms (buffer_max_wait). \
          Nothing was executed: a retry is safe. The reason: lost"
     );
 }

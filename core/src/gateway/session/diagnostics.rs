@@ -441,7 +441,7 @@ fn binary_value(column: &ColumnDefinition, text: &Option<Vec<u8>>) -> Value {
 fn gone() -> Error {
     Error::new(
         Component::Gateway,
-        Kind::Unavailable,
+        Kind::Untold,
         "weir-gateway: what the previous statement left cannot be told any more, since its server connection has been used \
          otherwise; ask for it in the same transaction, or in a simpler form",
     )

@@ -133,7 +133,7 @@ fn it_serves_once_it_has_a_role_and_its_server_answers() {
     bench.feed(Input::RoleAssigned { role: Role::Replica, term: 5 });
     assert_eq!(bench.health().not_serving, Some(NotServing::Unreachable));
     let text = bench.reply(Role::Replica, None);
-    let expected = "ERROR 1041 (HY000): tablet zone1-0000000100 does not serve: its server cannot be reached. \
+    let expected = "ERROR 1053 (08S01): tablet zone1-0000000100 does not serve: its server cannot be reached. \
                     Nothing was executed: a retry is safe";
     assert_eq!(text, expected);
     bench.answer(seen(7, true, &[seconds(2)]));

@@ -55,7 +55,7 @@ fn a_refused_read_is_tried_on_every_other_tablet_once() {
     assert_ne!(asked[0], asked[1]);
     bench.hold();
     bench.session.resumed(bench.now, Err(Refusal::Disabled));
-    assert_eq!(error_code(&bench.receive()[0]), 1041);
+    assert_eq!(error_code(&bench.receive()[0]), 1053);
     bench.expect_rest();
 }
 

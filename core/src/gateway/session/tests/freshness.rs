@@ -303,6 +303,6 @@ fn a_session_bound_to_a_late_replica_is_told_so() {
     bench.query("SELECT a FROM t");
     assert!(bench.request().wait.is_some());
     let packets = bench.answer(vec![Reply::End(Ended::WaitTimedOut)]);
-    assert_eq!(error_code(&packets[0]), 1041);
+    assert_eq!(error_code(&packets[0]), 1053);
     bench.expect_rest();
 }

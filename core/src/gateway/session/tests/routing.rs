@@ -103,7 +103,7 @@ fn a_statement_that_nobody_can_take_fails_and_the_session_goes_on() {
         bench.query(sql);
         bench.hold();
         bench.session.resumed(bench.now, Err(Refusal::Disabled));
-        assert_eq!(error_code(&bench.receive()[0]), 1041);
+        assert_eq!(error_code(&bench.receive()[0]), 1053);
     }
 }
 

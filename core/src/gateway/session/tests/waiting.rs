@@ -174,7 +174,7 @@ fn a_wait_in_vain_is_explained() {
     bench.hold();
     bench.session.resumed(bench.now, Err(Refusal::Late(Duration::from_secs(10))));
     let packets = bench.receive();
-    assert_eq!(error_code(&packets[0]), 1041);
+    assert_eq!(error_code(&packets[0]), 1053);
     assert!(String::from_utf8_lossy(&packets[0]).contains("buffer_max_wait"));
     bench.session.set_view(after_failover(Serving::Silent));
     assert_eq!(bench.run("INSERT INTO t VALUES (2)", ok()), REPLICA);
