@@ -53,6 +53,7 @@ library! {
     "failover/answers-lost",
     "failover/no-successor",
     "failover/planned",
+    "failover/topology-stalled",
     "failover/contention",
     "failover/policy-none",
     "failover/swarm",
