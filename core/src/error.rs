@@ -100,6 +100,8 @@ pub enum Kind {
     PacketTooLarge,
     /// ER_NET_PACKETS_OUT_OF_ORDER.
     PacketsOutOfOrder,
+    /// ER_NET_UNCOMPRESS_ERROR.
+    Uncompress,
     /// ER_NET_READ_INTERRUPTED: a timeout while waiting for the client.
     ReadTimeout,
     /// ER_SPECIFIC_ACCESS_DENIED_ERROR: a right is missing.
@@ -110,6 +112,8 @@ pub enum Kind {
     Parse,
     /// ER_NOT_SUPPORTED_YET.
     NotSupported,
+    /// ER_UNSUPPORTED_PS.
+    UnsupportedPrepared,
     /// ER_UNKNOWN_STMT_HANDLER.
     UnknownStatement,
     /// ER_STMT_HAS_NO_OPEN_CURSOR.
@@ -169,6 +173,8 @@ impl Kind {
             Self::WrongArguments => (1210, b"HY000"),
             Self::Parse => (1064, b"42000"),
             Self::NotSupported => (1235, b"42000"),
+            Self::Uncompress => (1157, b"08S01"),
+            Self::UnsupportedPrepared => (1295, b"HY000"),
             Self::UnknownStatement => (1243, b"HY000"),
             Self::NoCursor => (1421, b"HY000"),
             Self::TransactionLost => (1213, b"40001"),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use weir_core::error::{Component, Effect, Error};
 use weir_core::mysql::auth::Secret;
 use weir_core::mysql::binary::Value;
-use weir_core::mysql::capability::{CapabilityFlags, ColumnFlags, ColumnType};
+use weir_core::mysql::capability::{CLIENT_MYSQL, CapabilityFlags, ColumnFlags, ColumnType, MariaDbCapabilities};
 use weir_core::mysql::column::ColumnDefinition;
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::execute::{Execute, encode_parameters};
@@ -141,11 +141,12 @@ fn value() -> impl Strategy<Value = (Value, ColumnDefinition)> {
 fn response() -> impl Strategy<Value = HandshakeResponse> {
     let names = (word(), vec(1..=255u8, 0..200), prop::option::of(some_word()), word());
     let attributes = vec((word(), word()), 0..5);
-    (capabilities(), any::<u32>(), any::<u8>(), names, attributes).prop_map(
-        |(capabilities, max_packet_bytes, collation, (user, auth, schema, plugin), attributes)| {
+    (capabilities(), any::<u32>(), any::<u32>(), any::<u8>(), names, attributes).prop_map(
+        |(capabilities, of_mariadb, max_packet_bytes, collation, (user, auth, schema, plugin), attributes)| {
             let has = |flag| capabilities.contains(flag);
             HandshakeResponse {
                 capabilities,
+                of_mariadb: MariaDbCapabilities::from_bits_retain(if has(CLIENT_MYSQL) { 0 } else { of_mariadb }),
                 max_packet_bytes,
                 collation: collation.into(),
                 user,
@@ -310,11 +311,15 @@ proptest! {
     #[test]
     fn greetings_read_back(
         version in word(), connection_id in any::<u32>(), nonce in vec(1..=255u8, 20..32), flags in capabilities(),
-        collation in any::<u8>(), status in any::<u16>(), plugin in word(),
+        collation in any::<u8>(), status in any::<u16>(), plugin in word(), of_mariadb in any::<u32>(),
     ) {
         // A challenge of more than 20 bytes needs its length, which comes with PLUGIN_AUTH.
         let capabilities = flags | CapabilityFlags::CLIENT_SECURE_CONNECTION | CapabilityFlags::CLIENT_PLUGIN_AUTH;
-        let greeting = Greeting { server_version: version, connection_id, nonce, capabilities, collation, status, plugin };
+        let of_mariadb = if capabilities.contains(CLIENT_MYSQL) { 0 } else { of_mariadb };
+        let of_mariadb = MariaDbCapabilities::from_bits_retain(of_mariadb);
+        let server_version = version;
+        let greeting =
+            Greeting { server_version, connection_id, nonce, capabilities, of_mariadb, collation, status, plugin };
         let mut out = Vec::new();
         greeting.encode(&mut out);
         prop_assert_eq!(Greeting::parse(&out), Ok(greeting));
@@ -329,7 +334,8 @@ proptest! {
 
     #[test]
     fn changes_of_user_read_back(response in response(), collation in any::<u16>(), schema in prop::option::of(some_word())) {
-        let response = HandshakeResponse { collation, schema, ..response };
+        let of_mariadb = MariaDbCapabilities::empty();
+        let response = HandshakeResponse { collation, schema, of_mariadb, ..response };
         let mut out = Vec::new();
         response.encode_change_user(&mut out);
         let read = HandshakeResponse::parse_change_user(&out, response.capabilities, response.max_packet_bytes);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::mysql::auth::{AuthPlugin, Credential, Nonce, Proof, Secret, caching_sha2, ed25519, native};
-use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
+use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, MariaDbCapabilities};
 use weir_core::mysql::frame::write_with;
 use weir_core::mysql::handshake::{
     ClientConfig, ClientEvent, ClientHandshake, ClientInfo, HandshakeResponse, RsaKey, ServerConfig, ServerEvent,
@@ -24,6 +24,7 @@ fn server_config() -> ServerConfig {
         plugin: AuthPlugin::Native,
         transport: Transport::Plain,
         tls_available: false,
+        compression: false,
         tls_required: false,
         rsa_public_key: None,
         client_host: "localhost".into(),
@@ -329,6 +330,7 @@ fn garbage_is_a_bad_handshake() {
 fn denial(user: &[u8], auth_response: &[u8]) -> Error {
     let response = HandshakeResponse {
         capabilities: ASKED_OF_SERVERS,
+        of_mariadb: MariaDbCapabilities::empty(),
         max_packet_bytes: 1 << 24,
         collation: 45,
         user: user.to_vec(),
@@ -491,6 +493,7 @@ fn bytes_after_the_response_are_left_for_the_session() {
 fn change_user(password: &[u8]) -> ServerEvent {
     let response = HandshakeResponse {
         capabilities: ASKED_OF_SERVERS,
+        of_mariadb: MariaDbCapabilities::empty(),
         max_packet_bytes: 1 << 24,
         collation: 255,
         user: b"app".to_vec(),

@@ -90,6 +90,8 @@ pub struct Options {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Clients over TCP must use TLS.
     pub tls_required: bool,
+    /// How hard to compress for clients that ask for it: see [`Greeting::compression`].
+    pub compression: Option<u32>,
     /// Load balancers, each of whose connections begins with a PROXY header.
     pub proxies: Vec<Network>,
     /// How long to wait for a primary at the start.
@@ -323,6 +325,7 @@ fn gateway_config(options: Options, version: String, rsa: crypto::RsaKey, accoun
                 collation: COLLATION,
                 plugin: AuthPlugin::Native,
                 tls_available: options.tls.is_some(),
+                compression: options.compression,
                 tls_required: options.tls_required,
                 rsa_public_key: Some(rsa.public_pem()),
             },

@@ -11,7 +11,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 use weir_core::error::Error;
 use weir_core::mysql::auth::{Secret, native};
-use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, negotiate};
+use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, OF_MARIADB, negotiate};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::frame::{FrameHeader, HEADER_BYTES, write_packet};
 use weir_core::mysql::handshake::{Greeting, HandshakeResponse, ServerSays};
@@ -232,6 +232,13 @@ impl Wire {
         }
     }
 
+    /// All bytes up to the end of the connection, as they come.
+    pub fn hear_bytes(&mut self) -> Vec<u8> {
+        self.stream.set_read_timeout(Some(ANSWER_TIME_MAX)).expect("a limit above zero");
+        while self.fill().is_ok_and(|read| read > 0) {}
+        std::mem::take(&mut self.input)
+    }
+
     /// Whether the other end closes, whatever it says before.
     pub fn hear_end(&mut self) -> bool {
         loop {
@@ -363,6 +370,7 @@ pub fn response(greeting: &Greeting) -> HandshakeResponse {
     let asked = ASKED_OF_SERVERS | CapabilityFlags::CLIENT_CONNECT_WITH_DB | CapabilityFlags::CLIENT_LOCAL_FILES;
     HandshakeResponse {
         capabilities: negotiate(greeting.capabilities, asked),
+        of_mariadb: greeting.of_mariadb & OF_MARIADB,
         max_packet_bytes: PACKET_BYTES_MAX,
         collation: 45,
         user: account.user.into_bytes(),

@@ -258,7 +258,7 @@ impl Backend {
         let mut payload = Vec::new();
         encode_parameters(flags, values, &mut payload);
         let statement = Arc::clone(statement);
-        self.run(self.request(Command::Execute { statement, payload, long_data: Vec::new() }))
+        self.run(self.request(Command::Execute { statement, payload, long_data: Vec::new(), bulk: false }))
     }
 
     fn set(&mut self, variables: &[(&str, &str)]) {
@@ -493,7 +493,8 @@ fn prepared_statements_live_where_they_are_needed() {
     payload.truncate(types + 2);
     let long_data =
         vec![LongData { parameter: 1, data: b"long ".to_vec() }, LongData { parameter: 1, data: b"data".to_vec() }];
-    let outcome = other.run(other.request(Command::Execute { statement: Arc::clone(&insert), payload, long_data }));
+    let outcome =
+        other.run(other.request(Command::Execute { statement: Arc::clone(&insert), payload, long_data, bulk: false }));
     assert_eq!(outcome.error, None);
     assert_eq!(other.values("SELECT CONVERT(b USING utf8mb4) FROM one.t WHERE a = 8"), ["long data"]);
 

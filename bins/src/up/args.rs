@@ -239,6 +239,11 @@ pub struct Args {
     #[arg(long, env = "WEIR_TLS_REQUIRED", requires = "tls_cert")]
     pub tls_required: bool,
 
+    /// How hard Weir compresses what it sends to clients that ask for compression, from 1 (fast) to 9 (small); 0 offers none.
+    #[arg(long, default_value_t = 1, value_name = "LEVEL", env = "WEIR_COMPRESSION",
+          value_parser = clap::value_parser!(u32).range(0..=9))]
+    pub compression: u32,
+
     /// Networks of load balancers (address or address/bits): connections from there must begin with a PROXY header, version 1 or 2.
     #[arg(long, value_name = "NETWORK", value_delimiter = ',', env = "WEIR_PROXY_PROTOCOL_FROM")]
     pub proxy_protocol_from: Vec<Network>,

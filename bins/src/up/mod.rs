@@ -205,6 +205,7 @@ fn options(args: &Args, own: Option<&Arc<Kept>>, application: Account, users: Us
             .map(|(cert, key)| tls::load(cert, key))
             .transpose()?,
         tls_required: args.tls_required,
+        compression: (args.compression > 0).then_some(args.compression),
         proxies: args.proxy_protocol_from.clone(),
         primary_time_max: PRIMARY_TIME_MAX,
     })

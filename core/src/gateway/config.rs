@@ -48,6 +48,8 @@ pub struct Greeting {
     pub plugin: AuthPlugin,
     /// TLS can be started.
     pub tls_available: bool,
+    /// How hard to compress for clients that ask for it: zlib's level, from 1 (fast) to 9 (small). `None` offers none.
+    pub compression: Option<u32>,
     /// Clients over plain TCP that do not start TLS are refused.
     pub tls_required: bool,
     /// Public key in PEM by which passwords can be sent over plain TCP.

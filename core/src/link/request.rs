@@ -71,7 +71,8 @@ pub enum Command {
     Plain(Vec<u8>),
     /// COM_STMT_PREPARE of a statement the connection may already hold.
     Prepare(Arc<Statement>),
-    /// COM_STMT_EXECUTE: the statement is prepared first when the connection does not hold it.
+    /// COM_STMT_EXECUTE, or MariaDB's COM_STMT_BULK_EXECUTE: the statement is prepared first when the connection does not hold
+    /// it.
     Execute {
         /// What to execute.
         statement: Arc<Statement>,
@@ -80,6 +81,8 @@ pub enum Command {
         payload: Vec<u8>,
         /// COM_STMT_SEND_LONG_DATA chunks to send before it, in order.
         long_data: Vec<LongData>,
+        /// COM_STMT_BULK_EXECUTE.
+        bulk: bool,
     },
     /// COM_STMT_FETCH from the cursor that an execute on this same connection opened.
     Fetch {

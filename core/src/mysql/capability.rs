@@ -3,16 +3,34 @@
 //! The client's side and the server's side are negotiated apart; a session reconciles them.
 //! Source: MySQL source documentation, "Capabilities Flags"; MariaDB manual, "Connecting: capabilities".
 
+use bitflags::bitflags;
 pub use mysql_common::constants::{CapabilityFlags, ColumnFlags, ColumnType, StatusFlags};
 
 /// MariaDB's name for the lowest bit (LONG_PASSWORD elsewhere): when both ends set it, the connection is a plain MySQL one
 /// and the reserved bytes of the handshake hold no extended capabilities.
 pub const CLIENT_MYSQL: CapabilityFlags = CapabilityFlags::CLIENT_LONG_PASSWORD;
 
-/// What Weir offers to clients. `CLIENT_SSL` is added when the gateway has a certificate.
+bitflags! {
+    /// What only MariaDB's servers and clients know. It stands in reserved bytes of the handshake where neither end sets
+    /// [`CLIENT_MYSQL`].
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct MariaDbCapabilities: u32 {
+        /// COM_STMT_BULK_EXECUTE.
+        const STMT_BULK_OPERATIONS = 1 << 2;
+        // Flags without a name here are kept as they come.
+        const _ = !0;
+    }
+}
+
+/// Of MariaDB's own capabilities, what Weir offers to clients and asks of servers. The others change what is relayed (extended
+/// metadata, metadata that is left out, results of each row of a bulk) or come unasked (progress reports).
+pub const OF_MARIADB: MariaDbCapabilities = MariaDbCapabilities::STMT_BULK_OPERATIONS;
+
+/// What Weir offers to clients. `CLIENT_SSL` is added when the gateway has a certificate, `CLIENT_COMPRESS` unless it is
+/// configured otherwise, and `CLIENT_MYSQL` is left out where it greets as MariaDB.
 ///
-/// Not offered: compression, query attributes, optional metadata and multi-factor authentication (they would change
-/// the bytes that are relayed), and NO_SCHEMA (no client has used it since MySQL 4).
+/// Not offered: compression by zstd, query attributes, optional metadata and multi-factor authentication (MySQL's alone; they
+/// would change the bytes that are relayed), and NO_SCHEMA (no client has used it since MySQL 4).
 pub const OFFERED_TO_CLIENTS: CapabilityFlags = CLIENT_MYSQL
     .union(CapabilityFlags::CLIENT_FOUND_ROWS)
     .union(CapabilityFlags::CLIENT_LONG_FLAG)

@@ -113,6 +113,52 @@ impl<'a> Execute<'a> {
     }
 }
 
+/// Flag of a bulk: the parameters' types are in it.
+pub const BULK_SENDS_TYPES: u16 = 0x80;
+
+/// COM_STMT_BULK_EXECUTE after its command byte and statement id: flags, types, and sets of parameters, which stay unread.
+/// Source: MariaDB manual, "COM_STMT_BULK_EXECUTE".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BulkExecute<'a> {
+    flags: u16,
+    /// Types, when they are sent, and sets.
+    rest: &'a [u8],
+}
+
+impl<'a> BulkExecute<'a> {
+    /// Reads the front of a body.
+    ///
+    /// # Errors
+    /// `Malformed` when it is cut short.
+    pub fn parse(body: &'a [u8]) -> Result<Self, ProtocolError> {
+        let mut reader = Reader::new(body);
+        Ok(Self { flags: reader.u16("bulk flags")?, rest: reader.rest() })
+    }
+
+    /// It wants nothing but the types to be read: a result of each set is not to be had.
+    #[must_use]
+    pub const fn is_served(&self) -> bool {
+        self.flags & !BULK_SENDS_TYPES == 0
+    }
+
+    /// The types of this number of parameters ([`TYPE_BYTES`] each), when the client sent them this time.
+    #[must_use]
+    pub fn types(&self, parameters: usize) -> Option<&'a [u8]> {
+        self.rest.get(..parameters * TYPE_BYTES).filter(|_| self.flags & BULK_SENDS_TYPES != 0)
+    }
+
+    /// As [`Execute::with_types`].
+    #[must_use]
+    pub fn with_types(&self, parameters: usize, bound: Option<&[u8]>) -> Option<Vec<u8>> {
+        let types = match self.flags & BULK_SENDS_TYPES {
+            0 if parameters > 0 => bound?,
+            _ => &[],
+        };
+        let flags = (self.flags | BULK_SENDS_TYPES).to_le_bytes();
+        Some([&flags[..], types, self.rest].concat())
+    }
+}
+
 /// Appends the body of an execution with these parameters, each sent as the type of its value.
 pub fn encode_parameters(flags: u8, values: &[Value], out: &mut Vec<u8>) {
     out.push(flags);
@@ -172,6 +218,28 @@ mod tests {
         let execute = Execute::parse(&body, 0).unwrap();
         assert_eq!(execute.with_types(None).unwrap(), body);
         assert!(execute.parameters(None, |_| false).unwrap().is_empty());
+    }
+
+    #[test]
+    fn types_that_a_bulk_left_out_are_put_back_in() {
+        let types = [8, 0, 253, 0];
+        let sets = b"\x00\x01\0\0\0\0\0\0\0\x01";
+        let first = [&[0x80, 0][..], &types, sets].concat();
+        let bulk = BulkExecute::parse(&first).unwrap();
+        assert_eq!((bulk.types(2), bulk.is_served()), (Some(&types[..]), true));
+        assert_eq!(bulk.with_types(2, None).unwrap(), first);
+        let again = [&[0, 0][..], sets].concat();
+        let bulk = BulkExecute::parse(&again).unwrap();
+        assert_eq!((bulk.types(2), bulk.with_types(2, None)), (None, None));
+        assert_eq!(bulk.with_types(2, Some(&types)).unwrap(), first);
+    }
+
+    #[test]
+    fn a_bulk_may_be_cut_short_and_want_what_is_not_served() {
+        assert!(BulkExecute::parse(&[0x80]).is_err());
+        let bulk = BulkExecute::parse(&[0x80, 0, 8, 0]).unwrap();
+        assert_eq!(bulk.types(2), None, "the server says that it is malformed");
+        assert!(!BulkExecute::parse(&[0xc0, 0]).unwrap().is_served());
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod capability;
 pub mod collation;
 pub mod column;
 pub mod command;
+pub mod compressed;
 pub mod execute;
 pub mod frame;
 pub mod handshake;

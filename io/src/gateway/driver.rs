@@ -5,6 +5,7 @@
 
 use super::Shared;
 use super::buffer::Buffering;
+use super::compression::Compressed;
 use super::freshness::Freshening;
 use super::kill::{Seat, Verdict};
 use crate::clock;
@@ -61,6 +62,8 @@ pub(super) struct Driver {
     input: Vec<u8>,
     output: Vec<u8>,
     written: usize,
+    /// The compressed protocol is spoken: then what the client says and what it is told pass through here.
+    compressed: Option<Box<Compressed>>,
     lease: Option<(Arc<LocalTablet>, Box<Connection>)>,
     pending: Option<(Arc<LocalTablet>, Pending)>,
     freshening: Option<Freshening>,
@@ -117,6 +120,7 @@ impl Driver {
             input: head,
             output: Vec::new(),
             written: 0,
+            compressed: None,
             lease: None,
             pending: None,
             freshening: None,
@@ -207,10 +211,13 @@ impl Driver {
     fn obey(&mut self, cx: &mut Context<'_>) {
         loop {
             self.feed_input();
-            collect(&mut self.session, &mut self.output, &[]);
+            collect(&mut self.session, sink(&mut self.compressed, &mut self.output), &[]);
             let Some(event) = self.session.poll_event() else { return };
             match event {
                 Event::StartTls => self.stop = Some(Stop::Tls),
+                Event::StartCompression { level } => {
+                    self.compressed = Some(Box::new(Compressed::new(level, std::mem::take(&mut self.input))));
+                }
                 Event::DecryptRsa(ciphertext) => self.session.decrypted(self.shared.rsa_decrypt(&ciphertext)),
                 Event::FindUser(user) => {
                     let host = self.session.peer_host().to_owned();
@@ -301,14 +308,29 @@ impl Driver {
 
     /// Offers the client's bytes that are waiting.
     fn feed_input(&mut self) {
-        if self.input.is_empty() || !self.takes_input() {
-            return;
+        while self.takes_input() {
+            if self.input.is_empty() {
+                self.inflate();
+            }
+            if self.input.is_empty() {
+                return self.input.shrink_to(BUFFER_KEPT_BYTES);
+            }
+            self.bring_up_to_date();
+            let taken = self.session.handle_bytes(clock::now(), &self.input);
+            self.input.drain(..taken);
+            if taken == 0 || self.compressed.is_none() {
+                return;
+            }
+            collect(&mut self.session, sink(&mut self.compressed, &mut self.output), &[]);
         }
-        self.bring_up_to_date();
-        let taken = self.session.handle_bytes(clock::now(), &self.input);
-        self.input.drain(..taken);
-        if self.input.is_empty() {
-            self.input.shrink_to(BUFFER_KEPT_BYTES);
+    }
+
+    /// Makes input of what was received compressed.
+    fn inflate(&mut self) {
+        let Some(compressed) = &mut self.compressed else { return };
+        if let Err(error) = compressed.inflate(&mut self.input, self.session.awaits_command()) {
+            self.input.clear();
+            self.session.input_broken(&error);
         }
     }
 
@@ -440,11 +462,12 @@ impl Driver {
     }
 
     fn poll_read_server(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.output.len() - self.written > OUTPUT_HIGH_BYTES {
+        let plain_bytes = self.compressed.as_ref().map_or(0, |compressed| compressed.plain.len());
+        if self.output.len() - self.written + plain_bytes > OUTPUT_HIGH_BYTES {
             return Poll::Pending;
         }
         let Some((tablet, connection)) = &mut self.lease else { return Poll::Pending };
-        let (session, output) = (&mut self.session, &mut self.output);
+        let (session, output) = (&mut self.session, sink(&mut self.compressed, &mut self.output));
         let received = connection.poll_receive(cx, |reply, piece| {
             session.handle_reply(clock::now(), reply);
             collect(session, output, piece);
@@ -460,14 +483,30 @@ impl Driver {
         while let Some((_, connection)) = &mut self.lease {
             let Some(reply) = connection.machine.poll_reply() else { return };
             self.session.handle_reply(clock::now(), reply);
-            collect(&mut self.session, &mut self.output, &[]);
+            collect(&mut self.session, sink(&mut self.compressed, &mut self.output), &[]);
+        }
+    }
+
+    /// Makes output of what waits to be compressed, once the client has taken what was.
+    fn deflate(&mut self) {
+        if let Some(compressed) = &mut self.compressed
+            && self.written == self.output.len()
+            && !compressed.plain.is_empty()
+        {
+            self.output.clear();
+            self.written = 0;
+            compressed.deflate(&mut self.output);
         }
     }
 
     fn poll_write_client(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.deflate();
         if self.written == self.output.len() || self.client_gone {
             self.output.clear();
             self.output.shrink_to(BUFFER_KEPT_BYTES);
+            if let Some(compressed) = &mut self.compressed {
+                compressed.let_go();
+            }
             self.written = 0;
             self.write_deadline = None;
             return Poll::Pending;
@@ -485,7 +524,8 @@ impl Driver {
     }
 
     fn poll_read_client(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.client_gone || self.input.len() >= INPUT_HIGH_BYTES {
+        let received_bytes = self.compressed.as_ref().map_or(0, |compressed| compressed.received_bytes());
+        if self.client_gone || self.input.len() + received_bytes >= INPUT_HIGH_BYTES {
             return Poll::Pending;
         }
         scratch::with(|scratch| {
@@ -500,6 +540,9 @@ impl Driver {
 
     /// Bytes are copied only when the session cannot take them now.
     fn take_input(&mut self, bytes: &[u8]) {
+        if let Some(compressed) = &mut self.compressed {
+            return compressed.receive(bytes);
+        }
         let mut taken = 0;
         if self.input.is_empty() && self.takes_input() {
             self.bring_up_to_date();
@@ -533,13 +576,21 @@ impl Driver {
         if self.client_gone {
             return;
         }
-        let rest = std::mem::take(&mut self.output);
+        let mut rest = std::mem::take(&mut self.output);
+        if let Some(compressed) = &mut self.compressed {
+            compressed.deflate(&mut rest);
+        }
         let goodbye = async {
             self.client.write_all(&rest[self.written..]).await?;
             self.client.shutdown().await
         };
         let _: Result<io::Result<()>, _> = tokio::time::timeout(LINGER, goodbye).await;
     }
+}
+
+/// Where what the session has for the client goes.
+fn sink<'a>(compressed: &'a mut Option<Box<Compressed>>, output: &'a mut Vec<u8>) -> &'a mut Vec<u8> {
+    compressed.as_mut().map_or(output, |compressed| &mut compressed.plain)
 }
 
 /// Takes what the session has for the client; what it forwards is of `piece`.

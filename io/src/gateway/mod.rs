@@ -1,6 +1,7 @@
 //! A running gateway: listeners, one task per client session, and what the sessions share.
 
 mod buffer;
+mod compression;
 mod driver;
 mod freshness;
 mod kill;

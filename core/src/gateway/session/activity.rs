@@ -41,7 +41,9 @@ impl Session {
         let (name, info) = match command {
             ClientCommand::Query(sql) => ("Query", without_end(sql)),
             ClientCommand::Prepare(sql) => ("Prepare", without_end(sql)),
-            ClientCommand::Execute { statement_id, .. } => ("Execute", self.statements.text(*statement_id)),
+            ClientCommand::Execute { statement_id, .. } | ClientCommand::BulkExecute { statement_id, .. } => {
+                ("Execute", self.statements.text(*statement_id))
+            }
             ClientCommand::InitDb(_) => ("Init DB", &[][..]),
             ClientCommand::FieldList { .. } => ("Field List", &[][..]),
             ClientCommand::Fetch { .. } => ("Fetch", &[][..]),

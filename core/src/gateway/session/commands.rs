@@ -33,6 +33,7 @@ impl Session {
             ClientCommand::ResetConnection => self.on_reset_connection(now),
             ClientCommand::Prepare(sql) => self.on_prepare(now, sql),
             ClientCommand::Execute { statement_id, body } => self.on_execute(now, statement_id, body),
+            ClientCommand::BulkExecute { statement_id, body } => self.on_bulk_execute(now, statement_id, body),
             ClientCommand::SendLongData { statement_id, parameter, data } => {
                 self.on_long_data(statement_id, parameter, data);
             }

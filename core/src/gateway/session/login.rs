@@ -9,6 +9,7 @@ use crate::gateway::config::Greeting;
 use crate::gateway::users::Users;
 use crate::link::{AccountId, Command};
 use crate::mysql::auth::{Credential, Secret};
+use crate::mysql::capability::CapabilityFlags;
 use crate::mysql::command::ClientCommand;
 use crate::mysql::handshake::{ClientInfo, HandshakeResponse, ServerConfig, ServerEvent, ServerHandshake};
 use crate::sql::Effects;
@@ -70,6 +71,8 @@ impl Session {
 
     fn authenticated(&mut self, info: ClientInfo) {
         self.capabilities = info.capabilities;
+        // A change of user does not say it again.
+        self.of_mariadb |= info.of_mariadb;
         self.max_packet_bytes = info.max_packet_bytes;
         self.sequence = info.next_sequence;
         self.state = State::new(info.collation, self.config.variables.clone());
@@ -148,6 +151,11 @@ impl Session {
     /// The final OK of the handshake; commands may come.
     pub(super) fn logged_in(&mut self, now: Instant) {
         self.write_own_ok();
+        if self.capabilities.contains(CapabilityFlags::CLIENT_COMPRESS) && !self.compressed {
+            self.compressed = true;
+            let level = self.config.greeting.compression.unwrap_or(1);
+            self.events.push_back(Event::StartCompression { level });
+        }
         self.become_idle(now);
     }
 
@@ -177,6 +185,7 @@ pub(super) fn handshake_config(greeting: &Greeting, peer: &Peer) -> ServerConfig
         plugin: greeting.plugin,
         transport: peer.transport,
         tls_available: greeting.tls_available,
+        compression: greeting.compression.is_some(),
         tls_required: greeting.tls_required,
         rsa_public_key: greeting.rsa_public_key.clone(),
         client_host: peer.host.clone(),

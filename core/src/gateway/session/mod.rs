@@ -41,8 +41,9 @@ use crate::gateway::config::SessionConfig;
 use crate::gateway::freshness::{Scope, Written};
 use crate::gateway::variables::Variables;
 use crate::link::{AccountId, Ended, Interrupt, Request};
+use crate::mysql::ProtocolError;
 use crate::mysql::auth::{Nonce, Proof};
-use crate::mysql::capability::CapabilityFlags;
+use crate::mysql::capability::{CapabilityFlags, MariaDbCapabilities};
 use crate::mysql::frame::{self, PacketReader};
 use crate::mysql::handshake::{ServerHandshake, Transport};
 use crate::mysql::packet::{self, OkHeader, OkPacket};
@@ -81,6 +82,12 @@ pub struct Peer {
 pub enum Event {
     /// Begin TLS as the server; then call [`Session::tls_started`].
     StartTls,
+    /// From here on both directions are compressed ([`crate::mysql::compressed`]); what [`Session::poll_transmit`] gave before is
+    /// not.
+    StartCompression {
+        /// zlib's level.
+        level: u32,
+    },
     /// Decrypt with the gateway's RSA key (OAEP); then call [`Session::decrypted`].
     DecryptRsa(Vec<u8>),
     /// Look the user up on the servers; then call [`Session::user_found`].
@@ -238,6 +245,10 @@ pub struct Session {
     /// Whom its statements run as on the servers.
     account: AccountId,
     capabilities: CapabilityFlags,
+    /// What carries its packets is compressed.
+    compressed: bool,
+    /// What it took of MariaDB's own.
+    of_mariadb: MariaDbCapabilities,
     /// The longest packet that the client accepts, in bytes.
     max_packet_bytes: u32,
     /// Sequence id of the next packet to the client.
@@ -278,6 +289,8 @@ impl Session {
             user: Vec::new(),
             account: AccountId::OWN,
             capabilities: CapabilityFlags::empty(),
+            compressed: false,
+            of_mariadb: MariaDbCapabilities::empty(),
             max_packet_bytes: 0,
             sequence: 0,
             state: State::new(0, config.variables.clone()),
@@ -367,6 +380,24 @@ impl Session {
     #[must_use]
     pub const fn wants_input(&self) -> bool {
         matches!(self.phase, Phase::Login(_) | Phase::Idle | Phase::Infile(_))
+    }
+
+    /// The next byte of the client's begins a command.
+    #[must_use]
+    pub const fn awaits_command(&self) -> bool {
+        matches!(self.phase, Phase::Idle) && self.reader.is_between_packets()
+    }
+
+    /// What carries the client's packets makes no sense: tells it, and ends.
+    pub fn input_broken(&mut self, error: &ProtocolError) {
+        let error = match error {
+            ProtocolError::Malformed(_) => {
+                Error::new(Component::Gateway, Kind::Uncompress, "Couldn't uncompress communication packet")
+            }
+            other => other.raised_by(Component::Gateway),
+        };
+        self.sequence = self.reader.expected_sequence();
+        self.break_off(&error, Reason::ProtocolError);
     }
 
     /// True while no request is under way and nothing of one is half read: a good moment to stop.

@@ -6,12 +6,13 @@ use super::{Phase, Pins, Session};
 use crate::error::{Component, Kind};
 use crate::link::{Command, Statement};
 use crate::mutants::Mutant;
-use crate::mysql::capability::ColumnType;
-use crate::mysql::execute::Execute;
+use crate::mysql::capability::{ColumnType, MariaDbCapabilities};
+use crate::mysql::execute::{BulkExecute, Execute};
 use crate::mysql::frame;
 use crate::mysql::packet::PrepareOk;
-use crate::sql::{self, Effects, FoundRows, Leaves, Route, leaves};
+use crate::sql::{self, Effects, FoundRows, Leaves, Route, RowCount, leaves};
 use crate::time::Instant;
+use crate::topo::Role;
 use std::sync::Arc;
 
 impl Session {
@@ -81,6 +82,42 @@ impl Session {
         if let Some(types) = execute.types {
             prepared.types = Some(types.to_vec());
         }
+        let mut leaves = prepared.intent.leaves;
+        if execute.opens_cursor() && leaves.found_rows == FoundRows::Sent {
+            // It finds all of them and sends none.
+            leaves.found_rows = FoundRows::Counted;
+        }
+        self.execute(now, id, payload, false, leaves);
+    }
+
+    /// COM_STMT_BULK_EXECUTE: one statement for many sets of parameters.
+    pub(super) fn on_bulk_execute(&mut self, now: Instant, id: u32, body: &[u8]) {
+        let bulk = match BulkExecute::parse(body) {
+            Ok(bulk) => bulk,
+            Err(error) => return self.write_error(&error.raised_by(Component::Gateway)),
+        };
+        if !self.of_mariadb.contains(MariaDbCapabilities::STMT_BULK_OPERATIONS) || !bulk.is_served() {
+            let message = "This command is not supported in the prepared statement protocol yet";
+            return self.refuse(Kind::UnsupportedPrepared, message);
+        }
+        let Some(prepared) = self.statements.get_mut(id) else {
+            return self.write_error(&statements::unknown(id, "mysqld_stmt_execute"));
+        };
+        let parameters = usize::from(prepared.parameters);
+        let Some(payload) = bulk.with_types(parameters, prepared.types.as_deref()) else {
+            return self.refuse(Kind::WrongArguments, "Incorrect arguments to mysqld_stmt_bulk_execute");
+        };
+        if let Some(types) = bulk.types(parameters) {
+            prepared.types = Some(types.to_vec());
+        }
+        // It may have run once for all sets, or once for each.
+        let leaves = Leaves { row_count: RowCount::Counted, ..prepared.intent.leaves };
+        self.execute(now, id, payload, true, leaves);
+    }
+
+    /// Runs the statement with this body, the parameters' types included.
+    fn execute(&mut self, now: Instant, id: u32, payload: Vec<u8>, bulk: bool, leaves: Leaves) {
+        let Some(prepared) = self.statements.get_mut(id) else { return };
         let (mut statement, intent) = (Arc::clone(&prepared.statement), prepared.intent);
         let long_data = prepared.take_long_data();
         let mut needs_list = false;
@@ -96,17 +133,13 @@ impl Session {
                 statement = Arc::new(Statement { sql, settings: Arc::clone(&statement.settings) });
             }
         }
-        let mut job = Job::new(Command::Execute { statement, payload, long_data }, Origin::Client);
+        let mut job = Job::new(Command::Execute { statement, payload, long_data, bulk }, Origin::Client);
         job.needs_list = needs_list;
-        job.leaves = intent.leaves;
-        if execute.opens_cursor() && job.leaves.found_rows == FoundRows::Sent {
-            // It finds all of them and sends none.
-            job.leaves.found_rows = FoundRows::Counted;
-        }
+        job.leaves = leaves;
         job.statement = Some(id);
-        job.role = self.route(intent).role;
+        job.role = if bulk { Role::Primary } else { self.route(intent).role };
         job.hint = intent.hint;
-        job.read_only = intent.effects.contains(Effects::READ_ONLY);
+        job.read_only = !bulk && intent.effects.contains(Effects::READ_ONLY);
         job.effects = intent.effects;
         self.run(now, job);
     }

@@ -6,7 +6,7 @@ use super::{Attributes, Greeting, HANDSHAKE_PACKET_BYTES_MAX, HandshakeResponse,
 use crate::error::{Component, Effect, Error, Kind};
 use crate::mysql::ProtocolError;
 use crate::mysql::auth::{AuthPlugin, Proof, Secret, caching_sha2};
-use crate::mysql::capability::{CapabilityFlags, negotiate};
+use crate::mysql::capability::{CapabilityFlags, OF_MARIADB, negotiate};
 use crate::mysql::frame::{PacketReader, write_packet, write_with};
 use crate::mysql::packet::{ERR, OkPacket, parse_err};
 use std::sync::Arc;
@@ -280,6 +280,7 @@ impl Exchange {
         asked.set(CapabilityFlags::CLIENT_SSL, config.transport == Transport::Tls);
         HandshakeResponse {
             capabilities: negotiate(greeting.capabilities, asked),
+            of_mariadb: greeting.of_mariadb & OF_MARIADB,
             max_packet_bytes: config.max_packet_bytes,
             collation: config.collation,
             user: config.user.clone(),

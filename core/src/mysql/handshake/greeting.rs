@@ -4,13 +4,13 @@
 
 use crate::mysql::ProtocolError;
 use crate::mysql::auth::NONCE_BYTES;
-use crate::mysql::capability::CapabilityFlags;
+use crate::mysql::capability::{CLIENT_MYSQL, CapabilityFlags, MariaDbCapabilities};
 use crate::mysql::wire::{Reader, put_nul_str};
 
 const PROTOCOL_VERSION: u8 = 10;
 /// Bytes of the challenge that stand before the capabilities, where clients of MySQL 3 looked for it.
 const NONCE_HEAD_BYTES: usize = 8;
-const RESERVED_BYTES: usize = 10;
+const RESERVED_BYTES: usize = 6;
 /// The second part of the challenge takes at least this many bytes, its closing NUL included.
 const NONCE_TAIL_BYTES_MIN: usize = 13;
 
@@ -25,6 +25,8 @@ pub struct Greeting {
     pub nonce: Vec<u8>,
     /// What the server offers.
     pub capabilities: CapabilityFlags,
+    /// What it offers as MariaDB; nothing with CLIENT_MYSQL.
+    pub of_mariadb: MariaDbCapabilities,
     /// The lower byte of the default collation's id.
     pub collation: u8,
     /// SERVER_STATUS_* bits.
@@ -54,6 +56,8 @@ impl Greeting {
         let capabilities = CapabilityFlags::from_bits_retain(lower | upper << 16);
         let nonce_bytes = usize::from(reader.u8("greeting nonce length")?);
         reader.bytes(RESERVED_BYTES, "greeting reserved")?;
+        let of_mariadb = MariaDbCapabilities::from_bits_retain(reader.u32("greeting reserved")?);
+        let of_mariadb = if capabilities.contains(CLIENT_MYSQL) { MariaDbCapabilities::empty() } else { of_mariadb };
         if capabilities.contains(CapabilityFlags::CLIENT_SECURE_CONNECTION) {
             let tail_bytes = nonce_bytes.saturating_sub(NONCE_HEAD_BYTES).max(NONCE_TAIL_BYTES_MIN);
             let tail = reader.bytes(tail_bytes, "greeting nonce")?;
@@ -65,7 +69,7 @@ impl Greeting {
             let name = reader.rest();
             plugin = name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
         }
-        Ok(Self { server_version, connection_id, nonce, capabilities, collation, status, plugin })
+        Ok(Self { server_version, connection_id, nonce, capabilities, of_mariadb, collation, status, plugin })
     }
 
     /// Appends the greeting.
@@ -84,7 +88,12 @@ impl Greeting {
         out.extend_from_slice(&((bits >> 16) as u16).to_le_bytes());
         let has_plugin = self.capabilities.contains(CapabilityFlags::CLIENT_PLUGIN_AUTH);
         out.push(if has_plugin { (self.nonce.len() + 1) as u8 } else { 0 });
+        debug_assert!(
+            self.of_mariadb.is_empty() || !self.capabilities.contains(CLIENT_MYSQL),
+            "a MySQL server has none"
+        );
         out.extend_from_slice(&[0; RESERVED_BYTES]);
+        out.extend_from_slice(&self.of_mariadb.bits().to_le_bytes());
         out.extend_from_slice(tail);
         out.push(0);
         if has_plugin {
@@ -107,7 +116,8 @@ mod tests {
         assert_eq!(greeting.nonce, b"abcdefghijklmnopqrst");
         assert_eq!(greeting.plugin, b"mysql_native_password");
         assert_eq!(greeting.status, 2);
-        assert!(!greeting.capabilities.contains(CapabilityFlags::CLIENT_LONG_PASSWORD));
+        assert!(!greeting.capabilities.contains(CLIENT_MYSQL));
+        assert_eq!(greeting.of_mariadb, MariaDbCapabilities::from_bits_retain(0x1d));
     }
 
     #[test]

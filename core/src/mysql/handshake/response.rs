@@ -4,7 +4,7 @@
 
 use crate::mysql::ProtocolError;
 use crate::mysql::auth::Secret;
-use crate::mysql::capability::CapabilityFlags;
+use crate::mysql::capability::{CLIENT_MYSQL, CapabilityFlags, MariaDbCapabilities};
 use crate::mysql::wire::{Reader, put_lenenc_int, put_lenenc_str, put_nul_str};
 
 /// Connection attributes that are kept of one client, in bytes of names and values; the rest are dropped, as servers do.
@@ -13,7 +13,7 @@ pub const ATTRIBUTES_BYTES_MAX: usize = 4 * 1024;
 pub const ATTRIBUTES_COUNT_MAX: usize = 64;
 /// Length of a request for TLS, which is also the fixed part of a response, in bytes.
 pub const TLS_REQUEST_BYTES: usize = 32;
-const FILLER_BYTES: usize = 23;
+const FILLER_BYTES: usize = 19;
 
 /// Names and values by which a client describes itself.
 pub type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
@@ -23,6 +23,8 @@ pub type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
 pub struct HandshakeResponse {
     /// What the client takes of the server's offer.
     pub capabilities: CapabilityFlags,
+    /// What it takes as MariaDB's; nothing with CLIENT_MYSQL. COM_CHANGE_USER does not say.
+    pub of_mariadb: MariaDbCapabilities,
     /// The longest packet the client accepts, in bytes.
     pub max_packet_bytes: u32,
     /// The client's collation id. A response carries only its lower byte, COM_CHANGE_USER all of it.
@@ -61,6 +63,8 @@ impl HandshakeResponse {
         let max_packet_bytes = reader.u32("response packet size")?;
         let collation = u16::from(reader.u8("response collation")?);
         reader.bytes(FILLER_BYTES, "response filler")?;
+        let of_mariadb = MariaDbCapabilities::from_bits_retain(reader.u32("response filler")?);
+        let of_mariadb = if has(CLIENT_MYSQL) { MariaDbCapabilities::empty() } else { of_mariadb };
         let user = reader.nul_str("response user")?.to_vec();
         let auth_response = Secret::new(read_auth_response(&mut reader, capabilities)?);
         let mut schema = None;
@@ -73,7 +77,17 @@ impl HandshakeResponse {
         if has(CapabilityFlags::CLIENT_CONNECT_ATTRS) && !reader.is_empty() {
             attributes = read_attributes(reader.lenenc_str("response attributes")?);
         }
-        Ok(Self { capabilities, max_packet_bytes, collation, user, auth_response, schema, plugin, attributes })
+        Ok(Self {
+            capabilities,
+            of_mariadb,
+            max_packet_bytes,
+            collation,
+            user,
+            auth_response,
+            schema,
+            plugin,
+            attributes,
+        })
     }
 
     /// Appends the response, with the fields that its capabilities say are there.
@@ -125,7 +139,18 @@ impl HandshakeResponse {
         if has(CapabilityFlags::CLIENT_CONNECT_ATTRS) && !reader.is_empty() {
             attributes = read_attributes(reader.lenenc_str("change user attributes")?);
         }
-        Ok(Self { capabilities, max_packet_bytes, collation, user, auth_response, schema, plugin, attributes })
+        let of_mariadb = MariaDbCapabilities::empty();
+        Ok(Self {
+            capabilities,
+            of_mariadb,
+            max_packet_bytes,
+            collation,
+            user,
+            auth_response,
+            schema,
+            plugin,
+            attributes,
+        })
     }
 
     /// Appends the content of the COM_CHANGE_USER command that stands for this response, without its command byte.
@@ -151,6 +176,7 @@ impl HandshakeResponse {
         out.extend_from_slice(&self.max_packet_bytes.to_le_bytes());
         out.push(self.collation as u8);
         out.extend_from_slice(&[0; FILLER_BYTES]);
+        out.extend_from_slice(&self.of_mariadb.bits().to_le_bytes());
     }
 }
 
@@ -231,7 +257,7 @@ mod tests {
             .to_le_bytes()
             .to_vec();
         payload.extend_from_slice(b"\0\0\0\x01\x21");
-        payload.extend_from_slice(&[0; FILLER_BYTES]);
+        payload.extend_from_slice(&[0; FILLER_BYTES + 4]);
         payload.extend_from_slice(b"app\0\x02ab");
         let response = HandshakeResponse::parse(&payload).unwrap();
         assert_eq!((response.user.as_slice(), response.auth_response.expose()), (&b"app"[..], &b"ab"[..]));

@@ -241,7 +241,7 @@ impl BackendConn {
 
     fn send_execute(&mut self) {
         let Life::Busy(busy) = &self.life else { return };
-        let Command::Execute { statement, payload, long_data } = &busy.request.command else { return };
+        let Command::Execute { statement, payload: body, long_data, bulk } = &busy.request.command else { return };
         let Some(mut statement_id) = self.statements.id(statement) else {
             debug_assert!(false, "prepared just before");
             return;
@@ -255,7 +255,11 @@ impl BackendConn {
             write_with(out, &mut 0, |payload| command.encode(payload));
         }
         let mut sequence = 0;
-        write_with(out, &mut sequence, |packet| ClientCommand::Execute { statement_id, body: payload }.encode(packet));
+        let command = match bulk {
+            false => ClientCommand::Execute { statement_id, body },
+            true => ClientCommand::BulkExecute { statement_id, body },
+        };
+        write_with(out, &mut sequence, |packet| command.encode(packet));
         self.flight.expect_command(Shape::Results, sequence);
     }
 

@@ -103,6 +103,7 @@ impl Link {
             plugin: AuthPlugin::Native,
             transport: Transport::Plain,
             tls_available: false,
+            compression: false,
             tls_required: false,
             rsa_public_key: None,
             client_host: "gateway".into(),

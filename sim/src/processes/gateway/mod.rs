@@ -586,6 +586,7 @@ fn session_config(setup: &GatewaySetup) -> SessionConfig {
             collation: COLLATION,
             plugin: AuthPlugin::Native,
             tls_available: false,
+            compression: None,
             tls_required: false,
             rsa_public_key: None,
         },

@@ -313,6 +313,7 @@ impl Driver {
             let now = hands.ctx.now();
             match event {
                 Event::StartTls => debug_assert!(false, "no TLS was offered"),
+                Event::StartCompression { .. } => debug_assert!(false, "no compression was offered"),
                 Event::DecryptRsa(_) => self.session.decrypted(None),
                 Event::FindUser(_) => self.session.user_found(Ok(None)),
                 Event::Admit { user, before, proof: _ } => {

@@ -84,6 +84,7 @@ impl Bench {
                 collation: 45,
                 plugin: AuthPlugin::Native,
                 tls_available: false,
+                compression: None,
                 tls_required: false,
                 rsa_public_key: None,
             },

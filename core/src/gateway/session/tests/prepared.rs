@@ -1,6 +1,6 @@
 //! Prepared statements have ids of the session's own and live on no particular connection.
 
-use super::bench::{Bench, REPLICA, error_code, ok, ok_reply, view};
+use super::bench::{Bench, PRIMARY, REPLICA, error_code, ok, ok_reply, view};
 use crate::gateway::session::Pins;
 use crate::link::{Command, Ended, Reply};
 use crate::mysql::command::ClientCommand;
@@ -29,6 +29,34 @@ fn an_execute_carries_the_types_bound_before() {
         assert_eq!(payload, FIRST);
         bench.answer(ok_reply(ok()));
         bench.expect_release();
+    }
+}
+
+#[test]
+fn a_bulk_goes_to_the_primary_with_the_types_bound_before() {
+    let mut bench = Bench::logged_in();
+    let id = bench.prepare("INSERT INTO t VALUES (?)", 1);
+    let typed = b"\x80\0\x08\0\0\x05\0\0\0\0\0\0\0\x01";
+    let untyped = b"\0\0\0\x05\0\0\0\0\0\0\0\x01";
+    for body in [&typed[..], untyped] {
+        assert!(bench.send(&ClientCommand::BulkExecute { statement_id: id, body }).is_empty());
+        let (tablet, request) = bench.lend();
+        assert!(tablet == PRIMARY && !request.read_only);
+        let Command::Execute { payload, bulk: true, .. } = request.command else { panic!("a bulk") };
+        assert_eq!(payload, typed);
+        bench.answer(ok_reply(ok()));
+        bench.expect_release();
+    }
+}
+
+#[test]
+fn a_bulk_is_refused_as_by_a_server() {
+    let mut bench = Bench::logged_in();
+    let id = bench.prepare("INSERT INTO t VALUES (?)", 1);
+    for (id, body, error) in
+        [(id, &b"\xc0\0"[..], 1295), (id, b"\0\0\0\x05", 1210), (99, b"\0\0", 1243), (id, b"\0", 1835)]
+    {
+        assert_eq!(error_code(&bench.send(&ClientCommand::BulkExecute { statement_id: id, body })[0]), error);
     }
 }
 
