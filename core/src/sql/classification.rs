@@ -145,7 +145,7 @@ pub enum Own<'a> {
     /// Own and server variables in one SET, or an own SET among several statements or before a statement (SET STATEMENT):
     /// neither Weir nor a server could run it whole, so it is refused.
     MixedSet,
-    /// `SELECT @@name, ...` of nothing but Weir's own variables; in order.
+    /// `SELECT @@name, ...` of nothing but Weir's own variables and `session_track_*`; in order.
     SelectVariables(Vec<OwnColumn<'a>>),
     /// `SHOW VARIABLES LIKE '...'` where only Weir's own variables can match: the names that do, in order.
     ShowVariables(Vec<&'static str>),

@@ -7,7 +7,7 @@ use super::classification::{Kill, Kind, Own, OwnAssignment, OwnColumn, Show, Vic
 use super::set;
 use super::stream::Tokens;
 use super::token::{Dialect, Token, TokenKind};
-use super::variable::{OWN_VARIABLES, Scope, is_one_of, lower, system_variable};
+use super::variable::{OWN_VARIABLES, Scope, TRACKERS, is_one_of, lower, system_variable};
 use crate::topo::{Role, TargetString};
 use std::borrow::Cow;
 
@@ -193,7 +193,8 @@ impl<'a> Words<'a> {
         loop {
             let variable = words.take_if(|token| token.kind == TokenKind::SystemVariable)?;
             let (scope, name) = system_variable(variable.text);
-            if !is_one_of(name, &OWN_VARIABLES) {
+            let is_tracker = scope != Scope::Global && is_one_of(name, &TRACKERS);
+            if !is_tracker && !is_one_of(name, &OWN_VARIABLES) {
                 return None;
             }
             let column = words.alias().unwrap_or(Cow::Borrowed(variable.text));
@@ -224,6 +225,9 @@ fn own_names_like(pattern: &[u8]) -> Vec<&'static str> {
     // Long enough to tell them from `read_only`, `read_buffer_size` and their like.
     const BEGINNINGS: [&[u8]; 3] = [b"enable_read_write_split", b"read_after_write", b"read_write_split"];
     let plain: Vec<u8> = pattern.iter().filter(|byte| **byte != b'\\').map(u8::to_ascii_lowercase).collect();
+    if let Some(tracker) = TRACKERS.iter().find(|name| name.as_bytes() == plain) {
+        return vec![tracker];
+    }
     if !BEGINNINGS.iter().any(|beginning| plain.starts_with(beginning)) {
         return Vec::new();
     }
@@ -334,7 +338,12 @@ mod tests {
             column("t", false, "read_after_write_timeout"),
         ];
         assert_eq!(own(sql), Some(Own::SelectVariables(expected)));
+        let tracker = column("@@session_track_schema", false, "session_track_schema");
+        assert_eq!(own("SELECT @@session_track_schema"), Some(Own::SelectVariables(vec![tracker])));
         for sql in [
+            "SELECT @@global.session_track_schema",
+            "SELECT @@session_track_schema, @@sql_mode",
+            "SELECT @@session_track_gtids",
             "SELECT @@read_write_split_ratio FROM t",
             "SELECT @@read_write_split_ratio + 1",
             "SELECT @@read_write_split_ratio LIMIT 0",
@@ -358,6 +367,8 @@ mod tests {
             names("SHOW VARIABLES WHERE variable_name LIKE 'read_write_split%policy'"),
             ["read_write_splitting_policy"]
         );
+        assert_eq!(names("SHOW VARIABLES LIKE 'session_track_schema'"), ["session_track_schema"]);
+        assert_eq!(own("SHOW VARIABLES LIKE 'session_track%'"), None);
         for sql in ["SHOW VARIABLES LIKE 'read%'", "SHOW VARIABLES LIKE '%'", "SHOW VARIABLES LIKE 'read_write_splits'"]
         {
             assert_eq!(own(sql), None, "{sql}");

@@ -7,7 +7,7 @@ use super::classification::{Effects, Kind};
 use super::functions;
 use super::rules::{CONTENTS, ContentRule, Match, Rest, both, function_may_have_a_rule, word_may_have_a_rule};
 use super::token::{Token, TokenKind};
-use super::variable::{OWN_VARIABLES, SERVER_NAMES, is_one_of, system_variable, unquoted};
+use super::variable::{OWN_VARIABLES, SERVER_NAMES, TRACKERS, is_one_of, system_variable, unquoted};
 
 /// What has been found so far in one statement.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl<'a> Scan<'a> {
         if is_one_of(name, &SERVER_NAMES) {
             return;
         }
-        self.asks_gateway |= is_one_of(name, &OWN_VARIABLES);
+        self.asks_gateway |= is_one_of(name, &OWN_VARIABLES) || is_one_of(name, &TRACKERS);
         self.hit(|matches| match matches {
             Match::Variables(names) => is_one_of(name, names),
             Match::AnyVariable => true,

@@ -12,6 +12,15 @@ pub(super) const OWN_VARIABLES: [&str; 6] = [
     "read_write_splitting_policy",
 ];
 
+/// The servers' variables that say what a client is told of session changes. Weir sets the servers' own as it needs them, and so
+/// answers for the client's. (MySQL's `session_track_gtids` is left to the servers: MariaDB has none.)
+pub(super) const TRACKERS: [&str; 4] = [
+    "session_track_schema",
+    "session_track_state_change",
+    "session_track_system_variables",
+    "session_track_transaction_info",
+];
+
 /// Variables by which a server says which one it is: whoever reads them asks who answers, and shall not change it by asking.
 pub(super) const SERVER_NAMES: [&str; 4] = ["hostname", "port", "server_id", "server_uuid"];
 

@@ -27,7 +27,7 @@ use weir_core::mysql::auth::Credential;
 use weir_core::time::Instant;
 
 /// Output that the client has not taken, in bytes, beyond which nothing more is read from the server.
-const OUTPUT_HIGH_BYTES: usize = 256 * 1024;
+pub(super) const OUTPUT_HIGH_BYTES: usize = 256 * 1024;
 /// Client bytes that the session does not take yet, beyond which nothing more is read from the client.
 const INPUT_HIGH_BYTES: usize = 64 * 1024;
 /// Bytes of a client's file that the server has not taken, beyond which the session gets no more of it.
@@ -462,8 +462,9 @@ impl Driver {
     }
 
     fn poll_read_server(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let plain_bytes = self.compressed.as_ref().map_or(0, |compressed| compressed.plain.len());
-        if self.output.len() - self.written + plain_bytes > OUTPUT_HIGH_BYTES {
+        let is_full = |compressed: &Compressed| compressed.plain.len() > compressed.plain_bytes_max();
+        let behind = self.output.len() - self.written > OUTPUT_HIGH_BYTES;
+        if behind || self.compressed.as_deref().is_some_and(is_full) {
             return Poll::Pending;
         }
         let Some((tablet, connection)) = &mut self.lease else { return Poll::Pending };
@@ -578,7 +579,7 @@ impl Driver {
         }
         let mut rest = std::mem::take(&mut self.output);
         if let Some(compressed) = &mut self.compressed {
-            compressed.deflate(&mut rest);
+            compressed.deflate_all(&mut rest);
         }
         let goodbye = async {
             self.client.write_all(&rest[self.written..]).await?;

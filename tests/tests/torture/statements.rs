@@ -139,6 +139,7 @@ const SETTINGS: &[&str] = &[
     "SET session_track_system_variables = 'time_zone,sql_mode'",
     "SET session_track_system_variables = DEFAULT",
     "SET session_track_schema = OFF",
+    "SELECT @@session_track_schema, @@session.session_track_system_variables x",
     "SET session_track_schema = ON",
     "SET max_error_count = #",
     "SET max_error_count = DEFAULT",

@@ -10,7 +10,7 @@ use crate::mysql::capability::{ColumnType, MariaDbCapabilities};
 use crate::mysql::execute::{BulkExecute, Execute};
 use crate::mysql::frame;
 use crate::mysql::packet::PrepareOk;
-use crate::sql::{self, Effects, FoundRows, Leaves, Route, RowCount, leaves};
+use crate::sql::{self, Classification, Effects, FoundRows, Leaves, Own, OwnColumn, Route, RowCount, leaves};
 use crate::time::Instant;
 use crate::topo::Role;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ impl Session {
             return self.write_error(&error);
         }
         let classification = crate::sql::classify(sql, self.dialect());
-        if classification.route == Route::Gateway {
+        if classification.route == Route::Gateway && !asks_for_trackers(&classification) {
             return self.refuse(
                 Kind::NotSupported,
                 "weir-gateway: statements that the gateway answers itself cannot be prepared; send it as text",
@@ -191,4 +191,10 @@ impl Session {
             self.phase = Phase::Running(job);
         }
     }
+}
+
+/// Its text is answered here, and prepared it is not worth an error: a server says what it tracks for Weir.
+fn asks_for_trackers(classification: &Classification<'_>) -> bool {
+    let is_tracker = |column: &OwnColumn<'_>| column.name.starts_with("session_track_");
+    matches!(&classification.own, Some(Own::SelectVariables(columns)) if columns.iter().all(is_tracker))
 }

@@ -7,6 +7,7 @@ use crate::error::{Component, Error, Kind as ErrorKind};
 use crate::gateway::config::SessionConfig;
 use crate::link::Command;
 use crate::mutants::Mutant;
+use crate::mysql::collation;
 use crate::mysql::column::ColumnDefinition;
 use crate::mysql::command::ClientCommand;
 use crate::mysql::packet::OkPacket;
@@ -87,15 +88,17 @@ impl Session {
                 "weir-gateway: variables of Weir's own (and session_track_*) must be set in a statement of their own",
             ),
             Some(Own::SelectVariables(columns)) => {
-                let (global, own) = (&self.config.variables, &self.state.variables);
-                let value = |c: &OwnColumn<'_>| if c.global { global.get(&c.name) } else { own.get(&c.name) };
-                let row: Vec<_> = columns.iter().map(|c| (c.column.to_vec(), value(c))).collect();
-                self.answer_row(&row);
+                let (columns, row) = columns.iter().map(|column| self.own_value(column)).unzip();
+                self.answer_table(&TextResultSet { columns, rows: vec![row] });
                 self.diagnostics.note_rows(Some(1));
             }
             Some(Own::ShowVariables(names)) => {
                 let columns = ["Variable_name", "Value"].map(ColumnDefinition::text).to_vec();
-                let value = |name: &str| self.state.variables.get(name).map(String::into_bytes);
+                let (own, tracking) = (&self.state.variables, &self.state.tracking);
+                let value = |name: &str| {
+                    let own = own.get(name).map(String::into_bytes);
+                    own.or_else(|| Some(tracking.value(name).as_bytes().to_vec()))
+                };
                 let rows = names.iter().map(|name| vec![Some(name.as_bytes().to_vec()), value(name)]).collect();
                 self.answer_table(&TextResultSet { columns, rows });
                 self.diagnostics.note_rows(Some(names.len() as u64));
@@ -116,6 +119,17 @@ impl Session {
                 self.run(now, job);
             }
         }
+    }
+
+    /// A column of `SELECT @@name`, and its value.
+    fn own_value(&self, column: &OwnColumn<'_>) -> (ColumnDefinition, Option<Vec<u8>>) {
+        let label = column.column.to_vec();
+        if column.name.starts_with("session_track_") {
+            let texts = collation::of_results(self.state.results()).unwrap_or(collation::FALLBACK);
+            return self.state.tracking.selected(&column.name, label, &texts);
+        }
+        let variables = if column.global { &self.config.variables } else { &self.state.variables };
+        (ColumnDefinition::text(label), variables.get(&column.name).map(String::into_bytes))
     }
 
     fn set_own(&mut self, assignments: &[OwnAssignment<'_>]) {
@@ -145,10 +159,11 @@ impl Session {
             self.events.push_back(Event::SetDefaults(defaults));
             return;
         }
+        let names = assignments.iter().map(|assignment| assignment.name.as_ref());
+        let names = names.filter(|name| name.starts_with("session_track_"));
+        let session_state = tracking.report(names, &self.state.tracking);
         self.state.variables = variables;
         self.state.tracking = tracking;
-        let names = assignments.iter().map(|assignment| assignment.name.as_ref());
-        let session_state = self.state.tracking.report(names.filter(|name| name.starts_with("session_track_")));
         self.diagnostics.note_ok();
         self.write_ok(&OkPacket { status: self.state.status, session_state, ..OkPacket::default() });
     }
@@ -172,13 +187,6 @@ impl Session {
             Err(error) => self.write_error(&error),
         }
         self.become_idle(now);
-    }
-
-    /// A result set of one row of text.
-    pub(super) fn answer_row(&mut self, columns: &[(Vec<u8>, Option<String>)]) {
-        let row = columns.iter().map(|(_, value)| value.clone().map(String::into_bytes)).collect();
-        let columns = columns.iter().map(|(label, _)| ColumnDefinition::text(label.clone())).collect();
-        self.answer_table(&TextResultSet { columns, rows: vec![row] });
     }
 
     /// A result set of one number.

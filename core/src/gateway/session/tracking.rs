@@ -1,6 +1,9 @@
 //! Which session changes the client asked to be told: the gateway's servers report everything, the client hears its choice.
 
 use crate::error::{Component, Error, Kind};
+use crate::mysql::capability::ColumnType;
+use crate::mysql::collation::Names;
+use crate::mysql::column::ColumnDefinition;
 use crate::mysql::session_state::{Change, SessionState, SessionStateBuilder};
 
 /// The `session_track_*` variables as this client set them; the defaults are a server's.
@@ -9,10 +12,37 @@ pub(super) struct Tracking {
     schema: bool,
     state_change: bool,
     gtids: bool,
+    transactions: Transactions,
     variables: Watched,
     /// `session_track_system_variables` as it was written.
     names: String,
 }
+
+/// `session_track_transaction_info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Transactions {
+    Off,
+    /// The state of the open one.
+    State,
+    /// That, and the statements that set it up.
+    Characteristics,
+}
+
+impl Transactions {
+    const NAMES: [(Self, &str); 3] =
+        [(Self::Off, "OFF"), (Self::State, "STATE"), (Self::Characteristics, "CHARACTERISTICS")];
+
+    /// By name, or by number.
+    fn parse(value: &str) -> Option<Self> {
+        let named = |(number, (_, name)): &(usize, &(Self, &str))| {
+            value.eq_ignore_ascii_case(name) || value.parse() == Ok(*number)
+        };
+        Self::NAMES.iter().enumerate().find(named).map(|(_, (transactions, _))| *transactions)
+    }
+}
+
+/// The state that a server begins to track from: no transaction.
+const NO_TRANSACTION: &[u8] = b"________";
 
 /// `session_track_system_variables`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +56,9 @@ enum Watched {
 const VARIABLES_BY_DEFAULT: [&str; 5] =
     ["autocommit", "character_set_client", "character_set_connection", "character_set_results", "time_zone"];
 
+/// What servers put into definitions of columns of text that belong to no table.
+const DECIMALS_OF_TEXT: u8 = 39;
+
 /// Names in `session_track_system_variables`, at most.
 const WATCHED_NAMES_MAX: usize = 1024;
 
@@ -35,6 +68,7 @@ impl Default for Tracking {
             schema: true,
             state_change: false,
             gtids: false,
+            transactions: Transactions::Off,
             variables: Watched::Named(VARIABLES_BY_DEFAULT.map(str::to_owned).to_vec()),
             names: VARIABLES_BY_DEFAULT.join(","),
         }
@@ -64,7 +98,9 @@ impl Tracking {
             Change::Schema(_) => self.schema,
             Change::StateChange(_) => self.state_change,
             Change::Gtids(_) => self.gtids,
-            _ => false,
+            Change::TransactionState(_) => self.transactions != Transactions::Off,
+            Change::TransactionCharacteristics(_) => self.transactions == Transactions::Characteristics,
+            Change::Variables(_) => false,
         }
     }
 
@@ -75,13 +111,44 @@ impl Tracking {
         }
     }
 
-    /// What a server would report of these variables when they have been set: they are variables like any other.
-    pub(super) fn report<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    /// What a server would report of these variables when they have been set from what was `before`: they are variables like
+    /// any other, and transactions are told from their beginning.
+    pub(super) fn report<'a>(&self, names: impl Iterator<Item = &'a str>, before: &Self) -> Vec<u8> {
         let mut block = SessionStateBuilder::default();
-        for name in names.filter(|name| self.watches(name.as_bytes())) {
-            block.variable(name.as_bytes(), self.value(name).as_bytes());
+        let mut sets_transactions = false;
+        for name in names {
+            sets_transactions |= name == "session_track_transaction_info";
+            if self.watches(name.as_bytes()) {
+                block.variable(name.as_bytes(), self.value(name).as_bytes());
+            }
+        }
+        let begins = before.transactions == Transactions::Off && self.transactions != Transactions::Off;
+        if begins {
+            block.push(Change::TransactionState(NO_TRANSACTION));
+        }
+        if sets_transactions && self.transactions == Transactions::Characteristics {
+            block.push(Change::TransactionCharacteristics(b""));
         }
         block.finish()
+    }
+
+    /// A column of `SELECT @@name` for one of these variables, and its value, as servers make them.
+    pub(super) fn selected(&self, name: &str, label: Vec<u8>, texts: &Names) -> (ColumnDefinition, Option<Vec<u8>>) {
+        let switch = match name {
+            "session_track_schema" => Some(self.schema),
+            "session_track_state_change" => Some(self.state_change),
+            _ => None,
+        };
+        if let Some(is_on) = switch {
+            let mut column = ColumnDefinition::new(label, ColumnType::MYSQL_TYPE_LONGLONG);
+            column.length_bytes = 1;
+            return (column, Some(vec![if is_on { b'1' } else { b'0' }]));
+        }
+        let value = self.value(name).as_bytes().to_vec();
+        let mut column = ColumnDefinition::text(label);
+        column.length_bytes = u32::from(texts.character_bytes_max) * value.len() as u32;
+        (column.collation, column.decimals) = (texts.id, DECIMALS_OF_TEXT);
+        (column, Some(value))
     }
 
     /// What a server would report when it comes to this schema.
@@ -93,13 +160,15 @@ impl Tracking {
         block.finish()
     }
 
-    fn value(&self, name: &str) -> &str {
+    /// As `SHOW VARIABLES` prints it.
+    pub(super) fn value(&self, name: &str) -> &str {
         let on = |is_on: bool| if is_on { "ON" } else { "OFF" };
         match name {
             "session_track_schema" => on(self.schema),
             "session_track_state_change" => on(self.state_change),
             "session_track_gtids" if self.gtids => "OWN_GTID",
             "session_track_system_variables" => &self.names,
+            "session_track_transaction_info" => Transactions::NAMES[self.transactions as usize].1,
             _ => "OFF",
         }
     }
@@ -107,7 +176,7 @@ impl Tracking {
     /// `SET name = value` for a `session_track_*` variable; the value's quotes are already taken off.
     ///
     /// # Errors
-    /// The error a server gives for a wrong value; a setting that Weir does not deliver yet is refused.
+    /// The error a server gives for a wrong value.
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
         let default = value.eq_ignore_ascii_case("default");
         match name {
@@ -133,7 +202,10 @@ impl Tracking {
                 self.names = names.join(",");
                 self.variables = Watched::Named(names);
             }
-            "session_track_transaction_info" if default || value.eq_ignore_ascii_case("off") => {}
+            "session_track_transaction_info" if default => self.transactions = Transactions::Off,
+            "session_track_transaction_info" => {
+                self.transactions = Transactions::parse(value).ok_or_else(|| wrong(name, value))?;
+            }
             _ => return Err(wrong(name, value)),
         }
         Ok(())
@@ -156,6 +228,7 @@ fn wrong(name: &str, value: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mysql::collation::FALLBACK;
 
     fn block() -> Vec<u8> {
         let mut b = SessionStateBuilder::default();
@@ -187,11 +260,43 @@ mod tests {
     fn its_own_variables_are_reported_to_who_watches_them() {
         let mut tracking = Tracking::default();
         let names = ["session_track_system_variables"];
-        assert!(tracking.report(names.into_iter()).is_empty());
+        assert!(tracking.report(names.into_iter(), &Tracking::default()).is_empty());
         tracking.set(names[0], "*").unwrap();
         let mut expected = SessionStateBuilder::default();
         expected.variable(names[0].as_bytes(), b"*");
-        assert_eq!(tracking.report(names.into_iter()), expected.finish());
+        assert_eq!(tracking.report(names.into_iter(), &Tracking::default()), expected.finish());
+    }
+
+    #[test]
+    fn transactions_are_told_as_far_as_they_were_asked_for() {
+        const INFO: &str = "session_track_transaction_info";
+        let mut begun = SessionStateBuilder::default();
+        begun.push(Change::TransactionState(b"T_______"));
+        let state = begun.clone().finish();
+        begun.push(Change::TransactionCharacteristics(b"START TRANSACTION;"));
+        let all = begun.finish();
+        for (value, kept, told) in [
+            ("OFF", &[][..], &b""[..]),
+            ("state", &state, b"\x05\x09\x08________"),
+            ("1", &state, b"\x05\x09\x08________"),
+            ("CHARACTERISTICS", &all, b"\x05\x09\x08________\x04\x01\0"),
+        ] {
+            let mut tracking = Tracking::default();
+            tracking.set(INFO, value).unwrap();
+            assert_eq!(tracking.select(SessionState::new(&all)), kept, "{value}");
+            assert_eq!(tracking.report([INFO].into_iter(), &Tracking::default()), told, "{value}");
+        }
+        assert_eq!(Tracking::default().set(INFO, "7").unwrap_err().code, 1231);
+    }
+
+    #[test]
+    fn they_are_selected_as_a_server_does() {
+        let mut tracking = Tracking::default();
+        tracking.set("session_track_schema", "OFF").unwrap();
+        let (column, value) = tracking.selected("session_track_schema", b"a".to_vec(), &FALLBACK);
+        assert_eq!((column.length_bytes, value), (1, Some(b"0".to_vec())));
+        let (column, value) = tracking.selected("session_track_transaction_info", b"b".to_vec(), &FALLBACK);
+        assert_eq!((column.length_bytes, value), (12, Some(b"OFF".to_vec())));
     }
 
     #[test]
