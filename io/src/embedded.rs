@@ -179,17 +179,6 @@ impl Running {
         self.gateway.set_users(users);
     }
 
-    /// Makes a tablet primary in order; the term that it is primary in.
-    ///
-    /// # Errors
-    /// Why it is not, in words for people.
-    pub async fn reparent(&self, to: TabletAlias) -> Result<u64, String> {
-        match &self.failover {
-            Some(failover) => failover.reparent(to).await,
-            None => Err("failover is off: this Weir finds who is primary, and does not change it".to_owned()),
-        }
-    }
-
     /// Lets clients finish for up to `patience`, then stops.
     pub async fn stop(mut self, patience: Duration) {
         self.gateway.stop(patience).await;

@@ -1,7 +1,8 @@
 //! Failover of one shard whose servers, tablets and orchestrator live in this process: who talks to whom.
 
+use crate::control;
 use crate::durable::Unusable;
-use crate::orch::{self, Driver, EntryFile, Wish};
+use crate::orch::{self, Driver, EntryFile, Wishes};
 use crate::servers::{self, Account, Keeper, Kept};
 use crate::tablet::Connector;
 use crate::tablet::News;
@@ -10,7 +11,7 @@ use crate::topology::Member;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 use weir_core::mysql::auth::Secret;
@@ -25,8 +26,6 @@ use weir_core::topo::{Address, TabletAlias};
 const LOOK_AFTER_EVERY: Duration = Duration::from_millis(250);
 /// A primary that died is replaced in this time, or started again as what it was.
 const HEIR_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
-/// A change of primary that people ask for has come to its end by then, or is given up by them.
-const REPARENT_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Starts servers again that died, until it is dropped. `entry` is what the topology has of the shard.
 pub(crate) fn look_after(
@@ -100,7 +99,6 @@ impl Place {
 
 /// The failover of a shard, under way until it is dropped.
 pub(crate) struct Failover {
-    wishes: mpsc::Sender<Wish>,
     entry: watch::Receiver<Option<Entry>>,
     _tasks: JoinSet<()>,
 }
@@ -150,25 +148,16 @@ impl Failover {
         }
         let (driver, entry) = Driver::new(orch::Setup { cohort, store, tablets, said, wishes });
         tasks.spawn(driver.run());
-        Ok(Self { wishes: wishes_in, entry, _tasks: tasks })
+        match control::listen(kept.data_dir()) {
+            Ok(listener) => _ = tasks.spawn(control::serve(listener, Wishes::new(wishes_in))),
+            Err(error) => warn!("`weir ctl` cannot reach this Weir: {error}"),
+        }
+        Ok(Self { entry, _tasks: tasks })
     }
 
     /// What the topology has of the shard.
     pub(crate) const fn entry(&self) -> &watch::Receiver<Option<Entry>> {
         &self.entry
-    }
-
-    /// Makes a tablet primary, without losing anything and in order; the term that it is primary in.
-    ///
-    /// # Errors
-    /// Why it is not, in words for people.
-    pub(crate) async fn reparent(&self, to: TabletAlias) -> Result<u64, String> {
-        let (answer, answered) = oneshot::channel();
-        let gone = || "the orchestrator has stopped".to_owned();
-        self.wishes.send(Wish { to, answer }).await.map_err(|_| gone())?;
-        let late = || format!("it is not done after {} s, and goes on", REPARENT_TIME_MAX.as_secs());
-        let answered = tokio::time::timeout(REPARENT_TIME_MAX, answered).await.map_err(|_| late())?;
-        answered.unwrap_or_else(|_| Err(gone()))
     }
 }
 

@@ -5,6 +5,7 @@
 //! `weir up` and for tests.
 
 mod clock;
+pub mod control;
 mod crypto;
 mod durable;
 pub mod embedded;

@@ -66,6 +66,18 @@ impl Weir {
         Self { child, address, output }
     }
 
+    /// Runs `weir ctl` with these arguments: what it printed, or its error.
+    ///
+    /// # Errors
+    /// What it said when it failed.
+    pub fn ctl(args: &[&str]) -> Result<String, String> {
+        let program = program();
+        let run = Command::new(&program).arg("ctl").args(args).stdin(Stdio::null()).output();
+        let run = run.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if run.status.success() { Ok(text(&run.stdout)) } else { Err(text(&run.stderr)) }
+    }
+
     /// Where it listens for clients.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

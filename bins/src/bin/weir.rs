@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use weir_bins::{memory, up};
+use weir_bins::{ctl, memory, up};
 
 /// A MySQL gateway: read/write splitting, pooling and consistency in front of replicated servers.
 #[derive(Debug, Parser)]
@@ -16,11 +16,14 @@ struct Cli {
 enum Command {
     /// Run a gateway with its tablets, and with servers of its own unless told to use others.
     Up(Box<up::Args>),
+    /// Ask a running `weir up` to do something.
+    Ctl(ctl::Args),
 }
 
 fn main() -> ExitCode {
     memory::give_large_buffers_back();
     match Cli::parse().command {
         Command::Up(args) => up::run(*args),
+        Command::Ctl(args) => ctl::run(&args),
     }
 }

@@ -17,11 +17,14 @@ use weir_core::orch::analysis::Code;
 use weir_core::orch::lock::{self, Entry};
 use weir_core::orch::orchestrator::{Input, News, Orchestrator, Output};
 use weir_core::orch::recovery::{Cohort, Reign, Step};
-use weir_core::time::Instant;
+use weir_core::time::{Duration, Instant};
 use weir_core::topo::TabletAlias;
 
 /// Orders that wait for one tablet, and what tablets have said and was not heard yet, at most.
 pub const QUEUE_MAX: usize = 256;
+
+/// A change of primary that people ask for has come to its end by then, or they are told that it has not.
+const REPARENT_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Somebody wants this tablet to be primary.
 #[derive(Debug)]
@@ -30,6 +33,31 @@ pub struct Wish {
     pub to: TabletAlias,
     /// Where it is heard what came of it.
     pub answer: oneshot::Sender<Result<u64, String>>,
+}
+
+/// Where people say whom they want to be primary.
+#[derive(Clone, Debug)]
+pub struct Wishes(mpsc::Sender<Wish>);
+
+impl Wishes {
+    /// Said to whoever receives these.
+    #[must_use]
+    pub const fn new(wishes: mpsc::Sender<Wish>) -> Self {
+        Self(wishes)
+    }
+
+    /// Makes a tablet primary in order, without losing anything; the term that it is primary in.
+    ///
+    /// # Errors
+    /// Why it is not, in words for people.
+    pub async fn reparent(&self, to: TabletAlias) -> Result<u64, String> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || "the orchestrator has stopped".to_owned();
+        self.0.send(Wish { to, answer }).await.map_err(|_| gone())?;
+        let late = || format!("it is not done after {} s, and goes on", REPARENT_TIME_MAX.as_secs());
+        let answered = tokio::time::timeout(REPARENT_TIME_MAX, answered).await.map_err(|_| late())?;
+        answered.unwrap_or_else(|_| Err(gone()))
+    }
 }
 
 /// What an orchestrator is made of.

@@ -1,4 +1,4 @@
-//! The primary of `weir up` is killed, frozen, and replaced in order, while clients write with autocommit: what was acknowledged is
+//! The primary of `weir up` is killed, and replaced in order, while clients write with autocommit: what was acknowledged is
 //! there once, what was refused is not, and no client loses its connection.
 //!
 //! `WEIR_FAILOVER_ROUNDS=20` does each so many times and prints how long no write was answered.
@@ -51,8 +51,36 @@ fn distribution(sorted: &[Duration]) -> String {
     format!("min {} ms, median {} ms, p90 {} ms, max {} ms", at(0), at(50), at(90), at(100))
 }
 
+/// On a machine with other things to do, a median may be this many times what is promised.
+const SLACK: u32 = 4;
+
+fn assert_median(sorted: &[Duration], promised: Duration) {
+    assert!(sorted[sorted.len() / 2] <= promised * SLACK, "{}", distribution(sorted));
+}
+
 #[test]
-fn a_primary_that_is_killed_loses_nothing() {
+fn a_primary_that_is_killed_is_replaced() {
     let gaps = rehearse("kill -9", |shard, primary| shard.kill(primary));
-    assert!(gaps[gaps.len() / 2] < Duration::from_secs(10), "{}", distribution(&gaps));
+    assert_median(&gaps, Duration::from_secs(2));
+}
+
+#[test]
+fn a_primary_is_replaced_in_order() {
+    let gaps = rehearse("planned", |shard, primary| {
+        let to = format!("local-{}", primary % 3 + 1);
+        let said = shard.reparent(&to).unwrap_or_else(|error| panic!("{error}\n{}", shard.output()));
+        assert!(said.contains("is primary in term"), "{said}");
+    });
+    assert_median(&gaps, Duration::from_millis(150));
+}
+
+#[test]
+fn an_operator_is_told_why_nothing_is_done() {
+    let shard = Shard::start(2);
+    assert!(shard.reparent("local-7").unwrap_err().contains("there is no tablet local-0000000007"));
+    assert!(shard.reparent("local-1").unwrap().contains("local-0000000001 is primary in term 1"));
+    let nowhere = tempfile::tempdir().expect("a temporary directory");
+    let error =
+        weir_tests::Weir::ctl(&["reparent", "--to", "local-1", "--data-dir", nowhere.path().to_str().expect("text")]);
+    assert!(error.unwrap_err().contains("no Weir with failover runs in"));
 }

@@ -90,6 +90,11 @@ impl Shard {
         self.signal(server, Signal::SIGKILL);
     }
 
+    /// In order, as an operator does it.
+    pub(crate) fn reparent(&self, to: &str) -> Result<String, String> {
+        Weir::ctl(&["reparent", "--to", to, "--data-dir", self.data_dir().to_str().expect("text")])
+    }
+
     fn signal(&self, server: u16, signal: Signal) {
         let file = self.data_dir().join(format!("server-{server}/mariadbd.pid"));
         let pid = std::fs::read_to_string(&file).expect("a pid file").trim().parse().expect("a pid");

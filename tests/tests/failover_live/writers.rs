@@ -1,7 +1,7 @@
 //! Clients that write with autocommit, and what each was told.
 
 use crate::shard::Shard;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -154,6 +154,8 @@ impl Outcome {
             shard.output()
         );
         assert!(there.is_empty(), "rows that nobody wrote: {there:?}");
+        let refusals: BTreeSet<&Told> = self.0.told.values().filter(|told| matches!(told, Told::Refused(_))).collect();
+        assert!(refusals.is_empty(), "{}: {refusals:?}\n{}", self.summary(), shard.output());
         assert!(self.0.connections_lost.is_empty(), "{}: {:?}", self.summary(), self.0.connections_lost);
     }
 }
