@@ -111,6 +111,12 @@ marks! {
     Scrubbed = "scrubbed",
     /// Diagnostics are asked for that no connection has any more.
     DiagnosticsGone = "diagnostics-gone",
+    /// A primary has proven its term, and serves.
+    TermProven = "term-proven",
+    /// A primary cannot prove its term any more, and stops serving.
+    TermUnproven = "term-unproven",
+    /// A new term waits for the end of the proofs of the one before.
+    ProofsAwaited = "proofs-awaited",
     /// A statement waits for a primary.
     BufferHolds = "buffer-holds",
     /// A primary serves, and a statement that waited goes on.

@@ -114,6 +114,8 @@ mutants! {
     TrustReadOnly = "trust-read-only",
     /// A tablet that lost what it had received says that it has everything.
     ForgetLoss = "forget-loss",
+    /// A primary that cannot prove its term goes on serving.
+    ServeUnproven = "serve-unproven",
     /// No statement waits for a primary.
     NoBuffer = "no-buffer",
     /// A statement of unknown outcome waits for a primary and is run again.

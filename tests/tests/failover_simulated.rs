@@ -62,6 +62,7 @@ fn an_orchestrator_that_dies_at_any_step_is_succeeded() {
 /// In which scenario a broken rule shows, and who notices.
 const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::NoFence, "failover/primary-and-gateway-cut-off", Check::Appends),
+    (Mutant::ServeUnproven, "failover/primary-and-gateway-cut-off", Check::Global),
     (Mutant::TrustReadOnly, "failover/primary-and-gateway-cut-off", Check::Progress),
 ];
 

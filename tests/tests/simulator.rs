@@ -63,6 +63,7 @@ const UNSEEN: &[Mutant] = &[
     Mutant::ActWithoutLock,
     Mutant::TrustReadOnly,
     Mutant::ForgetLoss,
+    Mutant::ServeUnproven,
 ];
 
 #[test]

@@ -3,7 +3,8 @@
 //! Owns everything that is about one server. It may not know clients, sessions or other tablets. [`conn`] is one connection
 //! to it, [`pool`] says who gets which; [`probe`] what to ask the server about itself, [`heartbeat`] how its replicas find out
 //! how late they are; [`manager`] whether the tablet serves, and as what; `waits` which reader waits for its position, and who with it; [`killer`] how what runs on a connection is ended;
-//! [`orders`] carries out what an orchestrator wants of it, by the statements of [`operations`]; and [`accounts`] says who may
+//! [`orders`] carries out what an orchestrator wants of it, by the statements of [`operations`], and [`proof`] says whether its term is
+//! current; and [`accounts`] says who may
 //! log in there.
 
 pub mod accounts;
@@ -15,4 +16,5 @@ pub mod operations;
 pub mod orders;
 pub mod pool;
 pub mod probe;
+pub mod proof;
 mod waits;

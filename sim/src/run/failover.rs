@@ -50,19 +50,17 @@ pub(super) fn stage(
     let aliases: Vec<TabletAlias> = (0..hosts.len()).map(|number| alias(number, wanted.cells)).collect();
     let address = |name: &String| topo::Address { host: name.clone(), port: CLIENT_PORT };
     let servers: Servers = aliases.iter().cloned().zip(names.iter().map(address)).collect();
+    let listening = || aliases.iter().cloned().zip(hosts.iter().map(|host| Address { host: *host, port: TABLET_PORT }));
+    let cohort =
+        Cohort { tablets: aliases.iter().cloned().collect(), policy: wanted.policy(), promotion: Default::default() };
     let desk = world.add_host();
     let topology = world.spawn(desk, TopologyProcess::program());
     let mut orchestrators = Vec::new();
     for number in 0..wanted.orchestrators {
-        let tablets = aliases.iter().cloned().zip(hosts.iter().map(|host| Address { host: *host, port: TABLET_PORT }));
         let setup = OrchestratorSetup {
-            tablets: tablets.collect(),
+            tablets: listening().collect(),
             topology: Address { host: desk, port: TOPOLOGY_PORT },
-            cohort: Cohort {
-                tablets: aliases.iter().cloned().collect(),
-                policy: wanted.policy(),
-                promotion: Default::default(),
-            },
+            cohort: cohort.clone(),
             dies_after: wanted.orchestrator_dies_after.filter(|_| number == 0),
             mutants: options.mutants,
         };
@@ -71,7 +69,9 @@ pub(super) fn stage(
     }
     let tablet = |(alias, host): (&TabletAlias, &HostId)| {
         let (alias, login, servers) = (alias.clone(), owned(ADMINISTRATOR), servers.clone());
-        let setup = TabletSetup { alias, host: *host, login, servers, mutants: options.mutants };
+        let others = listening().filter(|(other, _)| *other != alias).collect();
+        let (cohort, mutants) = (cohort.clone(), options.mutants);
+        let setup = TabletSetup { alias, host: *host, login, servers, others, cohort, mutants };
         world.spawn(*host, TabletProcess::program(setup))
     };
     let tablets = aliases.iter().zip(hosts).map(tablet).collect();

@@ -13,8 +13,10 @@ mod tests;
 use super::choose::{Choice, Promotion, Reports, Undecided, choose};
 use super::durability::{Policy, Tablets};
 use crate::gtid::Position;
+use crate::marks::Mark;
 use crate::mutants::{Mutant, Mutants};
 use crate::tablet::orders::{Order, Refusal, Report};
+use crate::tablet::proof::PROOF_OVER;
 use crate::time::{Duration, Instant};
 use crate::topo::TabletAlias;
 use serde::{Deserialize, Serialize};
@@ -166,6 +168,8 @@ pub struct Recovery {
     /// Who has been found to have the term's beginning.
     followers: Tablets,
     enough_since: Option<Instant>,
+    /// When the last proof of an earlier term is over that one of the recruited has helped with.
+    proofs_end: Instant,
     began: Instant,
     ask_at: Instant,
     mutants: Mutants,
@@ -185,6 +189,7 @@ impl Recovery {
             reports: Reports::new(),
             followers: Tablets::new(),
             enough_since: None,
+            proofs_end: now,
             began: now,
             ask_at: now,
             mutants,
@@ -225,7 +230,11 @@ impl Recovery {
         let grace = self.enough_since.map_or(Instant::MAX, |since| since + RECRUIT_GRACE);
         match self.stage {
             Stage::Recording | Stage::Ended => None,
-            Stage::Recruiting => Some(self.ask_at.min(grace)),
+            Stage::Recruiting => {
+                let proofs = self.enough_since.map_or(Instant::MAX, |_| self.proofs_end);
+                let next = if proofs > grace { proofs } else { grace };
+                Some(self.ask_at.min(next))
+            }
             Stage::Leading(_) | Stage::Following(_) => Some(self.ask_at),
         }
     }
@@ -260,7 +269,7 @@ impl Recovery {
 
     fn enter(&mut self, now: Instant, stage: Stage) {
         self.stage = stage;
-        (self.began, self.enough_since) = (now, None);
+        (self.began, self.enough_since, self.proofs_end) = (now, None, now);
         self.reports.clear();
         self.ask(now);
     }
@@ -333,6 +342,9 @@ impl Recovery {
     fn reported(&mut self, now: Instant, tablet: TabletAlias, to: Asked, report: Report) {
         match (self.stage.clone(), to) {
             (Stage::Recruiting, Asked::Recruit) => {
+                if let Some(ago) = report.vouched.filter(|ago| *ago < PROOF_OVER) {
+                    self.proofs_end = self.proofs_end.max(now + (PROOF_OVER - ago));
+                }
                 self.reports.insert(tablet, report);
                 if self.handover(now).is_some() {
                     self.ask(now);
@@ -394,6 +406,10 @@ impl Recovery {
         if !all && now < since + RECRUIT_GRACE {
             return;
         }
+        if now < self.proofs_end && self.may_be_served() {
+            Mark::ProofsAwaited.hit();
+            return;
+        }
         let intact =
             |(tablet, report): (&TabletAlias, &Report)| report.intact.then(|| (tablet.clone(), report.clone()));
         let reports = self.reports.iter().filter_map(intact).collect();
@@ -404,6 +420,12 @@ impl Recovery {
                 self.outputs.push_back(Output::Undecided(why));
             }
         }
+    }
+
+    /// A primary of an earlier term has not said that it has stopped, and may hold a proof of its term.
+    fn may_be_served(&self) -> bool {
+        let has_stopped = |reign: &Reign| self.reports.contains_key(&reign.primary);
+        !self.record.reigns.iter().all(has_stopped)
     }
 
     /// Everything that any reign can have acknowledged is on a recruited tablet.

@@ -486,3 +486,33 @@ fn without_enough_recruits_nobody_is_promoted() {
     shard.restart(&alias(1));
     assert!(matches!(finish(&mut shard), Some(End::Settled(_))));
 }
+
+/// The old primary may serve reads for as long as somebody's word lasts that its term is current.
+#[test]
+fn a_new_term_begins_when_the_last_proof_of_the_old_one_is_over() {
+    let tablets: Tablets = (1..=3).map(alias).collect();
+    let cohort = Cohort { tablets, policy: Policy::SemiSync { acks: 1 }, promotion: BTreeMap::new() };
+    let reign = Reign { term: 1, primary: alias(1), begins_at: Position::default() };
+    let record = Record { term: 1, reigns: vec![reign], step: Step::Settled };
+    let start = Instant(10_000_000_000);
+    for (answering, waits) in [([2, 3], true), ([1, 2], false)] {
+        let mut plan = Recovery::new(start, record.clone(), cohort.clone(), &Cause::Emergency, Mutants::NONE);
+        plan.handle(start, Input::Recorded(true));
+        for uid in answering {
+            let vouched = Some(Duration::from_millis(100));
+            let report = Report { promised: 2, intact: true, vouched, ..Report::default() };
+            let (tablet, to) = (alias(uid), Asked::Recruit);
+            plan.handle(start, Input::Answered { tablet, term: 2, to, outcome: Ok(report) });
+        }
+        let mut promotes = |at: Instant| {
+            plan.handle(at, Input::Timeout);
+            let record = |output| matches!(output, Output::Record(Record { step: Step::Promoting(_), .. }));
+            core::iter::from_fn(|| plan.poll_output()).any(record)
+        };
+        assert_eq!(promotes(start + RECRUIT_GRACE), !waits);
+        if waits {
+            assert!(!promotes(start + Duration::from_millis(999)));
+            assert!(promotes(start + Duration::from_millis(1000)));
+        }
+    }
+}

@@ -21,6 +21,8 @@ pub(super) enum Next {
 pub(super) fn next(goal: &Goal, status: &Status, switches: bool) -> Next {
     match &goal.order {
         Order::Recruit => recruit(status),
+        // It is answered as it comes.
+        Order::Vouch => Next::Done,
         Order::Lead { acks, begins_at } => lead(status, *acks, begins_at),
         Order::Follow { source, begins_at, acknowledges, .. } => {
             let errant = status.position().subtract(begins_at).unwrap_or_else(|_| status.position());

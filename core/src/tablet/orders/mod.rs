@@ -20,7 +20,9 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use super::proof::PROOF_LASTS;
 use crate::gtid::Position;
+use crate::marks::Mark;
 use crate::mutants::{Mutant, Mutants};
 use crate::time::{Duration, Instant};
 use crate::topo::TabletAlias;
@@ -94,6 +96,9 @@ pub enum Order {
         /// Whether to acknowledge what is received.
         acknowledges: bool,
     },
+    /// Say that no higher term is promised: answered with a report at once, or refused. Changes nothing. See
+    /// [`proof`](crate::tablet::proof).
+    Vouch,
 }
 
 /// How a replica that restarted gets to have everything again.
@@ -120,6 +125,9 @@ pub struct Report {
     pub writable: bool,
     /// Whom it is connected to as a replica.
     pub receives_from: Option<TabletAlias>,
+    /// How long ago it vouched for a primary last, or may have; `None`: never.
+    #[serde(default)]
+    pub vouched: Option<Duration>,
 }
 
 /// Why a tablet does not obey.
@@ -297,6 +305,12 @@ pub struct Orders {
     lease: Option<Duration>,
     /// Leads, until then.
     leads_until: Option<Instant>,
+    /// It serves as primary only while its term is proven.
+    proving: bool,
+    proven_until: Option<Instant>,
+    is_proven: bool,
+    /// When it vouched last, or may have before it was started.
+    vouched_at: Option<Instant>,
     mutants: Mutants,
     outputs: VecDeque<Output>,
 }
@@ -323,6 +337,10 @@ impl Orders {
             look_at,
             lease,
             leads_until,
+            proving: false,
+            proven_until: None,
+            is_proven: false,
+            vouched_at: None,
             mutants,
             outputs,
         }
@@ -334,6 +352,19 @@ impl Orders {
         Self { watch: Some(every), ..self }
     }
 
+    /// The same, serving as primary only while [`Input::Proven`] comes often enough; the server is left alone.
+    #[must_use]
+    pub fn proving(self) -> Self {
+        Self { proving: true, ..self }
+    }
+
+    /// The term in which its server is primary, proven or not, for [`proof::Input::Leads`](crate::tablet::proof::Input::Leads).
+    #[must_use]
+    pub fn leads(&self) -> Option<u64> {
+        let writable = self.seen.as_ref().is_some_and(|status| !status.read_only && status.source.is_none());
+        (self.leads && writable).then_some(self.promise.promised)
+    }
+
     /// What is promised.
     #[must_use]
     pub fn promise(&self) -> &Promise {
@@ -342,7 +373,9 @@ impl Orders {
 
     /// Take one input; then drain [`Orders::poll_output`].
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.vouched_at.get_or_insert(now);
         match input {
+            Input::Order { id, term, order: Order::Vouch } => self.vouch(now, id, term),
             Input::Order { id, term, order } => self.order(now, id, term, order),
             Input::Persisted => self.busy = Busy::No,
             Input::Looked(status) => self.looked(now, status),
@@ -351,6 +384,7 @@ impl Orders {
             Input::Timeout => self.look_at = self.look_at.filter(|at| *at > now),
         }
         while self.step(now) {}
+        self.look_at_the_proof(now);
     }
 
     /// The next thing to do, until there is none.
@@ -361,11 +395,12 @@ impl Orders {
     /// When to call with [`Input::Timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let proof = self.proven_until.filter(|_| self.is_proven);
         if self.busy != Busy::No {
-            return None;
+            return proof;
         }
         let watch = self.watch.filter(|_| self.goal.is_none()).map(|_| self.watch_at);
-        [self.look_at, self.leads_until, watch].into_iter().flatten().min()
+        [self.look_at, self.leads_until, watch, proof].into_iter().flatten().min()
     }
 
     fn order(&mut self, now: Instant, id: u64, term: u64, order: Order) {
@@ -378,11 +413,37 @@ impl Orders {
         }
         self.change(|promise| promise.promised = promised.max(term));
         let leads = matches!(order, Order::Lead { .. });
+        if term > promised {
+            self.proven_until = None;
+        }
         self.leads_until = self.lease.filter(|_| leads).map(|lease| now + lease);
         let switches = self.promise.term.0 < term;
         self.leads &= leads && term == promised;
         self.goal = Some(Goal { id, term, order, switches });
         (self.status, self.look_at) = (None, None);
+    }
+
+    fn vouch(&mut self, now: Instant, id: u64, term: u64) {
+        let promised = self.promise.promised;
+        if promised > term {
+            return self.answer(id, Err(Refusal::OldTerm(promised)));
+        }
+        self.vouched_at = Some(now);
+        let report = self.report(now, Position::default());
+        self.answer(id, Ok(report));
+    }
+
+    /// Tells of a proof that is there now, or is over.
+    fn look_at_the_proof(&mut self, now: Instant) {
+        let proven = self.proven_until.is_some_and(|until| until > now);
+        if core::mem::replace(&mut self.is_proven, proven) != proven && self.proving && self.leads {
+            if proven {
+                Mark::TermProven.hit()
+            } else {
+                Mark::TermUnproven.hit()
+            }
+            self.tell();
+        }
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Promise)) {
@@ -454,6 +515,10 @@ impl Orders {
         {
             self.leads_until = Some(until.max(since + lease));
         }
+        if term == self.promise.promised && self.leads {
+            let until = if self.mutants.breaks(Mutant::ServeUnproven) { Instant::MAX } else { since + PROOF_LASTS };
+            self.proven_until = self.proven_until.max(Some(until));
+        }
     }
 
     // Going on.
@@ -501,7 +566,7 @@ impl Orders {
             Next::Act(action) => self.begin(Busy::Acting, Output::Act(action)),
             Next::Wait => (self.status, self.look_at) = (None, Some(now + LOOK_INTERVAL)),
             Next::Refuse(refusal) => self.finish(Err(refusal)),
-            Next::Done => self.met(),
+            Next::Done => self.met(now),
         }
     }
 
@@ -520,9 +585,9 @@ impl Orders {
     }
 
     /// The server is as ordered.
-    fn met(&mut self) {
+    fn met(&mut self, now: Instant) {
         if let Some(status) = &self.status {
-            let report = self.report(status.position());
+            let report = self.report(now, status.position());
             let led = self.goal.as_ref().is_some_and(|goal| matches!(goal.order, Order::Lead { .. }));
             self.finish(Ok(report));
             if led && !self.leads {
@@ -536,14 +601,15 @@ impl Orders {
         self.promise.is_intact() || self.mutants.breaks(Mutant::ForgetLoss)
     }
 
-    fn report(&self, position: Position) -> Report {
+    fn report(&self, now: Instant, position: Position) -> Report {
         let Promise { promised, followed, .. } = self.promise;
         let intact = self.is_intact();
         let status = self.status.as_ref();
         let connected = status.filter(|status| status.receiver_running && status.receiver_connected);
         let receives_from = connected.and_then(|status| status.source.clone());
         let writable = status.is_some_and(|status| !status.read_only);
-        Report { promised, followed, position, intact, writable, receives_from }
+        let vouched = self.vouched_at.map(|at| now.since(at));
+        Report { promised, followed, position, intact, writable, receives_from, vouched }
     }
 
     fn begin(&mut self, busy: Busy, output: Output) {

@@ -11,7 +11,7 @@ pub struct State {
     pub promised: u64,
     /// The highest term whose beginning its server has.
     pub followed: u64,
-    /// What it serves as, in the promised term: PRIMARY only when it was ordered to lead that very term and has done so.
+    /// What it serves as, in the promised term: PRIMARY only when it was ordered to lead that very term, has done so, and can prove that it is current.
     pub role: Role,
     /// Its server still has everything that it ever acknowledged.
     pub intact: bool,
@@ -24,7 +24,7 @@ impl Orders {
     #[must_use]
     pub fn state(&self) -> State {
         let role = match &self.seen {
-            Some(status) if self.leads && !status.read_only && status.source.is_none() => Role::Primary,
+            Some(_) if self.leads().is_some() && (self.is_proven || !self.proving) => Role::Primary,
             Some(status) if status.source.is_some() && status.read_only => Role::Replica,
             _ => Role::Unknown,
         };

@@ -1,6 +1,7 @@
 //! A tablet's machine against a server that does what it is told.
 
 use super::*;
+use crate::topo::Role;
 
 const UUID: &str = "00000000-0000-0000-0000-00000000000a";
 
@@ -301,4 +302,52 @@ fn a_fence_that_fails_is_tried_again() {
     bench.machine.handle(Instant(3_000_000_000), Input::Acted(Err("gone".into())));
     bench.machine.handle(Instant(3_000_000_000) + LOOK_INTERVAL, Input::Timeout);
     assert_eq!(bench.machine.poll_output(), Some(Output::Act(Action::Fence)));
+}
+
+/// The primary of term 1, which leads and has to prove it.
+fn proving_primary() -> Bench {
+    let mut bench = Bench::primary(None);
+    bench.machine = Orders::new(bench.disk.clone(), None, Mutants::NONE).watching(Duration::from_secs(60)).proving();
+    assert!(bench.obey(1, lead(5)).is_ok());
+    bench
+}
+
+#[test]
+fn a_primary_serves_only_while_its_term_is_proven_and_its_server_is_left_alone() {
+    let mut bench = proving_primary();
+    assert_eq!((bench.machine.leads(), bench.machine.state().role), (Some(1), Role::Unknown));
+    let (since, end) = (Instant(1_000_000_000), Instant(1_000_000_000) + PROOF_LASTS);
+    bench.machine.handle(since + LOOK_INTERVAL, Input::Proven { term: 1, since });
+    assert_eq!(bench.machine.state().role, Role::Primary);
+    bench.machine.handle(end, Input::Timeout);
+    assert_eq!(bench.machine.state().role, Role::Unknown);
+    bench.machine.handle(end, Input::Proven { term: 1, since: since + LOOK_INTERVAL });
+    assert_eq!(bench.machine.state().role, Role::Primary);
+    assert!(!bench.server.read_only && bench.done.is_empty());
+}
+
+#[test]
+fn a_proof_of_another_term_proves_nothing() {
+    let mut bench = proving_primary();
+    bench.machine.handle(bench.now, Input::Proven { term: 0, since: bench.now });
+    assert_eq!(bench.machine.state().role, Role::Unknown);
+}
+
+#[test]
+fn a_tablet_vouches_for_no_lower_term_than_it_has_promised_and_says_when_it_did() {
+    let mut bench = Bench::replica();
+    bench.now = Instant(5_000_000_000);
+    assert!(bench.obey(1, Order::Vouch).is_ok());
+    assert_eq!(bench.disk.promised, 1, "it promises nothing by that");
+    bench.now += Duration::from_millis(300);
+    let report = bench.obey(2, Order::Recruit).expect("it obeys");
+    assert_eq!(report.vouched, Some(Duration::from_millis(300)));
+    assert_eq!(bench.obey(1, Order::Vouch), Err(Refusal::OldTerm(2)));
+}
+
+#[test]
+fn a_tablet_that_starts_may_have_vouched_until_then() {
+    let mut bench = Bench::replica();
+    bench.now = Instant(5_000_000_000);
+    assert_eq!(bench.obey(2, Order::Recruit).expect("it obeys").vouched, Some(Duration::ZERO));
 }

@@ -2,6 +2,7 @@
 
 use super::super::connection::Connector;
 use super::line::{Line, Task};
+use super::links::{Heard, Links};
 use super::mail::{self, FromTablet, TABLET_PORT, ToTablet};
 use crate::mysql::host::CLIENT_PORT;
 use crate::world::disk::Crash;
@@ -9,10 +10,19 @@ use crate::world::{Address, ConnId, Ctx, Event, HostId, Image, Process, Program,
 use std::collections::BTreeMap;
 use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::Secret;
+use weir_core::orch::recovery::Cohort;
 use weir_core::tablet::operations::Servers;
-use weir_core::tablet::orders::{Input, Orders, Output, Promise, State, WATCH_INTERVAL};
+use weir_core::tablet::orders::{Input, Order, Orders, Output, Promise, State, WATCH_INTERVAL};
+use weir_core::tablet::proof::{self, Proof};
 use weir_core::time::Duration;
 use weir_core::topo::TabletAlias;
+
+/// Another tablet that says nothing for so long is connected to anew.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
+const TOKEN_MACHINE: u64 = 0;
+const TOKEN_PROOF: u64 = 1;
+const TOKEN_OTHERS: u64 = 2;
 
 /// What a tablet is told when it starts.
 #[derive(Clone, Debug)]
@@ -25,6 +35,10 @@ pub struct TabletSetup {
     pub login: (String, String),
     /// Where the servers of the shard are.
     pub servers: Servers,
+    /// The other tablets, and where they listen.
+    pub others: Vec<(TabletAlias, Address)>,
+    /// Who takes part, and under which policy.
+    pub cohort: Cohort,
     /// Rules broken on purpose.
     pub mutants: Mutants,
 }
@@ -42,6 +56,10 @@ pub struct TabletProcess {
     machine: Orders,
     line: Option<Line>,
     timer: Option<TimerId>,
+    proof: Proof,
+    proof_timer: Option<TimerId>,
+    /// To the other tablets.
+    others: Option<Links>,
     /// On the disk for certain, and on its way there.
     durable: Promise,
     unsynced: Promise,
@@ -64,8 +82,14 @@ impl TabletProcess {
     }
 
     fn new(setup: TabletSetup, promise: Promise) -> Self {
+        // One that acknowledges alone is not stopped by what others promise.
+        let proves = setup.cohort.policy.acks() > 0;
+        let machine = Orders::new(promise.clone(), None, setup.mutants).watching(WATCH_INTERVAL);
         Self {
-            machine: Orders::new(promise.clone(), None, setup.mutants).watching(WATCH_INTERVAL),
+            machine: if proves { machine.proving() } else { machine },
+            proof: Proof::new(setup.alias.clone(), &setup.cohort.tablets, setup.cohort.policy),
+            proof_timer: None,
+            others: None,
             setup,
             line: None,
             timer: None,
@@ -87,7 +111,10 @@ impl TabletProcess {
 
     fn start(&mut self, ctx: &mut Ctx<'_>) {
         ctx.listen(TABLET_PORT);
-        self.timer = Some(ctx.timer(0));
+        self.timer = Some(ctx.timer(TOKEN_MACHINE));
+        self.proof_timer = Some(ctx.timer(TOKEN_PROOF));
+        let others: Vec<Address> = self.setup.others.iter().map(|(_, address)| *address).collect();
+        self.others = Some(Links::new(ctx, &others, TOKEN_OTHERS, Some(SILENCE_MAX)));
         let (user, password) = &self.setup.login;
         let connector = Connector {
             address: Address { host: self.setup.host, port: CLIENT_PORT },
@@ -130,6 +157,40 @@ impl TabletProcess {
         if let Some(timer) = self.timer {
             ctx.arm(timer, self.machine.poll_timeout());
         }
+        self.prove(ctx, proof::Input::Leads(self.machine.leads()));
+    }
+
+    /// Asks the others whether its term is current, and says so to the machine.
+    fn prove(&mut self, ctx: &mut Ctx<'_>, input: proof::Input) {
+        self.proof.handle(ctx.now(), input);
+        while let Some(output) = self.proof.poll_output() {
+            match output {
+                proof::Output::Ask { tablet, id, term } => {
+                    let Some(number) = self.setup.others.iter().position(|(alias, _)| *alias == tablet) else {
+                        continue;
+                    };
+                    let mut bytes = Vec::new();
+                    mail::put(&mut bytes, &ToTablet { id, term, order: Order::Vouch });
+                    if let Some(others) = &mut self.others {
+                        others.send(ctx, number, &bytes);
+                    }
+                }
+                proof::Output::Proven { term, since } => self.handle(ctx, Input::Proven { term, since }),
+            }
+        }
+        if let Some(timer) = self.proof_timer {
+            ctx.arm(timer, self.proof.poll_timeout());
+        }
+    }
+
+    /// Another tablet has said something: of interest is whether it vouches.
+    fn other_said(&mut self, ctx: &mut Ctx<'_>, number: usize) {
+        while let Some(message) = self.others.as_mut().and_then(|others| mail::take::<FromTablet>(others.inbox(number)))
+        {
+            if let Some(FromTablet::Answered(id, outcome)) = message {
+                self.prove(ctx, proof::Input::Answered(id, outcome.is_ok()));
+            }
+        }
     }
 
     fn begin(&mut self, ctx: &mut Ctx<'_>, task: Task) {
@@ -166,9 +227,15 @@ fn flush(ctx: &mut Ctx<'_>, conn: ConnId, listener: &mut Listener) {
 
 impl Process for TabletProcess {
     fn on_event(&mut self, ctx: &mut Ctx<'_>, event: Event) {
+        match self.others.as_mut().map_or(Heard::Nothing, |others| others.on_event(ctx, event)) {
+            Heard::Nothing => {}
+            Heard::Bytes(number) => return self.other_said(ctx, number),
+            Heard::Down | Heard::Handled => return,
+        }
         match event {
             Event::Start => self.start(ctx),
-            Event::Timer { token: 0 } => self.handle(ctx, Input::Timeout),
+            Event::Timer { token: TOKEN_MACHINE } => self.handle(ctx, Input::Timeout),
+            Event::Timer { token: TOKEN_PROOF } => self.prove(ctx, proof::Input::Timeout),
             Event::Synced { token } if token == self.syncs => {
                 self.durable = self.unsynced.clone();
                 self.handle(ctx, Input::Persisted);
