@@ -1,6 +1,7 @@
 //! Clients that log in with the servers' own accounts, and run as themselves over shared connections.
 
 use std::time::Duration;
+use weir_core::mysql::resultset::Answer;
 use weir_io::servers::Account;
 use weir_tests::{Session, TestCluster, Weir, application, eventually};
 
@@ -18,7 +19,7 @@ fn log_in(weir: &Weir, user: &str, password: &str) -> Result<Session, String> {
 
 fn error_of(session: &mut Session, sql: &str) -> u16 {
     match session.run(sql.as_bytes()).expect("an answer").pop() {
-        Some(weir_core::mysql::resultset::Answer::Err(error)) => error.code,
+        Some(Answer::Err(error)) => error.code,
         other => panic!("{sql}: {other:?}"),
     }
 }
@@ -77,6 +78,35 @@ fn a_change_of_an_account_counts_from_the_next_login() {
 
     primary.query("CREATE USER eve@'10.%' IDENTIFIED BY 'e1'").expect("an account");
     denied("eve", "e1");
+}
+
+/// A server reads global rights at a login, and those on a schema when it is chosen: the connections that are shared have done both.
+#[test]
+fn changed_rights_count_from_the_next_login() {
+    let cluster = TestCluster::start(1);
+    let primary = cluster.primary();
+    primary
+        .query(
+            "CREATE DATABASE shop; CREATE TABLE shop.t (id INT); CREATE USER ann@'%' IDENTIFIED BY 'a1';
+             CREATE ROLE clerk; GRANT clerk TO ann@'%'; SET DEFAULT ROLE clerk FOR ann@'%'",
+        )
+        .expect("an account");
+    let weir = attach(&cluster, &[]);
+    let may_read = || {
+        let account = Account::new("ann", "a1");
+        let Ok(mut ann) = Session::open(weir.address(), &account, Some("shop")) else { return false };
+        ann.run(b"SELECT * FROM t").is_ok_and(|answers| !matches!(answers[0], Answer::Err(_)))
+    };
+    let changes = ["ON *.* TO ann@'%'", "ON shop.* TO ann@'%'", "ON *.* TO clerk", "ON shop.* TO clerk"];
+    for change in changes {
+        for _ in 0..2 {
+            assert!(!may_read(), "before: {change}");
+            primary.query(&format!("GRANT SELECT {change}")).expect("a grant");
+            assert!(may_read(), "granted: {change}");
+            primary.query(&format!("REVOKE SELECT {}", change.replace("TO", "FROM"))).expect("a revocation");
+            assert!(!may_read(), "revoked: {change}");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The server's accounts, as far as logging in on a client's behalf needs them: what to ask for one user, and which of the
 //! rows that come back is the client's.
 //!
+//! A server reads an account's global rights when it logs in, and those on a schema when that is chosen; so does every
+//! server connection that Weir shares. [`Account::rights`] tells when they have changed since.
+//!
 //! Source: MariaDB Knowledge Base, "mysql.global_priv Table"; MySQL manual, "Access Control, Stage 1: Connection Verification".
 
 use crate::error::{Component, Error, Kind};
@@ -10,11 +13,30 @@ use crate::mysql::resultset::{Answer, TextResultSet};
 use crate::topo::ServerVersion;
 use core::fmt::Write as _;
 use core::net::Ipv4Addr;
+use sha2::{Digest, Sha256};
 
 /// Of one user's rows, how many are looked at.
 const ROWS_MAX: usize = 1024;
 /// How specific a host or a user name without wildcards is; one with a wildcard is as specific as what stands before it is long.
 const EXACT: usize = 128;
+
+/// What a server lets on its schemas, of `mysql.db`.
+const SCHEMA_RIGHTS: &str = "Select_priv, Insert_priv, Update_priv, Delete_priv, Create_priv, Drop_priv, Grant_priv, References_priv, \
+    Index_priv, Alter_priv, Create_tmp_table_priv, Lock_tables_priv, Create_view_priv, Show_view_priv, Create_routine_priv, \
+    Alter_routine_priv, Execute_priv, Event_priv, Trigger_priv, Delete_history_priv";
+
+/// An account that clients may log in as.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// What is known of its password.
+    pub credential: Credential,
+    /// Stands for what it may do: another value when that has changed, or that of a role.
+    pub rights: Rights,
+}
+
+/// See [`Account::rights`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights([u8; 32]);
 
 /// Asks for the accounts of `user`, and for the anonymous ones, which may suit its host better.
 #[must_use]
@@ -27,10 +49,21 @@ pub fn question(version: ServerVersion, user: &[u8]) -> String {
     let is_users = format!("User IN (X'{name}', '')");
     if version.flavor == Flavor::MariaDb && version.at_least(10, 4, 0) {
         let field = |name: &str| format!("JSON_VALUE(Priv, '$.{name}')");
+        // Roles are those without a host. Rows are told apart by one number, for there may be many.
+        let digest = |table: &str, columns: &str| {
+            format!(
+                "(SELECT BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT_WS('/', User, Host, {columns})), 16), 16, 10) AS UNSIGNED)) \
+                 FROM mysql.{table} WHERE Host = '' OR {is_users})"
+            )
+        };
+        let roles = digest("global_priv", "Priv");
+        let granted = digest("roles_mapping", "Role, Admin_option");
+        let schemas = digest("db", &format!("Db, {SCHEMA_RIGHTS}"));
         let (plugin, hash, locked, role) =
             (field("plugin"), field("authentication_string"), field("account_locked"), field("is_role"));
         format!(
-            "SELECT Host, User, {plugin} AS plugin, {hash} AS authentication_string, IF({locked}, 'Y', 'N') AS account_locked \
+            "SELECT Host, User, {plugin} AS plugin, {hash} AS authentication_string, IF({locked}, 'Y', 'N') AS account_locked, \
+             Priv, {roles} AS of_roles, {granted} AS of_grants, {schemas} AS of_schemas \
              FROM mysql.global_priv WHERE {is_users} AND NOT COALESCE({role}, 0)"
         )
     } else {
@@ -38,28 +71,32 @@ pub fn question(version: ServerVersion, user: &[u8]) -> String {
     }
 }
 
-/// What is known of the password of `user` when it comes from `host`; `None` when the server has no such account, or it is
+/// The account of `user` when it comes from `host`; `None` when the server has no such account, or it is
 /// locked.
 ///
 /// # Errors
 /// The server's own, and [`Kind::UnsupportedAuth`] when the account's method cannot be used on a client's behalf.
-pub fn read(answer: Answer, user: &[u8], host: &str) -> Result<Option<Credential>, Error> {
+pub fn read(answer: Answer, user: &[u8], host: &str) -> Result<Option<Account>, Error> {
     let rows = match answer {
         Answer::Rows(rows, _) => rows,
         Answer::Err(error) => return Err(error),
         Answer::Ok(_) => return Ok(None),
     };
-    let accounts = (0..rows.rows.len().min(ROWS_MAX)).filter_map(|row| Account::read(&rows, row));
+    let accounts = (0..rows.rows.len().min(ROWS_MAX)).filter_map(|row| Row::read(&rows, row));
     let suits =
-        |account: &Account<'_>| (account.user.is_empty() || account.user == user) && hosts_match(account.host, host);
+        |account: &Row<'_>| (account.user.is_empty() || account.user == user) && hosts_match(account.host, host);
     match accounts.filter(suits).max_by_key(|account| (specificity(account.host), specificity(account.user))) {
-        Some(account) if !account.locked => account.credential().map(Some),
+        Some(account) if !account.locked => {
+            let credential = account.credential()?;
+            Ok(Some(Account { credential, rights: account.rights() }))
+        }
         _ => Ok(None),
     }
 }
 
 /// One row.
-struct Account<'a> {
+struct Row<'a> {
+    values: &'a [Option<Vec<u8>>],
     host: &'a [u8],
     user: &'a [u8],
     plugin: &'a [u8],
@@ -67,18 +104,30 @@ struct Account<'a> {
     locked: bool,
 }
 
-impl<'a> Account<'a> {
+impl<'a> Row<'a> {
     fn read(rows: &'a TextResultSet, row: usize) -> Option<Self> {
         let text = |name| rows.value(row, name);
         let hash =
             [text("authentication_string"), text("Password")].into_iter().flatten().find(|hash| !hash.is_empty());
         Some(Self {
+            values: rows.rows.get(row)?,
             host: text("Host")?,
             user: text("User")?,
             plugin: text("plugin").unwrap_or_default(),
             hash: hash.unwrap_or_default(),
             locked: text("account_locked") == Some(b"Y"),
         })
+    }
+
+    /// Of everything that was told: what is no right, such as a limit, counts as well.
+    fn rights(&self) -> Rights {
+        let mut hash = Sha256::new();
+        for value in self.values {
+            let value = value.as_deref().unwrap_or_default();
+            hash.update((value.len() as u64).to_le_bytes());
+            hash.update(value);
+        }
+        Rights(hash.finalize().into())
     }
 
     fn credential(&self) -> Result<Credential, Error> {
@@ -155,7 +204,8 @@ mod tests {
     fn finds_secret(accounts: &[[&str; 5]], user: &str, host: &str) -> bool {
         let nonce = Nonce::from_random([7; 20]);
         let found = read(answer(accounts), user.as_bytes(), host).unwrap().expect("an account");
-        found.verify(AuthPlugin::Native, &nonce, &native::scramble(b"secret", nonce.bytes())) == Verdict::Right
+        found.credential.verify(AuthPlugin::Native, &nonce, &native::scramble(b"secret", nonce.bytes()))
+            == Verdict::Right
     }
 
     #[test]
@@ -188,8 +238,8 @@ mod tests {
             read(answer(&[["%", "root", "mysql_native_password", "invalid", "N"]]), b"root", "h").unwrap().unwrap();
         for password in [&b""[..], b"invalid", b"secret"] {
             let answer = native::scramble(password, nonce.bytes());
-            assert_eq!(found.verify(AuthPlugin::Native, &nonce, &answer), Verdict::Wrong);
-            assert!(!found.verify_password(password));
+            assert_eq!(found.credential.verify(AuthPlugin::Native, &nonce, &answer), Verdict::Wrong);
+            assert!(!found.credential.verify_password(password));
         }
     }
 
@@ -197,6 +247,17 @@ mod tests {
     fn a_method_that_cannot_be_passed_on_is_named() {
         let error = read(answer(&[["%", "app", "ed25519", "x", "N"]]), b"app", "h").unwrap_err();
         assert!(String::from_utf8_lossy(&error.message).contains("'ed25519'"));
+    }
+
+    #[test]
+    fn other_rights_are_told_apart_from_another_clients() {
+        let rights = |row: [&str; 5], other: [&str; 5]| {
+            read(answer(&[other, row]), b"app", "10.1.0.9").unwrap().expect("an account").rights
+        };
+        let native = "mysql_native_password";
+        let (app, wide) = (["10.1.0.9", "app", native, SECRET, "N"], ["%", "app", native, "", "N"]);
+        assert_eq!(rights(app, wide), rights(app, ["%", "", native, "", "N"]), "of the client's row alone");
+        assert_ne!(rights(app, wide), rights(["10.1.0.9", "app", native, "", "N"], wide));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use tokio::sync::{oneshot, watch};
 use weir_core::error::Error;
 use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session, Transmit};
 use weir_core::link::Interrupt;
-use weir_core::mysql::auth::Credential;
+use weir_core::tablet::accounts::{Account, Rights};
 use weir_core::time::Instant;
 
 /// Output that the client has not taken, in bytes, beyond which nothing more is read from the server.
@@ -49,7 +49,7 @@ enum Stop {
 type Outcome = Result<(), Error>;
 
 /// What is known of a client's password, once a server has told.
-type Finding = Pin<Box<dyn Future<Output = Result<Option<Credential>, Error>> + Send>>;
+type Finding = Pin<Box<dyn Future<Output = Result<Option<Account>, Error>> + Send>>;
 
 pub(super) struct Driver {
     shared: Arc<Shared>,
@@ -71,6 +71,8 @@ pub(super) struct Driver {
     buffering: Option<Buffering>,
     /// The client's account is being looked up.
     finding: Option<Finding>,
+    /// What the account may do that was found last.
+    rights: Option<Rights>,
     /// What the others see of the session, and what they want of it.
     seat: Seat,
     shown: (u64, &'static str),
@@ -126,6 +128,7 @@ impl Driver {
             freshening: None,
             buffering: None,
             finding: None,
+            rights: None,
             seat,
             shown: (u64::MAX, ""),
             interrupting: None,
@@ -230,7 +233,7 @@ impl Driver {
                         if let Some(before) = before {
                             admission.leave_user(&before);
                         }
-                        let account = self.shared.account_of(&user, proof);
+                        let account = self.shared.account_of(&user, proof, self.rights);
                         account.and_then(|account| admission.enter_user(&user).map(|()| account))
                     };
                     self.admitted = admitted.is_ok();
@@ -412,7 +415,10 @@ impl Driver {
         let Some(finding) = &mut self.finding else { return Poll::Pending };
         let found = ready!(finding.as_mut().poll(cx));
         self.finding = None;
-        self.session.user_found(found);
+        if let Ok(Some(account)) = &found {
+            self.rights = Some(account.rights);
+        }
+        self.session.user_found(found.map(|account| account.map(|account| account.credential)));
         Poll::Ready(())
     }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_core::error::{Component, Error, Kind};
 use weir_core::link::AccountId;
-use weir_core::mysql::auth::{Credential, Proof};
+use weir_core::mysql::auth::Proof;
+use weir_core::tablet::accounts::{Account, Rights};
 
 /// How many users are remembered for the time when no server can tell.
 const REMEMBERED_MAX: usize = 10_000;
@@ -15,7 +16,7 @@ const REMEMBERED_MAX: usize = 10_000;
 pub(super) struct Users {
     accounts: Arc<Accounts>,
     /// What servers said last, by user and host.
-    remembered: Mutex<BTreeMap<(Vec<u8>, String), Credential>>,
+    remembered: Mutex<BTreeMap<(Vec<u8>, String), Account>>,
 }
 
 impl Users {
@@ -23,16 +24,16 @@ impl Users {
         Self { accounts, remembered: Mutex::default() }
     }
 
-    fn remembered(&self) -> MutexGuard<'_, BTreeMap<(Vec<u8>, String), Credential>> {
+    fn remembered(&self) -> MutexGuard<'_, BTreeMap<(Vec<u8>, String), Account>> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what a server said, for the time when none can tell.
-    fn remember(&self, key: (Vec<u8>, String), credential: Option<&Credential>) {
+    fn remember(&self, key: (Vec<u8>, String), account: Option<&Account>) {
         let mut remembered = self.remembered();
-        match credential {
-            Some(credential) if remembered.len() < REMEMBERED_MAX || remembered.contains_key(&key) => {
-                remembered.insert(key, credential.clone());
+        match account {
+            Some(account) if remembered.len() < REMEMBERED_MAX || remembered.contains_key(&key) => {
+                remembered.insert(key, account.clone());
             }
             Some(_) => {}
             None => _ = remembered.remove(&key),
@@ -45,7 +46,7 @@ impl Shared {
     ///
     /// # Errors
     /// When nobody can tell, or the account cannot be used on a client's behalf.
-    pub(super) async fn find_user(self: Arc<Self>, user: Vec<u8>, host: String) -> Result<Option<Credential>, Error> {
+    pub(super) async fn find_user(self: Arc<Self>, user: Vec<u8>, host: String) -> Result<Option<Account>, Error> {
         let mut last = None;
         for tablet in self.tablets_by_authority() {
             match tablet.find_user(&user, &host).await {
@@ -59,7 +60,7 @@ impl Shared {
         }
         let remembered = self.users.remembered().get(&(user, host)).cloned();
         match (remembered, last) {
-            (Some(credential), _) => Ok(Some(credential)),
+            (Some(account), _) => Ok(Some(account)),
             (None, error) => {
                 let why = error.map(|error| String::from_utf8_lossy(&error.message).into_owned());
                 tracing::warn!("accounts cannot be looked up: {}", why.as_deref().unwrap_or("no server is known"));
@@ -70,9 +71,14 @@ impl Shared {
     }
 
     /// Whom a client's statements run as: itself when it has shown what opens the servers, else the gateway's own account.
-    pub(super) fn account_of(&self, user: &[u8], proof: Option<Proof>) -> Result<AccountId, Error> {
+    pub(super) fn account_of(
+        &self,
+        user: &[u8],
+        proof: Option<Proof>,
+        rights: Option<Rights>,
+    ) -> Result<AccountId, Error> {
         match proof {
-            Some(proof) => self.users.accounts.number(Login { user: user.to_vec(), proof }),
+            Some(proof) => self.users.accounts.number(Login { user: user.to_vec(), proof, rights }),
             None => Ok(AccountId::OWN),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_core::error::{Component, Error, Kind};
 use weir_core::link::AccountId;
 use weir_core::mysql::auth::{Proof, Secret};
+use weir_core::tablet::accounts::Rights;
 
 /// How many different accounts, and passwords of them, one process may have seen.
 const ACCOUNTS_MAX: usize = 65_536;
@@ -15,6 +16,8 @@ pub struct Login {
     pub user: Vec<u8>,
     /// What is known of its password.
     pub proof: Proof,
+    /// What a client's account may do; connections that were opened before it changed are not lent to those who come after.
+    pub rights: Option<Rights>,
 }
 
 /// The process's own account, and those of its clients once they have logged in.
@@ -25,11 +28,11 @@ impl Accounts {
     /// Only the process's own.
     #[must_use]
     pub fn own(user: impl Into<Vec<u8>>, password: Secret) -> Self {
-        Self(Mutex::new(vec![Arc::new(Login { user: user.into(), proof: Proof::Password(password) })]))
+        Self(Mutex::new(vec![Arc::new(Login { user: user.into(), proof: Proof::Password(password), rights: None })]))
     }
 
-    /// The number of a client's account. A changed password makes it another one: connections that were opened with the old one
-    /// are not lent to it.
+    /// The number of a client's account. A changed password makes it another one, and so do changed rights: connections
+    /// that were opened before are not lent to it.
     ///
     /// # Errors
     /// When there are too many.
@@ -66,7 +69,7 @@ mod tests {
     use super::*;
 
     fn login(user: &str, password: &str) -> Login {
-        Login { user: user.into(), proof: Proof::Password(Secret::new(password)) }
+        Login { user: user.into(), proof: Proof::Password(Secret::new(password)), rights: None }
     }
 
     #[test]

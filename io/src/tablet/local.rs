@@ -18,8 +18,8 @@ use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::session::{Acquire, Fate};
 use weir_core::gtid::Position;
 use weir_core::link::Interrupt;
-use weir_core::mysql::auth::Credential;
 use weir_core::rng::Rng;
+use weir_core::tablet::accounts::Account;
 use weir_core::tablet::heartbeat::BeatId;
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
 use weir_core::tablet::orders;
@@ -137,11 +137,11 @@ impl LocalTablet {
         self.state().machine.counters()
     }
 
-    /// What its server knows of the password of `user` when it comes from `host`; `None` when it has no such account.
+    /// Its server's account of `user` when it comes from `host`; `None` when it has no such account.
     ///
     /// # Errors
     /// When the server does not answer in time or refuses, or the account's method cannot be used on a client's behalf.
-    pub async fn find_user(&self, user: &[u8], host: &str) -> Result<Option<Credential>, Error> {
+    pub async fn find_user(&self, user: &[u8], host: &str) -> Result<Option<Account>, Error> {
         let found = async {
             let mut asker = self.users.lock().await;
             match asker.find_user(user, host).await {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gtid::Position;
 use weir_core::link::ConnectionClass;
-use weir_core::mysql::auth::Credential;
-use weir_core::tablet::accounts;
+use weir_core::tablet::accounts::{self, Account};
 use weir_core::tablet::heartbeat::Beating;
 use weir_core::tablet::pool::ConnId;
 use weir_core::tablet::probe::{Probe, primary_position, read_primary_position};
@@ -71,11 +70,11 @@ impl Prober {
         read_primary_position(version, &answer)
     }
 
-    /// What is known of the password of `user` when it comes from `host`.
+    /// The account of `user` when it comes from `host`.
     ///
     /// # Errors
     /// When the server cannot be reached, the connection breaks, or it does not tell.
-    pub(super) async fn find_user(&mut self, user: &[u8], host: &str) -> Result<Option<Credential>, Error> {
+    pub(super) async fn find_user(&mut self, user: &[u8], host: &str) -> Result<Option<Account>, Error> {
         let mut connection = self.take().await?;
         let version = self.version(&connection)?;
         let answer = connection.query(&accounts::question(version, user)).await?;
