@@ -226,11 +226,18 @@ fn a_hanging_applier_is_started_and_waited_for() {
 }
 
 #[test]
-fn a_former_primary_with_writes_of_its_own_does_not_follow() {
+fn a_former_primary_with_writes_of_its_own_is_fenced_and_does_not_follow() {
     let mut bench = Bench::primary(None);
     let extra = Refusal::Errant(position(5).subtract(&position(4)).expect("one flavour"));
+    assert_eq!(bench.obey(2, follow(3, 4, None)), Err(extra.clone()));
+    assert_eq!(bench.done, [Action::Fence]);
     assert_eq!(bench.obey(2, follow(3, 4, None)), Err(extra));
-    assert!(bench.done.is_empty());
+    assert_eq!(bench.done, [Action::Fence], "twice is once");
+}
+
+#[test]
+fn a_former_primary_without_writes_of_its_own_is_fenced_before_it_follows() {
+    let mut bench = Bench::primary(None);
     assert!(bench.obey(2, follow(3, 5, None)).is_ok());
     assert_eq!(bench.done[0], Action::Fence);
 }
