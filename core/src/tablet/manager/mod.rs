@@ -320,6 +320,7 @@ impl Tablet {
         self.term = term;
         if before != role {
             Mark::TabletRoleChanged.hit();
+            self.monitor.expect(now);
         }
         if before != role && self.is_open {
             self.drain(now, &format!("is {role} since term {term}, no longer {before}"));
@@ -332,6 +333,9 @@ impl Tablet {
             self.beats.seen(now, beat);
             self.executed = position.unwrap_or_default();
             self.waits.stir();
+            if self.obstacle() == Some(NotServing::ReadOnly) {
+                self.monitor.look_again(now);
+            }
         }
     }
 
@@ -357,14 +361,12 @@ impl Tablet {
         if self.is_stopping {
             return Some(NotServing::Stopping);
         }
-        if self.role == Role::Unknown {
-            return Some(NotServing::NoRole);
-        }
-        match self.monitor.seen() {
-            Some(seen) if self.monitor.is_reachable() => {
-                (self.role == Role::Primary && seen.read_only).then_some(NotServing::ReadOnly)
-            }
-            _ => Some(NotServing::Unreachable),
+        match (self.role, self.monitor.seen().filter(|_| self.monitor.is_reachable())) {
+            // Also without a role: whoever waits for an answer from the server must know.
+            (_, None) => Some(NotServing::Unreachable),
+            (Role::Unknown, _) => Some(NotServing::NoRole),
+            (Role::Primary, Some(seen)) if seen.read_only => Some(NotServing::ReadOnly),
+            _ => None,
         }
     }
 

@@ -8,6 +8,11 @@ use crate::time::{Duration, Instant};
 use crate::topo::{Observation, ServerVersion, SourceLink};
 use serde::{Deserialize, Serialize};
 
+/// What a new role demands of the server comes about in this time, or not so soon.
+const EXPECTS_FOR: Duration = Duration::from_secs(2);
+/// From the end of one probe to the next while a change is expected.
+const EXPECTANT_INTERVAL: Duration = Duration::from_millis(25);
+
 /// How closely a server is watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MonitorConfig {
@@ -63,6 +68,8 @@ pub(super) struct Monitor {
     failures: u32,
     /// The next failure decides; the probe may take no longer than this.
     doubt: Option<Duration>,
+    /// The server is about to be as its role demands, by then at the latest.
+    expects_until: Instant,
     error: Option<Error>,
     seen: Option<Seen>,
 }
@@ -71,8 +78,8 @@ impl Monitor {
     /// A watch whose first probe is due at once.
     pub(super) fn new(config: MonitorConfig, rng: Rng) -> Self {
         let state = State::Pausing { until: Instant::ZERO };
-        let (last, ended_at) = (ProbeId(0), Instant::ZERO);
-        Self { config, rng, state, last, ended_at, failures: 0, doubt: None, error: None, seen: None }
+        let (last, ended_at, expects_until) = (ProbeId(0), Instant::ZERO, Instant::ZERO);
+        Self { config, rng, state, last, ended_at, failures: 0, doubt: None, expects_until, error: None, seen: None }
     }
 
     /// The last that was seen, however old.
@@ -132,6 +139,22 @@ impl Monitor {
     pub(super) fn probe_failed(&mut self, now: Instant, probe: ProbeId, error: Error) {
         if self.is_current(probe) {
             self.fail(now, Some(error));
+        }
+    }
+
+    /// The server has another role, and what was seen of it is out of date: look at once.
+    pub(super) fn expect(&mut self, now: Instant) {
+        self.expects_until = now + EXPECTS_FOR;
+        self.look_again(now);
+    }
+
+    /// The server is not yet as its role demands: look again soon, unless that has lasted too long.
+    pub(super) fn look_again(&mut self, now: Instant) {
+        if let State::Pausing { until } = self.state
+            && now < self.expects_until
+        {
+            let soonest = (self.ended_at + EXPECTANT_INTERVAL).max(now);
+            self.state = State::Pausing { until: until.min(soonest) };
         }
     }
 

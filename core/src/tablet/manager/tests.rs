@@ -213,6 +213,16 @@ fn several_failures_in_a_row_take_it_out_and_one_answer_brings_it_back() {
 }
 
 #[test]
+fn a_server_that_falls_silent_is_told_of_also_when_its_role_is_not_known_any_more() {
+    let mut bench = Bench::serving(Role::Primary);
+    bench.feed(Input::RoleAssigned { role: Role::Unknown, term: 5 });
+    assert_eq!(bench.health().not_serving, Some(NotServing::NoRole));
+    bench.fail();
+    bench.fail();
+    assert_eq!(bench.health().not_serving, Some(NotServing::Unreachable));
+}
+
+#[test]
 fn a_server_that_does_not_answer_in_time_has_failed_and_a_late_answer_is_no_news() {
     let mut bench = Bench::serving(Role::Replica);
     let first = bench.probe();
@@ -259,6 +269,42 @@ fn a_primary_that_is_read_only_does_not_serve() {
     assert!(bench.reply(Role::Primary, Some(5)).contains("its server is read_only"));
     bench.answer(seen(8, false, &[]));
     assert_eq!(bench.health().not_serving, None);
+}
+
+/// A replica that becomes primary some time after its last probe.
+fn promoted() -> Bench {
+    let mut bench = Bench::serving(Role::Replica);
+    bench.now += Duration::from_millis(300);
+    bench.feed(Input::RoleAssigned { role: Role::Primary, term: 6 });
+    assert_eq!(bench.health().not_serving, Some(NotServing::ReadOnly));
+    bench
+}
+
+#[test]
+fn a_new_primary_serves_as_soon_as_its_server_takes_writes() {
+    let mut bench = promoted();
+    let promoted_at = bench.now;
+    let probe = bench.probe();
+    assert_eq!(bench.now, promoted_at, "what was seen is out of date");
+    bench.feed(Input::Observed { probe, observation: seen(8, true, &[]) });
+    bench.answer(seen(8, false, &[]));
+    assert!(bench.now - promoted_at <= Duration::from_millis(50));
+    assert_eq!(bench.health().not_serving, None);
+}
+
+#[test]
+fn a_new_primary_that_stays_read_only_is_asked_often_for_a_while_only() {
+    let mut bench = promoted();
+    let (promoted_at, mut last_pause) = (bench.now, Duration::ZERO);
+    let mut probes = 0;
+    while last_pause < Duration::from_millis(900) {
+        let ended = bench.now;
+        bench.answer(seen(8, true, &[]));
+        last_pause = bench.now - ended;
+        probes += 1;
+    }
+    assert!((20..=100).contains(&probes), "{probes} probes");
+    assert!(bench.now - promoted_at < Duration::from_secs(4));
 }
 
 #[test]
