@@ -78,9 +78,13 @@ impl Shard {
             let replicas = tablets.iter().filter(|tablet| tablet.role == "REPLICA" && tablet.serves).count();
             self.primary().is_some_and(|now| now != before) && replicas == usize::from(self.servers) - 1
         };
+        self.wait_until("not healed", limit, healed);
+    }
+
+    fn wait_until(&self, what_is_wrong: &str, limit: Duration, is_so: impl Fn() -> bool) {
         let started = std::time::Instant::now();
-        while !healed() {
-            assert!(started.elapsed() < limit, "not healed in {limit:?}:\n{}", self.output());
+        while !is_so() {
+            assert!(started.elapsed() < limit, "{what_is_wrong} in {limit:?}:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -88,6 +92,29 @@ impl Shard {
     /// No shutdown, no flush.
     pub(crate) fn kill(&self, server: u16) {
         self.signal(server, Signal::SIGKILL);
+    }
+
+    /// It stands still, its connections open.
+    pub(crate) fn freeze(&self, server: u16) {
+        self.signal(server, Signal::SIGSTOP);
+    }
+
+    /// It goes on as if nothing had been.
+    pub(crate) fn thaw(&self, server: u16) {
+        self.signal(server, Signal::SIGCONT);
+    }
+
+    /// Waits until another than `before` is primary.
+    pub(crate) fn wait_for_successor(&self, before: u16, limit: Duration) {
+        self.wait_until("no successor", limit, || self.primary().is_some_and(|now| now != before));
+    }
+
+    /// Waits until `server` follows, or an operator is told that it has transactions of its own. True when it follows.
+    pub(crate) fn wait_until_it_follows_or_stays_out(&self, server: u16, limit: Duration) -> bool {
+        let follows = || self.tablets().iter().any(|it| it.number == server && it.role == "REPLICA" && it.serves);
+        let stays_out = || self.output().contains(&format!("local-{server:010} does not follow: it has"));
+        self.wait_until("neither follows nor stays out", limit, || follows() || stays_out());
+        follows()
     }
 
     /// In order, as an operator does it.

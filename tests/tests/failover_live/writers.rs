@@ -66,6 +66,17 @@ impl Writers {
         eventually(PROGRESS_MAX, "writes are answered", || answered() >= enough);
     }
 
+    /// Waits until every client has had an answer to what it waits for now.
+    pub(crate) fn wait_for_everybody(&self) {
+        let latest = || -> BTreeMap<usize, u32> {
+            self.notes.lock().expect("no client panicked").told.keys().copied().collect()
+        };
+        let before = latest();
+        eventually(PROGRESS_MAX, "every client is answered", || {
+            latest().iter().all(|(client, number)| before.get(client).is_some_and(|before| number > before))
+        });
+    }
+
     /// The longest time in which no write was answered, from a little before `since` to now.
     pub(crate) fn longest_gap_since(&self, since: Instant) -> Duration {
         let notes = self.notes.lock().expect("no client panicked");
