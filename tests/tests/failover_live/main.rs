@@ -75,7 +75,7 @@ fn a_primary_is_replaced_in_order() {
 }
 
 #[test]
-#[ignore = "now and then one client's statement on the frozen primary is not given up"]
+#[ignore = "now and then statements on the frozen primary are not given up"]
 fn a_primary_that_stands_still_is_replaced_and_does_no_harm_when_it_wakes() {
     let shard = Shard::start(3);
     shard.query("CREATE DATABASE d; CREATE TABLE d.t (id BIGINT PRIMARY KEY AUTO_INCREMENT, client INT, number INT)");
