@@ -379,6 +379,15 @@ fn transactions_and_what_errors_hide_are_known() {
     backend.query("COMMIT");
     assert!(backend.conn.is_idle_and_clean());
 
+    backend.query("CREATE PROCEDURE d.q() SET TRANSACTION READ ONLY");
+    backend.query("CALL d.q()");
+    assert!(
+        !backend.conn.is_idle_and_clean(),
+        "nobody can read in its text that the next transaction is not like others"
+    );
+    backend.query("BEGIN");
+    backend.query("COMMIT");
+
     // A procedure that fails has written, opened a transaction and set a variable: none of it is in its ERR.
     let failed = backend.query("CALL d.p()");
     assert_eq!(failed.error.map(|error| error.code), Some(1644));

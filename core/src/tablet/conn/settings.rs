@@ -17,13 +17,14 @@ const COLLATION: &str = "utf8mb4_general_ci";
 /// Two names of one value: see [`Settings::absorb`].
 const CONNECTION_CHARSET: [&str; 2] = ["character_set_connection", "collation_connection"];
 
-/// What every connection is told first, on a server that tracks: to report every setting, and to begin with the one character
-/// set whatever the server's configuration makes of the handshake's. Not to report transactions: servers that do keep such
-/// connections away from their query cache.
+/// What every connection is told first, on a server that tracks: to report everything, and to begin with the one character
+/// set whatever the server's configuration makes of the handshake's. MariaDB keeps connections that report transactions away
+/// from its query cache: without the report, a `SET TRANSACTION` within a procedure would be left to the next session.
 pub(super) fn setup(mariadb: bool) -> String {
     let gtids = if mariadb { "" } else { ", session_track_gtids = OWN_GTID" };
     format!(
-        "SET session_track_schema = 1, session_track_state_change = 1, session_track_system_variables = '*'{gtids}, {}",
+        "SET session_track_schema = 1, session_track_state_change = 1, session_track_system_variables = '*', \
+         session_track_transaction_info = 'CHARACTERISTICS'{gtids}, {}",
         baseline_character_set()
     )
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub(super) struct Tracked {
     settings: Arc<Settings>,
     status: u16,
+    /// SET TRANSACTION has prepared the next transaction.
+    next_transaction: bool,
     /// Something may hold that nobody has reported: an error came and nothing after it, or the server does not track.
     unknown: bool,
 }
@@ -22,7 +24,7 @@ pub(super) type Reported = Vec<String>;
 impl Tracked {
     pub(super) fn new(schema: Option<Vec<u8>>) -> Self {
         let settings = Arc::new(Settings { schema, ..Settings::default() });
-        Self { settings, status: 0, unknown: false }
+        Self { settings, status: 0, next_transaction: false, unknown: false }
     }
 
     pub(super) fn settings(&self) -> &Arc<Settings> {
@@ -65,7 +67,7 @@ impl Tracked {
     }
 
     pub(super) fn is_clean(&self) -> bool {
-        !self.in_transaction() && !self.unknown
+        !self.in_transaction() && !self.next_transaction && !self.unknown
     }
 
     /// COM_RESET_CONNECTION has been answered: all is as on a fresh connection, but for the schema.
@@ -88,10 +90,8 @@ impl Tracked {
                         self.absorb_variable(name, value, &mut reported);
                     }
                 }
-                Change::StateChange(_)
-                | Change::Gtids(_)
-                | Change::TransactionCharacteristics(_)
-                | Change::TransactionState(_) => {}
+                Change::TransactionCharacteristics(text) => self.next_transaction = !text.is_empty(),
+                Change::StateChange(_) | Change::Gtids(_) | Change::TransactionState(_) => {}
             }
         }
         Ok(reported)
