@@ -68,7 +68,7 @@ fn write(session: &mut Session, pair: usize, version: u64) {
 }
 
 /// How a read is sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
     Text,
     Prepared,
