@@ -29,9 +29,9 @@ impl Session {
         (self.state.variables.read_after_write_timeout / 2).clamp(PATIENCE_MIN, PATIENCE_MAX)
     }
 
-    /// `job` is on its way to a server, or waits for a connection there.
+    /// `job` is on its way to a server, or waits for a connection there. Logins have a limit of their own.
     pub(super) fn watch(&mut self, now: Instant, job: &mut Job) {
-        if job.origin == Origin::Client {
+        if !matches!(job.origin, Origin::Login | Origin::CheckAccount) {
             job.doubted = false;
             self.timer = Some((now + self.patience(), Timer::Silence));
         }
@@ -101,9 +101,10 @@ impl Session {
         self.timer = Some((now + self.patience(), Timer::Silence));
     }
 
-    /// The client has seen nothing of the answer to `job`, and nobody is ending it.
+    /// The client has seen nothing of the answer to `job`, if it is for the client at all, and nobody is ending it.
     fn is_unanswered(&self, job: &Job) -> bool {
-        job.origin == Origin::Client && !job.answered && !job.killed && !self.interrupting
+        let is_login = matches!(job.origin, Origin::Login | Origin::CheckAccount);
+        !is_login && !job.answered && !job.killed && !self.interrupting
     }
 
     /// `job` changes nothing, a transaction that it begins can begin anywhere, and nothing of the session's lives where it runs.
@@ -122,6 +123,10 @@ impl Session {
             // The tablet refuses those who wait.
             other => return self.phase = other,
         };
+        if job.origin != Origin::Client {
+            // The client's own is answered, or has not begun.
+            return self.on_lost(now, job, fell_silent().with_effect(Effect::None));
+        }
         if !self.can_leave(&job) {
             let on_primary = self.lease.is_some_and(|lease| lease.role == Role::Primary);
             let error = if on_primary { given_up() } else { fell_silent() };

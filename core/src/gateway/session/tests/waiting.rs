@@ -93,6 +93,22 @@ fn a_primary_that_has_a_successor_and_is_not_heard_of_is_given_up() {
     }
 }
 
+/// The client's own statement is answered, and its next one would wait for ever.
+#[test]
+fn what_the_gateway_asks_of_such_a_primary_for_itself_is_given_up_as_well() {
+    let mut bench = Bench::logged_in();
+    bench.query("INSERT INTO t VALUES (NULL)");
+    bench.lend();
+    bench.answer(ok_reply(OkPacket { last_insert_id: 7, ..ok() }));
+    assert_eq!(text(&bench.request()), "SET last_insert_id=LAST_INSERT_ID()");
+    bench.session.set_view(after_failover(Serving::No(NotServing::Unreachable)));
+    bench.now = bench.session.poll_timeout().unwrap();
+    bench.session.handle_timeout(bench.now);
+    assert!(matches!(bench.event(), Some(Event::Release(Fate::Close))));
+    bench.query("INSERT INTO t VALUES (NULL)");
+    assert_eq!(bench.lend().0, REPLICA);
+}
+
 #[test]
 fn a_primary_without_a_successor_is_waited_for() {
     let mut bench = Bench::logged_in();
