@@ -6,6 +6,7 @@ use weir_core::gtid::{Flavor, Position};
 use weir_core::mysql::column::ColumnDefinition;
 use weir_core::mysql::packet::OkPacket;
 use weir_core::mysql::resultset::{Answer, TextResultSet};
+use weir_core::tablet::heartbeat::Beating;
 use weir_core::tablet::probe::{Probe, Topic};
 use weir_core::time::Instant;
 use weir_core::topo::discover::{Evidence, Hold, Note, Primary};
@@ -193,4 +194,34 @@ fn mysql_understands_its_questions() {
     let links = seen.sources.unwrap();
     assert_eq!((seen.read_only, links.len(), links[0].receiver), (true, 1, Receiver::Stopped));
     assert_eq!(links[0].address, Address { host: "127.0.0.1".into(), port: 1 });
+}
+
+/// The account may write where others may not, and the server is fenced after it has said that anybody may.
+#[test]
+fn a_beat_that_meets_a_fence_changes_nothing() {
+    let cluster = TestCluster::start(1);
+    let primary = cluster.primary();
+    let send_next = |beating: &mut Beating| {
+        let sql = beating.next().expect("something is left").to_owned();
+        beating.answer(&if sql.starts_with("SELECT") {
+            found(table(&primary.query(&sql).expect("an answer")))
+        } else {
+            let changed = query_value(primary, &format!("{sql}; SELECT ROW_COUNT()"));
+            Answer::Ok(OkPacket { affected_rows: changed.parse().expect("a number"), ..OkPacket::default() })
+        });
+    };
+    for (last, number) in [(None, 1), (Some(1), 2)] {
+        let mut beating = Beating::new(last);
+        while beating.next().is_some() {
+            send_next(&mut beating);
+        }
+        assert_eq!(beating.finish().expect("a beat"), Some(number));
+    }
+    let mut fenced = Beating::new(Some(2));
+    send_next(&mut fenced);
+    primary.query("SET GLOBAL read_only = 1").expect("a fence");
+    let position = query_value(primary, "SELECT @@gtid_binlog_pos");
+    send_next(&mut fenced);
+    assert_eq!(fenced.finish().expect("no error"), None);
+    assert_eq!(query_value(primary, "SELECT @@gtid_binlog_pos"), position);
 }

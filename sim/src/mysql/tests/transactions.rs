@@ -128,6 +128,17 @@ fn a_read_only_server_refuses_all_but_administrators() {
     assert_eq!(b.rows(app, "SELECT v FROM t"), "10 20 3");
 }
 
+/// What an administrator's heartbeats rely on.
+#[test]
+fn a_write_may_depend_on_whether_the_server_is_read_only() {
+    let (mut b, one, _) = accounts();
+    let update = "UPDATE t SET v = 5 WHERE id = 1 AND v <> 5 AND @@GLOBAL.read_only = 0";
+    b.ok(one, "SET GLOBAL read_only = 1");
+    assert_eq!(b.ok(one, update).0, 0);
+    b.ok(one, "SET GLOBAL read_only = 0");
+    assert_eq!(b.ok(one, update).0, 1);
+}
+
 #[test]
 fn a_definition_commits_what_is_open() {
     let (mut b, one, two) = accounts();
