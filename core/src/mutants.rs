@@ -110,6 +110,10 @@ mutants! {
     ForgetPromise = "forget-promise",
     /// An orchestrator changes the record without lock and whoever wrote it last.
     ActWithoutLock = "act-without-lock",
+    /// Whoever has everything becomes primary, whatever the operator says of it.
+    IgnorePromotion = "ignore-promotion",
+    /// An entry that the topology could not read is not asked for again.
+    ReadOnce = "read-once",
     /// A gateway takes whoever is writable for the primary.
     TrustReadOnly = "trust-read-only",
     /// A tablet that lost what it had received says that it has everything.

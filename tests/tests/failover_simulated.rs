@@ -64,6 +64,8 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::NoFence, "failover/primary-and-gateway-cut-off", Check::Appends),
     (Mutant::ServeUnproven, "failover/primary-and-gateway-cut-off", Check::Global),
     (Mutant::TrustReadOnly, "failover/primary-and-gateway-cut-off", Check::Progress),
+    (Mutant::ReadOnce, "failover/topology-refuses", Check::Progress),
+    (Mutant::IgnorePromotion, "failover/promotion", Check::Terms),
 ];
 
 #[test]

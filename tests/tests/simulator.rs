@@ -64,6 +64,8 @@ const UNSEEN: &[Mutant] = &[
     Mutant::TrustReadOnly,
     Mutant::ForgetLoss,
     Mutant::ServeUnproven,
+    Mutant::ReadOnce,
+    Mutant::IgnorePromotion,
 ];
 
 #[test]

@@ -47,6 +47,11 @@ pub(super) fn explain(scenario: &Scenario) {
     if let Some(swarm) = &scenario.swarm {
         say(&format!("  up to {} faults drawn from the seed", swarm.faults_max));
     }
+    if let Some(drawn) = &scenario.drawn {
+        say(&format!("  up to {} wishes for another primary", drawn.reparents_max));
+        let (servers, cells, acks) = (&drawn.servers, &drawn.cells, &drawn.acks);
+        say(&format!("drawn from the seed: servers of {servers:?}, cells of {cells:?}, acknowledgements of {acks:?}"));
+    }
     say("what must be true:");
     for check in &scenario.must {
         say(&format!("  {:18} {}", check.name(), check.promise()));

@@ -166,6 +166,8 @@ pub struct ShardLock {
     /// The lease is there until then, by this clock.
     leased_until: Instant,
     held: Option<Held>,
+    /// The entry is wanted, and has not come yet.
+    reads: bool,
     waiting: BTreeMap<u64, (Asked, Instant)>,
     asked: u64,
     act_at: Instant,
@@ -182,6 +184,7 @@ impl ShardLock {
             lease: None,
             leased_until: Instant::ZERO,
             held: None,
+            reads: false,
             waiting: BTreeMap::new(),
             asked: 0,
             act_at: Instant::ZERO,
@@ -230,8 +233,9 @@ impl ShardLock {
         answers.chain(lease).chain([self.act_at]).min()
     }
 
-    /// Reads the entry. To be called while the lock is held.
+    /// Reads the entry, again and again until it comes or the lock is lost. To be called while the lock is held.
     pub fn read(&mut self, now: Instant) {
+        self.reads = true;
         self.ask(now, Asked::Read, Request::Read);
     }
 
@@ -275,6 +279,7 @@ impl ShardLock {
             (Asked::Read, Answer::Read(entry, revision)) => {
                 if let Some(held) = &mut self.held {
                     held.revision = revision;
+                    self.reads = false;
                     self.events.push_back(Event::Read(entry));
                 }
             }
@@ -283,6 +288,9 @@ impl ShardLock {
                 self.events.push_back(Event::Written(held.is_some()));
             }
             (Asked::Write, _) => self.events.push_back(Event::Written(false)),
+            (Asked::Read, _) if !self.mutants.breaks(Mutant::ReadOnce) => {
+                self.act_at = self.act_at.min(now + RETRY_INTERVAL)
+            }
             // Asked again in time.
             _ => {}
         }
@@ -296,14 +304,13 @@ impl ShardLock {
         for asked in over {
             match asked {
                 Asked::Write => self.events.push_back(Event::Written(false)),
-                Asked::Read if self.is_held() => self.read(now),
                 _ => self.act_at = self.act_at.min(now + RETRY_INTERVAL),
             }
         }
     }
 
     fn lose(&mut self, now: Instant) {
-        self.lease = None;
+        (self.lease, self.reads) = (None, false);
         self.act_at = now;
         // What was asked under the lock is of no use without it.
         self.waiting.retain(|_, (asked, _)| *asked == Asked::Grant);
@@ -331,6 +338,9 @@ impl ShardLock {
                 }
                 if !self.is_held() && !self.is_waiting_for(Asked::Lock) {
                     self.ask(now, Asked::Lock, Request::Lock { lease });
+                }
+                if self.reads && !self.is_waiting_for(Asked::Read) && !self.mutants.breaks(Mutant::ReadOnce) {
+                    self.ask(now, Asked::Read, Request::Read);
                 }
             }
             None => {}
@@ -459,6 +469,25 @@ mod tests {
         assert_eq!(entry.clone().with_cohort(cohort(&other)), Err(one.clone()));
         let changed = entry.with_cohort(cohort(&one)).expect("its primary is there");
         assert_eq!((changed.record.term, changed.record.reigns.len(), changed.record.step), (1, 0, Step::Settled));
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_is_read_again() {
+        let (mut lock, mut now) = held();
+        lock.read(now);
+        serve(&mut lock, now, |_| Some(Answer::Failed("no leader".into())));
+        assert_eq!(lock.poll_event(), None);
+        let unanswered = |request: &Request| if *request == Request::Read { None } else { willing(request) };
+        for answers in [unanswered, willing] {
+            let mut asked = Vec::new();
+            while !asked.contains(&Request::Read) {
+                now = lock.poll_timeout().expect("something to do");
+                lock.handle(now, Input::Timeout);
+                asked = serve(&mut lock, now, answers);
+            }
+        }
+        assert_eq!(lock.poll_event(), Some(Event::Read(None)));
+        assert!(lock.is_held() && now < Instant::ZERO + SECOND * 4, "{now:?}");
     }
 
     #[test]

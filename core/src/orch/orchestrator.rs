@@ -186,7 +186,7 @@ impl Orchestrator {
             Input::Told(tablet, state) => self.hear(now, tablet, *state),
             Input::Answered { id, outcome } => self.answered(now, id, outcome),
             Input::Topology(input) => self.lock.handle(now, input),
-            Input::Reparent(to) => self.wanted = Some(to),
+            Input::Reparent(to) => self.wanted = Some(to).filter(|_| self.is_in_charge()),
             Input::Timeout => self.time_out(now),
         }
         self.settle(now);
@@ -354,7 +354,8 @@ impl Orchestrator {
     fn hand_over(&mut self, now: Instant) {
         let Some(entry) = &self.entry else { return };
         let current = entry.record.reigns.last().map(|reign| &reign.primary);
-        match self.wanted.take().filter(|to| Some(to) != current && entry.cohort.tablets.contains(to)) {
+        let may = |to: &TabletAlias| entry.cohort.tablets.contains(to) && entry.cohort.may_lead(to);
+        match self.wanted.take().filter(|to| Some(to) != current && may(to)) {
             Some(to) if entry.record.step == Step::Settled && current.is_some() => {
                 self.begin(now, &Cause::Planned(to));
             }

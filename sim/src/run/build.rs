@@ -36,15 +36,13 @@ pub(super) fn owned((user, password): (&str, &str)) -> (String, String) {
     (user.to_owned(), password.to_owned())
 }
 
-/// Servers and gateways, just started.
+/// Servers and gateways, just started; `scenario` leaves nothing of its cluster to the seed.
 pub(super) fn stage(scenario: &Scenario, seed: u64, options: Options) -> Stage {
     let trace = if options.messages { Trace::with_messages } else { Trace::new }(options.records_max);
     let mut world = World::new(seed, Path::LAN, trace);
     let flavor = match scenario.cluster.flavor {
-        Flavor::MariaDb => gtid::Flavor::MariaDb,
+        Flavor::MariaDb | Flavor::Either => gtid::Flavor::MariaDb,
         Flavor::MySql => gtid::Flavor::MySql,
-        Flavor::Either if seed.is_multiple_of(2) => gtid::Flavor::MariaDb,
-        Flavor::Either => gtid::Flavor::MySql,
     };
     let hosts: Vec<HostId> =
         (0..scenario.cluster.servers + scenario.cluster.gateways).map(|_| world.add_host()).collect();

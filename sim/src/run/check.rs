@@ -55,7 +55,7 @@ checks! {
     Limits = "limits", "No pool has more connections than it may.";
     Leaks = "leaks", "When clients have gone, nothing is held for them.";
     Converged = "converged", "In the end every server holds the same data, and none a history of its own.";
-    Terms = "terms", "Each term has one primary, and only its writes are acknowledged.";
+    Terms = "terms", "Each term has one primary, who may be primary, and only its writes are acknowledged.";
     Progress = "progress", "Every client gets what it asks for once faults are over.";
 }
 

@@ -51,8 +51,8 @@ pub(super) fn stage(
     let address = |name: &String| topo::Address { host: name.clone(), port: CLIENT_PORT };
     let servers: Servers = aliases.iter().cloned().zip(names.iter().map(address)).collect();
     let listening = || aliases.iter().cloned().zip(hosts.iter().map(|host| Address { host: *host, port: TABLET_PORT }));
-    let cohort =
-        Cohort { tablets: aliases.iter().cloned().collect(), policy: wanted.policy(), promotion: Default::default() };
+    let promotion = (1..).zip(&aliases).map(|(number, alias)| (alias.clone(), wanted.promotion(number))).collect();
+    let cohort = Cohort { tablets: aliases.iter().cloned().collect(), policy: wanted.policy(), promotion };
     let desk = world.add_host();
     let topology = world.spawn(desk, TopologyProcess::program());
     let mut orchestrators = Vec::new();
@@ -102,7 +102,19 @@ impl Failover {
         let reigns = self.history(&stage.world).iter().flat_map(|entry| &entry.record.reigns);
         let reigns: Vec<_> = reigns.map(|reign| terms::Reign { term: reign.term, server: reign.primary.uid }).collect();
         let origins: Vec<u32> = written(stage, stage.primary()).iter().filter_map(|gtid| origin(gtid)).collect();
-        terms::check(&reigns, &origins, FOUNDER)
+        let mut violations = terms::check(&reigns, &origins, FOUNDER);
+        let entries = self.history(&stage.world).iter();
+        let unwanted = |entry: &Entry| {
+            let mut leaders = entry.record.reigns.iter().map(|reign| reign.primary.clone());
+            leaders.find(|primary| !entry.cohort.may_lead(primary))
+        };
+        violations.extend(
+            entries
+                .filter_map(unwanted)
+                .take(1)
+                .map(|primary| Violation::new("nobody leads who must not", format!("{primary} was made primary"))),
+        );
+        violations
     }
 }
 

@@ -120,6 +120,7 @@ pub(crate) struct Stage {
 /// Runs a scenario.
 #[must_use]
 pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
+    let scenario = &scenario.drawn(seed);
     let mut stage = build::stage(scenario, seed, options);
     stage.wait_for_primary();
     let begun = stage.world.now();
@@ -155,9 +156,10 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     }
 }
 
-/// The same run with every fault written out, whether a scenario repeats it or leaves it to the seed.
+/// The same run with everything written out, whether a scenario repeats it or leaves it to the seed.
 #[must_use]
 pub fn written_out(scenario: &Scenario, seed: u64) -> Scenario {
+    let scenario = &scenario.drawn(seed);
     let stage = build::stage(scenario, seed, Options::default());
     Scenario { seed: Some(seed), ..faults::written_out(&stage, scenario, seed) }
 }

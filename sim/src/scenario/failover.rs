@@ -1,6 +1,7 @@
 //! Who changes the primary in a scenario, and by which policy.
 
 use serde::{Deserialize, Serialize};
+use weir_core::orch::choose::Promotion;
 use weir_core::orch::durability;
 
 /// Orchestrators, tablets and a topology: without them, a primary that is gone stays gone.
@@ -15,6 +16,12 @@ pub struct Failover {
     pub acks: u32,
     /// The servers are in so many cells, in turn.
     pub cells: u16,
+    /// Servers that should rather be primary than others that are as far, by number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prefer: Vec<u16>,
+    /// Servers that must not be primary, by number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub must_not: Vec<u16>,
     /// The first orchestrator dies after it has said so many things while it changed the primary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orchestrator_dies_after: Option<u64>,
@@ -35,11 +42,29 @@ pub enum Policy {
 
 impl Default for Failover {
     fn default() -> Self {
-        Self { orchestrators: 2, policy: Policy::SemiSync, acks: 1, cells: 1, orchestrator_dies_after: None }
+        Self {
+            orchestrators: 2,
+            policy: Policy::SemiSync,
+            acks: 1,
+            cells: 1,
+            prefer: Vec::new(),
+            must_not: Vec::new(),
+            orchestrator_dies_after: None,
+        }
     }
 }
 
 impl Failover {
+    /// What the operator says of a server, by its number.
+    #[must_use]
+    pub fn promotion(&self, number: u16) -> Promotion {
+        match number {
+            _ if self.must_not.contains(&number) => Promotion::MustNot,
+            _ if self.prefer.contains(&number) => Promotion::Prefer,
+            _ => Promotion::Neutral,
+        }
+    }
+
     /// As orchestrators have it.
     #[must_use]
     pub fn policy(&self) -> durability::Policy {

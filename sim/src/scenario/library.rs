@@ -56,6 +56,8 @@ library! {
     "failover/topology-stalled",
     "failover/contention",
     "failover/policy-none",
+    "failover/promotion",
+    "failover/topology-refuses",
     "failover/swarm",
 }
 

@@ -2,12 +2,14 @@
 //!
 //! They are TOML that a person can read who has never seen the code; [`library`] has those that come with Weir.
 
+mod drawn;
 mod failover;
 pub mod library;
 mod span;
 
 use crate::check::history::Level;
 use crate::run::Check;
+pub use drawn::Drawn;
 pub use failover::{Failover, Policy};
 use serde::{Deserialize, Serialize};
 pub use span::Span;
@@ -43,6 +45,9 @@ pub struct Scenario {
     /// What goes wrong besides, drawn from the seed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm: Option<Swarm>,
+    /// What else is drawn from the seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<Drawn>,
     /// What must be true. Everything that can be checked, when not said.
     #[serde(default = "everything")]
     pub must: Vec<Check>,
@@ -343,6 +348,9 @@ impl Scenario {
             if several && fault.with.is_none() {
                 return Err(format!("{:?} on {:?} says not with whom", fault.kind, fault.on));
             }
+        }
+        for number in self.failover.iter().flat_map(|failover| failover.prefer.iter().chain(&failover.must_not)) {
+            self.host(&format!("server {number}"))?;
         }
         if self.cluster.servers == 0 || self.cluster.gateways == 0 {
             return Err("a cluster has at least one server and one gateway".into());

@@ -128,7 +128,11 @@ struct Impaired {
 fn aim(rng: &mut Rng, kind: Kind, member: &Member, everyone: &[HostId]) -> Option<FaultKind> {
     let host = member.host;
     let others: Vec<HostId> = everyone.iter().copied().filter(|other| *other != host).collect();
-    let process = || member.processes.first().copied();
+    let process = |rng: &mut Rng| match member.processes.as_slice() {
+        [] => None,
+        [one] => Some(*one),
+        several => Some(several[rng.index(several.len())]),
+    };
     let other = |rng: &mut Rng| (!others.is_empty()).then(|| others[rng.index(others.len())]);
     Some(match kind {
         Kind::Isolate => FaultKind::Partition { a: vec![host], b: others },
@@ -145,9 +149,9 @@ fn aim(rng: &mut Rng, kind: Kind, member: &Member, everyone: &[HostId]) -> Optio
         }
         Kind::Break => FaultKind::Break { a: host, b: other(rng)? },
         Kind::HalfOpen => FaultKind::HalfOpen { a: host, b: other(rng)? },
-        Kind::Kill => FaultKind::Kill { process: process()? },
+        Kind::Kill => FaultKind::Kill { process: process(rng)? },
         Kind::PowerLoss => FaultKind::PowerLoss { host },
-        Kind::Pause => FaultKind::Pause { process: process()? },
+        Kind::Pause => FaultKind::Pause { process: process(rng)? },
         Kind::SlowDisk => FaultKind::SlowDisk { host, times: 10 + rng.below(1000) as u32 },
         Kind::FullDisk => FaultKind::FullDisk { host },
         Kind::ClockJump => FaultKind::ClockJump { host, by_ns: rng.below(20_000_000_000) as i64 - 10_000_000_000 },

@@ -76,6 +76,14 @@ pub struct Cohort {
     pub promotion: BTreeMap<TabletAlias, Promotion>,
 }
 
+impl Cohort {
+    /// Nobody has said that it must not be primary.
+    #[must_use]
+    pub fn may_lead(&self, tablet: &TabletAlias) -> bool {
+        self.promotion.get(tablet) != Some(&Promotion::MustNot)
+    }
+}
+
 /// Why the primary is changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Cause {
@@ -168,6 +176,8 @@ pub struct Recovery {
     /// Who has been found to have the term's beginning.
     followers: Tablets,
     enough_since: Option<Instant>,
+    /// It has everything and must not be primary: it passes on what it has.
+    passes_on: Option<TabletAlias>,
     /// When the last proof of an earlier term is over that one of the recruited has helped with.
     proofs_end: Instant,
     began: Instant,
@@ -189,6 +199,7 @@ impl Recovery {
             reports: Reports::new(),
             followers: Tablets::new(),
             enough_since: None,
+            passes_on: None,
             proofs_end: now,
             began: now,
             ask_at: now,
@@ -271,6 +282,7 @@ impl Recovery {
         self.stage = stage;
         (self.began, self.enough_since, self.proofs_end) = (now, None, now);
         self.reports.clear();
+        self.passes_on = None;
         self.ask(now);
     }
 
@@ -319,6 +331,21 @@ impl Recovery {
         for tablet in missing.cloned().collect::<Vec<_>>() {
             self.order(tablet, Asked::Recruit, Order::Recruit);
         }
+        self.ask_heirs();
+    }
+
+    /// Those that may be primary receive what they lack, in the new term, from one that must not. That one lets nobody write.
+    fn ask_heirs(&mut self) {
+        let Some(from) = self.passes_on.clone() else { return };
+        let Some(begins_at) = self.reports.get(&from).map(|report| report.position.clone()) else { return };
+        for heir in self.heirs() {
+            let order = self.follow(&from, &heir, begins_at.clone());
+            self.order(heir, Asked::Follow, order);
+        }
+    }
+
+    fn heirs(&self) -> Vec<TabletAlias> {
+        self.reports.keys().filter(|tablet| self.cohort.may_lead(tablet)).cloned().collect()
     }
 
     /// Planned: first the old primary lets no client write; then the wanted one receives the rest from it, in the new term,
@@ -350,7 +377,7 @@ impl Recovery {
                     self.ask(now);
                 }
             }
-            // It has all of the old primary's.
+            // It has all of the old primary's, or of the one that passes on what it has.
             (Stage::Recruiting, Asked::Follow) if report.followed >= self.record.term => {
                 self.reports.insert(tablet, report);
             }
@@ -413,12 +440,26 @@ impl Recovery {
         let intact =
             |(tablet, report): (&TabletAlias, &Report)| report.intact.then(|| (tablet.clone(), report.clone()));
         let reports = self.reports.iter().filter_map(intact).collect();
-        match choose(&reports, &self.cohort.promotion, self.wanted.as_ref()) {
+        let promotion =
+            if self.mutants.breaks(Mutant::IgnorePromotion) { BTreeMap::new() } else { self.cohort.promotion.clone() };
+        match choose(&reports, &promotion, self.wanted.as_ref()) {
             Ok(choice) => self.chosen(choice),
             Err(why) => {
                 self.enough_since = Some(now);
-                self.outputs.push_back(Output::Undecided(why));
+                self.undecided(why);
             }
+        }
+    }
+
+    fn undecided(&mut self, why: Undecided) {
+        match &why {
+            Undecided::NoneMay(complete) if !self.heirs().is_empty() => {
+                let passes_on = complete.first().cloned();
+                if core::mem::replace(&mut self.passes_on, passes_on.clone()) != passes_on {
+                    self.ask_heirs();
+                }
+            }
+            _ => self.outputs.push_back(Output::Undecided(why)),
         }
     }
 

@@ -474,6 +474,21 @@ fn what_the_wanted_one_receives_after_its_beginning_is_not_errant() {
 }
 
 #[test]
+fn what_only_one_has_that_must_not_be_primary_is_passed_on() {
+    for seed in 0..20 {
+        let mut shard = Shard::new(seed, 3, SEMI_SYNC, Mutants::NONE);
+        shard.cohort.promotion.insert(alias(3), Promotion::MustNot);
+        shard.nodes.get_mut(&alias(2)).expect("it is there").server.receiver_running = false;
+        (0..20).for_each(|_| shard.write(&alias(1)));
+        shard.nodes.get_mut(&alias(1)).expect("it is there").dead = true;
+        shard.begin(&Cause::Emergency);
+        let Some(End::Settled(reign)) = finish(&mut shard) else { panic!("it ends") };
+        assert_eq!((reign.primary, shard.broken.as_ref()), (alias(2), None));
+        assert!(!shard.acknowledged.is_empty());
+    }
+}
+
+#[test]
 fn without_enough_recruits_nobody_is_promoted() {
     let mut shard = Shard::new(5, 3, SEMI_SYNC, Mutants::NONE);
     for uid in [1, 2] {
