@@ -129,6 +129,24 @@ marks! {
     PrimaryGivenUp = "primary-given-up",
     /// A primary refused a write because it is none any more.
     PrimaryRefusesWrite = "primary-refuses-write",
+    /// A transaction is begun again on another primary.
+    ReplayBegins = "replay-begins",
+    /// A transaction was replayed, with the same results, and goes on.
+    ReplayDone = "replay-done",
+    /// A statement of a transaction that is replayed has another result.
+    ReplayDiffers = "replay-differs",
+    /// A transaction that is replayed runs into a deadlock, and is begun once more.
+    ReplayDeadlocks = "replay-deadlocks",
+    /// A transaction whose primary is lost cannot be replayed.
+    ReplayUnfit = "replay-unfit",
+    /// A transaction marks itself before its COMMIT.
+    CommitMarked = "commit-marked",
+    /// A COMMIT whose answer was lost turns out to be done.
+    CommitSettledDone = "commit-settled-done",
+    /// A COMMIT whose answer was lost turns out not to be done.
+    CommitSettledLost = "commit-settled-lost",
+    /// It cannot be told whether a marked COMMIT was done.
+    CommitUnsettled = "commit-unsettled",
     /// The pool granted the connection that was wished for.
     PoolPreferred = "pool-preferred",
     /// A request waits for a connection.

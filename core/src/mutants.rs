@@ -126,6 +126,12 @@ mutants! {
     BufferReplaysUnknown = "buffer-replays-unknown",
     /// A statement waits for a primary for as long as there is none.
     BufferForever = "buffer-forever",
+    /// A transaction that is replayed goes on whatever its statements answer this time.
+    ReplayUnchecked = "replay-unchecked",
+    /// A COMMIT whose answer was lost is taken for one that did nothing, and the transaction is replayed.
+    GuessCommitLost = "guess-commit-lost",
+    /// A COMMIT whose answer was lost is taken for one that was done.
+    GuessCommitDone = "guess-commit-done",
 }
 
 impl fmt::Display for Mutant {

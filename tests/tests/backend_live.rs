@@ -173,6 +173,7 @@ impl Backend {
                 }
                 Reply::LocalInfile { seq, .. } => self.send_file(seq.wrapping_add(1)),
                 Reply::Tracked(ok) => outcome.tracked.push(ok),
+                Reply::Digest(_) => {}
                 Reply::Left(_) => {}
                 Reply::End(ended) => outcome.ended = Some(ended),
             }
@@ -198,6 +199,7 @@ impl Backend {
             command,
             read_only: false,
             restores_variables: false,
+            digests: false,
             asks: Asks::empty(),
             wait: None,
             client: ClientFormat { deprecate_eof: self.client.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },

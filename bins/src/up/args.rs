@@ -178,6 +178,11 @@ pub struct Args {
     #[arg(long, env = "WEIR_MONOTONIC_READS")]
     pub monotonic_reads: bool,
 
+    /// Begin transactions whose primary is lost again on the next one, unless a session says otherwise. It keeps their statements, and
+    /// costs a row in the table weir.transactions for each that writes.
+    #[arg(long, env = "WEIR_TRANSACTION_REPLAY")]
+    pub transaction_replay: bool,
+
     /// How long a read may wait on a replica for what it must see, before it goes to the primary, in milliseconds.
     #[arg(long, default_value_t = 1_000, value_name = "MS", env = "WEIR_READ_AFTER_WRITE_TIMEOUT_MS",
           value_parser = clap::value_parser!(u64).range(0..=3_600_000))]

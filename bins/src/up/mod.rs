@@ -183,6 +183,7 @@ fn options(args: &Args, own: Option<&Arc<Kept>>, application: Account, users: Us
             splitting: args.policy,
             consistency: args.consistency,
             monotonic_reads: args.monotonic_reads,
+            transaction_replay: args.transaction_replay,
             read_after_write_timeout: Duration::from_millis(args.read_after_write_timeout_ms),
             ..Variables::default()
         },

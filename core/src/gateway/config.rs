@@ -75,6 +75,10 @@ pub struct SessionLimits {
     pub long_data_bytes_max: usize,
     /// Servers tried for one statement that was not executed, before the client is told.
     pub attempts_max: usize,
+    /// Bytes of statements kept of one transaction, to be replayed (`transaction_replay`). A longer one is not.
+    pub replay_bytes_max: usize,
+    /// Statements kept of one transaction, to be replayed.
+    pub replay_statements_max: usize,
 }
 
 impl Default for SessionLimits {
@@ -88,6 +92,8 @@ impl Default for SessionLimits {
             statements_max: 16_382,
             long_data_bytes_max: 64 * 1024 * 1024,
             attempts_max: 3,
+            replay_bytes_max: 1024 * 1024,
+            replay_statements_max: 1000,
         }
     }
 }

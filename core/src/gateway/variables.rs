@@ -41,6 +41,8 @@ pub struct Variables {
     pub monotonic_reads: bool,
     /// `enable_read_write_splitting_for_read_only_txn`.
     pub split_read_only_transactions: bool,
+    /// `transaction_replay`: a transaction whose primary is lost is begun again on the next one.
+    pub transaction_replay: bool,
 }
 
 impl Default for Variables {
@@ -52,6 +54,7 @@ impl Default for Variables {
             read_after_write_timeout: Duration::from_secs(1),
             monotonic_reads: false,
             split_read_only_transactions: false,
+            transaction_replay: false,
         }
     }
 }
@@ -60,13 +63,14 @@ impl Default for Variables {
 pub const READ_AFTER_WRITE_TIMEOUT_MAX_S: f64 = 3600.0;
 
 /// Every variable of Weir's own.
-pub const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 7] = [
     "read_write_splitting_policy",
     "read_write_split_ratio",
     "read_after_write_consistency",
     "read_after_write_timeout",
     "monotonic_reads",
     "enable_read_write_splitting_for_read_only_txn",
+    "transaction_replay",
 ];
 
 impl Splitting {
@@ -124,7 +128,8 @@ impl Variables {
             2 => name_of(&Consistency::NAMED, self.consistency).to_owned(),
             3 => self.read_after_write_timeout.as_secs_f64().to_string(),
             4 => u8::from(self.monotonic_reads).to_string(),
-            _ => u8::from(self.split_read_only_transactions).to_string(),
+            5 => u8::from(self.split_read_only_transactions).to_string(),
+            _ => u8::from(self.transaction_replay).to_string(),
         })
     }
 
@@ -141,7 +146,8 @@ impl Variables {
                 2 => self.consistency = defaults.consistency,
                 3 => self.read_after_write_timeout = defaults.read_after_write_timeout,
                 4 => self.monotonic_reads = defaults.monotonic_reads,
-                _ => self.split_read_only_transactions = defaults.split_read_only_transactions,
+                5 => self.split_read_only_transactions = defaults.split_read_only_transactions,
+                _ => self.transaction_replay = defaults.transaction_replay,
             }
             return Ok(());
         }
@@ -160,7 +166,8 @@ impl Variables {
                 self.read_after_write_timeout = Duration::from_secs_f64(seconds);
             }
             4 => self.monotonic_reads = boolean(value).ok_or_else(refused)?,
-            _ => self.split_read_only_transactions = boolean(value).ok_or_else(refused)?,
+            5 => self.split_read_only_transactions = boolean(value).ok_or_else(refused)?,
+            _ => self.transaction_replay = boolean(value).ok_or_else(refused)?,
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! A server's answer on its way to the client, as an ordered stream of pieces.
 
-use super::Left;
+use super::{Digest, Left};
 use crate::error::Error;
 use crate::mysql::packet::{OkPacket, PrepareOk};
 
@@ -56,6 +56,8 @@ pub enum Reply {
     Tracked(OkPacket),
     /// What the command left for the next one to ask for, where its answer does not tell. Comes after the answer.
     Left(Left),
+    /// The sum of what was forwarded, when it was asked for. Comes after the answer.
+    Digest(Digest),
     /// Nothing more comes for this request.
     End(Ended),
 }

@@ -21,6 +21,8 @@ pub struct Request {
     /// The variables that the command sets hold for itself only (`SET STATEMENT ... FOR`): what trackers say of them is not so
     /// afterwards.
     pub restores_variables: bool,
+    /// The answer's rows are summed up in a [`Digest`](super::Digest) on their way.
+    pub digests: bool,
     /// What is asked after the answer, for the next command that wants to know what this one left.
     pub asks: Asks,
     /// For a read on a replica: the position the server must have executed before the command runs.
@@ -41,6 +43,7 @@ impl Request {
             command: Command::Plain(payload),
             read_only: true,
             restores_variables: false,
+            digests: false,
             asks: Asks::empty(),
             wait: None,
             client: OWN_FORMAT,

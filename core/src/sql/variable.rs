@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 /// Weir's own session variables; servers know none of them.
-pub(super) const OWN_VARIABLES: [&str; 6] = [
+pub(super) const OWN_VARIABLES: [&str; 7] = [
     "enable_read_write_splitting_for_read_only_txn",
     "monotonic_reads",
     "read_after_write_consistency",
     "read_after_write_timeout",
     "read_write_split_ratio",
     "read_write_splitting_policy",
+    "transaction_replay",
 ];
 
 /// The servers' variables that say what a client is told of session changes. Weir sets the servers' own as it needs them, and so

@@ -9,8 +9,11 @@
 //! share the work: each writes the successor of what it saw last, so one of two that are due at once changes nothing, and who
 //! sees the number grow without its doing waits another interval.
 //!
-//! Rights it takes: `SELECT, INSERT, UPDATE, CREATE ON weir.*`. Start with [`Beating`], then `Schedule`.
+//! Now and then the same connection looks after the table in which transactions mark themselves ([`marks`]).
+//!
+//! Rights it takes: `SELECT, INSERT, UPDATE, CREATE ON weir.*`, and `DELETE` for marks. Start with [`Beating`], then `Schedule`.
 
+use super::marks;
 use crate::error::{Component, Error, Kind};
 use crate::mutants::{Mutant, Mutants};
 use crate::mysql::resultset::Answer;
@@ -33,21 +36,33 @@ const ASK_READ_ONLY: &str = "SELECT @@GLOBAL.read_only AS read_only";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BeatId(pub u64);
 
+/// What is to be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Plan {
+    /// The number to count on from; without one the table is made first.
+    pub last: Option<u64>,
+    /// The table of marks is looked after, too.
+    pub keeps_marks: bool,
+}
+
 /// The statements of one beat. Send what [`Beating::next`] gives, hand the outcome to [`Beating::answer`], until there is
 /// nothing left; then [`Beating::finish`].
 #[derive(Clone, Debug)]
 pub struct Beating {
     beat: u64,
     statements: VecDeque<String>,
+    /// What follows once it is written. It is no part of the beat: when it fails, that does not.
+    marks: VecDeque<String>,
     /// Rows that the last statement changed.
     changed: u64,
     failure: Option<Error>,
 }
 
 impl Beating {
-    /// Counts from `last` to the next number; without one the table is made first.
+    /// Counts to the next number.
     #[must_use]
-    pub fn new(last: Option<u64>) -> Self {
+    pub fn new(plan: Plan) -> Self {
+        let Plan { last, keeps_marks } = plan;
         let beat = last.map_or(1, |last| last.saturating_add(1));
         let mut statements = VecDeque::from([ASK_READ_ONLY.to_owned()]);
         match last {
@@ -62,7 +77,8 @@ impl Beating {
                 format!("INSERT IGNORE INTO weir.heartbeat (id, beat) VALUES (1, {beat})"),
             ]),
         }
-        Self { beat, statements, changed: 0, failure: None }
+        let marks = if keeps_marks { marks::housekeeping() } else { VecDeque::new() };
+        Self { beat, statements, marks, changed: 0, failure: None }
     }
 
     /// The same with a rule broken on purpose.
@@ -77,13 +93,15 @@ impl Beating {
     /// The next statement to send; `None` when all is done or nothing more will help.
     #[must_use]
     pub fn next(&self) -> Option<&str> {
-        if self.failure.is_some() { None } else { self.statements.front().map(String::as_str) }
+        let next = self.statements.front().or_else(|| self.marks.front());
+        if self.failure.is_some() { None } else { next.map(String::as_str) }
     }
 
     /// Takes in the answer to the statement that [`Beating::next`] gave.
     pub fn answer(&mut self, answer: &Answer) {
-        let asked = self.statements.pop_front();
-        debug_assert!(asked.is_some(), "an answer that nobody asked for");
+        if self.statements.pop_front().is_none() {
+            return self.mark_answer(answer);
+        }
         match answer {
             Answer::Err(error) => self.failure = Some(error.clone()),
             Answer::Ok(ok) => self.changed = ok.affected_rows,
@@ -94,6 +112,16 @@ impl Beating {
                     self.failure = Some(Error::new(Component::Tablet, Kind::ReadOnly, message));
                 }
             }
+        }
+    }
+
+    fn mark_answer(&mut self, answer: &Answer) {
+        let asked = self.marks.pop_front();
+        debug_assert!(asked.is_some(), "an answer that nobody asked for");
+        match answer {
+            Answer::Ok(_) => {}
+            Answer::Err(_) => self.marks.clear(),
+            Answer::Rows(rows, _) => self.marks.extend(marks::removal(rows)),
         }
     }
 
@@ -123,21 +151,22 @@ pub(super) struct Schedule {
     beat: Option<u64>,
     /// In a row.
     failures: u32,
+    /// When the table of marks is to be looked after.
+    marks_at: Instant,
 }
 
 /// What is to be done about the heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) id: BeatId,
-    /// The number to count on from.
-    pub(super) last: Option<u64>,
+    pub(super) plan: Plan,
     pub(super) timeout: Duration,
 }
 
 impl Schedule {
     pub(super) fn new(interval: Option<Duration>) -> Self {
         let (last, next_at) = (BeatId(0), Instant::ZERO);
-        Self { interval, running: None, next_at, last, beat: None, failures: 0 }
+        Self { interval, running: None, next_at, last, beat: None, failures: 0, marks_at: Instant::ZERO }
     }
 
     /// The highest number known to be in the server's table.
@@ -163,7 +192,11 @@ impl Schedule {
         }
         self.last.0 += 1;
         self.running = Some((self.last, now + BEAT_TIME_MAX));
-        Some(Due { id: self.last, last: self.beat, timeout: BEAT_TIME_MAX })
+        let keeps_marks = self.marks_at <= now;
+        if keeps_marks {
+            self.marks_at = now + marks::INTERVAL;
+        }
+        Some(Due { id: self.last, plan: Plan { last: self.beat, keeps_marks }, timeout: BEAT_TIME_MAX })
     }
 
     /// The server's table was read; `None`: there is none, or it may not be read.
@@ -207,6 +240,7 @@ impl Schedule {
     fn fail(&mut self, now: Instant) {
         self.running = None;
         self.failures = self.failures.saturating_add(1);
+        self.marks_at = Instant::ZERO;
         let pause = self.interval.filter(|_| self.failures < FAILURES_TOLD).unwrap_or(RETRY_PAUSE);
         self.next_at = now + pause;
     }
@@ -232,7 +266,7 @@ mod tests {
 
     /// What a beat ends with when the server answers so; and how much it was sent.
     fn run(last: Option<u64>, answers: &[Answer]) -> (Result<Option<u64>, Error>, usize) {
-        let mut beating = Beating::new(last);
+        let mut beating = Beating::new(Plan { last, keeps_marks: false });
         let mut sent = 0;
         while beating.next().is_some() {
             beating.answer(&answers[sent]);
@@ -247,6 +281,25 @@ mod tests {
         assert_eq!((ended.unwrap(), sent), (Some(7), 2));
         let (ended, sent) = run(None, &[read_only("OFF"), changed(1), changed(0), changed(1)]);
         assert_eq!((ended.unwrap(), sent), (Some(1), 4));
+    }
+
+    #[test]
+    fn marks_are_looked_after_when_it_is_written_and_never_fail_it() {
+        let key = |key: &str| vec![Some(key.as_bytes().to_vec())];
+        let columns = vec![crate::mysql::column::ColumnDefinition::text("session")];
+        let old = crate::mysql::resultset::TextResultSet { columns, rows: vec![key("ab"), key("cd")] };
+        let denied = Error::new(Component::Tablet, Kind::AccessDenied, "no");
+        let answers = [changed(0), changed(0), Answer::Rows(old, OkPacket::default()), Answer::Err(denied)];
+        let mut beating = Beating::new(Plan { last: Some(6), keeps_marks: true });
+        beating.answer(&read_only("0"));
+        beating.answer(&changed(1));
+        for answer in &answers[..3] {
+            beating.answer(answer);
+        }
+        assert!(beating.next().unwrap().contains("session IN ('ab', 'cd')"));
+        beating.answer(&answers[3]);
+        assert_eq!(beating.next(), None);
+        assert_eq!(beating.finish().unwrap(), Some(7));
     }
 
     #[test]
@@ -270,11 +323,11 @@ mod tests {
         let now = Instant::ZERO + SECOND;
         assert_eq!((schedule.due(now, false), schedule.timer(false)), (None, None));
         let due = schedule.due(now, true).expect("the first");
-        assert_eq!((due.last, schedule.due(now, true)), (None, None));
+        assert_eq!((due.plan, schedule.due(now, true)), (Plan { last: None, keeps_marks: true }, None));
         assert_eq!(schedule.ended(now, due.id, Ok(Some(1))), None);
         assert_eq!((schedule.beat(), schedule.timer(true)), (Some(1), Some(now + SECOND)));
         assert!(schedule.due(now + SECOND / 2, true).is_none());
-        assert_eq!(schedule.due(now + SECOND, true).expect("the second").last, Some(1));
+        assert_eq!(schedule.due(now + SECOND, true).expect("the second").plan, Plan { last: Some(1), keeps_marks: false });
         assert!(Schedule::new(None).due(now, true).is_none());
     }
 
@@ -286,7 +339,7 @@ mod tests {
         assert_eq!(schedule.timer(true), Some(now + SECOND));
         schedule.seen(now + SECOND / 2, Some(41));
         assert_eq!(schedule.timer(true), Some(now + SECOND), "nothing new");
-        assert_eq!(schedule.due(now + SECOND, true).expect("due").last, Some(41));
+        assert_eq!(schedule.due(now + SECOND, true).expect("due").plan.last, Some(41));
     }
 
     #[test]
@@ -310,6 +363,6 @@ mod tests {
         let mut schedule = Schedule::new(Some(SECOND));
         schedule.seen(Instant::ZERO, Some(9));
         schedule.seen(Instant::ZERO, None);
-        assert_eq!(schedule.due(Instant::ZERO + SECOND, true).expect("due").last, None);
+        assert_eq!(schedule.due(Instant::ZERO + SECOND, true).expect("due").plan.last, None);
     }
 }

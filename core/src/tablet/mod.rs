@@ -12,6 +12,7 @@ pub mod conn;
 pub mod heartbeat;
 pub mod killer;
 pub mod manager;
+mod marks;
 pub mod operations;
 pub mod orders;
 pub mod pool;

@@ -289,6 +289,7 @@ impl Driver {
                     Err(error) => self.session.kill_answered(clock::now(), Err(error)),
                 },
                 Event::Release(fate) => self.release(fate),
+                Event::Replayed(what) => self.shared.count_replayed(what),
                 Event::Show(show) => {
                     self.show();
                     let table = super::show::table(&self.shared, self.session.user(), show);

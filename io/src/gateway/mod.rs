@@ -30,7 +30,7 @@ use weir_core::gateway::buffer as buffering;
 use weir_core::gateway::cluster::{TabletId, View};
 use weir_core::gateway::config::SessionConfig;
 use weir_core::gateway::proxied::Network;
-use weir_core::gateway::session::Reason;
+use weir_core::gateway::session::{Reason, Replayed};
 use weir_core::mysql::auth::Secret;
 use weir_core::time::{Duration, Instant};
 
@@ -84,6 +84,8 @@ struct Counters {
     accepted: AtomicU64,
     refused: AtomicU64,
     protocol_errors: AtomicU64,
+    /// By [`Replayed`], in its order.
+    replayed: [AtomicU64; Replayed::ALL.len()],
 }
 
 impl Shared {
@@ -161,6 +163,10 @@ impl Shared {
             Some(acceptor) => stream.accept_tls(head, acceptor).await,
             None => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+
+    fn count_replayed(&self, what: Replayed) {
+        self.counters.replayed[what as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     fn count_end(&self, reason: Reason) {

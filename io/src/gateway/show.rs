@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use weir_core::gateway::balance;
 use weir_core::gateway::cluster::TabletView;
 use weir_core::gateway::processes;
+use weir_core::gateway::session::Replayed;
 use weir_core::mysql::column::ColumnDefinition;
 use weir_core::mysql::resultset::{TextResultSet, TextRow};
 use weir_core::sql::Show;
@@ -35,6 +36,7 @@ fn status(shared: &Shared) -> TextResultSet {
     let busy: u64 = shared.tablets.values().map(|tablet| u64::from(tablet.counters().busy)).sum();
     let kills = shared.tablets.values().map(|tablet| tablet.kills());
     let (kills, kills_failed) = kills.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    let replayed = Replayed::ALL.iter().map(|what| (what.name(), counters.replayed[*what as usize].load(Ordering::Relaxed)));
     let rows: [(&str, u64); 8] = [
         ("Uptime_seconds", clock::now().since(shared.started).as_secs()),
         ("Client_connections", clients as u64),
@@ -45,7 +47,8 @@ fn status(shared: &Shared) -> TextResultSet {
         ("Kills", kills),
         ("Kills_failed", kills_failed),
     ];
-    table_of(&["Variable_name", "Value"], rows.map(|(name, value)| vec![text(name), text(value)]).to_vec())
+    let rows = rows.into_iter().chain(replayed).map(|(name, value)| vec![text(name), text(value)]);
+    table_of(&["Variable_name", "Value"], rows.collect())
 }
 
 fn tablets(shared: &Shared) -> TextResultSet {

@@ -20,7 +20,7 @@ use weir_core::gtid::Position;
 use weir_core::link::Interrupt;
 use weir_core::rng::Rng;
 use weir_core::tablet::accounts::Account;
-use weir_core::tablet::heartbeat::BeatId;
+use weir_core::tablet::heartbeat::{BeatId, Plan};
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
 use weir_core::tablet::orders;
 use weir_core::tablet::pool::{self, CloseReason, ConnId, Counters, Preferred, Ticket};
@@ -331,9 +331,9 @@ impl LocalTablet {
                         tokio::spawn(async move { this.probe(probe, timeout).await });
                     }
                 }
-                Output::Beat { beat, last, timeout } => {
+                Output::Beat { beat, plan, timeout } => {
                     if let Some(this) = self.this.upgrade() {
-                        tokio::spawn(async move { this.beat(beat, last, timeout).await });
+                        tokio::spawn(async move { this.beat(beat, plan, timeout).await });
                     }
                 }
                 Output::BeatFails(error) => warn!(
@@ -381,8 +381,8 @@ impl LocalTablet {
         self.drain(&mut state, None);
     }
 
-    async fn beat(self: Arc<Self>, beat: BeatId, last: Option<u64>, limit: Duration) {
-        let outcome = match tokio::time::timeout(limit, async { self.beats.lock().await.beat(last).await }).await {
+    async fn beat(self: Arc<Self>, beat: BeatId, plan: Plan, limit: Duration) {
+        let outcome = match tokio::time::timeout(limit, async { self.beats.lock().await.beat(plan).await }).await {
             Ok(outcome) => outcome,
             Err(_) => Err(self.silent(limit)),
         };

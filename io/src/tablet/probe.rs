@@ -6,7 +6,7 @@ use weir_core::error::{Component, Error, Kind};
 use weir_core::gtid::Position;
 use weir_core::link::ConnectionClass;
 use weir_core::tablet::accounts::{self, Account};
-use weir_core::tablet::heartbeat::Beating;
+use weir_core::tablet::heartbeat::{Beating, Plan};
 use weir_core::tablet::pool::ConnId;
 use weir_core::tablet::probe::{Probe, primary_position, read_primary_position};
 use weir_core::topo::{Observation, ServerVersion};
@@ -43,13 +43,13 @@ impl Prober {
         Ok(observation)
     }
 
-    /// Writes a heartbeat that counts on from `last`; the number that was written, if any was.
+    /// Writes a heartbeat; the number that was written, if any was.
     ///
     /// # Errors
     /// When the server cannot be reached, the connection breaks, or the server refuses.
-    pub(super) async fn beat(&mut self, last: Option<u64>) -> Result<Option<u64>, Error> {
+    pub(super) async fn beat(&mut self, plan: Plan) -> Result<Option<u64>, Error> {
         let mut connection = self.take().await?;
-        let mut beating = Beating::new(last);
+        let mut beating = Beating::new(plan);
         while let Some(statement) = beating.next() {
             let answer = connection.query(statement).await?;
             beating.answer(&answer);

@@ -11,6 +11,7 @@ pub mod kills;
 pub mod linear;
 pub mod once;
 pub mod outcomes;
+pub mod serial;
 pub mod terms;
 
 use core::fmt;

@@ -10,7 +10,7 @@ use weir_core::gtid::Position;
 use weir_core::link::{Collector, ConnectionClass, Request, Settings};
 use weir_core::mutants::Mutants;
 use weir_core::mysql::resultset::Answer;
-use weir_core::tablet::heartbeat::{BeatId, Beating};
+use weir_core::tablet::heartbeat::{BeatId, Beating, Plan};
 use weir_core::tablet::manager::ProbeId;
 use weir_core::tablet::pool::ConnId;
 use weir_core::tablet::probe::{Probe, primary_position, read_primary_position};
@@ -25,7 +25,7 @@ pub(super) enum Wish {
     /// What the server has executed, as the primary of `term`.
     Position { ask: AskId, term: u64 },
     /// A heartbeat that counts on from this number.
-    Beat(BeatId, Option<u64>),
+    Beat(BeatId, Plan),
     /// Something about one of its connections.
     Errand(Errand),
 }
@@ -78,7 +78,7 @@ impl Dialogue {
         match wish {
             Wish::Probe(_) => Self::Round(Box::new(Probe::new(version))),
             Wish::Position { .. } => Self::Position { version, asked: false, answer: None },
-            Wish::Beat(_, last) => Self::Beat(Beating::new(last).breaking(mutants)),
+            Wish::Beat(_, plan) => Self::Beat(Beating::new(plan).breaking(mutants)),
             Wish::Errand(errand) => Self::Errand(Talk::new(errand)),
         }
     }

@@ -232,8 +232,8 @@ impl LocalTablet {
                 }
                 Output::Pool(pool::Output::Drained) => {}
                 Output::Probe { probe, timeout } => self.probe(hands, probe, timeout),
-                Output::Beat { beat, last, timeout } => {
-                    self.find_out(hands, Line::Beat, Wish::Beat(beat, last), timeout)
+                Output::Beat { beat, plan, timeout } => {
+                    self.find_out(hands, Line::Beat, Wish::Beat(beat, plan), timeout)
                 }
                 Output::BeatFails(_) => {}
                 Output::Health(health) => hands.news.push_back(News::Health(self.id, health)),

@@ -11,7 +11,7 @@ use crate::processes::gateway::{self, GatewayProcess, GatewaySetup, Member};
 use crate::processes::operator::Operator;
 use crate::scenario::{Clients, Flavor, Scenario, Workload};
 use crate::workload::{
-    ACCOUNTS, Append, BALANCE, Bank, Board, Churn, Killing, Large, Levels, Prepared, Register, Script, State, large,
+    ACCOUNTS, Append, BALANCE, Bank, Board, Churn, Killing, Large, Levels, Prepared, Register, Script, Serial, State, large,
 };
 use crate::world::trace::Trace;
 use crate::world::{Address, HostId, Path, World};
@@ -156,6 +156,7 @@ fn gateway_setup(scenario: &Scenario, servers: Vec<Member>, options: Options, ve
         buffer: buffer::Config::default(),
         variables: Variables {
             read_after_write_timeout: scenario.cluster.read_after_write_timeout.0,
+            transaction_replay: scenario.cluster.transaction_replay,
             ..Variables::default()
         },
         tablet: manager::Config { pool, beat_interval, ..manager::Config::default() },
@@ -203,6 +204,7 @@ fn script(clients: &Clients, number: u64, keys: u64, board: &Board) -> Box<dyn S
     match clients.workload {
         Workload::Register => churned(Register::new(number, keys), clients.churn),
         Workload::Append => churned(Append::new(client, LISTS), clients.churn),
+        Workload::Serial => churned(Serial::new(client, LISTS), clients.churn),
         Workload::Bank => churned(Bank::new(client), clients.churn),
         Workload::State => churned(State::new(client), clients.churn),
         Workload::Prepared => churned(Prepared::new(client, keys), clients.churn),

@@ -2,7 +2,7 @@
 
 use super::{Levels, Stage, failover};
 use crate::check::freshness::Promise;
-use crate::check::{Violation, appends, bank, freshness, kills, linear, once, outcomes};
+use crate::check::{Violation, appends, bank, freshness, kills, linear, once, outcomes, serial};
 use crate::processes::client::ClientProcess;
 use crate::processes::gateway::GatewayProcess;
 use crate::scenario::Scenario;
@@ -46,6 +46,7 @@ checks! {
     Latency = "latency", "Every answer comes within the time that the scenario allows.";
     Linearizable = "linearizable", "Locking reads and writes of a row behave as on a single copy.";
     Appends = "appends", "Lists hold what was appended; every list read is a beginning of the final one.";
+    Serial = "serial", "What a transaction was shown is what was there when it was committed.";
     Bank = "bank", "Transfers keep the total, and nobody sees one half-way.";
     Outcomes = "outcomes", "Each request has exactly one answer, in order, or its connection ends.";
     Session = "session", "A session sees its own variables, insert ids and results, and nobody else's.";
@@ -93,6 +94,7 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
     if let Some(data) = &data {
         add(Check::Once, once::check(&log.tokens, &data.tokens));
         add(Check::Appends, appends::check(&log.lists, &data.lists));
+        add(Check::Serial, serial::check(&log.transactions, &data.lists, &data.ids));
     }
     for (check, promise) in [
         (Check::ReadYourWrites, Promise::Eventual),
@@ -137,6 +139,7 @@ fn merge(logs: &mut [Log]) -> Log {
         all.tokens.append(&mut log.tokens);
         all.readings.append(&mut log.readings);
         all.lists.append(&mut log.lists);
+        all.transactions.append(&mut log.transactions);
         all.notes.append(&mut log.notes);
         all.errors.append(&mut log.errors);
         all.surprises.append(&mut log.surprises);
@@ -172,16 +175,22 @@ fn odd_errors(log: &Log, primaries_change: bool) -> Vec<Violation> {
 /// The primary's data in the end.
 struct Data {
     tokens: Vec<u64>,
+    /// The row of each token.
+    ids: BTreeMap<u64, u64>,
     lists: BTreeMap<u64, Vec<u64>>,
 }
 
 impl Data {
     fn of(stage: &Stage) -> Option<Self> {
-        let mut data = Self { tokens: Vec::new(), lists: BTreeMap::new() };
+        let mut data = Self { tokens: Vec::new(), ids: BTreeMap::new(), lists: BTreeMap::new() };
         for (table, key, row) in stage.server(stage.primary())?.server().tables().contents() {
             let second = row.get(1)?;
             match table.name.as_str() {
-                "tokens" => data.tokens.push(second.to_int()?.unsigned_abs()),
+                "tokens" => {
+                    let token = second.to_int()?.unsigned_abs();
+                    data.tokens.push(token);
+                    data.ids.insert(token, key.to_int()?.unsigned_abs());
+                }
                 "lists" => {
                     let elements = workload::elements(&second.display());
                     data.lists.insert(key.to_int()?.unsigned_abs(), elements);

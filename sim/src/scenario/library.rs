@@ -51,6 +51,8 @@ library! {
     "failover/primary-cut-off",
     "failover/primary-and-gateway-cut-off",
     "failover/answers-lost",
+    "failover/transaction-replay",
+    "failover/commits-lost",
     "failover/no-successor",
     "failover/planned",
     "failover/topology-stalled",

@@ -75,6 +75,9 @@ pub struct Cluster {
     pub heartbeats: bool,
     /// Replicas that fail or are slow are ejected for a time. It takes some of them out of the way of other faults.
     pub ejection: bool,
+    /// Sessions have `transaction_replay` on.
+    #[serde(skip_serializing_if = "is_default")]
+    pub transaction_replay: bool,
 }
 
 /// Which servers.
@@ -132,6 +135,9 @@ pub enum Errors {
     Any,
     /// That the outcome of a statement is unknown, and nothing else.
     Unknown,
+    /// That their transaction was rolled back, and may be started again; and nothing else.
+    #[serde(rename = "rolled-back")]
+    RolledBack,
     /// Nothing.
     None,
 }
@@ -144,6 +150,8 @@ pub enum Workload {
     Register,
     /// Lists that everybody appends to.
     Append,
+    /// Transactions on those lists, each of which appends to what it has read.
+    Serial,
     /// Transfers in transactions.
     Bank,
     /// Variables, insert ids and row counts.
@@ -289,6 +297,7 @@ impl Default for Cluster {
             wait_timeout: Span::seconds(28_800),
             heartbeats: true,
             ejection: false,
+            transaction_replay: false,
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod large;
 mod levels;
 mod prepared;
 mod register;
+mod serial;
 mod state;
 
 pub use append::Append;
@@ -20,6 +21,7 @@ pub use large::Large;
 pub use levels::Levels;
 pub use prepared::Prepared;
 pub use register::Register;
+pub use serial::Serial;
 pub use state::State;
 
 use crate::check::Violation;
@@ -29,6 +31,7 @@ use crate::check::history::{Asked, Ended, Operation, Tick, Who};
 use crate::check::kills::{Interrupted, Kill};
 use crate::check::once::Token;
 use crate::check::outcomes::Note;
+use crate::check::serial::Transaction;
 use crate::processes::client::wire::Said;
 use std::collections::BTreeMap;
 use weir_core::error::Error;
@@ -158,6 +161,8 @@ pub struct Log {
     pub readings: Vec<Reading>,
     /// Elements added to lists, and lists read.
     pub lists: Vec<appends::Event>,
+    /// Transactions that read what they changed.
+    pub transactions: Vec<Transaction>,
     /// Requests and answers, by session.
     pub notes: BTreeMap<u64, Vec<Note>>,
     /// Errors with how often they came.
@@ -186,6 +191,7 @@ impl Log {
         self.tokens.clear();
         self.readings.clear();
         self.lists.clear();
+        self.transactions.clear();
         self.kills.clear();
         self.interrupted.clear();
     }

@@ -127,15 +127,23 @@ impl Refusal {
     /// What the client reads; `reason` is why the statement had to wait.
     #[must_use]
     pub fn explain(self, reason: Error) -> Error {
-        let what = match self {
-            Self::Disabled => return reason,
-            Self::TooMany(max) => format!("{max} sessions wait for a primary already (buffer_max_sessions)"),
-            Self::TooLarge(max) => format!("statements that wait for a primary fill {max} bytes (buffer_max_bytes)"),
-            Self::Late(max) => format!("no primary took it within {} ms (buffer_max_wait)", max.as_millis()),
-        };
+        if self == Self::Disabled {
+            return reason;
+        }
+        let what = self.why(&reason);
         let reason = String::from_utf8_lossy(&reason.message);
         let message = format!("weir-gateway: {what}. Nothing was executed: a retry is safe. The reason: {reason}");
         Error::new(Component::Gateway, Kind::Unavailable, message)
+    }
+
+    /// In short.
+    pub(super) fn why(self, reason: &Error) -> String {
+        match self {
+            Self::Disabled => String::from_utf8_lossy(&reason.message).into_owned(),
+            Self::TooMany(max) => format!("{max} sessions wait for a primary already (buffer_max_sessions)"),
+            Self::TooLarge(max) => format!("statements that wait for a primary fill {max} bytes (buffer_max_bytes)"),
+            Self::Late(max) => format!("no primary took it within {} ms (buffer_max_wait)", max.as_millis()),
+        }
     }
 }
 

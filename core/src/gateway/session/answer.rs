@@ -3,6 +3,7 @@
 use super::diagnostics::is_found_before_it_runs;
 use super::insert_id::InsertId;
 use super::job::{Job, Origin};
+use super::replay::GoesOn;
 use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State};
 use super::{Event, Fate, Phase, Pins, Reason, Session};
 use crate::error::{Component, Effect, Error, Kind};
@@ -54,6 +55,11 @@ impl Session {
             Reply::PrepareOk { seq, ok } => self.on_prepared(seq, ok),
             Reply::LocalInfile { seq, filename } => self.on_local_infile(seq, &filename),
             Reply::Left(left) => job.left = left,
+            Reply::Digest(digest) => {
+                if let Some(kept) = &mut job.kept {
+                    kept.result.take_digest(digest);
+                }
+            }
             Reply::Tracked(mut ok) => {
                 job.asked_for_variables = true;
                 absorb(&mut self.state, self.config.mutants, &mut ok, false);
@@ -67,6 +73,9 @@ impl Session {
     fn on_ok(&mut self, seq: u8, rows: Option<u64>, mut ok: OkPacket) {
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
         job.warned |= ok.warnings > 0;
+        if let Some(kept) = &mut job.kept {
+            kept.result.take_ok(rows, &ok);
+        }
         if job.origin == Origin::LearnInsertId {
             job.reported_insert_id = super::state::reported_insert_id(&ok);
             return;
@@ -81,6 +90,9 @@ impl Session {
         }
         if let Some(written) = self.state.written.take() {
             self.events.push_back(Event::Acknowledged(written));
+        }
+        if job.origin == Origin::Settle {
+            job.row_count = i64::try_from(ok.affected_rows).ok();
         }
         if job.origin != Origin::Client {
             return;
@@ -113,6 +125,9 @@ impl Session {
     fn on_server_error(&mut self, seq: u8, error: Error) {
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
         job.failed = true;
+        if let Some(kept) = &mut job.kept {
+            kept.result.take_error(error.code);
+        }
         let on_replica = self.lease.is_some_and(|lease| lease.role != Role::Primary);
         if job.origin == Origin::Client && on_replica && !job.answered && refuses_writes(error.code) && self.may_move()
         {
@@ -144,13 +159,14 @@ impl Session {
                 self.write_error(&error);
             }
             Origin::Login | Origin::CheckAccount => job.login_error = Some(error),
+            Origin::Mark | Origin::Replay | Origin::Settle => job.last_error = Some(error),
             _ => {}
         }
     }
 
     fn on_local_infile(&mut self, seq: u8, filename: &[u8]) {
         let Phase::Running(mut job) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
-        job.answered = true;
+        (job.answered, job.infile) = (true, true);
         self.sequence = seq;
         let sequence = &mut self.sequence;
         self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_local_infile(filename, b)));
@@ -208,9 +224,13 @@ impl Session {
                 if !job.failed {
                     self.take_effect(&mut job);
                 }
+                self.keep(&mut job);
                 self.settle(now);
             }
             Origin::CloseCursor => self.settle(now),
+            Origin::Mark => self.marked(now, job),
+            Origin::Replay => self.replayed(now, job),
+            Origin::Settle => self.told_of_commit(now, job),
             Origin::ClearDiagnostics => {
                 if let Some(lease) = &mut self.lease {
                     lease.holds_conditions = true;
@@ -276,7 +296,7 @@ impl Session {
     }
 
     /// What a statement that succeeded has changed without the server's saying so.
-    fn take_effect(&mut self, job: &mut Job) {
+    pub(super) fn take_effect(&mut self, job: &mut Job) {
         if matches!(job.command, Command::ResetConnection)
             && let Some(lease) = &mut self.lease
         {
@@ -319,13 +339,14 @@ impl Session {
     }
 
     /// The connection is gone, and with it whatever lived on it.
-    pub(super) fn on_lost(&mut self, now: Instant, mut job: Box<Job>, error: Error) {
+    pub(super) fn on_lost(&mut self, now: Instant, mut job: Box<Job>, mut error: Error) {
         Mark::ConnectionLost.hit();
         let tablet = self.lease.map(|lease| lease.key.tablet);
         let inquires = self.may_have_been_killed(now, &job);
         if inquires {
             self.events.push_back(Event::Inquire);
         }
+        let mut loss = self.loss(error.effect);
         self.notice_lost_insert_id(&job, error.effect != Effect::None || self.state.in_transaction());
         self.release(Fate::Close);
         self.statements.lose_cursors();
@@ -339,13 +360,38 @@ impl Session {
         }
         match job.origin {
             Origin::Clean => return self.cleaned(Fate::Close),
-            Origin::LearnInsertId | Origin::ClearDiagnostics | Origin::PrepareToTell if self.then.is_some() => {
+            Origin::LearnInsertId
+            | Origin::ClearDiagnostics
+            | Origin::PrepareToTell
+            | Origin::Mark
+            | Origin::Replay
+            | Origin::Settle
+                if self.then.is_some() =>
+            {
                 // Nothing of the client's request has been executed.
                 let Some(then) = self.then.take() else { return };
                 job = then;
+                (error.effect, loss.effect) = (Effect::None, Effect::None);
             }
             Origin::Client | Origin::Login | Origin::CheckAccount => {}
-            _ => return self.become_idle(now),
+            _ if self.has_to_catch_up() => return self.forsake(now),
+            _ => {
+                // What was to run in it was interrupted.
+                self.transaction_lost |= in_transaction;
+                return self.become_idle(now);
+            }
+        }
+        match self.outlives(&job, loss) {
+            GoesOn::Not => {}
+            GoesOn::RolledBack => return self.has_rolled_back(now),
+            goes_on => {
+                self.go_on_elsewhere(&mut job, loss, goes_on);
+                if Self::is_worn_out(&job) {
+                    return self.fail(now, &job, &error);
+                }
+                job.tried.extend(tablet);
+                return self.try_elsewhere(now, job, error);
+            }
         }
         let commits = !in_transaction || job.effects.contains(Effects::ENDS_TRANSACTION);
         if error.effect != Effect::None && !job.read_only && commits {

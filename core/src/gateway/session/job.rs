@@ -1,6 +1,7 @@
 //! One request of the session: how it gets a server connection, and what is tried when that one will not do.
 
 use super::diagnostics::Place;
+use super::history::Kept;
 use super::insert_id::InsertId;
 use super::{Event, Fate, Phase, Session};
 use crate::error::{Component, Error};
@@ -41,6 +42,12 @@ pub(super) enum Origin {
     CloseCursor,
     /// The connection is reset because a stored function may have left something on it.
     Scrub,
+    /// A transaction marks itself before its COMMIT.
+    Mark,
+    /// A statement of a transaction that lost its primary runs again.
+    Replay,
+    /// It is asked whether a COMMIT was done whose answer was lost.
+    Settle,
     /// The connection is cleaned because the client has gone.
     Clean,
 }
@@ -124,6 +131,12 @@ pub(super) struct Job {
     pub(super) multi_statements_after: Option<bool>,
     /// COM_STMT_PREPARE: what the statement will do when it is executed.
     pub(super) prepares: Option<Intent>,
+    /// What is kept of it, when it is of a transaction that could be replayed.
+    pub(super) kept: Option<Box<Kept>>,
+    /// A transaction was open when it was sent, as far as that is looked at.
+    pub(super) within: bool,
+    /// The server has asked for a file of the client's.
+    pub(super) infile: bool,
 }
 
 /// What is known of a statement before it runs.
@@ -185,6 +198,9 @@ impl Job {
             collation_after: None,
             multi_statements_after: None,
             prepares: None,
+            kept: None,
+            within: false,
+            infile: false,
         }
     }
 }
@@ -254,6 +270,14 @@ pub(super) struct Held {
     pub(super) unclean: bool,
     /// Several statements at once were allowed when it was lent.
     multi_statements: bool,
+}
+
+impl Held {
+    /// Something ran there that is not the client's: what its last statement left is not there any more.
+    pub(super) const fn forget_diagnostics(&mut self) {
+        (self.holds_conditions, self.holds_row_count, self.holds_found_rows) = (false, false, false);
+        self.found_rows = None;
+    }
 }
 
 impl Session {
@@ -431,6 +455,13 @@ impl Session {
 
     /// Runs `job` on the lease.
     pub(super) fn submit(&mut self, now: Instant, mut job: Box<Job>) {
+        if self.replay.is_some() && job.origin == Origin::Client {
+            if self.has_to_catch_up() {
+                return self.catch_up(now, job);
+            } else if self.marks_first(&job) {
+                return self.mark(now, job);
+            }
+        }
         if let Some(first) = self.gives_first(&mut job) {
             self.then = Some(job);
             return self.submit_internal(&first, Origin::PrepareToTell);
@@ -460,6 +491,11 @@ impl Session {
         self.usage.begin(now, timed);
         let wait = self.wait_for(now, &job);
         self.watch(now, &mut job);
+        if self.state.variables.transaction_replay {
+            self.follow(&mut job);
+        } else {
+            self.replay = None;
+        }
         self.send(&job, last_insert_id, wait);
         self.phase = Phase::Running(job);
     }
@@ -491,6 +527,7 @@ impl Session {
             last_insert_id,
             command: job.command.clone(),
             read_only: job.read_only,
+            digests: job.kept.is_some(),
             asks: self.asks(job),
             restores_variables: job.effects.contains(Effects::RESTORES_VARIABLES),
             wait,
@@ -517,7 +554,8 @@ impl Session {
     pub(super) fn fail(&mut self, now: Instant, job: &Job, error: &Error) {
         match job.origin {
             Origin::Client => {
-                self.write_error(error);
+                let of_transaction = self.ends_with(error);
+                self.write_error(of_transaction.as_ref().unwrap_or(error));
                 self.become_idle(now);
             }
             // No server can tell now: the first statement will.

@@ -86,6 +86,8 @@ impl Session {
                 self.events.push_back(Event::CancelInquire);
                 self.fail(now, &job, &interrupted());
             }
+            // It is too late for that: COMMIT was sent.
+            Phase::Running(job) if job.origin == Origin::Settle => self.phase = Phase::Running(job),
             // Nothing of the client's runs; what is to run next never will.
             other => {
                 self.phase = other;

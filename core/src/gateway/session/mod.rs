@@ -14,12 +14,15 @@ mod commands;
 mod diagnostics;
 mod explain;
 mod freshness;
+mod history;
 mod insert_id;
 mod job;
 mod kill;
 mod login;
 mod prepared;
 mod query;
+mod replay;
+mod settle;
 mod silence;
 mod state;
 mod statements;
@@ -30,6 +33,7 @@ mod transmit;
 mod usage;
 mod waiting;
 
+pub use replay::Replayed;
 pub use state::Pins;
 pub use transmit::Transmit;
 
@@ -55,6 +59,7 @@ use diagnostics::Diagnostics;
 pub use job::{Acquire, Lease, LeaseKey};
 use job::{Held, Job};
 use state::State;
+use replay::Replay;
 use statements::Statements;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -146,6 +151,8 @@ pub enum Event {
     },
     /// Give the lease back.
     Release(Fate),
+    /// Count what became of a transaction whose primary was lost.
+    Replayed(Replayed),
     /// Collect the rows of `SHOW WEIR ...` and its kin; then call [`Session::shown`].
     Show(Show),
     /// Make these the gateway's defaults ([`SessionConfig::with_defaults`]), for every session; then call
@@ -273,6 +280,8 @@ pub struct Session {
     activity: Activity,
     /// An open transaction was lost with its server connection, and the client has not acknowledged it yet.
     transaction_lost: bool,
+    /// What is done for transactions with `transaction_replay`; nothing without.
+    replay: Option<Box<Replay>>,
     timer: Option<(Instant, Timer)>,
     rng: Rng,
     chooser: Chooser,
@@ -307,6 +316,7 @@ impl Session {
             interrupting: false,
             activity: Activity::new(now),
             transaction_lost: false,
+            replay: None,
             timer: Some((now + config.limits.login_time_max, Timer::Login)),
             chooser: Chooser::new(rng.next_u64()),
             rng,

@@ -9,7 +9,6 @@ use super::{Event, Fate, Phase, Session};
 use crate::error::{Component, Error, Kind};
 use crate::gateway::buffer::{Hold, Primary, Refusal, Serving};
 use crate::gateway::cluster::WithoutReplica;
-use crate::link::Command;
 use crate::marks::Mark;
 use crate::sql::Effects;
 use crate::time::Instant;
@@ -22,7 +21,7 @@ impl Session {
             return self.fail(now, &job, &error);
         }
         let since = *job.waits_since.get_or_insert(now);
-        let hold = Hold { since, bytes: bytes_of(&job.command), refused_by: job.primary };
+        let hold = Hold { since, bytes: job.command.bytes(), refused_by: job.primary };
         job.last_error = Some(error);
         self.events.push_back(Event::Buffer(hold));
         self.phase = Phase::Buffered(job);
@@ -47,6 +46,10 @@ impl Session {
         };
         let reason = job.last_error.take();
         match (outcome, reason) {
+            (Err(refusal), Some(reason)) if self.has_to_catch_up() => {
+                let error = Error::new(Component::Gateway, Kind::Unavailable, refusal.why(&reason));
+                self.fail(now, &job, &error);
+            }
             (Err(refusal), Some(reason)) => self.fail(now, &job, &refusal.explain(reason)),
             _ => {
                 job.tried.clear();
@@ -59,12 +62,15 @@ impl Session {
     pub(super) fn is_refused_by_old_primary(&self, job: &Job, error: &Error) -> bool {
         let as_a_whole = !job.effects.intersects(Effects::MULTI | Effects::RUNS_STORED_CODE);
         let alone = self.state.pins.is_empty() && !self.state.in_transaction();
-        alone && as_a_whole && !job.answered && tells_of_read_only(error)
+        (alone || self.could_begin_again()) && as_a_whole && !job.answered && tells_of_read_only(error)
     }
 
     /// A server that does not take writes any more has refused `job`.
-    pub(super) fn leave_old_primary(&mut self, now: Instant, job: Box<Job>, error: Error) {
+    pub(super) fn leave_old_primary(&mut self, now: Instant, mut job: Box<Job>, error: Error) {
         Mark::PrimaryRefusesWrite.hit();
+        if self.is_open() || self.has_to_catch_up() {
+            self.leave_transaction(&mut job);
+        }
         self.release(Fate::Close);
         let error = Error { component: Component::Tablet, ..error };
         self.wait_or_fail(now, job, error);
@@ -83,23 +89,10 @@ fn is_sign(error: &Error) -> bool {
 }
 
 /// ER_READ_ONLY_MODE, or ER_OPTION_PREVENTS_STATEMENT by the option `read_only`: other options have the same number.
-fn tells_of_read_only(error: &Error) -> bool {
+pub(super) fn tells_of_read_only(error: &Error) -> bool {
     let names_option = || {
         let message = String::from_utf8_lossy(&error.message);
         message.contains("read-only") || message.contains("read_only")
     };
     error.code == 1836 || (error.code == 1290 && names_option())
-}
-
-fn bytes_of(command: &Command) -> usize {
-    match command {
-        Command::Plain(payload) => payload.len(),
-        Command::Prepare(statement) | Command::Fetch { statement, .. } | Command::ResetStatement(statement) => {
-            statement.sql.len()
-        }
-        Command::Execute { payload, long_data, .. } => {
-            payload.len() + long_data.iter().map(|chunk| chunk.data.len()).sum::<usize>()
-        }
-        Command::ResetConnection => 0,
-    }
 }

@@ -37,6 +37,11 @@ impl Pieces {
         self.0.pop_front()
     }
 
+    /// All of them, in order, left where they are.
+    pub fn iter(&self) -> impl Iterator<Item = &Reply> {
+        self.0.iter()
+    }
+
     /// Nothing is waiting.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -29,7 +29,12 @@ impl BackendConn {
             Ok(taken) => {
                 let done = walker.is_done();
                 let file = walker.awaits_file().then(|| walker.shift());
-                let routed = if for_client { self.route(file) } else { self.hear(&input[..taken]) };
+                let routed = if for_client {
+                    self.digest(&input[..taken]);
+                    self.route(file)
+                } else {
+                    self.hear(&input[..taken])
+                };
                 match routed {
                     Ok(()) if done => self.answered(),
                     Ok(()) => {}
@@ -42,6 +47,26 @@ impl BackendConn {
                 self.skip_all(input);
                 self.fail_protocol(error);
                 input.len()
+            }
+        }
+    }
+
+    /// Sums up what of the command's answer is for the client, when that is asked for; `walked` are the bytes of its runs.
+    fn digest(&mut self, walked: &[u8]) {
+        let Life::Busy(busy) = &mut self.life else { return };
+        let Some(digesting) = &mut busy.digesting else { return };
+        let mut rest = walked;
+        for piece in self.step.iter() {
+            match piece {
+                Reply::Forward { len } | Reply::Skip { len } => {
+                    let (run, after) = rest.split_at(*len);
+                    if matches!(piece, Reply::Forward { .. }) {
+                        digesting.take(run);
+                    }
+                    rest = after;
+                }
+                Reply::Own(bytes) => digesting.take(bytes),
+                _ => {}
             }
         }
     }

@@ -5,7 +5,7 @@ use super::infile::FileRelay;
 use super::tracked::Reported;
 use super::{BackendConn, CloseReason, Life, TimerCause, settings};
 use crate::error::{Component, Effect, Error, Kind};
-use crate::link::{ClientFormat, Command, Ended, Left, Reply, Request, Statement};
+use crate::link::{ClientFormat, Command, Digesting, Ended, Left, Reply, Request, Statement};
 use crate::mutants::Mutant;
 use crate::mysql::ProtocolError;
 use crate::mysql::capability::StatusFlags;
@@ -53,6 +53,8 @@ pub(super) struct Busy {
     gone: Gone,
     /// The client's file on its way to the server.
     pub(super) file: Option<FileRelay>,
+    /// The sum over what was forwarded, when it is asked for.
+    pub(super) digesting: Option<Box<Digesting>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +104,7 @@ impl Busy {
         };
         Self {
             answer_sequence: (payload_bytes / MAX_PAYLOAD_BYTES + 1) as u8,
+            digesting: request.digests.then(Box::default),
             request,
             deadline,
             stage: Stage::Prefix,
@@ -416,9 +419,12 @@ impl BackendConn {
     pub(super) fn conclude(&mut self, ended: Ended) {
         debug_assert!(self.flight.is_empty(), "answers are due");
         if let Some(busy) = self.busy() {
-            let left = core::mem::take(&mut busy.left);
+            let (left, digesting) = (core::mem::take(&mut busy.left), busy.digesting.take());
             if left != Left::default() {
                 self.replies.push(Reply::Left(left));
+            }
+            if let Some(digesting) = digesting {
+                self.replies.push(Reply::Digest(digesting.finish()));
             }
         }
         self.replies.push(Reply::End(ended));

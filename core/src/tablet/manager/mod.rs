@@ -148,8 +148,8 @@ pub enum Output {
     Beat {
         /// Names the attempt.
         beat: BeatId,
-        /// The number to count on from.
-        last: Option<u64>,
+        /// What to write.
+        plan: heartbeat::Plan,
         /// How long it may take, connecting included.
         timeout: Duration,
     },
@@ -460,7 +460,7 @@ impl Tablet {
         }
         let may_beat = self.may_beat();
         if let Some(due) = self.beats.due(now, may_beat) {
-            self.outputs.push_back(Output::Beat { beat: due.id, last: due.last, timeout: due.timeout });
+            self.outputs.push_back(Output::Beat { beat: due.id, plan: due.plan, timeout: due.timeout });
         }
         self.refuse_late(now);
         self.feed_pool(now, pool::Input::Timeout);

@@ -154,6 +154,7 @@ impl Env<'_> {
             ("DATABASE" | "SCHEMA", []) => self.session.schema.as_ref().map_or(Value::Null, Value::text),
             ("VERSION", []) => Value::text(&self.server.config.version),
             ("USER" | "CURRENT_USER" | "SESSION_USER", []) => Value::text(format!("{}@%", self.session.user)),
+            ("UNIX_TIMESTAMP", []) => Value::Int(i64::try_from(self.turn.now.0 / 1_000_000_000).unwrap_or(i64::MAX)),
             ("LAST_INSERT_ID", []) => Value::Int(self.session.last_insert_id),
             ("LAST_INSERT_ID", [value]) => {
                 self.insert_id.set(value.to_int());

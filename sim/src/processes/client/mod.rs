@@ -236,7 +236,13 @@ impl ClientProcess {
     /// An error instead of an answer.
     fn refused(&mut self, ctx: &Ctx<'_>, error: &Error) {
         self.troubled = true;
-        if self.setup.errors == Errors::None || error.code != OUTCOME_UNKNOWN {
+        let may_read = match self.setup.errors {
+            Errors::Any => true,
+            Errors::Unknown => error.code == OUTCOME_UNKNOWN,
+            Errors::RolledBack => &error.sqlstate == ROLLED_BACK,
+            Errors::None => false,
+        };
+        if !may_read {
             self.disturbed(ctx, &error.to_string());
         }
     }
@@ -333,6 +339,9 @@ impl ClientProcess {
         }
     }
 }
+
+/// The SQLSTATE class of transactions that were rolled back: a serialization failure.
+const ROLLED_BACK: &[u8; 5] = b"40001";
 
 enum What<'a> {
     Begin,
