@@ -327,7 +327,10 @@ mod tests {
         assert_eq!(schedule.ended(now, due.id, Ok(Some(1))), None);
         assert_eq!((schedule.beat(), schedule.timer(true)), (Some(1), Some(now + SECOND)));
         assert!(schedule.due(now + SECOND / 2, true).is_none());
-        assert_eq!(schedule.due(now + SECOND, true).expect("the second").plan, Plan { last: Some(1), keeps_marks: false });
+        assert_eq!(
+            schedule.due(now + SECOND, true).expect("the second").plan,
+            Plan { last: Some(1), keeps_marks: false }
+        );
         assert!(Schedule::new(None).due(now, true).is_none());
     }
 

@@ -31,7 +31,8 @@ pub(super) fn removal(rows: &TextResultSet) -> Option<String> {
     let is_key = |key: &&[u8]| key.iter().all(u8::is_ascii_alphanumeric);
     let keys = rows.rows.iter().filter_map(|row| row.first()?.as_deref()).filter(is_key);
     let keys: Vec<String> = keys.map(|key| format!("'{}'", String::from_utf8_lossy(key))).collect();
-    (!keys.is_empty()).then(|| format!("DELETE FROM {MARKS_TABLE} WHERE session IN ({}) AND {}", keys.join(", "), is_old()))
+    (!keys.is_empty())
+        .then(|| format!("DELETE FROM {MARKS_TABLE} WHERE session IN ({}) AND {}", keys.join(", "), is_old()))
 }
 
 fn is_old() -> String {

@@ -36,7 +36,8 @@ fn status(shared: &Shared) -> TextResultSet {
     let busy: u64 = shared.tablets.values().map(|tablet| u64::from(tablet.counters().busy)).sum();
     let kills = shared.tablets.values().map(|tablet| tablet.kills());
     let (kills, kills_failed) = kills.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
-    let replayed = Replayed::ALL.iter().map(|what| (what.name(), counters.replayed[*what as usize].load(Ordering::Relaxed)));
+    let replayed =
+        Replayed::ALL.iter().map(|what| (what.name(), counters.replayed[*what as usize].load(Ordering::Relaxed)));
     let rows: [(&str, u64); 8] = [
         ("Uptime_seconds", clock::now().since(shared.started).as_secs()),
         ("Client_connections", clients as u64),

@@ -11,7 +11,8 @@ use crate::processes::gateway::{self, GatewayProcess, GatewaySetup, Member};
 use crate::processes::operator::Operator;
 use crate::scenario::{Clients, Flavor, Scenario, Workload};
 use crate::workload::{
-    ACCOUNTS, Append, BALANCE, Bank, Board, Churn, Killing, Large, Levels, Prepared, Register, Script, Serial, State, large,
+    ACCOUNTS, Append, BALANCE, Bank, Board, Churn, Killing, Large, Levels, Prepared, Register, Script, Serial, State,
+    large,
 };
 use crate::world::trace::Trace;
 use crate::world::{Address, HostId, Path, World};

@@ -159,7 +159,10 @@ mod tests {
     #[test]
     fn a_difference_is_told_in_words() {
         let then = Sum { affected_rows: 1, ..Sum::default() };
-        assert_eq!(then.difference(&Sum { error: 1062, ..Sum::default() }), "error 0 became 1062, affected rows 1 became 0");
+        assert_eq!(
+            then.difference(&Sum { error: 1062, ..Sum::default() }),
+            "error 0 became 1062, affected rows 1 became 0"
+        );
         assert_eq!(then.difference(&then), "its rows have other values");
     }
 }

@@ -124,6 +124,8 @@ pub(super) struct Loss {
     pub(super) effect: Effect,
     /// A transaction was open, or prepared.
     pub(super) open: bool,
+    /// It was open.
+    pub(super) within: bool,
     /// `autocommit`.
     pub(super) autocommit: bool,
     pub(super) pins: Pins,
@@ -147,7 +149,7 @@ impl Session {
         } else if !open {
             replay.history.clear();
         }
-        job.within = open;
+        job.within = self.state.in_transaction();
         let begins = Effects::OPENS_TRANSACTION | Effects::PINS_NEXT_TRANSACTION;
         let belongs = open || !self.state.autocommit() || job.effects.intersects(begins);
         let limits = &self.config.limits;
@@ -228,7 +230,7 @@ impl Session {
         if commits && may_have_run && replay.history.writes() && !guesses {
             return if replay.marker.is_set() { GoesOn::Settles } else { self.is_unfit("its COMMIT was not marked") };
         }
-        let may_end = ends || (loss.open && opens) || why_unfit(job).is_some();
+        let may_end = ends || (loss.within && opens) || why_unfit(job).is_some();
         if (may_end && may_have_run && !commits) || job.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
             return self.is_unfit("the statement that was under way may do more than belong to it");
         }
@@ -278,6 +280,7 @@ impl Session {
         Loss {
             effect,
             open: self.is_open(),
+            within: self.state.in_transaction(),
             autocommit: self.state.autocommit(),
             pins: self.state.pins,
             role: self.lease.map(|lease| lease.role),
@@ -305,6 +308,8 @@ impl Session {
         }
         Mark::ReplayBegins.hit();
         replay.stage = Stage::Replaying(0);
+        // The mark was part of what is gone.
+        replay.marker.clear();
         self.replay_next(now);
     }
 
@@ -417,8 +422,9 @@ impl Session {
             Stage::Following => return None,
             Stage::Settling => (Replayed::CommitUnknown, unsettled(&why)),
             Stage::Lost | Stage::Replaying(_) => {
-                let message =
-                    format!("weir-gateway: the transaction was rolled back: its primary was lost, and it was not replayed: {why}");
+                let message = format!(
+                    "weir-gateway: the transaction was rolled back: its primary was lost, and it was not replayed: {why}"
+                );
                 (Replayed::GivenUp, Error::new(Component::Gateway, Kind::TransactionLost, message))
             }
         };
@@ -534,6 +540,7 @@ pub(super) fn is_plain(settings: &Settings, command: &Command, kind: sql::Kind) 
         let text = text.to_ascii_uppercase();
         [&b"CHAIN"[..], b"RELEASE"].iter().any(|word| text.windows(word.len()).any(|part| part == *word))
     };
-    let completes = settings.variables.get("completion_type").is_none_or(|value| matches!(&**value, b"NO_CHAIN" | b"0"));
+    let completes =
+        settings.variables.get("completion_type").is_none_or(|value| matches!(&**value, b"NO_CHAIN" | b"0"));
     completes && !does_more(text) && sql::classify(text, sql::Dialect::default()).kind == kind
 }

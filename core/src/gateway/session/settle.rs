@@ -108,7 +108,8 @@ impl Session {
             let why = format!("it was sent more than {} s ago", SETTLED_WITHIN.as_secs());
             return self.end_replay(now, Replayed::CommitUnknown, &unsettled(&why));
         }
-        let sql = format!("UPDATE {MARKS_TABLE} SET settled = settled + 1 WHERE session = '{row}' AND number = {number}");
+        let sql =
+            format!("UPDATE {MARKS_TABLE} SET settled = settled + 1 WHERE session = '{row}' AND number = {number}");
         // It commits by itself, whatever the client has chosen.
         let mut settings = (*self.state.settings).clone();
         settings.variables.insert("autocommit".to_owned(), b"ON".to_vec());

@@ -9,6 +9,7 @@ mod kills;
 mod login;
 mod pins;
 mod prepared;
+mod replay;
 mod routing;
 mod silence;
 mod waiting;
