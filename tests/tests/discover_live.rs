@@ -6,7 +6,7 @@ use weir_core::gtid::{Flavor, Position};
 use weir_core::mysql::column::ColumnDefinition;
 use weir_core::mysql::packet::OkPacket;
 use weir_core::mysql::resultset::{Answer, TextResultSet};
-use weir_core::tablet::heartbeat::Beating;
+use weir_core::tablet::heartbeat::{Beating, Plan};
 use weir_core::tablet::probe::{Probe, Topic};
 use weir_core::time::Instant;
 use weir_core::topo::discover::{Evidence, Hold, Note, Primary};
@@ -211,13 +211,13 @@ fn a_beat_that_meets_a_fence_changes_nothing() {
         });
     };
     for (last, number) in [(None, 1), (Some(1), 2)] {
-        let mut beating = Beating::new(last);
+        let mut beating = Beating::new(Plan { last, keeps_marks: false });
         while beating.next().is_some() {
             send_next(&mut beating);
         }
         assert_eq!(beating.finish().expect("a beat"), Some(number));
     }
-    let mut fenced = Beating::new(Some(2));
+    let mut fenced = Beating::new(Plan { last: Some(2), keeps_marks: false });
     send_next(&mut fenced);
     primary.query("SET GLOBAL read_only = 1").expect("a fence");
     let position = query_value(primary, "SELECT @@gtid_binlog_pos");

@@ -16,7 +16,7 @@
 use super::marks;
 use crate::error::{Component, Error, Kind};
 use crate::mutants::{Mutant, Mutants};
-use crate::mysql::resultset::Answer;
+use crate::mysql::resultset::{Answer, TextResultSet};
 use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -106,8 +106,7 @@ impl Beating {
             Answer::Err(error) => self.failure = Some(error.clone()),
             Answer::Ok(ok) => self.changed = ok.affected_rows,
             Answer::Rows(rows, _) => {
-                let writable = rows.value(0, "read_only").is_some_and(|value| matches!(value, b"0" | b"OFF"));
-                if !writable {
+                if !says_writable(rows) {
                     let message = "weir-tablet: the server is read_only: no heartbeat is written";
                     self.failure = Some(Error::new(Component::Tablet, Kind::ReadOnly, message));
                 }
@@ -120,7 +119,16 @@ impl Beating {
         debug_assert!(asked.is_some(), "an answer that nobody asked for");
         match answer {
             Answer::Ok(_) => {}
+            Answer::Err(error) if marks::is_missing(error) => {
+                self.marks.push_back(ASK_READ_ONLY.to_owned());
+                self.marks.extend(marks::making());
+            }
             Answer::Err(_) => self.marks.clear(),
+            Answer::Rows(rows, _) if rows.value(0, "read_only").is_some() => {
+                if !says_writable(rows) {
+                    self.marks.clear();
+                }
+            }
             Answer::Rows(rows, _) => self.marks.extend(marks::removal(rows)),
         }
     }
@@ -136,6 +144,10 @@ impl Beating {
             None => Ok((self.changed > 0).then_some(self.beat)),
         }
     }
+}
+
+fn says_writable(rows: &TextResultSet) -> bool {
+    rows.value(0, "read_only").is_some_and(|value| matches!(value, b"0" | b"OFF"))
 }
 
 /// When to write the next beat.
@@ -289,17 +301,27 @@ mod tests {
         let columns = vec![crate::mysql::column::ColumnDefinition::text("session")];
         let old = crate::mysql::resultset::TextResultSet { columns, rows: vec![key("ab"), key("cd")] };
         let denied = Error::new(Component::Tablet, Kind::AccessDenied, "no");
-        let answers = [changed(0), changed(0), Answer::Rows(old, OkPacket::default()), Answer::Err(denied)];
+        let denied = Error::new(Component::Tablet, Kind::AccessDenied, "no");
         let mut beating = Beating::new(Plan { last: Some(6), keeps_marks: true });
-        beating.answer(&read_only("0"));
-        beating.answer(&changed(1));
-        for answer in &answers[..3] {
-            beating.answer(answer);
+        for answer in [read_only("0"), changed(1), Answer::Rows(old, OkPacket::default())] {
+            beating.answer(&answer);
         }
         assert!(beating.next().unwrap().contains("session IN ('ab', 'cd')"));
-        beating.answer(&answers[3]);
+        beating.answer(&Answer::Err(denied));
         assert_eq!(beating.next(), None);
         assert_eq!(beating.finish().unwrap(), Some(7));
+    }
+
+    #[test]
+    fn the_table_of_marks_is_made_where_it_is_missing_and_the_server_may_be_written_to() {
+        let missing = Error { code: 1146, ..Error::new(Component::Server, Kind::Parse, "no such table") };
+        for (is_read_only, left) in [("0", 2), ("1", 0)] {
+            let mut beating = Beating::new(Plan { last: Some(6), keeps_marks: true });
+            for answer in [read_only("0"), changed(1), Answer::Err(missing.clone()), read_only(is_read_only)] {
+                beating.answer(&answer);
+            }
+            assert_eq!(beating.marks.len(), left);
+        }
     }
 
     #[test]
