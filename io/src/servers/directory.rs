@@ -293,7 +293,7 @@ const FIXED_SETTINGS: &[&str] = &[
     "relay-log=relay",
     "sync-binlog=1",
     "innodb-flush-log-at-trx-commit=1",
-    "slave-parallel-threads=4",
+    "slave-parallel-threads=16",
     "slave-parallel-mode=optimistic",
     // A replica notices in this time, in seconds, that its source says nothing any more.
     "slave-net-timeout=2",

@@ -42,6 +42,9 @@ fn rehearse(what: &str, event: impl Fn(&Shard, u16)) -> Vec<Duration> {
     }
     let outcome = writers.stop();
     outcome.check(&shard);
+    if std::env::var_os("WEIR_TEST_LOG").is_some() {
+        eprintln!("{}", shard.output());
+    }
     gaps.sort_unstable();
     eprintln!("{what}: {}; without an answered write: {}", outcome.summary(), distribution(&gaps));
     gaps

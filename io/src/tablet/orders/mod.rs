@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use weir_core::gateway::cluster::TabletId;
 use weir_core::mutants::Mutants;
 use weir_core::tablet::operations::{Servers, SourceLogin};
@@ -157,11 +157,14 @@ impl Obedience {
     /// Looks at the server, or does something to it.
     fn begin(&mut self, action: Option<Action>) {
         let Some(mut line) = self.line.take() else { return debug_assert!(false, "one thing at a time") };
+        let alias = self.alias.clone();
         self.work = Some(Box::pin(async move {
+            let began = clock::now();
             let input = match &action {
                 None => line.look().await,
                 Some(action) => line.act(action).await,
             };
+            debug!(tablet = %alias, ?action, took = ?clock::now().since(began), "is done: {input:?}");
             (Some(line), input)
         }));
     }
