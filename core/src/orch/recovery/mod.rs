@@ -24,6 +24,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Orders without an answer are given again this often.
 pub const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// One that has answered and lacks the beginning of the term is asked again after this.
+pub const BEHIND_INTERVAL: Duration = Duration::from_millis(20);
 /// When enough have been recruited, the others are waited for this long: one of them may be a better candidate.
 pub const RECRUIT_GRACE: Duration = Duration::from_millis(200);
 /// A planned change waits this long for the wanted tablet to have everything.
@@ -178,6 +180,8 @@ pub struct Recovery {
     enough_since: Option<Instant>,
     /// It has everything and must not be primary: it passes on what it has.
     passes_on: Option<TabletAlias>,
+    /// The old primary has stopped where the term begins, so that nobody has more than that.
+    handed_over: bool,
     /// When the last proof of an earlier term is over that one of the recruited has helped with.
     proofs_end: Instant,
     began: Instant,
@@ -200,6 +204,7 @@ impl Recovery {
             followers: Tablets::new(),
             enough_since: None,
             passes_on: None,
+            handed_over: false,
             proofs_end: now,
             began: now,
             ask_at: now,
@@ -251,6 +256,7 @@ impl Recovery {
     }
 
     fn begin_term(&mut self) {
+        self.handed_over = false;
         let reigns = self.record.reigns.clone();
         self.write(Record { term: self.record.term + 1, reigns, step: Step::Recruiting });
     }
@@ -283,6 +289,7 @@ impl Recovery {
         (self.began, self.enough_since, self.proofs_end) = (now, None, now);
         self.reports.clear();
         self.passes_on = None;
+        self.followers.clear();
         self.ask(now);
     }
 
@@ -298,17 +305,23 @@ impl Recovery {
         match self.stage.clone() {
             Stage::Recruiting => self.ask_recruits(now),
             Stage::Leading(choice) => {
-                let (acks, begins_at) = (self.cohort.policy.acks(), choice.begins_at);
-                self.order(choice.tablet, Asked::Lead, Order::Lead { acks, begins_at });
-            }
-            Stage::Following(choice) => {
-                let others = self.cohort.tablets.iter().filter(|tablet| **tablet != choice.tablet);
-                for tablet in others.cloned().collect::<Vec<_>>() {
-                    let order = self.follow(&choice.tablet, &tablet, choice.begins_at.clone());
-                    self.order(tablet, Asked::Follow, order);
+                let (acks, begins_at) = (self.cohort.policy.acks(), choice.begins_at.clone());
+                self.order(choice.tablet.clone(), Asked::Lead, Order::Lead { acks, begins_at });
+                // Its clients wait for their acknowledgements.
+                if self.handed_over {
+                    self.ask_followers(&choice);
                 }
             }
+            Stage::Following(choice) => self.ask_followers(&choice),
             Stage::Recording | Stage::Ended => {}
+        }
+    }
+
+    fn ask_followers(&mut self, choice: &Choice) {
+        let others = self.cohort.tablets.iter().filter(|tablet| **tablet != choice.tablet);
+        for tablet in others.cloned().collect::<Vec<_>>() {
+            let order = self.follow(&choice.tablet, &tablet, choice.begins_at.clone());
+            self.order(tablet, Asked::Follow, order);
         }
     }
 
@@ -382,23 +395,40 @@ impl Recovery {
                 self.reports.insert(tablet, report);
             }
             (Stage::Leading(choice), Asked::Lead) if tablet == choice.tablet => {
-                self.followers.clear();
-                // What it received after it was chosen is of the shard's history as well, not errant.
-                if let Some(reign) = self.record.reigns.last_mut() {
-                    reign.begins_at = report.position.clone();
+                self.leads(now, choice, report.position)
+            }
+            (Stage::Leading(choice) | Stage::Following(choice), Asked::Follow) if tablet != choice.tablet => {
+                if report.followed >= self.record.term && report.position.contains(&choice.begins_at).unwrap_or(false) {
+                    self.followers.insert(tablet);
+                    self.settle();
+                } else if matches!(self.stage, Stage::Following(_)) {
+                    self.ask_soon(now);
                 }
-                self.enter(now, Stage::Following(Choice { begins_at: report.position, ..choice }));
-                self.settle();
             }
-            (Stage::Following(choice), Asked::Follow)
-                if report.followed >= self.record.term
-                    && report.position.contains(&choice.begins_at).unwrap_or(false) =>
-            {
-                self.followers.insert(tablet);
-                self.settle();
-            }
+            (Stage::Recruiting, Asked::Follow) if self.handover(now).is_some() => self.ask_soon(now),
             _ => {}
         }
+    }
+
+    /// It is at it.
+    fn ask_soon(&mut self, now: Instant) {
+        self.ask_at = self.ask_at.min(now + BEHIND_INTERVAL);
+    }
+
+    fn leads(&mut self, now: Instant, choice: Choice, begins_at: Position) {
+        let as_chosen = choice.begins_at == begins_at;
+        // What it received after it was chosen is of the shard's history as well, not errant.
+        if let Some(reign) = self.record.reigns.last_mut() {
+            reign.begins_at = begins_at.clone();
+        }
+        let following = Stage::Following(Choice { begins_at, ..choice });
+        if self.handed_over && as_chosen {
+            // They are at it.
+            self.stage = following;
+        } else {
+            self.enter(now, following);
+        }
+        self.settle();
     }
 
     fn refused(&mut self, to: Asked, refusal: &Refusal) {
@@ -443,7 +473,10 @@ impl Recovery {
         let promotion =
             if self.mutants.breaks(Mutant::IgnorePromotion) { BTreeMap::new() } else { self.cohort.promotion.clone() };
         match choose(&reports, &promotion, self.wanted.as_ref()) {
-            Ok(choice) => self.chosen(choice),
+            Ok(choice) => {
+                self.handed_over = handover.is_some();
+                self.chosen(choice);
+            }
             Err(why) => {
                 self.enough_since = Some(now);
                 self.undecided(why);
@@ -496,7 +529,9 @@ impl Recovery {
     /// Once enough replicas have the term's beginning, the reigns before it need not be asked any more.
     fn settle(&mut self) {
         let Some(reign) = self.record.reigns.last().cloned() else { return };
-        if self.cohort.policy.is_acknowledged_by(&reign.primary, &self.followers) {
+        if matches!(self.stage, Stage::Following(_))
+            && self.cohort.policy.is_acknowledged_by(&reign.primary, &self.followers)
+        {
             self.write(Record { term: self.record.term, reigns: vec![reign], step: Step::Settled });
         }
     }
