@@ -76,6 +76,8 @@ codes! {
     PrimaryDoesNotLead,
     /// It waits for another number of acknowledgements than the policy wants.
     PrimarySemiSyncDiffers,
+    /// It commits slowly, as for a change of primary that is not under way.
+    PrimaryIsSlowed,
     /// Fewer replicas acknowledge than it waits for: its commits hang.
     LockedSemiSyncPrimary,
     /// A server of an older term can be written to.
@@ -166,6 +168,7 @@ pub static RULES: &[Rule] = &[
     rule(Code::PrimaryIsReadOnly, Severity::Outage, 0, Remedy::Lead, |f| f.primary_that(|_, status| status.read_only)),
     rule(Code::PrimaryDoesNotLead, Severity::Outage, 0, Remedy::Lead, |f| f.primary_that(|state, _| state.role != Role::Primary)),
     rule(Code::PrimarySemiSyncDiffers, Severity::Danger, 0, Remedy::Lead, |f| f.waits_otherwise()),
+    rule(Code::PrimaryIsSlowed, Severity::Repair, 0, Remedy::Lead, |f| f.primary_that(|_, status| status.slowed)),
     rule(Code::LockedSemiSyncPrimary, Severity::Outage, 0, Remedy::Alert, |f| f.locked()),
     rule(Code::StalePrimary, Severity::Danger, 0, Remedy::Follow, |f| f.replica_that(|f, _, state, status| !status.read_only && state.promised < f.term())),
     rule(Code::ReplicaIsWritable, Severity::Danger, 0, Remedy::Follow, |f| f.replica_that(|_, _, _, status| !status.read_only)),
@@ -490,11 +493,12 @@ mod tests {
     #[test]
     fn each_thing_that_is_not_as_it_should_be_has_its_code() {
         type Case = (u32, fn(&mut Status), Code);
-        let cases: [Case; 10] = [
+        let cases: [Case; 11] = [
             (2, |s| s.acks = 1, Code::ReplicaSemiSyncDiffers),
             (1, |s| s.source = Some(alias(2)), Code::PrimaryHasPrimary),
             (1, |s| s.read_only = true, Code::PrimaryIsReadOnly),
             (1, |s| s.acks = 0, Code::PrimarySemiSyncDiffers),
+            (1, |s| s.slowed = true, Code::PrimaryIsSlowed),
             (2, |s| s.read_only = false, Code::ReplicaIsWritable),
             (2, |s| s.source = None, Code::NotConnectedToPrimary),
             (2, |s| s.source = Some(alias(3)), Code::ConnectedToWrongPrimary),

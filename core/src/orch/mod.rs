@@ -10,6 +10,7 @@
 pub mod analysis;
 pub mod choose;
 pub mod durability;
+pub mod handover;
 pub mod lock;
 pub mod orchestrator;
 pub mod recovery;

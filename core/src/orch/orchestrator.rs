@@ -9,6 +9,7 @@
 
 use super::analysis::{Facts, Problem, Remedy, Rule, Sighting, analyse};
 use super::choose::Undecided;
+use super::handover::{self, Handover, Obstacle};
 use super::lock::{self, Entry, Event, Request, ShardLock};
 use super::recovery::{self, Asked, Cause, Cohort, End, Record, Recovery, Reign, Step};
 use crate::gtid::Position;
@@ -85,6 +86,8 @@ pub enum News {
     Begun(u64),
     /// There is a primary.
     Settled(Reign),
+    /// Somebody wanted this tablet to be primary, and the primary stays.
+    NotHandedOver(TabletAlias, Obstacle),
     /// Nobody can be promoted safely: an operator has to decide.
     Undecided(Undecided),
 }
@@ -97,6 +100,7 @@ impl fmt::Display for News {
             Self::Found(problem) => write!(f, "found {problem}"),
             Self::Begun(term) => write!(f, "begins term {term}"),
             Self::Settled(reign) => write!(f, "{} is primary in term {}", reign.primary, reign.term),
+            Self::NotHandedOver(to, why) => write!(f, "{to} does not become primary: {why}"),
             Self::Undecided(why) => write!(f, "nobody can be promoted: {why}"),
         }
     }
@@ -113,6 +117,8 @@ enum Purpose {
     Repair {
         tablet: TabletAlias,
     },
+    /// Of a change that has not begun yet.
+    Handover(u64),
     /// The primary is asked where it is, for a replica's sake.
     CatchUp {
         replica: TabletAlias,
@@ -138,6 +144,7 @@ pub struct Orchestrator {
     problems: BTreeMap<Problem, Instant>,
     repair_at: BTreeMap<TabletAlias, Instant>,
     wanted: Option<TabletAlias>,
+    handover: Option<Handover>,
     pending: BTreeMap<u64, Purpose>,
     orders: u64,
     look_at: Instant,
@@ -161,6 +168,7 @@ impl Orchestrator {
             problems: BTreeMap::new(),
             repair_at: BTreeMap::new(),
             wanted: None,
+            handover: None,
             pending: BTreeMap::new(),
             orders: 0,
             look_at: Instant::ZERO,
@@ -202,7 +210,8 @@ impl Orchestrator {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let plan = self.plan.as_ref().and_then(Recovery::poll_timeout);
         let look = self.is_in_charge().then_some(self.look_at);
-        [self.lock.poll_timeout(), plan, look].into_iter().flatten().min()
+        let handover = self.handover.as_ref().and_then(Handover::poll_timeout);
+        [self.lock.poll_timeout(), plan, handover, look].into_iter().flatten().min()
     }
 
     /// It holds the lock and has read the entry under it.
@@ -222,6 +231,9 @@ impl Orchestrator {
         if let Some(plan) = &mut self.plan {
             plan.handle(now, recovery::Input::Timeout);
         }
+        if let Some(handover) = &mut self.handover {
+            handover.time_out(now);
+        }
         if now >= self.look_at {
             self.look_at = now + LOOK_INTERVAL;
             self.look(now);
@@ -235,6 +247,8 @@ impl Orchestrator {
                 self.topology_said(now, event);
             } else if let Some(output) = self.plan.as_mut().and_then(Recovery::poll_output) {
                 self.plan_wants(now, output);
+            } else if let Some(output) = self.handover.as_mut().and_then(Handover::poll_output) {
+                self.handover_wants(now, output);
             } else {
                 break;
             }
@@ -276,7 +290,7 @@ impl Orchestrator {
 
     /// Somebody else may act from now on.
     fn step_back(&mut self) {
-        (self.entry, self.wanted) = (None, None);
+        (self.entry, self.wanted, self.handover) = (None, None, None);
         self.problems.clear();
         if let Some(plan) = self.plan.take()
             && self.mutants.breaks(Mutant::SkipRecheck)
@@ -289,6 +303,7 @@ impl Orchestrator {
 
     fn begin(&mut self, now: Instant, cause: &Cause) {
         let Some(Entry { cohort, record }) = self.entry.clone() else { return };
+        self.handover = None;
         self.news(News::Begun(record.term + 1));
         self.problems.clear();
         self.plan = Some(Recovery::new(now, record, cohort, cause, self.mutants));
@@ -344,10 +359,13 @@ impl Orchestrator {
         if confirmed.iter().any(|(rule, _)| rule.remedy == Remedy::Reparent) {
             return self.begin(now, &Cause::Emergency);
         }
-        for (rule, problem) in confirmed {
-            self.put_right(now, rule.remedy, problem.tablet);
+        // Orders of a repair and of the change would take each other's place.
+        if self.handover.is_none() {
+            for (rule, problem) in confirmed {
+                self.put_right(now, rule.remedy, problem.tablet);
+            }
+            self.hand_over(now);
         }
-        self.hand_over(now);
     }
 
     /// Somebody wants another primary, and nothing more urgent is wrong.
@@ -356,10 +374,28 @@ impl Orchestrator {
         let current = entry.record.reigns.last().map(|reign| &reign.primary);
         let may = |to: &TabletAlias| entry.cohort.tablets.contains(to) && entry.cohort.may_lead(to);
         match self.wanted.take().filter(|to| Some(to) != current && may(to)) {
-            Some(to) if entry.record.step == Step::Settled && current.is_some() => {
-                self.begin(now, &Cause::Planned(to));
+            Some(to) if entry.record.step == Step::Settled => {
+                let Some(reign) = entry.record.reigns.last() else { return };
+                let slowly = lead(entry, reign, true);
+                self.handover = Some(Handover::new(now, reign.primary.clone(), slowly, to));
             }
             _ => {}
+        }
+    }
+
+    fn handover_wants(&mut self, now: Instant, output: handover::Output) {
+        let Some(term) = self.entry.as_ref().map(|entry| entry.record.term) else { return };
+        match output {
+            handover::Output::Order { tablet, number, order } => {
+                self.order(tablet, term, order, Purpose::Handover(number));
+            }
+            handover::Output::Ended(outcome) => {
+                let Some(to) = self.handover.take().map(|handover| handover.to().clone()) else { return };
+                match outcome {
+                    Ok(()) => self.begin(now, &Cause::Planned(to)),
+                    Err(why) => self.news(News::NotHandedOver(to, why)),
+                }
+            }
         }
     }
 
@@ -372,7 +408,7 @@ impl Orchestrator {
         if self.repair_at.get(&tablet).is_some_and(|at| now < *at) {
             return;
         }
-        let lead = Order::Lead { acks: policy.acks(), begins_at: reign.begins_at.clone() };
+        let lead = lead(entry, &reign, false);
         match remedy {
             Remedy::Lead => self.order(tablet.clone(), term, lead, Purpose::Repair { tablet: tablet.clone() }),
             Remedy::Follow => {
@@ -435,6 +471,11 @@ impl Orchestrator {
                     plan.handle(now, recovery::Input::Answered { tablet, term, to, outcome });
                 }
             }
+            (Purpose::Handover(number), outcome) => {
+                if let Some(handover) = &mut self.handover {
+                    handover.answered(now, number, outcome);
+                }
+            }
             (Purpose::CatchUp { replica, incarnation, term }, Ok(report)) => {
                 self.catch_up(replica, incarnation, term, report.position);
             }
@@ -445,4 +486,9 @@ impl Orchestrator {
     fn news(&mut self, news: News) {
         self.outputs.push_back(Output::News(news));
     }
+}
+
+/// How the primary of the settled term is to be one.
+fn lead(entry: &Entry, reign: &Reign, slowly: bool) -> Order {
+    Order::Lead { acks: entry.cohort.policy.acks(), begins_at: reign.begins_at.clone(), slowly }
 }

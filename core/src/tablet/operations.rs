@@ -22,6 +22,12 @@ use std::collections::{BTreeMap, VecDeque};
 pub const LOOK_TIME_MAX: Duration = Duration::from_millis(500);
 /// Commits that wait for nothing have ended by then; those that have not wait for acknowledgements that do not come.
 pub const FENCE_TIME_MAX: Duration = Duration::from_millis(500);
+/// A primary that is to rest, and may go on else, is given so long by its server itself.
+const REST_TIME_MAX: Duration = Duration::from_millis(400);
+/// Commits of a slowed primary are so far apart: clients wait for that long, and replicas have the time to apply them.
+const SLOW_EVERY: Duration = Duration::from_millis(50);
+/// More commits than wait for one another anywhere.
+const SLOW_COUNT: u32 = 100_000;
 /// Any other action takes no longer.
 pub const ACTION_TIME_MAX: Duration = Duration::from_secs(5);
 /// As good as no end to the wait for acknowledgements, in milliseconds (49 days): the most that every flavour takes.
@@ -165,6 +171,8 @@ fn acting(
             vec!["SET GLOBAL read_only = 1".into(), "SET GLOBAL super_read_only = 1".into()]
         }
         Action::Fence => vec!["SET GLOBAL read_only = 1".into()],
+        Action::Rest => rest(flavor),
+        Action::Slow(slowly) => slow(flavor, *slowly),
         Action::StopReceiver => vec!["STOP SLAVE IO_THREAD".into()],
         Action::StartApplier => vec!["START SLAVE SQL_THREAD".into()],
         Action::Detach => vec!["STOP SLAVE".into(), "RESET SLAVE ALL".into()],
@@ -179,6 +187,28 @@ fn acting(
         Action::StartReplication => vec!["START SLAVE".into()],
     };
     Ok(statements)
+}
+
+/// A `SET` that is given up by the client alone would go on in the server, and hold up all that write until it is done.
+fn rest(flavor: Flavor) -> Vec<String> {
+    let patience = |patience: String| format!("SET {patience}");
+    let [limit, none] = match flavor {
+        Flavor::MariaDb => {
+            [format!("max_statement_time = {}", REST_TIME_MAX.as_secs_f64()), "max_statement_time = 0".into()]
+        }
+        // Whole seconds only.
+        Flavor::MySql => ["lock_wait_timeout = 1".into(), "lock_wait_timeout = DEFAULT".into()],
+    };
+    vec![patience(limit), "SET GLOBAL read_only = 1".into(), patience(none)]
+}
+
+fn slow(flavor: Flavor, slowly: bool) -> Vec<String> {
+    let (count, every_us) = if slowly { (SLOW_COUNT, SLOW_EVERY.as_micros()) } else { (0, 0) };
+    let [count_name, every_name] = match flavor {
+        Flavor::MariaDb => ["binlog_commit_wait_count", "binlog_commit_wait_usec"],
+        Flavor::MySql => ["binlog_group_commit_sync_no_delay_count", "binlog_group_commit_sync_delay"],
+    };
+    vec![format!("SET GLOBAL {every_name} = {every_us}"), format!("SET GLOBAL {count_name} = {count}")]
 }
 
 fn wait_for_acks(flavor: Flavor, acks: u32) -> Vec<String> {
@@ -223,6 +253,7 @@ fn looking(version: ServerVersion) -> [&'static str; 2] {
             "SELECT @@GLOBAL.read_only AS read_only, @@GLOBAL.gtid_current_pos AS position, \
              @@GLOBAL.rpl_semi_sync_master_enabled AS waits, @@GLOBAL.rpl_semi_sync_master_timeout AS patience_ms, \
              @@GLOBAL.rpl_semi_sync_master_wait_point AS wait_point, 1 AS acks, \
+             @@GLOBAL.binlog_commit_wait_count AS slow_count, \
              @@GLOBAL.rpl_semi_sync_slave_enabled AS acknowledges",
             "SHOW ALL SLAVES STATUS",
         ],
@@ -231,6 +262,7 @@ fn looking(version: ServerVersion) -> [&'static str; 2] {
              @@GLOBAL.rpl_semi_sync_master_enabled AS waits, @@GLOBAL.rpl_semi_sync_master_timeout AS patience_ms, \
              @@GLOBAL.rpl_semi_sync_master_wait_point AS wait_point, \
              @@GLOBAL.rpl_semi_sync_master_wait_for_slave_count AS acks, \
+             @@GLOBAL.binlog_group_commit_sync_no_delay_count AS slow_count, \
              @@GLOBAL.rpl_semi_sync_slave_enabled AS acknowledges",
             if version.at_least(8, 0, 22) { "SHOW REPLICA STATUS" } else { "SHOW SLAVE STATUS" },
         ],
@@ -275,6 +307,7 @@ fn status(
         receiver_connected: receiver == Some(b"Yes"),
         applier_running: text(replication, &["Replica_SQL_Running", "Slave_SQL_Running"]) == Some(b"Yes"),
         acknowledges: switch(settings, "acknowledges")?,
+        slowed: number(settings, &["slow_count"]) == Some(SLOW_COUNT),
         acks: if waits { number(settings, &["acks"]).unwrap_or(1) } else { 0 },
     })
 }
@@ -364,6 +397,9 @@ mod tests {
         let (source, known) = ("a-1".parse::<TabletAlias>().expect("an alias"), servers());
         let actions = [
             Action::Fence,
+            Action::Rest,
+            Action::Slow(true),
+            Action::Slow(false),
             Action::StopReceiver,
             Action::StartApplier,
             Action::Detach,

@@ -194,6 +194,12 @@ impl Driver {
                     let _ = wish.answer.send(outcome);
                 }
             }
+            News::NotHandedOver(..) => {
+                warn!("{news}");
+                if let Some(wish) = self.wish.take() {
+                    let _ = wish.answer.send(Err(news.to_string()));
+                }
+            }
             News::Undecided(_) => warn!("{news}"),
             News::Found(_) | News::Begun(_) | News::Lock(_) => info!("{news}"),
         }

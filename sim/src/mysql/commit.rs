@@ -204,13 +204,36 @@ impl Server {
                 || (pending.sync_redo && pending.redo_end > redo)
         };
         if self.sync_under_way.is_none() && self.pipeline.iter().any(wants) {
-            self.begin_sync();
+            self.begin_group_sync(now);
         }
         let unsynced = self.storage.binlog.end() > binlog || self.storage.redo.end() > redo;
         if unsynced && self.background_sync_at.is_none() {
             self.background_sync_at = Some(now + BACKGROUND_SYNC);
         }
         self.advance(now);
+    }
+
+    /// At once, unless commits are to wait for others.
+    fn begin_group_sync(&mut self, now: Instant) {
+        let at = *self.group_sync_at.get_or_insert(now + self.group_wait());
+        if at <= now {
+            self.group_sync_at = None;
+            self.begin_sync();
+        }
+    }
+
+    fn group_wait(&self) -> Duration {
+        let (count, us) = match self.config.flavor {
+            Flavor::MariaDb => {
+                (const { known("binlog_commit_wait_count") }, const { known("binlog_commit_wait_usec") })
+            }
+            Flavor::MySql => {
+                let count = const { known("binlog_group_commit_sync_no_delay_count") };
+                (count, const { known("binlog_group_commit_sync_delay") })
+            }
+        };
+        let us = if self.globals.int(count) > 0 { self.globals.int(us) } else { 0 };
+        Duration::from_micros(us.unsigned_abs())
     }
 
     fn begin_sync(&mut self) {

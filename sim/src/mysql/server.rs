@@ -131,6 +131,8 @@ pub struct Server {
     pub(super) sync_under_way: Option<(u64, u64, u64)>,
     pub(super) syncs: u64,
     pub(super) background_sync_at: Option<Instant>,
+    /// When the commits that wait for one another are synced.
+    pub(super) group_sync_at: Option<Instant>,
     pub(super) ack_deadline: Option<Instant>,
     pub(super) disk_full: bool,
     pub(super) position_waiters: usize,
@@ -170,6 +172,7 @@ impl Server {
             sync_under_way: None,
             syncs: 0,
             background_sync_at: None,
+            group_sync_at: None,
             ack_deadline: None,
             disk_full: false,
             position_waiters: 0,

@@ -66,11 +66,15 @@ const fn variable(
 
 /// All known variables, in the order of their names.
 #[rustfmt::skip]
-static VARIABLES: [Variable; 70] = [
+static VARIABLES: [Variable; 74] = [
     variable("auto_increment_increment", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("auto_increment_offset", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("autocommit", Lives::Both, Kind::Bool, "1", None),
+    variable("binlog_commit_wait_count", Lives::Global, Kind::Int(0, i64::MAX), "0", MARIADB),
+    variable("binlog_commit_wait_usec", Lives::Global, Kind::Int(0, i64::MAX), "100000", MARIADB),
     variable("binlog_format", Lives::Both, Kind::Enum(&["MIXED", "STATEMENT", "ROW"]), "ROW", None),
+    variable("binlog_group_commit_sync_delay", Lives::Global, Kind::Int(0, 1_000_000), "0", MYSQL),
+    variable("binlog_group_commit_sync_no_delay_count", Lives::Global, Kind::Int(0, 1_000_000), "0", MYSQL),
     variable("character_set_client", Lives::Both, Kind::Text, "utf8mb4", None),
     variable("character_set_connection", Lives::Both, Kind::Text, "utf8mb4", None),
     variable("character_set_results", Lives::Both, Kind::Text, "utf8mb4", None),

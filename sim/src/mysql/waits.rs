@@ -123,13 +123,19 @@ impl Server {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let session = self.deadlines.first().map(|(at, _)| *at);
         let replication = earliest(self.ack_deadline, self.applier_deadline());
-        earliest(earliest(session, earliest(self.background_sync_at, self.idle_check_at)), replication)
+        let sync = earliest(self.background_sync_at, self.group_sync_at);
+        earliest(earliest(session, earliest(sync, self.idle_check_at)), replication)
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.background_sync_at.is_some_and(|at| at <= now) {
             self.background_sync(now);
+        }
+        if self.group_sync_at.is_some_and(|at| at <= now) {
+            self.flush_logs(now);
+            // Nobody waits for it any more, or the device refuses.
+            self.group_sync_at = self.group_sync_at.filter(|at| *at > now);
         }
         if self.ack_deadline.is_some_and(|at| at <= now) {
             self.ack_deadline = None;

@@ -306,7 +306,7 @@ impl Recovery {
             Stage::Recruiting => self.ask_recruits(now),
             Stage::Leading(choice) => {
                 let (acks, begins_at) = (self.cohort.policy.acks(), choice.begins_at.clone());
-                self.order(choice.tablet.clone(), Asked::Lead, Order::Lead { acks, begins_at });
+                self.order(choice.tablet.clone(), Asked::Lead, Order::Lead { acks, begins_at, slowly: false });
                 // Its clients wait for their acknowledgements.
                 if self.handed_over {
                     self.ask_followers(&choice);

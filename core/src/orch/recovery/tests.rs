@@ -336,7 +336,8 @@ impl Node {
     fn act(&mut self, action: &Action) {
         let server = &mut self.server;
         match action {
-            Action::Fence => server.read_only = true,
+            Action::Fence | Action::Rest => server.read_only = true,
+            Action::Slow(slowly) => server.slowed = *slowly,
             Action::Open => (server.read_only, self.reign) = (false, self.disk.promised),
             Action::StopReceiver => (server.receiver_running, server.receiver_connected) = (false, false),
             Action::StartApplier => self.applied = self.log.len(),

@@ -23,7 +23,10 @@ pub(super) fn next(goal: &Goal, status: &Status, switches: bool) -> Next {
         Order::Recruit => recruit(status),
         // It is answered as it comes.
         Order::Vouch => Next::Done,
-        Order::Lead { acks, begins_at } => lead(status, *acks, begins_at),
+        Order::Reach(position) if status.executed.contains(position).unwrap_or(false) => Next::Done,
+        Order::Reach(_) => Next::Wait,
+        Order::Rest => unless_done(&[(!status.read_only, Action::Rest)]).unwrap_or(Next::Done),
+        Order::Lead { acks, begins_at, slowly } => lead(status, *acks, begins_at, *slowly),
         Order::Follow { source, begins_at, acknowledges, .. } => {
             let errant = status.position().subtract(begins_at).unwrap_or_else(|_| status.position());
             if switches && !errant.is_empty() {
@@ -37,6 +40,7 @@ pub(super) fn next(goal: &Goal, status: &Status, switches: bool) -> Next {
                     (!status.read_only, Action::Fence),
                     // Once it is fenced nobody waits for them any more, but what it applies would.
                     (status.acks > 0, Action::WaitForAcks(0)),
+                    (status.slowed, Action::Slow(false)),
                     (status.receiver_running, Action::StopReceiver),
                     (status.acknowledges != *acknowledges, Action::Acknowledge(*acknowledges)),
                 ])
@@ -45,6 +49,7 @@ pub(super) fn next(goal: &Goal, status: &Status, switches: bool) -> Next {
             unless_done(&[
                 (!status.read_only, Action::Fence),
                 (status.acks > 0, Action::WaitForAcks(0)),
+                (status.slowed, Action::Slow(false)),
                 // A connection acknowledges or not from its beginning to its end.
                 (status.acknowledges != *acknowledges && status.receiver_running, Action::StopReceiver),
                 (status.acknowledges != *acknowledges, Action::Acknowledge(*acknowledges)),
@@ -60,7 +65,7 @@ fn recruit(status: &Status) -> Next {
         .unwrap_or(Next::Done)
 }
 
-fn lead(status: &Status, acks: u32, begins_at: &Position) -> Next {
+fn lead(status: &Status, acks: u32, begins_at: &Position, slowly: bool) -> Next {
     let has = |position: &Position| position.contains(begins_at).unwrap_or(false);
     if !has(&status.position()) {
         return Next::Refuse(Refusal::Behind(status.position()));
@@ -74,6 +79,7 @@ fn lead(status: &Status, acks: u32, begins_at: &Position) -> Next {
     unless_done(&[
         (status.acknowledges, Action::Acknowledge(false)),
         (status.acks != acks, Action::WaitForAcks(acks)),
+        (status.slowed != slowly, Action::Slow(slowly)),
         (status.read_only, Action::Open),
     ])
     .unwrap_or(Next::Done)

@@ -84,6 +84,8 @@ pub enum Order {
         acks: u32,
         /// Where the term begins; the server must have all of it.
         begins_at: Position,
+        /// Whether to commit in groups some time apart, so that replicas catch up.
+        slowly: bool,
     },
     /// Be a replica.
     Follow {
@@ -96,6 +98,10 @@ pub enum Order {
         /// Whether to acknowledge what is received.
         acknowledges: bool,
     },
+    /// Say when this is executed. Changes nothing.
+    Reach(Position),
+    /// As the primary that it is, let no client write. When statements that write go on for too long, it is left as it was.
+    Rest,
     /// Say that no higher term is promised: answered with a report at once, or refused. Changes nothing. See
     /// [`proof`](crate::tablet::proof).
     Vouch,
@@ -180,6 +186,9 @@ pub struct Status {
     pub acknowledges: bool,
     /// As a primary it waits for so many acknowledgements.
     pub acks: u32,
+    /// It commits in groups some time apart.
+    #[serde(default)]
+    pub slowed: bool,
 }
 
 impl Status {
@@ -194,6 +203,10 @@ pub enum Action {
     /// No client may write any more; when that does not succeed at once because commits wait for acknowledgements that
     /// will not come, restart the server rather than let it acknowledge them.
     Fence,
+    /// The same, unless that does not succeed at once: then nothing has changed.
+    Rest,
+    /// Commit in groups some time apart, or not.
+    Slow(bool),
     /// Stop receiving; what was received is kept and applied.
     StopReceiver,
     /// Apply what was received.
@@ -413,12 +426,15 @@ impl Orders {
         }
         self.change(|promise| promise.promised = promised.max(term));
         let leads = matches!(order, Order::Lead { .. });
+        let goes_on = matches!(order, Order::Rest | Order::Reach(_));
         if term > promised {
             self.proven_until = None;
         }
-        self.leads_until = self.lease.filter(|_| leads).map(|lease| now + lease);
+        if !goes_on {
+            self.leads_until = self.lease.filter(|_| leads).map(|lease| now + lease);
+        }
         let switches = self.promise.term.0 < term;
-        self.leads &= leads && term == promised;
+        self.leads &= (leads || goes_on) && term == promised;
         self.goal = Some(Goal { id, term, order, switches });
         (self.status, self.look_at) = (None, None);
     }
@@ -556,7 +572,7 @@ impl Orders {
         // Before it receives or takes a write of the term: what it loses from then on may be of that term.
         let enters = match &next {
             Next::Act(action) => matches!(action, Action::Follow { .. } | Action::StartReplication | Action::Open),
-            Next::Done => goal.order != Order::Recruit,
+            Next::Done => matches!(goal.order, Order::Lead { .. } | Order::Follow { .. }),
             Next::Wait | Next::Refuse(_) => false,
         };
         if enters && goal.switches {

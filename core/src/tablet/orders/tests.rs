@@ -91,7 +91,8 @@ impl Bench {
     fn act(&mut self, action: &Action) {
         let server = &mut self.server;
         match action {
-            Action::Fence => server.read_only = true,
+            Action::Fence | Action::Rest => server.read_only = true,
+            Action::Slow(slowly) => server.slowed = *slowly,
             Action::Open => server.read_only = false,
             Action::StopReceiver => (server.receiver_running, server.receiver_connected) = (false, false),
             Action::StartApplier => server.applier_running = true,
@@ -140,7 +141,7 @@ fn follow(source: u32, begins_at: u64, caught_up_at: Option<u64>) -> Order {
 }
 
 fn lead(begins_at: u64) -> Order {
-    Order::Lead { acks: 1, begins_at: position(begins_at) }
+    Order::Lead { acks: 1, begins_at: position(begins_at), slowly: false }
 }
 
 #[test]
@@ -198,6 +199,33 @@ fn a_new_primary_applies_what_it_received_before_clients_may_write() {
     bench.done.clear();
     assert!(bench.obey(2, lead(5)).is_ok());
     assert_eq!(bench.done, [], "twice is once");
+}
+
+#[test]
+fn one_that_is_to_reach_a_position_says_so_when_it_is_applied() {
+    let mut bench = Bench::replica();
+    assert!(bench.obey(1, Order::Reach(position(5))).is_ok());
+    assert_eq!((bench.now, bench.done.is_empty()), (Instant::ZERO + LOOK_INTERVAL, true), "not when it is received");
+}
+
+#[test]
+fn a_primary_slows_down_and_rests_without_losing_its_place() {
+    let mut bench = Bench::primary(None);
+    assert!(bench.obey(1, lead(5)).is_ok() && bench.machine.leads() == Some(1));
+    let slowly = Order::Lead { acks: 1, begins_at: position(5), slowly: true };
+    assert!(bench.obey(1, slowly).is_ok() && bench.machine.leads() == Some(1));
+    assert!(bench.obey(1, Order::Rest).is_ok_and(|report| !report.writable));
+    assert_eq!(bench.machine.leads(), None, "nobody can write");
+    assert!(bench.obey(1, lead(5)).is_ok() && bench.machine.leads() == Some(1));
+    assert_eq!(bench.done, [Action::Slow(true), Action::Rest, Action::Slow(false), Action::Open]);
+}
+
+#[test]
+fn a_slowed_primary_follows_at_full_speed() {
+    let mut bench = Bench::primary(None);
+    bench.server.slowed = true;
+    assert!(bench.obey(2, follow(2, 5, None)).is_ok());
+    assert!(!bench.server.slowed && bench.done.contains(&Action::Slow(false)));
 }
 
 #[test]

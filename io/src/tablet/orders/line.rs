@@ -70,8 +70,10 @@ impl Line {
         let operation = Operation::act(open.version, action, &self.servers, Some(&self.login));
         let mut operation = operation.map_err(Trouble::Refused)?;
         open.send(&mut operation).await?;
+        operation.acted().map_err(Trouble::Refused)?;
+        // After a failure its settings may not be as they were.
         self.connection = Some(open);
-        operation.acted().map_err(Trouble::Refused)
+        Ok(())
     }
 
     async fn end(&mut self) -> Result<(), String> {

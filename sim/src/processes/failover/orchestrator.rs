@@ -121,6 +121,7 @@ impl OrchestratorProcess {
             }
             Output::News(News::Settled(reign)) => ctx.note(NOTE_SETTLED, u64::from(reign.primary.uid), reign.term),
             Output::News(News::Found(problem)) => ctx.note(name_of(&problem), u64::from(problem.tablet.uid), 0),
+            Output::News(News::NotHandedOver(to, _)) => ctx.note("not handed over", u64::from(to.uid), 0),
             Output::News(News::Undecided(_)) => ctx.note("undecided", 0, 0),
         }
     }

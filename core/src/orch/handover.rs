@@ -1,0 +1,254 @@
+//! What comes before a planned change of primary, in its old term: the pause that clients will see is made short, or the
+//! change is given up while nothing has happened yet.
+//!
+//! Owns the order of it: the primary commits *slowly*, so that the one that is to succeed it catches up; when that is where the
+//! primary is, the primary *rests*, which it refuses while a statement goes on that it would have to be killed for. Then the
+//! plan of [`recovery`](super::recovery) begins. Nothing here is needed for safety, so nothing is recorded: when whoever does
+//! this dies, the rules of [`analysis`](super::analysis) make the primary lead as before.
+
+use super::recovery::RETRY_INTERVAL;
+use crate::gtid::Position;
+use crate::tablet::orders::{Order, Refusal, Report};
+use crate::time::{Duration, Instant};
+use crate::topo::TabletAlias;
+use core::fmt;
+use std::collections::VecDeque;
+
+/// The successor has caught up when it is in this time where the primary was.
+pub const CAUGHT_UP_MAX: Duration = Duration::from_millis(60);
+/// It is given so long to catch up, and the primary to rest.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// A primary that could not rest is asked again after this: its clients have waited for it.
+pub const REST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why the primary stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The one that is to succeed it does not catch up.
+    Behind,
+    /// Statements write there that do not end.
+    Busy,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = PATIENCE.as_secs();
+        match self {
+            Self::Behind => write!(f, "it does not catch up with the primary within {seconds} s"),
+            Self::Busy => write!(f, "statements go on writing on the primary for longer than {seconds} s"),
+        }
+    }
+}
+
+/// What the machine wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Give a tablet an order of the settled term.
+    Order {
+        /// Whom.
+        tablet: TabletAlias,
+        /// Names the order in its answer.
+        number: u64,
+        /// What.
+        order: Order,
+    },
+    /// The plan is to begin, or the primary stays.
+    Ended(Result<(), Obstacle>),
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    Slowing,
+    /// The primary was there at that time.
+    Reaching(Position, Instant),
+    Resting,
+    Ended,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Handover {
+    primary: TabletAlias,
+    to: TabletAlias,
+    /// As it is primary, and slowly.
+    slowly: Order,
+    stage: Stage,
+    until: Instant,
+    ask_at: Instant,
+    /// Of the last order: answers to others are late.
+    number: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl Handover {
+    /// From `primary`, which is to obey `slowly`, to another.
+    #[must_use]
+    pub fn new(now: Instant, primary: TabletAlias, slowly: Order, to: TabletAlias) -> Self {
+        let outputs = VecDeque::new();
+        let (stage, until) = (Stage::Slowing, now + PATIENCE);
+        let mut handover = Self { primary, to, slowly, stage, until, ask_at: now, number: 0, outputs };
+        handover.ask(now);
+        handover
+    }
+
+    /// To whom.
+    #[must_use]
+    pub fn to(&self) -> &TabletAlias {
+        &self.to
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Handover::time_out`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        (!matches!(self.stage, Stage::Ended)).then_some(self.ask_at.min(self.until))
+    }
+
+    /// The time of `poll_timeout` has come.
+    pub fn time_out(&mut self, now: Instant) {
+        match self.stage {
+            Stage::Ended => {}
+            Stage::Resting if now >= self.until => self.end(Err(Obstacle::Busy)),
+            _ if now >= self.until => self.end(Err(Obstacle::Behind)),
+            _ if now >= self.ask_at => self.ask(now),
+            _ => {}
+        }
+    }
+
+    /// An order was answered.
+    pub fn answered(&mut self, now: Instant, number: u64, outcome: Result<Report, Refusal>) {
+        if number != self.number {
+            return;
+        }
+        match (&self.stage, outcome) {
+            (Stage::Slowing, Ok(report)) => self.enter(now, Stage::Reaching(report.position, now)),
+            (Stage::Reaching(_, since), Ok(_)) => {
+                let caught_up = now.since(*since) <= CAUGHT_UP_MAX;
+                self.enter(now, if caught_up { Stage::Resting } else { Stage::Slowing });
+            }
+            (Stage::Resting, Ok(_)) => self.end(Ok(())),
+            // Clients could not write while it was tried.
+            (Stage::Resting, Err(_)) => self.ask_at = now + REST_INTERVAL,
+            // Asked again in time.
+            (Stage::Slowing | Stage::Reaching(..) | Stage::Ended, _) => {}
+        }
+    }
+
+    fn enter(&mut self, now: Instant, stage: Stage) {
+        self.stage = stage;
+        self.ask(now);
+    }
+
+    fn ask(&mut self, now: Instant) {
+        self.ask_at = now + RETRY_INTERVAL;
+        let (tablet, order) = match &self.stage {
+            Stage::Slowing => (&self.primary, self.slowly.clone()),
+            Stage::Reaching(position, _) => (&self.to, Order::Reach(position.clone())),
+            Stage::Resting => (&self.primary, Order::Rest),
+            Stage::Ended => return,
+        };
+        self.number += 1;
+        self.outputs.push_back(Output::Order { tablet: tablet.clone(), number: self.number, order });
+    }
+
+    fn end(&mut self, outcome: Result<(), Obstacle>) {
+        self.stage = Stage::Ended;
+        self.outputs.push_back(Output::Ended(outcome));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alias(uid: u32) -> TabletAlias {
+        format!("a-{uid}").parse().expect("an alias")
+    }
+
+    fn at(ms: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(ms)
+    }
+
+    fn slowly() -> Order {
+        Order::Lead { acks: 1, begins_at: Position::default(), slowly: true }
+    }
+
+    fn handover() -> Handover {
+        Handover::new(at(0), alias(1), slowly(), alias(2))
+    }
+
+    /// The one order that is given now: to whom, and its number.
+    fn asked(handover: &mut Handover) -> (u32, u64, Order) {
+        let Some(Output::Order { tablet, number, order }) = handover.poll_output() else { panic!("no order") };
+        assert_eq!(handover.poll_output(), None);
+        (tablet.uid, number, order)
+    }
+
+    fn obeyed(handover: &mut Handover, ms: u64) -> (u32, Order) {
+        let (tablet, number, order) = asked(handover);
+        handover.answered(at(ms), number, Ok(Report::default()));
+        (tablet, order)
+    }
+
+    fn reach() -> Order {
+        Order::Reach(Position::default())
+    }
+
+    #[test]
+    fn the_primary_rests_when_its_successor_is_where_it_is() {
+        let mut handover = handover();
+        assert_eq!(obeyed(&mut handover, 10), (1, slowly()));
+        assert_eq!(obeyed(&mut handover, 400), (2, reach()), "390 ms behind");
+        assert_eq!(obeyed(&mut handover, 410), (1, slowly()));
+        assert_eq!(obeyed(&mut handover, 440), (2, reach()), "30 ms behind");
+        assert_eq!(obeyed(&mut handover, 450), (1, Order::Rest));
+        assert_eq!(handover.poll_output(), Some(Output::Ended(Ok(()))));
+        assert_eq!(handover.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_successor_that_does_not_catch_up_is_not_waited_for_for_ever() {
+        let mut handover = handover();
+        let mut now = 0;
+        while now < 9_900 {
+            obeyed(&mut handover, now);
+            obeyed(&mut handover, now + 100);
+            now += 100;
+        }
+        asked(&mut handover);
+        handover.time_out(at(10_000));
+        assert_eq!(handover.poll_output(), Some(Output::Ended(Err(Obstacle::Behind))));
+    }
+
+    #[test]
+    fn a_primary_that_cannot_rest_is_left_alone_for_a_while_and_then_for_good() {
+        let mut handover = handover();
+        obeyed(&mut handover, 0);
+        obeyed(&mut handover, 0);
+        let mut now = 0;
+        while now < 10_000 {
+            let (tablet, number, order) = asked(&mut handover);
+            assert_eq!((tablet, order), (1, Order::Rest));
+            handover.answered(at(now + 500), number, Err(Refusal::Failed("it takes too long".into())));
+            assert_eq!(handover.poll_output(), None);
+            now = handover.poll_timeout().expect("it goes on").since(at(0)).as_millis() as u64;
+            handover.time_out(at(now));
+        }
+        assert_eq!(handover.poll_output(), Some(Output::Ended(Err(Obstacle::Busy))));
+    }
+
+    #[test]
+    fn what_is_lost_is_asked_again_and_late_answers_count_for_nothing() {
+        let mut handover = handover();
+        let (_, first, _) = asked(&mut handover);
+        handover.time_out(at(500));
+        let (tablet, _, order) = asked(&mut handover);
+        assert_eq!((tablet, order), (1, slowly()));
+        handover.answered(at(510), first, Ok(Report::default()));
+        assert_eq!(handover.poll_output(), None);
+    }
+}
