@@ -124,6 +124,8 @@ pub enum Asked {
     Lead,
     /// To be a replica.
     Follow,
+    /// To have executed everything.
+    Reach,
 }
 
 /// What the machine wants done.
@@ -390,8 +392,16 @@ impl Recovery {
                     self.ask(now);
                 }
             }
-            // It has all of the old primary's, or of the one that passes on what it has.
-            (Stage::Recruiting, Asked::Follow) if report.followed >= self.record.term => {
+            // It has all of the old primary's. Once that is executed it does not lose it any more, whoever restarts.
+            (Stage::Recruiting, Asked::Follow) if report.followed >= self.record.term => match self.handover(now) {
+                Some((_, wanted)) if tablet == wanted => {
+                    self.order(tablet, Asked::Reach, Order::Reach(report.position));
+                }
+                Some(_) => {}
+                // Or all of the one that passes on what it has.
+                None => _ = self.reports.insert(tablet, report),
+            },
+            (Stage::Recruiting, Asked::Reach) if report.followed >= self.record.term => {
                 self.reports.insert(tablet, report);
             }
             (Stage::Leading(choice), Asked::Lead) if tablet == choice.tablet => {
