@@ -4,9 +4,14 @@
 //! configuration. Without the `mutants` feature the set is of no size, nothing can be put into it, and every question to it
 //! is answered at compile time.
 
+use crate::orch::analysis::Code;
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
+
+/// Bits of a set that are kept for rules with a name of their own.
+#[cfg(any(feature = "mutants", test))]
+const OWN_NAMES_MAX: u32 = 64;
 
 macro_rules! mutants {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
@@ -14,16 +19,35 @@ macro_rules! mutants {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Mutant {
             $($(#[doc = $doc])+ $variant,)+
+            /// Orchestrators never find this wrong.
+            Blind(Code),
         }
 
+        /// Bits of the rules that have a name of their own.
+        #[cfg(any(feature = "mutants", test))]
+        enum Bit { $($variant,)+ }
+
         impl Mutant {
-            /// All of them.
+            /// Those with a name of their own. There is a [`Mutant::Blind`] for each code besides.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// As a person writes it.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)+ }
+            /// Its bit in a set.
+            #[cfg(any(feature = "mutants", test))]
+            const fn bit(self) -> u128 {
+                match self {
+                    $(Self::$variant => 1 << Bit::$variant as u32,)+
+                    Self::Blind(code) => 1 << (OWN_NAMES_MAX + code as u32),
+                }
+            }
+        }
+
+        /// As a person writes it.
+        impl fmt::Display for Mutant {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$variant => f.write_str($name),)+
+                    Self::Blind(code) => write!(f, "blind-{code}"),
+                }
             }
         }
     };
@@ -114,6 +138,10 @@ mutants! {
     IgnorePromotion = "ignore-promotion",
     /// An entry that the topology could not read is not asked for again.
     ReadOnce = "read-once",
+    /// A record that tablets have promised more than is believed.
+    TrustRecord = "trust-record",
+    /// Whatever a replica has beyond the beginning of a term is taken for errant.
+    CondemnUnheard = "condemn-unheard",
     /// A gateway takes whoever is writable for the primary.
     TrustReadOnly = "trust-read-only",
     /// A tablet that lost what it had received says that it has everything.
@@ -134,21 +162,13 @@ mutants! {
     GuessCommitDone = "guess-commit-done",
 }
 
-impl fmt::Display for Mutant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 impl FromStr for Mutant {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|mutant| mutant.name() == name)
-            .ok_or_else(|| format!("no mutant named {name:?}"))
+        let blind = Code::ALL.iter().map(|code| Self::Blind(*code));
+        let mut all = Self::ALL.iter().copied().chain(blind);
+        all.find(|mutant| mutant.to_string() == name).ok_or_else(|| format!("no mutant named {name:?}"))
     }
 }
 
@@ -156,7 +176,7 @@ impl FromStr for Mutant {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mutants {
     #[cfg(feature = "mutants")]
-    bits: u64,
+    bits: u128,
 }
 
 impl Mutants {
@@ -170,14 +190,14 @@ impl Mutants {
     #[cfg(feature = "mutants")]
     #[must_use]
     pub const fn only(mutant: Mutant) -> Self {
-        Self { bits: 1 << mutant as u64 }
+        Self { bits: mutant.bit() }
     }
 
     /// Whether a rule is broken.
     #[must_use]
     pub const fn breaks(self, mutant: Mutant) -> bool {
         #[cfg(feature = "mutants")]
-        return self.bits & (1 << mutant as u64) != 0;
+        return self.bits & mutant.bit() != 0;
         #[cfg(not(feature = "mutants"))]
         {
             let _ = mutant;
@@ -192,10 +212,13 @@ mod tests {
 
     #[test]
     fn every_mutant_is_found_by_its_name_and_fits_the_set() {
-        assert!(Mutant::ALL.len() <= 64);
-        for mutant in Mutant::ALL {
-            assert_eq!(mutant.name().parse(), Ok(*mutant));
+        assert!(Mutant::ALL.len() <= OWN_NAMES_MAX as usize);
+        let blind = Code::ALL.iter().map(|code| Mutant::Blind(*code));
+        let all: Vec<Mutant> = Mutant::ALL.iter().copied().chain(blind).collect();
+        for mutant in &all {
+            assert_eq!(mutant.to_string().parse(), Ok(*mutant));
             assert!(!Mutants::NONE.breaks(*mutant));
+            assert_eq!(all.iter().filter(|other| other.bit() == mutant.bit()).count(), 1);
         }
         assert!("no-such-rule".parse::<Mutant>().is_err());
     }

@@ -12,7 +12,7 @@ use super::choose::Undecided;
 use super::handover::{self, Handover, Obstacle};
 use super::lock::{self, Entry, Event, Request, ShardLock};
 use super::recovery::{self, Asked, Cause, Cohort, End, Record, Recovery, Reign, Step};
-use crate::gtid::Position;
+use crate::gtid::{Divergence, Position};
 use crate::mutants::{Mutant, Mutants};
 use crate::tablet::orders::{CatchUp, Order, Refusal, Report, State};
 use crate::time::{Duration, Instant};
@@ -123,6 +123,12 @@ enum Purpose {
     CatchUp {
         replica: TabletAlias,
         incarnation: u64,
+        term: u64,
+    },
+    /// The primary is asked where it is: a replica has this beyond the beginning of the term.
+    Judge {
+        replica: TabletAlias,
+        extra: Position,
         term: u64,
     },
 }
@@ -304,9 +310,20 @@ impl Orchestrator {
     fn begin(&mut self, now: Instant, cause: &Cause) {
         let Some(Entry { cohort, record }) = self.entry.clone() else { return };
         self.handover = None;
+        let record = self.as_far_as_promised(record);
         self.news(News::Begun(record.term + 1));
         self.problems.clear();
         self.plan = Some(Recovery::new(now, record, cohort, cause, self.mutants));
+    }
+
+    /// A record that tablets have promised more than was lost, or comes from a backup: nobody knows who may have acknowledged
+    /// what, so everybody is asked, as in a shard without history, and the term is new to all.
+    fn as_far_as_promised(&self, record: Record) -> Record {
+        let promised = self.seen.values().map(|sighting| sighting.state.promised).max().unwrap_or(0);
+        if promised <= record.term || self.mutants.breaks(Mutant::TrustRecord) {
+            return record;
+        }
+        Record { term: promised, reigns: Vec::new(), step: Step::Settled }
     }
 
     fn plan_wants(&mut self, now: Instant, output: recovery::Output) {
@@ -345,7 +362,8 @@ impl Orchestrator {
         }
         let Some(entry) = self.entry.as_ref().filter(|_| self.lock.is_held()) else { return };
         let facts = Facts { now, entry, seen: &self.seen, errant: &self.errant };
-        let found: Vec<(&'static Rule, Problem)> = analyse(&facts).collect();
+        let is_seen = |(rule, _): &(&Rule, Problem)| !self.mutants.breaks(Mutant::Blind(rule.code));
+        let found: Vec<(&'static Rule, Problem)> = analyse(&facts).filter(is_seen).collect();
         let before = core::mem::take(&mut self.problems);
         for (_, problem) in &found {
             let since = before.get(problem).copied();
@@ -411,12 +429,7 @@ impl Orchestrator {
         let lead = lead(entry, &reign, false);
         match remedy {
             Remedy::Lead => self.order(tablet.clone(), term, lead, Purpose::Repair { tablet: tablet.clone() }),
-            Remedy::Follow => {
-                let acknowledges = policy.counts(&reign.primary, &tablet);
-                let (source, begins_at) = (reign.primary, reign.begins_at);
-                let order = Order::Follow { source, begins_at, caught_up_at: None, acknowledges };
-                self.order(tablet.clone(), term, order, Purpose::Repair { tablet: tablet.clone() });
-            }
+            Remedy::Follow => self.follow(tablet.clone(), term, reign.begins_at, None),
             Remedy::CatchUp => {
                 let status = self.seen.get(&tablet).and_then(|sighting| sighting.state.status.as_ref());
                 let Some(incarnation) = status.map(|status| status.incarnation) else { return };
@@ -431,15 +444,40 @@ impl Orchestrator {
 
     /// The primary has said where it is: the replica has everything once it is there as well.
     fn catch_up(&mut self, replica: TabletAlias, incarnation: u64, term: u64, position: Position) {
-        let Some(entry) = self.entry.as_ref().filter(|entry| entry.record.term == term && self.plan.is_none()) else {
-            return;
-        };
-        let Some(reign) = entry.record.reigns.last().cloned() else { return };
-        let acknowledges = entry.cohort.policy.counts(&reign.primary, &replica);
-        let caught_up_at = Some(CatchUp { incarnation, position });
-        let (source, begins_at) = (reign.primary, reign.begins_at);
+        let Some(reign) = self.entry.as_ref().and_then(|entry| entry.record.reigns.last()) else { return };
+        let begins_at = reign.begins_at.clone();
+        self.follow(replica, term, begins_at, Some(CatchUp { incarnation, position }));
+    }
+
+    /// Orders a replica of the settled term to follow its primary, unless there is another term by now.
+    fn follow(&mut self, replica: TabletAlias, term: u64, begins_at: Position, caught_up_at: Option<CatchUp>) {
+        let settled = self.entry.as_ref().filter(|entry| entry.record.term == term && self.plan.is_none());
+        let Some(entry) = settled else { return };
+        let Some(Reign { primary: source, .. }) = entry.record.reigns.last().cloned() else { return };
+        let acknowledges = entry.cohort.policy.counts(&source, &replica);
         let order = Order::Follow { source, begins_at, caught_up_at, acknowledges };
         self.order(replica.clone(), term, order, Purpose::Repair { tablet: replica });
+    }
+
+    /// Beyond the beginning of the term, a replica has what others passed on to it after that, or what nobody else has.
+    fn judge(&mut self, replica: TabletAlias, extra: Position) {
+        let Some(entry) = self.entry.as_ref().filter(|_| self.plan.is_none()) else { return };
+        let Some(reign) = entry.record.reigns.last().cloned() else { return };
+        let (term, lead) = (entry.record.term, lead(entry, &reign, false));
+        self.order(reign.primary, term, lead, Purpose::Judge { replica, extra, term });
+    }
+
+    /// The primary has said where it is, and the replica stands still: what it has is of that history, or errant.
+    fn judged(&mut self, replica: TabletAlias, extra: Position, term: u64, history: &Position) {
+        let passed_on = !self.mutants.breaks(Mutant::CondemnUnheard)
+            && history.contains(&extra) == Ok(true)
+            && history.divergence(&extra) == Ok(Divergence::None);
+        if passed_on {
+            // A later place in the same term does as well as its beginning.
+            self.follow(replica, term, history.clone(), None);
+        } else {
+            self.errant.insert(replica, extra);
+        }
     }
 
     // Orders.
@@ -456,14 +494,10 @@ impl Orchestrator {
 
     fn answered(&mut self, now: Instant, id: u64, outcome: Result<Report, Refusal>) {
         let Some(purpose) = self.pending.remove(&id) else { return };
-        match (&purpose, &outcome) {
-            (Purpose::Plan { tablet, .. } | Purpose::Repair { tablet }, Err(Refusal::Errant(extra))) => {
-                self.errant.insert(tablet.clone(), extra.clone());
-            }
-            (Purpose::Plan { tablet, to: Asked::Follow, .. } | Purpose::Repair { tablet }, Ok(_)) => {
-                self.errant.remove(tablet);
-            }
-            _ => {}
+        if let (Purpose::Plan { tablet, to: Asked::Follow, .. } | Purpose::Repair { tablet }, Ok(_)) =
+            (&purpose, &outcome)
+        {
+            self.errant.remove(tablet);
         }
         match (purpose, outcome) {
             (Purpose::Plan { tablet, term, to }, outcome) => {
@@ -479,7 +513,11 @@ impl Orchestrator {
             (Purpose::CatchUp { replica, incarnation, term }, Ok(report)) => {
                 self.catch_up(replica, incarnation, term, report.position);
             }
-            (Purpose::CatchUp { .. } | Purpose::Repair { .. }, _) => {}
+            (Purpose::Repair { tablet }, Err(Refusal::Errant(extra))) => self.judge(tablet, extra),
+            (Purpose::Judge { replica, extra, term }, Ok(report)) => {
+                self.judged(replica, extra, term, &report.position)
+            }
+            (Purpose::CatchUp { .. } | Purpose::Repair { .. } | Purpose::Judge { .. }, _) => {}
         }
     }
 

@@ -30,9 +30,12 @@ pub(super) fn next(goal: &Goal, status: &Status, switches: bool) -> Next {
         Order::Follow { source, begins_at, acknowledges, .. } => {
             let errant = status.position().subtract(begins_at).unwrap_or_else(|_| status.position());
             if switches && !errant.is_empty() {
-                // It stays out, but nobody writes there any more.
-                let fence = unless_done(&[(!status.read_only, Action::Fence)]);
-                return fence.unwrap_or(Next::Refuse(Refusal::Errant(errant)));
+                // Nobody writes there any more, and it receives no more until somebody has judged what it has.
+                return unless_done(&[
+                    (!status.read_only, Action::Fence),
+                    (status.receiver_running, Action::StopReceiver),
+                ])
+                .unwrap_or(Next::Refuse(Refusal::Errant(errant)));
             }
             if status.source.as_ref() != Some(source) {
                 // What was received and not applied would be thrown away with the old source.
