@@ -422,7 +422,7 @@ impl Orchestrator {
     fn put_right(&mut self, now: Instant, remedy: Remedy, tablet: TabletAlias) {
         let Some(entry) = &self.entry else { return };
         let Some(reign) = entry.record.reigns.last().cloned() else { return };
-        let (term, policy) = (entry.record.term, entry.cohort.policy);
+        let term = entry.record.term;
         if self.repair_at.get(&tablet).is_some_and(|at| now < *at) {
             return;
         }

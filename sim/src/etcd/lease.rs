@@ -5,7 +5,7 @@ use super::store::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use weir_core::time::{Duration, Instant};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Lease {
     ttl: Duration,
     expires: Instant,
@@ -13,7 +13,7 @@ struct Lease {
 }
 
 /// All leases.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Leases {
     leases: BTreeMap<LeaseId, Lease>,
     granted: LeaseId,

@@ -23,7 +23,7 @@ pub type LeaseId = i64;
 pub type Revision = i64;
 
 /// A model etcd.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Etcd {
     store: Store,
     leases: Leases,

@@ -205,7 +205,7 @@ impl Mutation {
 }
 
 /// The keys and their history since the last compaction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Store {
     revision: Revision,
     compacted: Revision,

@@ -29,7 +29,7 @@ pub enum Delivery {
     },
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Watch {
     key: Vec<u8>,
     end: Vec<u8>,
@@ -37,7 +37,7 @@ struct Watch {
 }
 
 /// All watches.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Watches {
     watches: BTreeMap<WatchId, Watch>,
     created: u64,

@@ -314,6 +314,26 @@ impl Server {
         Some(format!("{} ({})", error.message, error.code))
     }
 
+    /// It has been told to replicate from somebody.
+    #[must_use]
+    pub fn has_source(&self) -> bool {
+        self.storage.source.is_some()
+    }
+
+    /// The host that it replicates from, connected and with both threads, for checkers.
+    #[must_use]
+    pub fn replicates_from(&self) -> Option<&str> {
+        let Replica { receiver_on, connected, applier_on, .. } = self.replica;
+        let source = self.storage.source.as_ref()?;
+        (receiver_on && connected && applier_on).then_some(&*source.host)
+    }
+
+    /// Acknowledgements that a commit waits for; 0 when it waits for none.
+    #[must_use]
+    pub fn waits_for(&self) -> usize {
+        self.semi_sync.waits_for()
+    }
+
     /// START SLAVE, on a replica.
     pub fn resume_replica(&mut self, now: Instant) {
         // Without a source there is nothing to start.

@@ -35,6 +35,11 @@ impl SemiSync {
         ends.get(self.acks_needed - 1).copied().unwrap_or(0)
     }
 
+    /// Acknowledgements that a commit waits for.
+    pub(super) fn waits_for(&self) -> usize {
+        if self.active { self.acks_needed } else { 0 }
+    }
+
     /// A commit has waited too long: go on without.
     pub(super) fn give_up(&mut self) {
         self.active = false;

@@ -8,8 +8,8 @@ use crate::mysql::{Config, Value};
 use crate::processes::client::{ClientProcess, ClientSetup};
 use crate::processes::failover::mail::TABLET_PORT;
 use crate::processes::gateway::{self, GatewayProcess, GatewaySetup, Member};
-use crate::processes::operator::Operator;
-use crate::scenario::{Clients, Flavor, Scenario, Workload};
+use crate::processes::operator::{Errand, Operator, OperatorSetup};
+use crate::scenario::{Clients, Fault, Flavor, Kind, Scenario, Workload};
 use crate::workload::{
     ACCOUNTS, Append, BALANCE, Bank, Board, Churn, Killing, Large, Levels, Prepared, Register, Script, Serial, State,
     large,
@@ -25,7 +25,7 @@ use weir_core::gateway::config::SessionLimits;
 use weir_core::gateway::variables::Variables;
 use weir_core::gtid;
 use weir_core::tablet::{manager, pool};
-use weir_core::time::Duration;
+use weir_core::time::{Duration, Instant};
 
 const APPLICATION: (&str, &str) = ("app", "secret");
 const MONITOR: (&str, &str) = ("monitor", "watching");
@@ -79,11 +79,19 @@ pub(super) fn stage(scenario: &Scenario, seed: u64, options: Options) -> Stage {
     let gateways =
         gateway_hosts.iter().map(|host| world.spawn(*host, GatewayProcess::program(setup.clone()))).collect();
     let desk = world.add_host();
-    let program = Operator::program(addresses, owned(ADMINISTRATOR), APPLICATION.0.to_owned());
-    let operator = world.spawn(desk, program);
+    let operator = world.spawn(desk, Operator::program(operator_setup(scenario, addresses)));
     let failover = scenario.failover.as_ref();
     let failover = failover.map(|wanted| failover::stage(&mut world, wanted, &names, server_hosts, options));
-    Stage { world, servers, gateways, operator, failover, clients: Vec::new(), excess: 0 }
+    Stage { world, servers, gateways, operator, failover, begun: Instant::ZERO, clients: Vec::new(), excess: 0 }
+}
+
+fn operator_setup(scenario: &Scenario, servers: Vec<Address>) -> OperatorSetup {
+    let errand = |fault: &Fault| {
+        let server = *servers.get(usize::from(scenario.host(&fault.on).ok()?))?;
+        (fault.kind == Kind::Sql).then(|| Errand { server, statements: fault.sql.clone() })
+    };
+    let errands = (0..).zip(&scenario.faults).filter_map(|(number, fault)| Some((number, errand(fault)?))).collect();
+    OperatorSetup { errands, servers, victim: APPLICATION.0.to_owned(), login: owned(ADMINISTRATOR) }
 }
 
 fn server_config(flavor: gtid::Flavor, number: u32, wait_timeout: i64) -> Config {

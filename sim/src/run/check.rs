@@ -1,6 +1,6 @@
 //! From histories and final data to what was wrong.
 
-use super::{Levels, Stage, failover};
+use super::{Levels, Stage, failover, finds, whole};
 use crate::check::freshness::Promise;
 use crate::check::{Violation, appends, bank, freshness, kills, linear, once, outcomes, serial};
 use crate::processes::client::ClientProcess;
@@ -57,6 +57,8 @@ checks! {
     Leaks = "leaks", "When clients have gone, nothing is held for them.";
     Converged = "converged", "In the end every server holds the same data, and none a history of its own.";
     Terms = "terms", "Each term has one primary, who may be primary, and only its writes are acknowledged.";
+    Finds = "finds", "What the scenario brings about is found, and over in time.";
+    Whole = "whole", "In the end, one server takes writes, and the others replicate from it, as the policy wants.";
     Progress = "progress", "Every client gets what it asks for once faults are over.";
 }
 
@@ -114,6 +116,10 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
     add(Check::Errors, odd_errors(&log, stage.failover.is_some()));
     if !scenario.kills_connections() {
         add(Check::Kills, kills::check(&log.interrupted, &log.kills));
+    }
+    if let (Some(failover), Some(wanted)) = (&stage.failover, &scenario.failover) {
+        add(Check::Finds, finds::check(stage, failover, scenario));
+        add(Check::Whole, whole::check(stage, failover, wanted));
     }
     add(Check::Terms, stage.failover.as_ref().map_or_else(Vec::new, |failover| failover.check_terms(stage)));
     failures.extend(converged(stage, scenario));

@@ -5,6 +5,7 @@ use super::{Options, Stage};
 use crate::check::{Violation, terms};
 use crate::mysql::host::CLIENT_PORT;
 use crate::mysql::{Config, Value};
+use crate::processes::failover::findings::Findings;
 use crate::processes::failover::mail::{TABLET_PORT, TOPOLOGY_PORT};
 use crate::processes::failover::orchestrator::{OrchestratorProcess, OrchestratorSetup};
 use crate::processes::failover::tablet::{TabletProcess, TabletSetup};
@@ -23,6 +24,9 @@ pub(crate) struct Failover {
     pub(super) topology: ProcessId,
     pub(super) orchestrators: Vec<ProcessId>,
     pub(super) tablets: Vec<ProcessId>,
+    /// Their names, in the same order.
+    pub(super) aliases: Vec<TabletAlias>,
+    pub(super) findings: Findings,
 }
 
 /// A server's configuration as a tablet wants it: what it starts with breaks no promise.
@@ -55,13 +59,14 @@ pub(super) fn stage(
     let cohort = Cohort { tablets: aliases.iter().cloned().collect(), policy: wanted.policy(), promotion };
     let desk = world.add_host();
     let topology = world.spawn(desk, TopologyProcess::program());
-    let mut orchestrators = Vec::new();
+    let (mut orchestrators, findings) = (Vec::new(), Findings::default());
     for number in 0..wanted.orchestrators {
         let setup = OrchestratorSetup {
             tablets: listening().collect(),
             topology: Address { host: desk, port: TOPOLOGY_PORT },
             cohort: cohort.clone(),
             dies_after: wanted.orchestrator_dies_after.filter(|_| number == 0),
+            findings: findings.clone(),
             mutants: options.mutants,
         };
         let host = world.add_host();
@@ -75,7 +80,7 @@ pub(super) fn stage(
         world.spawn(*host, TabletProcess::program(setup))
     };
     let tablets = aliases.iter().zip(hosts).map(tablet).collect();
-    Failover { topology, orchestrators, tablets }
+    Failover { topology, orchestrators, tablets, findings, aliases }
 }
 
 impl Failover {

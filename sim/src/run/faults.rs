@@ -3,8 +3,8 @@
 use super::Stage;
 use crate::mysql::host::{SIGNAL_APPLIER_SLOW, SIGNAL_APPLIER_STALLS};
 use crate::processes::failover::orchestrator::SIGNAL_REPARENT;
-use crate::processes::failover::topology::SIGNAL_LEADERLESS;
-use crate::processes::operator::SIGNAL_KILLS;
+use crate::processes::failover::topology::{SIGNAL_FORGET, SIGNAL_LEADERLESS, SIGNAL_RESTORE};
+use crate::processes::operator::{SIGNAL_ERRANDS, SIGNAL_KILLS};
 use crate::scenario::{Fault, Kind, Scenario, Span};
 use crate::world::fault::{self, FaultKind};
 use crate::world::swarm::{self, Budget, Group};
@@ -15,10 +15,10 @@ use weir_core::time::Instant;
 
 /// What befalls the cluster from `begun` on.
 pub(super) fn inject(stage: &mut Stage, scenario: &Scenario, seed: u64, begun: Instant) {
-    for fault in &scenario.faults {
+    for (number, fault) in (0..).zip(&scenario.faults) {
         for n in 0..=fault.repeat {
             let begins = begun + fault.at.0 + fault.every.0 * n;
-            for kind in kinds_of(stage, scenario, fault) {
+            for kind in kinds_of(stage, scenario, number, fault) {
                 stage.world.inject(fault::Fault { begins, lasts: fault.lasts.0, kind });
             }
         }
@@ -127,8 +127,11 @@ fn groups(stage: &Stage, scenario: &Scenario, servers_impaired_max: usize) -> Ve
     groups
 }
 
-/// What the world is to suffer for a fault of a scenario.
-fn kinds_of(stage: &Stage, scenario: &Scenario, fault: &Fault) -> Vec<FaultKind> {
+/// What the world is to suffer for a fault of a scenario, which is known to the operator by its number.
+fn kinds_of(stage: &Stage, scenario: &Scenario, number: u32, fault: &Fault) -> Vec<FaultKind> {
+    if fault.kind == Kind::Sql {
+        return vec![FaultKind::Signal { process: stage.operator, signal: SIGNAL_ERRANDS + number }];
+    }
     let (Kind::Reparent, Some(failover)) = (fault.kind, &stage.failover) else {
         return kind_of(stage, scenario, fault).into_iter().collect();
     };
@@ -179,7 +182,9 @@ fn kind_of(stage: &Stage, scenario: &Scenario, fault: &Fault) -> Option<FaultKin
         Kind::ApplierStalls => signal(SIGNAL_APPLIER_STALLS),
         Kind::ApplierSlow => signal(SIGNAL_APPLIER_SLOW),
         Kind::NoLeader => signal(SIGNAL_LEADERLESS),
-        Kind::Reparent => return None,
+        Kind::Restore => signal(SIGNAL_RESTORE),
+        Kind::Forget => signal(SIGNAL_FORGET),
+        Kind::Reparent | Kind::Sql => return None,
         Kind::KillConnections => {
             FaultKind::Signal { process: stage.operator, signal: SIGNAL_KILLS + u32::from(number) }
         }
@@ -230,6 +235,10 @@ pub(super) fn in_words(fault: &fault::Fault, scenario: &Scenario) -> Befell {
             format!("the wall clock of {} jumps by {} ms", host(*h), by_ns / 1_000_000)
         }
         FaultKind::ClockDrift { host: h, ppb } => format!("the clock of {} drifts by {} ppm", host(*h), ppb / 1000),
+        FaultKind::Signal { signal, .. } if *signal >= SIGNAL_ERRANDS => {
+            let fault = scenario.faults.get((signal - SIGNAL_ERRANDS) as usize);
+            fault.map_or_else(String::new, |fault| format!("somebody runs {} on {}", fault.sql.join("; "), fault.on))
+        }
         FaultKind::Signal { signal, .. } if *signal >= SIGNAL_KILLS => {
             let number = signal - SIGNAL_KILLS + 1;
             format!("connections are killed on server {number}")
@@ -238,6 +247,10 @@ pub(super) fn in_words(fault: &fault::Fault, scenario: &Scenario) -> Befell {
             format!("somebody wants server {} to be primary", signal - SIGNAL_REPARENT + 1)
         }
         FaultKind::Signal { signal: SIGNAL_LEADERLESS, .. } => "the topology has no leader".to_owned(),
+        FaultKind::Signal { signal: SIGNAL_RESTORE, .. } => {
+            "a backup of the topology is taken, and restored in the end".to_owned()
+        }
+        FaultKind::Signal { signal: SIGNAL_FORGET, .. } => "the topology loses everything it has".to_owned(),
         FaultKind::Signal { process: p, signal: SIGNAL_APPLIER_STALLS } => {
             format!("the applier of {} hangs", process(*p))
         }

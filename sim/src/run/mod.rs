@@ -7,7 +7,9 @@ mod build;
 mod check;
 mod failover;
 mod faults;
+mod finds;
 mod levels;
+mod whole;
 
 pub use check::{Check, Failure};
 pub use faults::Befell;
@@ -112,6 +114,8 @@ pub(crate) struct Stage {
     pub(crate) operator: ProcessId,
     /// Who changes the primary, if anybody does.
     pub(crate) failover: Option<failover::Failover>,
+    /// When clients begin.
+    pub(crate) begun: Instant,
     pub(crate) clients: Vec<ProcessId>,
     /// The most connections that a pool was seen to have, beyond what it may.
     pub(crate) excess: u32,
@@ -123,7 +127,8 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     let scenario = &scenario.drawn(seed);
     let mut stage = build::stage(scenario, seed, options);
     stage.wait_for_primary();
-    let begun = stage.world.now();
+    stage.begun = stage.world.now();
+    let begun = stage.begun;
     build::clients(&mut stage, scenario, options);
     faults::inject(&mut stage, scenario, seed, begun);
     stage.run_until(begun + scenario.duration.0);

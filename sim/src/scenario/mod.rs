@@ -4,6 +4,7 @@
 
 mod drawn;
 mod failover;
+mod finds;
 pub mod library;
 mod span;
 
@@ -11,6 +12,7 @@ use crate::check::history::Level;
 use crate::run::Check;
 pub use drawn::Drawn;
 pub use failover::{Failover, Policy};
+pub use finds::Finds;
 use serde::{Deserialize, Serialize};
 pub use span::Span;
 
@@ -48,6 +50,9 @@ pub struct Scenario {
     /// What else is drawn from the seed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drawn: Option<Drawn>,
+    /// What orchestrators must find wrong, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finds: Vec<Finds>,
     /// What must be true. Everything that can be checked, when not said.
     #[serde(default = "everything")]
     pub must: Vec<Check>,
@@ -191,6 +196,9 @@ pub struct Fault {
     /// Percent of segments that are lost, for `degrade`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub loss_percent: u32,
+    /// What is run there, for `sql`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sql: Vec<String>,
     /// How many times as slow, for `slow-disk`.
     #[serde(default = "times", skip_serializing_if = "is_times")]
     pub times: u32,
@@ -248,6 +256,12 @@ pub enum Kind {
     Reparent,
     /// The topology has no leader.
     NoLeader,
+    /// The topology is as it was at the beginning, at the end: a backup was restored.
+    Restore,
+    /// The topology loses everything it has.
+    Forget,
+    /// Somebody with all rights runs statements on the server, past Weir.
+    Sql,
 }
 
 /// Faults drawn from the seed.
@@ -321,6 +335,7 @@ impl Fault {
             latency: Span::default(),
             jitter: Span::default(),
             loss_percent: 0,
+            sql: Vec::new(),
             times: times(),
             jump_ns: 0,
             drift_ppb: 0,
@@ -350,6 +365,9 @@ impl Scenario {
             if fault.kind == Kind::Reparent && self.failover.is_none() {
                 return Err("nobody is there to change the primary".into());
             }
+            if (fault.kind == Kind::Sql) == fault.sql.is_empty() {
+                return Err(format!("{:?} on {:?} with statements {:?}", fault.kind, fault.on, fault.sql));
+            }
             let several = matches!(fault.kind, Kind::Partition | Kind::OneWay);
             for name in core::iter::once(&fault.on).chain(&fault.with) {
                 if several { self.hosts(name).map(drop) } else { self.host(name).map(drop) }?;
@@ -360,6 +378,12 @@ impl Scenario {
         }
         for number in self.failover.iter().flat_map(|failover| failover.prefer.iter().chain(&failover.must_not)) {
             self.host(&format!("server {number}"))?;
+        }
+        for finds in &self.finds {
+            let is_there = (1..=self.cluster.servers).contains(&finds.tablet);
+            if self.failover.is_none() || !is_there {
+                return Err(format!("nobody finds {} of tablet {}", finds.code, finds.tablet));
+            }
         }
         if self.cluster.servers == 0 || self.cluster.gateways == 0 {
             return Err("a cluster has at least one server and one gateway".into());
@@ -450,6 +474,8 @@ mod tests {
             ("[[faults]]\nat = '1s'\nkind = 'kill'\non = 'router 1'\n", "neither"),
             ("[[faults]]\nat = '1 parsec'\nkind = 'kill'\non = 'server 1'\n", "parsec"),
             ("[cluster]\nserver = 3\n", "unknown field"),
+            ("[[faults]]\nat = '1s'\nkind = 'sql'\non = 'server 1'\n", "statements"),
+            ("[[finds]]\ncode = 'DeadPrimary'\ntablet = 1\n", "nobody finds"),
         ] {
             let error = Scenario::parse(&format!("{base}{clients}{more}")).unwrap_err();
             assert!(error.contains(said), "{error}");

@@ -2,8 +2,9 @@
 //!
 //! [`tablet`] carries orders out on its server and tells whoever listens how it is; [`orchestrator`] listens to all of them
 //! and gives the orders; [`topology`] is the model etcd behind the questions of [`weir_core::orch::lock`]. They speak
-//! [`mail`] to one another.
+//! [`mail`] to one another. [`findings`] keeps what they found wrong.
 
+pub mod findings;
 mod line;
 pub(super) mod links;
 pub mod mail;

@@ -1,5 +1,6 @@
 //! An orchestrator as a process: its machine between the tablets and the topology.
 
+use super::findings::Findings;
 use super::links::{Heard, Links};
 use super::mail::{self, FromTablet, FromTopology, ToTablet, ToTopology};
 use crate::world::{Address, Ctx, Event, Image, Process, Program, TimerId};
@@ -39,6 +40,8 @@ pub struct OrchestratorSetup {
     pub cohort: Cohort,
     /// It dies after it has said so many things to tablets and the topology in charge of a plan, once.
     pub dies_after: Option<u64>,
+    /// Where it notes what it finds wrong.
+    pub findings: Findings,
     /// Rules broken on purpose.
     pub mutants: Mutants,
 }
@@ -85,6 +88,7 @@ impl OrchestratorProcess {
 
     fn handle(&mut self, ctx: &mut Ctx<'_>, input: Input) {
         self.machine.handle(ctx.now(), input);
+        self.setup.findings.note(ctx.now(), self.machine.problems());
         while let Some(output) = self.machine.poll_output() {
             self.carry_out(ctx, output);
             if self.begun && self.setup.dies_after == Some(self.said) {
@@ -120,8 +124,11 @@ impl OrchestratorProcess {
                 ctx.note(NOTE_BEGINS, term, 0);
             }
             Output::News(News::Settled(reign)) => ctx.note(NOTE_SETTLED, u64::from(reign.primary.uid), reign.term),
-            Output::News(News::Found(problem)) => ctx.note(name_of(&problem), u64::from(problem.tablet.uid), 0),
             Output::News(News::NotHandedOver(to, _)) => ctx.note("not handed over", u64::from(to.uid), 0),
+            Output::News(News::Found(problem)) => {
+                self.setup.findings.note(ctx.now(), core::iter::once(&problem));
+                ctx.note(problem.code.name(), u64::from(problem.tablet.uid), 0);
+            }
             Output::News(News::Undecided(_)) => ctx.note("undecided", 0, 0),
         }
     }
@@ -170,11 +177,6 @@ impl OrchestratorProcess {
             None => self.handle(ctx, Input::Timeout),
         }
     }
-}
-
-/// As it stands in the trace.
-fn name_of(problem: &weir_core::orch::analysis::Problem) -> &'static str {
-    problem.code.name()
 }
 
 impl Process for OrchestratorProcess {

@@ -12,6 +12,10 @@ use weir_core::time::Instant;
 
 /// The topology has no leader while this signal is on.
 pub const SIGNAL_LEADERLESS: u32 = 40;
+/// A backup of the topology is taken when this signal goes on, and restored when it goes off.
+pub const SIGNAL_RESTORE: u32 = 41;
+/// The topology loses everything it has.
+pub const SIGNAL_FORGET: u32 = 42;
 const ENTRY: &[u8] = b"/weir/default/0/entry";
 const LOCK: &[u8] = b"/weir/default/0/lock";
 
@@ -24,6 +28,7 @@ struct Client {
 /// The process.
 pub struct TopologyProcess {
     etcd: Etcd,
+    backup: Option<Etcd>,
     timer: Option<TimerId>,
     clients: BTreeMap<ConnId, Client>,
     /// Every entry that was ever written.
@@ -37,7 +42,7 @@ impl TopologyProcess {
         Box::new(|image: Image| {
             let kept = image.and_then(|image| image.downcast::<(Etcd, Vec<Entry>)>().ok());
             let (etcd, history) = kept.map(|kept| *kept).unwrap_or_default();
-            Box::new(Self { etcd, timer: None, clients: BTreeMap::new(), history })
+            Box::new(Self { etcd, backup: None, timer: None, clients: BTreeMap::new(), history })
         })
     }
 
@@ -134,6 +139,14 @@ impl Process for TopologyProcess {
             Event::Closed { conn, .. } => _ = self.clients.remove(&conn),
             Event::Timer { .. } => self.etcd.handle_timeout(ctx.now()),
             Event::Signal { signal: SIGNAL_LEADERLESS, on } => self.etcd.set_leaderless(ctx.now(), on),
+            Event::Signal { signal: SIGNAL_RESTORE, on: true } => self.backup = Some(self.etcd.clone()),
+            Event::Signal { signal: SIGNAL_RESTORE, on: false } => {
+                if let Some(backup) = self.backup.take() {
+                    self.etcd = backup;
+                    self.etcd.restart(ctx.now());
+                }
+            }
+            Event::Signal { signal: SIGNAL_FORGET, on: true } => self.etcd = Etcd::new(),
             _ => {}
         }
         if let Some(timer) = self.timer {
