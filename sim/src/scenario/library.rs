@@ -73,6 +73,7 @@ library! {
     "analysis/primary-is-read-only",
     "analysis/primary-does-not-lead",
     "analysis/primary-semi-sync-differs",
+    "analysis/primary-is-slowed",
     "analysis/locked-semi-sync-primary",
     "analysis/stale-primary",
     "analysis/replica-is-writable",
