@@ -3,7 +3,7 @@
 use super::build::{ADMINISTRATOR, owned};
 use super::{Options, Stage};
 use crate::check::{Violation, terms};
-use crate::mysql::host::CLIENT_PORT;
+use crate::mysql::host::{CLIENT_PORT, ServerProcess};
 use crate::mysql::{Config, Value};
 use crate::processes::failover::findings::Findings;
 use crate::processes::failover::mail::{TABLET_PORT, TOPOLOGY_PORT};
@@ -13,6 +13,7 @@ use crate::processes::failover::topology::TopologyProcess;
 use crate::scenario;
 use crate::world::{Address, HostId, ProcessId, World};
 use std::collections::BTreeSet;
+use weir_core::gtid::Position;
 use weir_core::orch::lock::Entry;
 use weir_core::orch::recovery::{Cohort, Step};
 use weir_core::tablet::operations::Servers;
@@ -106,7 +107,7 @@ impl Failover {
     pub(super) fn check_terms(&self, stage: &Stage) -> Vec<Violation> {
         let reigns = self.history(&stage.world).iter().flat_map(|entry| &entry.record.reigns);
         let reigns: Vec<_> = reigns.map(|reign| terms::Reign { term: reign.term, server: reign.primary.uid }).collect();
-        let origins: Vec<u32> = written(stage, stage.primary()).iter().filter_map(|gtid| origin(gtid)).collect();
+        let origins: Vec<u32> = written(stage, stage.primary()).filter_map(|gtid| origin(&gtid.to_string())).collect();
         let mut violations = terms::check(&reigns, &origins, FOUNDER);
         let entries = self.history(&stage.world).iter();
         let unwanted = |entry: &Entry| {
@@ -124,10 +125,10 @@ impl Failover {
 }
 
 /// GTIDs of a server's binary log, in order.
-fn written(stage: &Stage, number: usize) -> Vec<String> {
-    let Some(process) = stage.server(number) else { return Vec::new() };
-    let transactions = (0..).map_while(|index| process.server().dump(index));
-    transactions.map(|transaction| transaction.gtid.to_string()).filter(|gtid| !gtid.is_empty()).collect()
+fn written(stage: &Stage, number: usize) -> impl Iterator<Item = &Position> {
+    let server = stage.server(number).map(ServerProcess::server);
+    let transactions = (0..).map_while(move |index| server?.dump(index));
+    transactions.map(|transaction| &transaction.gtid).filter(|gtid| !gtid.is_empty())
 }
 
 /// The server that a GTID was made on: MariaDB's `0-2-9`, or MySQL's `00000000-0000-0000-0000-000000000002:9`.
@@ -140,6 +141,6 @@ fn origin(gtid: &str) -> Option<u32> {
 
 /// Whether a server has transactions that the primary does not have.
 pub(super) fn is_errant(stage: &Stage, number: usize) -> bool {
-    let history: BTreeSet<String> = written(stage, stage.primary()).into_iter().collect();
-    written(stage, number).iter().any(|gtid| !history.contains(gtid))
+    let history: BTreeSet<&Position> = written(stage, stage.primary()).collect();
+    written(stage, number).any(|gtid| !history.contains(gtid))
 }

@@ -33,7 +33,9 @@ const LEAVE_MAX: Duration = Duration::from_secs(20);
 const SETTLE: Duration = Duration::from_secs(75);
 /// Clients take at least this long between two operations once everything has healed: that they get on shows at any pace.
 const CALM_PAUSE: Duration = Duration::from_millis(400);
-/// A client that gets no answer for this long while nothing is wrong does not get on.
+/// A client gets on that had this many successes once everything has healed.
+const GETS_ON: u32 = 4;
+/// A scenario whose calm is shorter leaves clients no time to get on.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// How often what the gateways hold is looked at while the run goes on.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -133,10 +135,10 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     faults::inject(&mut stage, scenario, seed, begun);
     stage.run_until(begun + scenario.duration.0);
     stage.world.heal();
-    stage.slow_down_clients();
+    stage.calm_clients();
     let healed = stage.world.now();
     stage.resume_replication();
-    stage.run_until(healed + scenario.calm.0);
+    stage.run_until_all_get_on(healed + scenario.calm.0);
     stage.resume_replication();
     let (mut failures, mut levels) = (Vec::new(), Levels::default());
     if options.checked {
@@ -227,31 +229,37 @@ impl Stage {
         }
     }
 
-    /// Every client has had an answer lately.
+    /// Clients that do not get on, by their numbers.
+    fn stuck(&self) -> impl Iterator<Item = (usize, u32)> {
+        let clients = (1..).zip(&self.clients);
+        let clients = clients.filter_map(|(number, id)| Some((number, self.world.process::<ClientProcess>(*id)?)));
+        let stuck = clients.filter(|(_, client)| client.succeeded < GETS_ON && !client.has_left());
+        stuck.map(|(number, client)| (number, client.succeeded))
+    }
+
+    fn run_until_all_get_on(&mut self, end: Instant) {
+        while self.world.now() < end && self.stuck().next().is_some() {
+            self.run_until((self.world.now() + LOOK_EVERY).min(end));
+        }
+    }
+
     fn check_progress(&self, healed: Instant, scenario: &Scenario) -> Vec<Failure> {
-        let now = self.world.now();
         if scenario.calm.0 < PROGRESS_WITHIN {
             return Vec::new();
         }
-        let since = now.before(PROGRESS_WITHIN);
-        let mut failures = Vec::new();
-        for (number, id) in self.clients.iter().enumerate() {
-            let Some(client) = self.world.process::<ClientProcess>(*id) else { continue };
-            if client.last_done < since && !client.has_left() {
-                let story = format!(
-                    "client {} was last told of success at {:?}, although nothing was wrong from {healed:?} to {now:?}",
-                    number + 1,
-                    client.last_done
-                );
-                failures.push(Failure::new(Check::Progress, "every client gets on once faults are over", story));
-            }
-        }
-        failures
+        let now = self.world.now();
+        let failure = |(number, succeeded): (usize, u32)| {
+            let story = format!(
+                "client {number} was told of success {succeeded} times, although nothing was wrong from {healed:?} to {now:?}"
+            );
+            Failure::new(Check::Progress, "every client gets on once faults are over", story)
+        };
+        self.stuck().map(failure).collect()
     }
 
-    fn slow_down_clients(&mut self) {
+    fn calm_clients(&mut self) {
         for id in self.clients.clone() {
-            self.world.with(id, |client: &mut ClientProcess, _| client.slow_down(CALM_PAUSE));
+            self.world.with(id, |client: &mut ClientProcess, _| client.calm(CALM_PAUSE));
         }
     }
 

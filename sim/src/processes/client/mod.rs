@@ -66,8 +66,8 @@ pub struct ClientProcess {
     pub log: Log,
     /// Operations that came to an end with an answer.
     pub done: u64,
-    /// When the last of these did without an error, in true time.
-    pub last_done: Instant,
+    /// How many of these did without an error since it was [calmed](Self::calm).
+    pub succeeded: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl ClientProcess {
                 troubled: false,
                 log: Log::default(),
                 done: 0,
-                last_done: Instant::ZERO,
+                succeeded: 0,
                 setup,
             })
         })
@@ -120,9 +120,10 @@ impl ClientProcess {
         }
     }
 
-    /// From now on the client takes at least this long between two operations.
-    pub fn slow_down(&mut self, pause: Duration) {
+    /// From now on the client takes at least this long between two operations, and counts those that succeed anew.
+    pub fn calm(&mut self, pause: Duration) {
         self.setup.pause = self.setup.pause.max(pause);
+        self.succeeded = 0;
     }
 
     /// It has left.
@@ -195,7 +196,7 @@ impl ClientProcess {
                 self.arm(ctx, self.setup.patience);
             }
             Next::Done => {
-                self.finished(ctx);
+                self.finished();
                 if self.stopping {
                     return self.leave(ctx);
                 }
@@ -204,7 +205,7 @@ impl ClientProcess {
                 self.arm(ctx, pause);
             }
             Next::Quit | Next::Vanish => {
-                self.finished(ctx);
+                self.finished();
                 match next {
                     Next::Quit => self.wire.quit(ctx, conn),
                     _ => ctx.reset(conn),
@@ -247,10 +248,10 @@ impl ClientProcess {
         }
     }
 
-    fn finished(&mut self, ctx: &Ctx<'_>) {
+    fn finished(&mut self) {
         self.done += 1;
         if !core::mem::take(&mut self.troubled) {
-            self.last_done = ctx.true_now();
+            self.succeeded += 1;
         }
         if !self.setup.keeps_history {
             self.log.forget();
