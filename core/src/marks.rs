@@ -127,6 +127,8 @@ marks! {
     BufferRefuses = "buffer-refuses",
     /// The primary under a statement is gone, and another has its term: the statement is given up.
     PrimaryGivenUp = "primary-given-up",
+    /// A server that is lost left off in the middle of an answer.
+    AnswerLeftOff = "answer-left-off",
     /// A primary refused a write because it is none any more.
     PrimaryRefusesWrite = "primary-refuses-write",
     /// A transaction is begun again on another primary.

@@ -39,6 +39,7 @@ impl Session {
             return;
         };
         let for_client = job.origin == Origin::Client;
+        job.heard_at = Some(now);
         match reply {
             Reply::Forward { len } if for_client => {
                 job.answered = true;
@@ -328,8 +329,10 @@ impl Session {
             && (!self.state.in_transaction() || self.config.mutants.breaks(Mutant::ReleaseInTransaction))
         {
             match lease.insert_id {
-                InsertId::Dirty => return self.learn_insert_id(None),
-                InsertId::Synced if !self.config.mutants.breaks(Mutant::KeepInsertId) => return self.clear_insert_id(),
+                InsertId::Dirty => return self.learn_insert_id(now, None),
+                InsertId::Synced if !self.config.mutants.breaks(Mutant::KeepInsertId) => {
+                    return self.clear_insert_id(now);
+                }
                 InsertId::Synced => self.release(Fate::Keep),
                 InsertId::Zero if lease.unclean => return self.scrub(),
                 InsertId::Zero => self.release(Fate::Keep),

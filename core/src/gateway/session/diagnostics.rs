@@ -356,7 +356,7 @@ impl Session {
     pub(super) fn fetch_list(&mut self, now: Instant, job: Box<Job>) {
         if self.diagnostics.is_clean() {
             self.then = Some(job);
-            return self.submit_internal(CLEAR, Origin::ClearDiagnostics);
+            return self.submit_internal(now, CLEAR, Origin::ClearDiagnostics);
         }
         Mark::DiagnosticsGone.hit();
         self.write_error(&gone());

@@ -32,10 +32,10 @@ const CLEAR: &[u8] = b"SET last_insert_id=0";
 
 impl Session {
     /// Asks the server for the value; the answer arrives as a tracked variable.
-    pub(super) fn learn_insert_id(&mut self, then: Option<Box<Job>>) {
+    pub(super) fn learn_insert_id(&mut self, now: Instant, then: Option<Box<Job>>) {
         Mark::InsertIdLearnt.hit();
         self.then = then;
-        self.submit_internal(LEARN, Origin::LearnInsertId);
+        self.submit_internal(now, LEARN, Origin::LearnInsertId);
     }
 
     /// The value is learnt: goes on with the statement that reads it, or clears it so that the connection can rest.
@@ -73,17 +73,18 @@ impl Session {
         self.settle(now);
     }
 
-    pub(super) fn clear_insert_id(&mut self) {
+    pub(super) fn clear_insert_id(&mut self, now: Instant) {
         Mark::InsertIdCleared.hit();
-        self.submit_internal(CLEAR, Origin::ClearInsertId);
+        self.submit_internal(now, CLEAR, Origin::ClearInsertId);
     }
 
-    pub(super) fn submit_internal(&mut self, sql: &[u8], origin: Origin) {
+    pub(super) fn submit_internal(&mut self, now: Instant, sql: &[u8], origin: Origin) {
         if let Some(lease) = &mut self.lease {
             lease.holds_row_count = false;
             lease.holds_found_rows &= !matches!(origin, Origin::ClearDiagnostics | Origin::PrepareToTell);
         }
-        let job = Box::new(Job::new(Command::Plain(payload_of(&ClientCommand::Query(sql))), origin));
+        let mut job = Box::new(Job::new(Command::Plain(payload_of(&ClientCommand::Query(sql))), origin));
+        self.watch(now, &mut job);
         self.send(&job, None, None);
         self.phase = Phase::Running(job);
     }

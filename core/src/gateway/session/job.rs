@@ -86,6 +86,8 @@ pub(super) struct Job {
     pub(super) reached: bool,
     /// Something of the answer has gone to the client.
     pub(super) answered: bool,
+    /// When the server last said something of it.
+    pub(super) heard_at: Option<Instant>,
     /// It asks for the list of warnings that the server keeps.
     pub(super) needs_list: bool,
     /// What it leaves for the next statement to ask for, as far as its text tells.
@@ -175,6 +177,7 @@ impl Job {
             doubted: false,
             reached: false,
             answered: false,
+            heard_at: None,
             needs_list: false,
             leaves: Leaves::NOTHING,
             left: Left::default(),
@@ -464,7 +467,7 @@ impl Session {
         }
         if let Some(first) = self.gives_first(&mut job) {
             self.then = Some(job);
-            return self.submit_internal(&first, Origin::PrepareToTell);
+            return self.submit_internal(now, &first, Origin::PrepareToTell);
         }
         let Some(lease) = &mut self.lease else {
             debug_assert!(false, "a request needs a connection");
@@ -476,7 +479,7 @@ impl Session {
         let mut last_insert_id = None;
         if job.effects.contains(Effects::READS_LAST_INSERT_ID) {
             match lease.insert_id {
-                InsertId::Dirty => return self.learn_insert_id(Some(job)),
+                InsertId::Dirty => return self.learn_insert_id(now, Some(job)),
                 InsertId::Zero if self.state.insert_id_lost => return self.refuse_lost_insert_id(now),
                 InsertId::Zero => last_insert_id = Some(self.state.last_insert_id),
                 InsertId::Synced => {}

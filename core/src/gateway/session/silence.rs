@@ -5,6 +5,8 @@
 //! does not, the tablet no longer serves, and a read of which the client has seen nothing goes on elsewhere.
 //!
 //! Whatever runs on the primary is waited for, unless nothing is heard of it any more and another tablet is the primary of a later term.
+//! Nobody can go on with an answer that has begun: its client is told, by the end of its connection, once a server that its own
+//! tablet does not reach has left it off for [`ANSWER_PATIENCE`].
 
 use super::answer::BROKEN_MAX;
 use super::job::{Job, Origin};
@@ -22,6 +24,9 @@ use crate::topo::{NotServing, Role};
 const PATIENCE_MIN: Duration = Duration::from_millis(100);
 /// The longest silence before it is looked whether the server lives.
 const PATIENCE_MAX: Duration = Duration::from_secs(1);
+/// The longest silence in the middle of an answer. A client that is slow to take its answer keeps the server silent as well: only
+/// together with what the tablet says does it mean something.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Session {
     /// How long a server may say nothing: after that, and as long again, a read is elsewhere, which is within its limit.
@@ -59,6 +64,9 @@ impl Session {
     pub(super) fn look_for_life(&mut self, now: Instant) {
         if let Some(old) = self.runs_on_primary() {
             return self.look_for_successor(now, old);
+        }
+        if matches!(&self.phase, Phase::Running(job) if job.answered) {
+            return self.look_for_the_rest(now);
         }
         let (tablet, waits_until, doubted) = match &self.phase {
             Phase::Waiting(job) if job.role != Role::Primary => {
@@ -99,6 +107,21 @@ impl Session {
             return self.leave_silent(now);
         }
         self.timer = Some((now + self.patience(), Timer::Silence));
+    }
+
+    fn look_for_the_rest(&mut self, now: Instant) {
+        let is_lost = self.lease.and_then(|lease| self.view.get(lease.key.tablet)).is_some_and(is_lost);
+        let is_silent = |job: &Job| job.heard_at.is_some_and(|at| now.since(at) >= ANSWER_PATIENCE);
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Running(job) if is_lost && is_silent(&job) => {
+                Mark::AnswerLeftOff.hit();
+                self.on_lost(now, job, fell_silent());
+            }
+            other => {
+                self.phase = other;
+                self.timer = Some((now + self.patience(), Timer::Silence));
+            }
+        }
     }
 
     /// The client has seen nothing of the answer to `job`, if it is for the client at all, and nobody is ending it.

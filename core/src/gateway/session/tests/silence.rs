@@ -1,9 +1,10 @@
 //! Reads on replicas whose servers say nothing. The default limit of a read is a second: after half of it a server is in doubt.
 
-use super::bench::{Bench, OTHER_REPLICA, PRIMARY, REPLICA, error_code, ok, ok_reply, ok_with, tablet};
+use super::bench::{Bench, OTHER_REPLICA, PRIMARY, REPLICA, error_code, ok, ok_reply, ok_with, tablet, text};
 use crate::error::{Component, Error, Kind};
 use crate::gateway::cluster::{Rules, Serving, TabletId, View};
-use crate::gateway::session::{Event, Fate};
+use crate::gateway::session::{Event, Fate, Reason};
+use crate::link::Reply;
 use crate::mysql::packet::OkPacket;
 use crate::time::Duration;
 use crate::topo::{NotServing, Role};
@@ -179,4 +180,50 @@ fn while_it_waits_for_a_connection_a_server_that_runs_nothing_is_doubted() {
     assert_eq!(wish.deadline, None, "nothing in particular must be seen");
     wait(&mut bench);
     assert_eq!(expect_doubt(&mut bench), wish.tablet);
+}
+
+#[test]
+fn an_answer_that_a_lost_server_leaves_off_ends_the_session() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT a FROM t");
+    let (tablet, _) = bench.lend();
+    bench.session.handle_reply(bench.now, Reply::Own(b"\x01\0\0\x01\x01".to_vec()));
+    lose(&mut bench, &[tablet]);
+    while bench.now < Bench::logged_in().now + Duration::from_secs(9) {
+        wait(&mut bench);
+        bench.expect_rest();
+    }
+    for _ in 0..4 {
+        wait(&mut bench);
+    }
+    assert!(matches!(bench.event(), Some(Event::Release(Fate::Close))));
+    bench.expect_closed(Reason::ServerLost);
+}
+
+#[test]
+fn a_server_that_works_may_take_its_time_for_the_rest_of_an_answer() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT a FROM t");
+    bench.lend();
+    bench.session.handle_reply(bench.now, Reply::Own(b"\x01\0\0\x01\x01".to_vec()));
+    for _ in 0..60 {
+        wait(&mut bench);
+        bench.expect_rest();
+    }
+}
+
+/// The session keeps its connection, and something must be asked before its statement can run.
+#[test]
+fn what_the_gateway_asks_for_itself_is_looked_after_as_well() {
+    let mut bench = Bench::logged_in();
+    bench.query("BEGIN");
+    bench.lend();
+    bench.answer(ok_reply(OkPacket { status: 3, ..ok() }));
+    bench.query("INSERT INTO t VALUES (NULL)");
+    bench.request();
+    bench.answer(ok_reply(OkPacket { last_insert_id: 7, status: 3, ..ok() }));
+    bench.now += Duration::from_millis(1);
+    bench.query("SELECT LAST_INSERT_ID()");
+    assert_eq!(text(&bench.request()), "SET last_insert_id=LAST_INSERT_ID()");
+    assert_eq!(bench.session.poll_timeout(), Some(bench.now + PATIENCE));
 }
