@@ -301,7 +301,6 @@ mod tests {
         let columns = vec![crate::mysql::column::ColumnDefinition::text("session")];
         let old = crate::mysql::resultset::TextResultSet { columns, rows: vec![key("ab"), key("cd")] };
         let denied = Error::new(Component::Tablet, Kind::AccessDenied, "no");
-        let denied = Error::new(Component::Tablet, Kind::AccessDenied, "no");
         let mut beating = Beating::new(Plan { last: Some(6), keeps_marks: true });
         for answer in [read_only("0"), changed(1), Answer::Rows(old, OkPacket::default())] {
             beating.answer(&answer);

@@ -59,7 +59,7 @@ impl Session {
     }
 
     /// Has the transaction mark itself; then `job` commits it.
-    pub(super) fn mark(&mut self, now: Instant, mut job: Box<Job>) {
+    pub(super) fn mark(&mut self, now: Instant, job: Box<Job>) {
         let row = self.row();
         let Some(replay) = &mut self.replay else { return };
         replay.marker.number += 1;
@@ -68,12 +68,11 @@ impl Session {
             "INSERT INTO {MARKS_TABLE} (session, number, settled, at) VALUES ('{row}', {number}, 0, UNIX_TIMESTAMP()) \
              ON DUPLICATE KEY UPDATE number = {number}, at = UNIX_TIMESTAMP()"
         );
-        self.watch(now, &mut job);
         self.then = Some(job);
         if let Some(lease) = &mut self.lease {
             lease.forget_diagnostics();
         }
-        self.submit_internal(sql.as_bytes(), Origin::Mark);
+        self.submit_internal(now, sql.as_bytes(), Origin::Mark);
     }
 
     /// The transaction has marked itself, or could not.
