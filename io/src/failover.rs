@@ -6,7 +6,7 @@ use crate::orch::{self, Driver, EntryFile, Wishes};
 use crate::servers::{self, Account, Keeper, Kept};
 use crate::tablet::Connector;
 use crate::tablet::News;
-use crate::tablet::orders::{self, Obedience};
+use crate::tablet::orders::{self, Obedience, Vouchers};
 use crate::topology::Member;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -124,12 +124,14 @@ impl Failover {
         let cohort = Cohort { tablets: servers.keys().cloned().collect(), policy, promotion: BTreeMap::new() };
         let store = EntryFile::open(kept.data_dir(), &cohort)?;
         let term = store.entry().map_or(0, |entry| entry.record.term);
-        let (orchestrator, said) = mpsc::channel(orch::QUEUE_MAX);
+        let (orchestrator, said) = mpsc::channel(orders::QUEUE_MAX);
         let (wishes_in, wishes) = mpsc::channel(1);
         let mut tablets = BTreeMap::new();
         let mut tasks = JoinSet::new();
-        for (keeper, member) in kept.keepers().iter().zip(members) {
-            let (orders_in, orders) = mpsc::channel(orch::QUEUE_MAX);
+        let asked = members.iter().map(|member| (member.alias.clone(), mpsc::channel(orders::QUEUE_MAX)));
+        let (others, questions): (Vouchers, Vec<_>) = asked.map(|(alias, (ask, asked))| ((alias, ask), asked)).unzip();
+        for ((keeper, member), questions) in kept.keepers().iter().zip(members).zip(questions) {
+            let (orders_in, orders) = mpsc::channel(orders::QUEUE_MAX);
             tablets.insert(member.alias.clone(), orders_in);
             let obedience = Obedience::new(orders::Setup {
                 id: member.tablet.id(),
@@ -140,7 +142,10 @@ impl Failover {
                 login: login(kept.replication_account()),
                 promise: kept.promise_file(keeper.number()),
                 term,
+                cohort: cohort.clone(),
                 orders,
+                questions,
+                others: others.clone(),
                 orchestrator: orchestrator.clone(),
                 shard: news.clone(),
             })?;

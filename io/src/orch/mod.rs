@@ -20,9 +20,6 @@ use weir_core::orch::recovery::{Cohort, Reign, Step};
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::TabletAlias;
 
-/// Orders that wait for one tablet, and what tablets have said and was not heard yet, at most.
-pub const QUEUE_MAX: usize = 256;
-
 /// A change of primary that people ask for has come to its end by then, or they are told that it has not.
 const REPARENT_TIME_MAX: Duration = Duration::from_secs(30);
 

@@ -4,6 +4,9 @@
 //! reached by channels that lose what they have no room for, as a network would. Start with [`Obedience::run`].
 
 mod line;
+mod proving;
+
+pub use proving::{Question, Vouchers};
 
 use super::connection::Connector;
 use super::local::News;
@@ -11,6 +14,8 @@ use crate::clock;
 use crate::durable::{Unusable, ValueFile};
 use crate::servers::Keeper;
 use line::Line;
+use proving::Proving;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,12 +23,17 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 use weir_core::gateway::cluster::TabletId;
 use weir_core::mutants::Mutants;
+use weir_core::orch::recovery::Cohort;
 use weir_core::tablet::operations::{Servers, SourceLogin};
 use weir_core::tablet::orders::{
     Action, Input, Order, Orders, Output, Promise, Refusal, Report, State, WATCH_INTERVAL,
 };
+use weir_core::tablet::proof;
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::TabletAlias;
+
+/// Orders and questions that wait for one tablet, and what it has said and was not heard yet, at most.
+pub const QUEUE_MAX: usize = 256;
 
 /// A promise that cannot be written is tried again after this.
 const PERSIST_RETRY: Duration = Duration::from_millis(500);
@@ -67,8 +77,14 @@ pub struct Setup {
     pub promise: PathBuf,
     /// The term of the shard, for one that has not promised anything.
     pub term: u64,
+    /// Who takes part, and when a write counts as safe.
+    pub cohort: Cohort,
     /// Where its orders come from.
     pub orders: mpsc::Receiver<ToTablet>,
+    /// What other tablets ask.
+    pub questions: mpsc::Receiver<Question>,
+    /// Where it asks them.
+    pub others: Vouchers,
     /// Who gives them.
     pub orchestrator: mpsc::Sender<FromTablet>,
     /// Who keeps the gateway's view of it.
@@ -78,6 +94,12 @@ pub struct Setup {
 /// What is under way outside of the machine. It brings the line back, if it had taken it.
 type Work = Pin<Box<dyn Future<Output = (Option<Line>, Input)> + Send>>;
 
+/// Who gave an order, and under which number.
+enum Asker {
+    Orchestrator(u64),
+    Tablet(Question),
+}
+
 /// One tablet's obedience. See the module.
 pub struct Obedience {
     id: TabletId,
@@ -86,7 +108,13 @@ pub struct Obedience {
     promise: ValueFile,
     line: Option<Line>,
     work: Option<Work>,
+    proving: Option<Proving>,
     orders: mpsc::Receiver<ToTablet>,
+    questions: mpsc::Receiver<Question>,
+    /// Who waits for which answer of the machine.
+    asked: BTreeMap<u64, Asker>,
+    /// Orders and questions so far.
+    numbers: u64,
     orchestrator: mpsc::Sender<FromTablet>,
     shard: mpsc::Sender<News>,
 }
@@ -97,35 +125,88 @@ impl Obedience {
     /// # Errors
     /// When that cannot be read: without it the tablet might break its promise.
     pub fn new(setup: Setup) -> Result<Self, Unusable> {
-        let Setup { id, alias, connector, keeper, servers, login, promise, term, orders, orchestrator, shard } = setup;
+        let Setup { id, alias, connector, keeper, servers, login, promise, .. } = setup;
         let promise = ValueFile::new(promise);
-        let promised = promise.read()?.unwrap_or_else(|| Promise::of_a_newcomer(term));
+        let promised = promise.read()?.unwrap_or_else(|| Promise::of_a_newcomer(setup.term));
         let machine = Orders::new(promised, None, Mutants::NONE).watching(WATCH_INTERVAL);
-        let line = Some(Line { connector, keeper, servers, login, connection: None });
-        Ok(Self { id, alias, machine, promise, line, work: None, orders, orchestrator, shard })
+        let proving = Proving::new(&alias, &setup.cohort, setup.others);
+        Ok(Self {
+            id,
+            alias,
+            machine: if proving.is_some() { machine.proving() } else { machine },
+            promise,
+            line: Some(Line { connector, keeper, servers, login, connection: None }),
+            work: None,
+            proving,
+            orders: setup.orders,
+            questions: setup.questions,
+            asked: BTreeMap::new(),
+            numbers: 0,
+            orchestrator: setup.orchestrator,
+            shard: setup.shard,
+        })
     }
 
     /// Runs until nobody can give orders any more.
     pub async fn run(mut self) {
-        let mut input = Input::Timeout;
+        self.handle(Input::Timeout);
         loop {
-            self.machine.handle(clock::now(), input);
-            while let Some(output) = self.machine.poll_output() {
-                self.carry_out(output);
-            }
             let deadline = clock::to_tokio(self.machine.poll_timeout().unwrap_or(Instant::MAX));
-            input = tokio::select! {
+            tokio::select! {
                 ordered = self.orders.recv() => match ordered {
-                    Some(ToTablet { id, term, order }) => Input::Order { id, term, order },
+                    Some(ToTablet { id, term, order }) => self.take(Asker::Orchestrator(id), term, order),
                     None => return,
                 },
+                Some(question) = self.questions.recv() => {
+                    let term = question.term;
+                    self.take(Asker::Tablet(question), term, Order::Vouch);
+                }
+                input = next_of(&mut self.proving) => self.prove(input),
                 (line, done) = finished(&mut self.work) => {
                     self.work = None;
                     self.line = self.line.take().or(line);
-                    done
+                    self.handle(done);
                 }
-                () = tokio::time::sleep_until(deadline) => Input::Timeout,
-            };
+                () = tokio::time::sleep_until(deadline) => self.handle(Input::Timeout),
+            }
+        }
+    }
+
+    fn take(&mut self, asker: Asker, term: u64, order: Order) {
+        self.numbers += 1;
+        let id = self.numbers;
+        self.asked.insert(id, asker);
+        self.handle(Input::Order { id, term, order });
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.machine.handle(clock::now(), input);
+        while let Some(output) = self.machine.poll_output() {
+            self.carry_out(output);
+        }
+        self.prove(proof::Input::Leads(self.machine.leads()));
+    }
+
+    /// Serves as primary for as long as the term is proven.
+    fn prove(&mut self, input: proof::Input) {
+        if let Some(proven) = self.proving.as_mut().and_then(|proving| proving.handle(input)) {
+            self.handle(proven);
+        }
+    }
+
+    fn answer(&mut self, id: u64, outcome: Result<Report, Refusal>) {
+        match self.asked.remove(&id) {
+            Some(Asker::Orchestrator(id)) => {
+                match &outcome {
+                    Err(refusal @ Refusal::Errant(_)) => warn!("{} does not follow: {refusal}", self.alias),
+                    Err(refusal) => info!("{} does not obey: {refusal}", self.alias),
+                    Ok(_) => {}
+                }
+                // One that is lost is asked for again.
+                let _ = self.orchestrator.try_send(FromTablet::Answered(id, outcome));
+            }
+            Some(Asker::Tablet(question)) => _ = question.answer.try_send((question.id, outcome.is_ok())),
+            None => debug_assert!(false, "answered what nobody has asked"),
         }
     }
 
@@ -137,15 +218,7 @@ impl Obedience {
                 info!(tablet = %self.alias, ?action, "acts on its server");
                 self.begin(Some(action));
             }
-            Output::Answer { id, outcome } => {
-                match &outcome {
-                    Err(refusal @ Refusal::Errant(_)) => warn!("{} does not follow: {refusal}", self.alias),
-                    Err(refusal) => info!("{} does not obey: {refusal}", self.alias),
-                    Ok(_) => {}
-                }
-                // One that is lost is asked for again.
-                let _ = self.orchestrator.try_send(FromTablet::Answered(id, outcome));
-            }
+            Output::Answer { id, outcome } => self.answer(id, outcome),
             Output::State(state) => {
                 let state = Box::new(state);
                 let _ = self.shard.try_send(News::State(self.id, state.clone()));
@@ -167,6 +240,14 @@ impl Obedience {
             debug!(tablet = %alias, ?action, took = ?clock::now().since(began), "is done: {input:?}");
             (Some(line), input)
         }));
+    }
+}
+
+/// Waits for ever when nothing is to be proven.
+async fn next_of(proving: &mut Option<Proving>) -> proof::Input {
+    match proving {
+        Some(proving) => proving.next().await,
+        None => std::future::pending().await,
     }
 }
 
