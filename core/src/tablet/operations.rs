@@ -297,12 +297,14 @@ fn status(
     let is_endless = number::<u64>(settings, &["patience_ms"]).is_some_and(|ms| ms >= ACK_PATIENCE_MS);
     let waits = switch(settings, "waits")? && is_endless && text(settings, &["wait_point"]) == Some(b"AFTER_SYNC");
     let receiver = text(replication, &["Replica_IO_Running", "Slave_IO_Running"]);
+    let (source, follows_stranger) = source(replication, servers);
     Ok(Status {
         incarnation,
         executed: position(flavor, settings, &["position"])?,
         received: position(flavor, replication, &["Gtid_IO_Pos", "Retrieved_Gtid_Set"])?,
         read_only: switch(settings, "read_only")?,
-        source: source(replication, servers)?,
+        source,
+        follows_stranger,
         receiver_running: receiver.is_some_and(|state| state != b"No"),
         receiver_connected: receiver == Some(b"Yes"),
         applier_running: text(replication, &["Replica_SQL_Running", "Slave_SQL_Running"]) == Some(b"Yes"),
@@ -312,16 +314,17 @@ fn status(
     })
 }
 
-fn source(replication: &TextResultSet, servers: &Servers) -> Result<Option<TabletAlias>, String> {
+/// The source, if it is known, and whether there is one that is not: a server may have come back at another address.
+fn source(replication: &TextResultSet, servers: &Servers) -> (Option<TabletAlias>, bool) {
     let Some(host) = text(replication, &["Source_Host", "Master_Host"]).filter(|host| !host.is_empty()) else {
-        return Ok(None);
+        return (None, false);
     };
     let host = String::from_utf8_lossy(host).into_owned();
     let port = number(replication, &["Source_Port", "Master_Port"]).unwrap_or(0);
     let address = Address { host, port };
-    let known = servers.iter().find(|(_, server)| server.is_same(&address));
-    let outside = || format!("it replicates from {address}, which is not of the shard");
-    known.map(|(alias, _)| Some(alias.clone())).ok_or_else(outside)
+    let known = servers.iter().find(|(_, server)| server.is_same(&address)).map(|(alias, _)| alias.clone());
+    let is_stranger = known.is_none();
+    (known, is_stranger)
 }
 
 #[cfg(test)]
@@ -380,7 +383,8 @@ mod tests {
         assert_eq!((status.received.to_string(), status.executed.to_string()), ("0-1-9".into(), "0-1-7".into()));
         assert!(status.receiver_running && !status.receiver_connected && status.applier_running && status.read_only);
         assert_eq!((status.acks, status.incarnation), (1, 3));
-        assert!(look(&SETTINGS, &[("Master_Host", "elsewhere"), ("Master_Port", "1")]).is_err());
+        let elsewhere = look(&SETTINGS, &[("Master_Host", "elsewhere"), ("Master_Port", "1")]).expect("a status");
+        assert!(elsewhere.source.is_none() && elsewhere.follows_stranger && elsewhere.has_source());
         assert_eq!(look(&SETTINGS, &[]).map(|status| status.source), Ok(None));
     }
 

@@ -76,7 +76,7 @@ fn lead(status: &Status, acks: u32, begins_at: &Position, slowly: bool) -> Next 
     if let Some(next) = unless_done(&[(status.receiver_running, Action::StopReceiver)]) {
         return next;
     }
-    if status.source.is_some() {
+    if status.has_source() {
         return drained(status).unwrap_or(Next::Act(Action::Detach));
     }
     unless_done(&[

@@ -174,8 +174,11 @@ pub struct Status {
     pub received: Position,
     /// Clients cannot write.
     pub read_only: bool,
-    /// Its configured source.
+    /// Its configured source, when that is of the shard.
     pub source: Option<TabletAlias>,
+    /// It has one that is not, or that is at another address since.
+    #[serde(default)]
+    pub follows_stranger: bool,
     /// The receiving thread is on.
     pub receiver_running: bool,
     /// And it is connected.
@@ -192,6 +195,12 @@ pub struct Status {
 }
 
 impl Status {
+    /// It has a source, whoever that is.
+    #[must_use]
+    pub fn has_source(&self) -> bool {
+        self.source.is_some() || self.follows_stranger
+    }
+
     fn position(&self) -> Position {
         self.executed.union(&self.received).unwrap_or_else(|_| self.executed.clone())
     }
@@ -374,7 +383,7 @@ impl Orders {
     /// The term in which its server is primary, proven or not, for [`proof::Input::Leads`](crate::tablet::proof::Input::Leads).
     #[must_use]
     pub fn leads(&self) -> Option<u64> {
-        let writable = self.seen.as_ref().is_some_and(|status| !status.read_only && status.source.is_none());
+        let writable = self.seen.as_ref().is_some_and(|status| !status.read_only && !status.has_source());
         (self.leads && writable).then_some(self.promise.promised)
     }
 
@@ -486,7 +495,7 @@ impl Orders {
             // A server that was never seen may have lost something as well.
             let restarted = promise.incarnation != Some(status.incarnation);
             promise.incarnation = Some(status.incarnation);
-            if restarted && status.source.is_some() {
+            if restarted && status.has_source() {
                 promise.lost_in = Some(promise.term.0);
             } else if caught_up {
                 promise.lost_in = None;

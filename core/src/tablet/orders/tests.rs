@@ -96,11 +96,11 @@ impl Bench {
             Action::Open => server.read_only = false,
             Action::StopReceiver => (server.receiver_running, server.receiver_connected) = (false, false),
             Action::StartApplier => server.applier_running = true,
-            Action::Detach => server.source = None,
+            Action::Detach => (server.source, server.follows_stranger) = (None, false),
             Action::WaitForAcks(acks) => server.acks = *acks,
             Action::Acknowledge(on) => server.acknowledges = *on,
             Action::Follow { source } => {
-                server.source = Some(source.clone());
+                (server.source, server.follows_stranger) = (Some(source.clone()), false);
                 server.received = server.executed.clone();
                 (server.receiver_running, server.receiver_connected, server.applier_running) = (true, true, true);
             }
@@ -218,6 +218,23 @@ fn a_primary_slows_down_and_rests_without_losing_its_place() {
     assert_eq!(bench.machine.leads(), None, "nobody can write");
     assert!(bench.obey(1, lead(5)).is_ok() && bench.machine.leads() == Some(1));
     assert_eq!(bench.done, [Action::Slow(true), Action::Rest, Action::Slow(false), Action::Open]);
+}
+
+#[test]
+fn one_whose_source_is_at_another_address_since_follows_it_there() {
+    let mut bench = Bench::replica();
+    (bench.server.source, bench.server.follows_stranger, bench.server.incarnation) = (None, true, 1);
+    let report = bench.obey(1, follow(1, 5, None)).expect("a report");
+    assert_eq!((report.receives_from, report.intact), (Some(alias(1)), false), "it may have lost what it had received");
+    assert_eq!(bench.done.last(), Some(&Action::Follow { source: alias(1) }));
+}
+
+#[test]
+fn nobody_leads_while_it_follows_a_stranger() {
+    let mut bench = Bench::replica();
+    (bench.server.source, bench.server.follows_stranger) = (None, true);
+    assert!(bench.obey(2, lead(5)).is_ok());
+    assert!(bench.done.contains(&Action::Detach));
 }
 
 #[test]
