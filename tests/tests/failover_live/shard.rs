@@ -4,7 +4,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use weir_tests::{Session, Weir, application};
 
@@ -27,10 +27,23 @@ impl Shard {
     /// `weir up` with so many servers.
     pub(crate) fn start(servers: u16) -> Self {
         let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
-        let data = dir.path().join("data");
+        let weir = Self::up(servers, &dir.path().join("data"));
+        Self { weir, dir, servers }
+    }
+
+    fn up(servers: u16, data: &std::path::Path) -> Weir {
         let log = std::env::var("WEIR_TEST_LOG").unwrap_or_else(|_| "warn".into());
-        let args = ["--servers", &servers.to_string(), "--data-dir", data.to_str().expect("text"), "--log", &log];
-        Self { weir: Weir::up(&args), dir, servers }
+        Weir::up(&["--servers", &servers.to_string(), "--data-dir", data.to_str().expect("text"), "--log", &log])
+    }
+
+    /// Ends Weir and with it all servers, in the middle of what they do.
+    pub(crate) fn kill_everything(&mut self) {
+        self.weir.kill();
+    }
+
+    /// Starts it again where it was, at another address.
+    pub(crate) fn start_again(&mut self) {
+        self.weir = Self::up(self.servers, &self.data_dir());
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -71,18 +84,18 @@ impl Shard {
         tablets.iter().find(|tablet| tablet.role == "PRIMARY" && tablet.serves).map(|tablet| tablet.number)
     }
 
-    /// Waits until another than `before` is primary, and all others are replicas that serve.
-    pub(crate) fn wait_until_healed(&self, before: u16, limit: Duration) {
-        let healed = || {
-            let tablets = self.tablets();
-            let replicas = tablets.iter().filter(|tablet| tablet.role == "REPLICA" && tablet.serves).count();
-            self.primary().is_some_and(|now| now != before) && replicas == usize::from(self.servers) - 1
-        };
+    /// Waits until somebody is primary, and every other follows or is known to have transactions of its own. Returns how many
+    /// stay out for that.
+    pub(crate) fn wait_until_healed(&self, limit: Duration) -> usize {
+        let out = || (1..=self.servers).filter(|server| self.stays_out(*server)).count();
+        let replicas = || self.tablets().iter().filter(|it| it.role == "REPLICA" && it.serves).count();
+        let healed = || self.primary().is_some() && replicas() + out() + 1 >= usize::from(self.servers);
         self.wait_until("not healed", limit, healed);
+        out()
     }
 
     fn wait_until(&self, what_is_wrong: &str, limit: Duration, is_so: impl Fn() -> bool) {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         while !is_so() {
             assert!(started.elapsed() < limit, "{what_is_wrong} in {limit:?}:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(100));
@@ -104,22 +117,25 @@ impl Shard {
         self.signal(server, Signal::SIGCONT);
     }
 
+    /// Where a server listens.
+    pub(crate) fn port(&self, server: u16) -> u16 {
+        let file = self.data_dir().join(format!("server-{server}/port"));
+        std::fs::read_to_string(file).expect("a port file").trim().parse().expect("a port")
+    }
+
     /// Waits until another than `before` is primary.
     pub(crate) fn wait_for_successor(&self, before: u16, limit: Duration) {
         self.wait_until("no successor", limit, || self.primary().is_some_and(|now| now != before));
     }
 
-    /// Waits until `server` follows, or an operator is told that it has transactions of its own. True when it follows.
-    pub(crate) fn wait_until_it_follows_or_stays_out(&self, server: u16, limit: Duration) -> bool {
-        let follows = || self.tablets().iter().any(|it| it.number == server && it.role == "REPLICA" && it.serves);
-        let stays_out = || self.output().contains(&format!("local-{server:010} does not follow: it has"));
-        self.wait_until("neither follows nor stays out", limit, || follows() || stays_out());
-        follows()
+    /// An operator is told that it has transactions of its own. Its data are removed, so that the next start builds it anew.
+    fn stays_out(&self, server: u16) -> bool {
+        self.output().contains(&format!("local-{server:010} does not follow: it has"))
     }
 
     /// In order, as an operator does it.
-    pub(crate) fn reparent(&self, to: &str) -> Result<String, String> {
-        Weir::ctl(&["reparent", "--to", to, "--data-dir", self.data_dir().to_str().expect("text")])
+    pub(crate) fn reparent(&self, to: u16) -> Result<String, String> {
+        reparent(&self.data_dir(), to)
     }
 
     fn signal(&self, server: u16, signal: Signal) {
@@ -127,4 +143,9 @@ impl Shard {
         let pid = std::fs::read_to_string(&file).expect("a pid file").trim().parse().expect("a pid");
         kill(Pid::from_raw(pid), signal).expect("a running server");
     }
+}
+
+/// Asks the Weir of this directory for another primary.
+pub(crate) fn reparent(data_dir: &std::path::Path, to: u16) -> Result<String, String> {
+    Weir::ctl(&["reparent", "--to", &format!("local-{to}"), "--data-dir", data_dir.to_str().expect("text")])
 }

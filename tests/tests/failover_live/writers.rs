@@ -3,6 +3,7 @@
 use crate::shard::Shard;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -35,23 +36,28 @@ struct Notes {
 
 /// Clients that write until they are stopped.
 pub(crate) struct Writers {
+    numbers: Range<usize>,
     notes: Arc<Mutex<Notes>>,
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<()>>,
 }
 
 /// What they were told.
-pub(crate) struct Outcome(Notes);
+pub(crate) struct Outcome {
+    numbers: Range<usize>,
+    notes: Notes,
+}
 
 impl Writers {
-    pub(crate) fn start(address: SocketAddr, clients: usize) -> Self {
+    /// Clients of these numbers, which nobody else has.
+    pub(crate) fn start(address: SocketAddr, numbers: Range<usize>) -> Self {
         let (notes, stop) = (Arc::<Mutex<Notes>>::default(), Arc::<AtomicBool>::default());
         let client = |client| {
             let (notes, stop) = (Arc::clone(&notes), Arc::clone(&stop));
             std::thread::spawn(move || write(address, client, &notes, &stop))
         };
-        let clients = (0..clients).map(client).collect();
-        Self { notes, stop, clients }
+        let clients = numbers.clone().map(client).collect();
+        Self { numbers, notes, stop, clients }
     }
 
     /// From now on.
@@ -88,7 +94,8 @@ impl Writers {
     pub(crate) fn stop(self) -> Outcome {
         self.stop.store(true, Ordering::Relaxed);
         self.clients.into_iter().for_each(|client| client.join().expect("no client panicked"));
-        Outcome(Arc::into_inner(self.notes).expect("the clients have ended").into_inner().expect("no client panicked"))
+        let notes = Arc::into_inner(self.notes).expect("the clients have ended");
+        Outcome { numbers: self.numbers, notes: notes.into_inner().expect("no client panicked") }
     }
 }
 
@@ -129,7 +136,7 @@ fn write(address: SocketAddr, client: usize, notes: &Mutex<Notes>, stop: &Atomic
 
 impl Outcome {
     fn count(&self, wanted: impl Fn(&Told) -> bool) -> usize {
-        self.0.told.values().filter(|told| wanted(told)).count()
+        self.notes.told.values().filter(|told| wanted(told)).count()
     }
 
     /// Counts, for people.
@@ -139,19 +146,21 @@ impl Outcome {
             self.count(|told| *told == Told::Acknowledged),
             self.count(|told| *told == Told::Unknown),
             self.count(|told| matches!(told, Told::Refused(_))),
-            self.0.connections_lost.len()
+            self.notes.connections_lost.len()
         )
     }
 
     /// Compares with what the shard has.
     pub(crate) fn check(&self, shard: &Shard) {
         let mut there = BTreeMap::<Write, u32>::new();
-        for pair in shard.on_primary("SELECT client, number FROM d.t").chunks(2) {
+        let Range { start, end } = self.numbers;
+        let written = format!("SELECT client, number FROM d.t WHERE client >= {start} AND client < {end}");
+        for pair in shard.on_primary(&written).chunks(2) {
             let write = (pair[0].parse().expect("a number"), pair[1].parse().expect("a number"));
             *there.entry(write).or_default() += 1;
         }
         let mut wrong = Vec::new();
-        for (write, told) in &self.0.told {
+        for (write, told) in &self.notes.told {
             match (told, there.remove(write).unwrap_or(0)) {
                 (Told::Acknowledged, 1) | (Told::Unknown, 0 | 1) | (Told::Refused(_), 0) => {}
                 (told, times) => wrong.push(format!("{write:?} was {told:?} and is there {times} times")),
@@ -165,8 +174,13 @@ impl Outcome {
             shard.output()
         );
         assert!(there.is_empty(), "rows that nobody wrote: {there:?}");
-        let refusals: BTreeSet<&Told> = self.0.told.values().filter(|told| matches!(told, Told::Refused(_))).collect();
+    }
+
+    /// Nobody was refused or lost a connection.
+    pub(crate) fn check_that_connections_were_kept(&self, shard: &Shard) {
+        let refusals: BTreeSet<&Told> =
+            self.notes.told.values().filter(|told| matches!(told, Told::Refused(_))).collect();
         assert!(refusals.is_empty(), "{}: {refusals:?}\n{}", self.summary(), shard.output());
-        assert!(self.0.connections_lost.is_empty(), "{}: {:?}", self.summary(), self.0.connections_lost);
+        assert!(self.notes.connections_lost.is_empty(), "{}: {:?}", self.summary(), self.notes.connections_lost);
     }
 }
