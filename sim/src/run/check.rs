@@ -117,18 +117,24 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
     if !scenario.kills_connections() {
         add(Check::Kills, kills::check(&log.interrupted, &log.kills));
     }
-    if let (Some(failover), Some(wanted)) = (&stage.failover, &scenario.failover) {
+    if let Some(failover) = &stage.failover {
         add(Check::Finds, finds::check(stage, failover, scenario));
-        add(Check::Whole, whole::check(stage, failover, wanted));
+        add(Check::Terms, failover.check_terms(stage));
     }
-    add(Check::Terms, stage.failover.as_ref().map_or_else(Vec::new, |failover| failover.check_terms(stage)));
+    add(Check::Whole, not_whole(stage, scenario));
     failures.extend(converged(stage, scenario));
     (failures, levels)
 }
 
-/// Nothing is held for clients any more, and nothing is left to replicate.
+/// Nothing is held for clients any more, nothing is left to replicate, and nothing to repair.
 pub(super) fn is_at_rest(stage: &Stage, scenario: &Scenario) -> bool {
-    leaks(stage).is_empty() && converged(stage, scenario).is_empty()
+    let repaired = !scenario.must.contains(&Check::Whole) || not_whole(stage, scenario).is_empty();
+    repaired && leaks(stage).is_empty() && converged(stage, scenario).is_empty()
+}
+
+fn not_whole(stage: &Stage, scenario: &Scenario) -> Vec<Violation> {
+    let shard = stage.failover.as_ref().zip(scenario.failover.as_ref());
+    shard.map_or_else(Vec::new, |(failover, wanted)| whole::check(stage, failover, wanted))
 }
 
 /// Writes and locking reads, first by the cheap definition, then by the search.
