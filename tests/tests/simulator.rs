@@ -50,6 +50,9 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::NoBuffer, "failover/primary-killed", Check::Undisturbed),
     (Mutant::BufferReplaysUnknown, "failover/answers-lost", Check::Appends),
     (Mutant::BufferForever, "failover/no-successor", Check::Latency),
+    (Mutant::ReplayUnchecked, "failover/transaction-replay", Check::Serial),
+    (Mutant::GuessCommitLost, "failover/commits-lost", Check::Once),
+    (Mutant::GuessCommitDone, "failover/commits-lost", Check::Once),
 ];
 
 /// Rules of failover: the other tests of the simulator find some, tests of their machines others.

@@ -10,6 +10,7 @@ mod rehearsal;
 mod shard;
 mod succession;
 mod sysbench;
+mod transfers;
 mod writers;
 
 use network::Cut;
