@@ -3,6 +3,7 @@
 //!
 //! With `WEIR_SIM_SEEDS=100`, each scenario runs with as many seeds.
 
+use weir_core::marks::{Mark, hits};
 use weir_sim::run::{Check, Failure, Options, run};
 use weir_sim::scenario::{Scenario, library};
 
@@ -36,4 +37,14 @@ fn without_replay_the_same_clients_are_disturbed() {
     scenario.cluster.transaction_replay = false;
     let disturbed = |seed| failures(&scenario, seed).iter().any(|f| f.check == Check::Undisturbed);
     assert!((0..seeds(4)).any(disturbed));
+}
+
+#[test]
+fn commits_are_settled_both_ways() {
+    let before = hits();
+    let seeds = seeds(8);
+    (0..seeds).for_each(|seed| drop(failures(&scenario(COMMITS_LOST), seed)));
+    let times = |mark: Mark| (mark.name(), hits()[mark as usize] - before[mark as usize]);
+    let reached = [Mark::CommitSettledDone, Mark::CommitSettledLost, Mark::ReplayDone, Mark::ReplayDiffers].map(times);
+    assert!(reached.iter().all(|(_, times)| *times > 0), "{reached:?} in {seeds} runs");
 }

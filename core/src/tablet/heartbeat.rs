@@ -163,8 +163,8 @@ pub(super) struct Schedule {
     beat: Option<u64>,
     /// In a row.
     failures: u32,
-    /// When the table of marks is to be looked after.
-    marks_at: Instant,
+    /// When the table of marks is to be looked after; `None`: never.
+    marks_at: Option<Instant>,
 }
 
 /// What is to be done about the heartbeat.
@@ -176,9 +176,10 @@ pub(super) struct Due {
 }
 
 impl Schedule {
-    pub(super) fn new(interval: Option<Duration>) -> Self {
+    pub(super) fn new(interval: Option<Duration>, keeps_marks: bool) -> Self {
+        let marks_at = keeps_marks.then_some(Instant::ZERO);
         let (last, next_at) = (BeatId(0), Instant::ZERO);
-        Self { interval, running: None, next_at, last, beat: None, failures: 0, marks_at: Instant::ZERO }
+        Self { interval, running: None, next_at, last, beat: None, failures: 0, marks_at }
     }
 
     /// The highest number known to be in the server's table.
@@ -204,9 +205,9 @@ impl Schedule {
         }
         self.last.0 += 1;
         self.running = Some((self.last, now + BEAT_TIME_MAX));
-        let keeps_marks = self.marks_at <= now;
+        let keeps_marks = self.marks_at.is_some_and(|at| at <= now);
         if keeps_marks {
-            self.marks_at = now + marks::INTERVAL;
+            self.marks_at = Some(now + marks::INTERVAL);
         }
         Some(Due { id: self.last, plan: Plan { last: self.beat, keeps_marks }, timeout: BEAT_TIME_MAX })
     }
@@ -252,7 +253,7 @@ impl Schedule {
     fn fail(&mut self, now: Instant) {
         self.running = None;
         self.failures = self.failures.saturating_add(1);
-        self.marks_at = Instant::ZERO;
+        self.marks_at = self.marks_at.map(|_| Instant::ZERO);
         let pause = self.interval.filter(|_| self.failures < FAILURES_TOLD).unwrap_or(RETRY_PAUSE);
         self.next_at = now + pause;
     }
@@ -340,7 +341,7 @@ mod tests {
 
     #[test]
     fn beats_come_at_the_interval_and_only_where_writing_is_allowed() {
-        let mut schedule = Schedule::new(Some(SECOND));
+        let mut schedule = Schedule::new(Some(SECOND), true);
         let now = Instant::ZERO + SECOND;
         assert_eq!((schedule.due(now, false), schedule.timer(false)), (None, None));
         let due = schedule.due(now, true).expect("the first");
@@ -352,12 +353,12 @@ mod tests {
             schedule.due(now + SECOND, true).expect("the second").plan,
             Plan { last: Some(1), keeps_marks: false }
         );
-        assert!(Schedule::new(None).due(now, true).is_none());
+        assert!(Schedule::new(None, true).due(now, true).is_none());
     }
 
     #[test]
     fn another_writer_is_left_to_it() {
-        let mut schedule = Schedule::new(Some(SECOND));
+        let mut schedule = Schedule::new(Some(SECOND), true);
         let now = Instant::ZERO + SECOND;
         schedule.seen(now, Some(41));
         assert_eq!(schedule.timer(true), Some(now + SECOND));
@@ -368,7 +369,7 @@ mod tests {
 
     #[test]
     fn failures_are_told_once_and_tried_again_later() {
-        let mut schedule = Schedule::new(Some(SECOND));
+        let mut schedule = Schedule::new(Some(SECOND), true);
         let denied = || Error::new(Component::Tablet, Kind::AccessDenied, "no");
         let mut now = Instant::ZERO;
         for (told, pause) in [(None, SECOND), (Some(denied()), RETRY_PAUSE), (None, RETRY_PAUSE)] {
@@ -384,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_table_that_was_dropped_is_made_again() {
-        let mut schedule = Schedule::new(Some(SECOND));
+        let mut schedule = Schedule::new(Some(SECOND), true);
         schedule.seen(Instant::ZERO, Some(9));
         schedule.seen(Instant::ZERO, None);
         assert_eq!(schedule.due(Instant::ZERO + SECOND, true).expect("due").plan.last, None);

@@ -152,6 +152,7 @@ fn gateway_setup(scenario: &Scenario, servers: Vec<Member>, options: Options, ve
         ..pool::Config::default()
     };
     let beat_interval = manager::Config::default().beat_interval.filter(|_| scenario.cluster.heartbeats);
+    let keeps_marks = scenario.cluster.transaction_replay;
     let rotation = cluster::rotation::Config::default();
     let outliers = rotation.outliers.clone().filter(|_| scenario.cluster.ejection);
     let rotation = cluster::rotation::Config { outliers, ..rotation };
@@ -168,7 +169,7 @@ fn gateway_setup(scenario: &Scenario, servers: Vec<Member>, options: Options, ve
             transaction_replay: scenario.cluster.transaction_replay,
             ..Variables::default()
         },
-        tablet: manager::Config { pool, beat_interval, ..manager::Config::default() },
+        tablet: manager::Config { pool, beat_interval, keeps_marks, ..manager::Config::default() },
         statements_per_connection_max: 8,
         cluster: cluster::Config { rotation, ..cluster::Config::default() },
         told_by: Vec::new(),

@@ -205,8 +205,11 @@ impl Session {
             Stage::Lost | Stage::Replaying(_) => return GoesOn::Again,
             Stage::Following => {}
         }
+        let ends = job.effects.contains(Effects::ENDS_TRANSACTION);
+        let is_plainly = |kind| ends && is_plain(&self.state.settings, &job.command, kind);
+        let (commits, rolls_back) = (is_plainly(sql::Kind::Commit), is_plainly(sql::Kind::Rollback));
         let opens = job.effects.contains(Effects::OPENS_TRANSACTION);
-        let belongs = loss.open || opens || !loss.autocommit;
+        let belongs = loss.open || opens || commits || rolls_back || !loss.autocommit;
         if !belongs || job.origin != Origin::Client || loss.role != Some(Role::Primary) {
             return GoesOn::Not;
         }
@@ -214,27 +217,35 @@ impl Session {
         if !lasting.is_empty() || job.killed || job.infile {
             return self.is_unfit("it has state that lives on its connection");
         }
-        let may_have_run = loss.effect != Effect::None;
-        let ends = job.effects.contains(Effects::ENDS_TRANSACTION);
-        if ends && is_plain(&self.state.settings, &job.command, sql::Kind::Rollback) {
+        if rolls_back {
             return GoesOn::RolledBack;
         }
         if let Some(why) = replay.history.unfit() {
             return self.is_unfit(why);
         }
-        let commits = ends && is_plain(&self.state.settings, &job.command, sql::Kind::Commit);
-        if commits && may_have_run && self.config.mutants.breaks(Mutant::GuessCommitDone) {
-            return GoesOn::RolledBack;
-        }
-        let guesses = self.config.mutants.breaks(Mutant::GuessCommitLost);
-        if commits && may_have_run && replay.history.writes() && !guesses {
-            return if replay.marker.is_set() { GoesOn::Settles } else { self.is_unfit("its COMMIT was not marked") };
+        let may_have_run = loss.effect != Effect::None;
+        if commits && may_have_run {
+            return self.commit_outlives();
         }
         let may_end = ends || (loss.within && opens) || why_unfit(job).is_some();
-        if (may_end && may_have_run && !commits) || job.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
+        if (may_end && may_have_run) || job.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
             return self.is_unfit("the statement that was under way may do more than belong to it");
         }
         GoesOn::Again
+    }
+
+    /// Its COMMIT was sent, and no answer came.
+    fn commit_outlives(&mut self) -> GoesOn {
+        let Some(replay) = &self.replay else { return GoesOn::Not };
+        if self.config.mutants.breaks(Mutant::GuessCommitDone) {
+            GoesOn::RolledBack
+        } else if !replay.history.writes() || self.config.mutants.breaks(Mutant::GuessCommitLost) {
+            GoesOn::Again
+        } else if replay.marker.is_set() {
+            GoesOn::Settles
+        } else {
+            self.is_unfit("its COMMIT was not marked")
+        }
     }
 
     fn is_unfit(&mut self, why: &'static str) -> GoesOn {

@@ -41,13 +41,15 @@ pub struct Config {
     /// The primary writes a [`heartbeat`] this often; `None`: never.
     #[serde(default)]
     pub beat_interval: Option<Duration>,
+    /// With heartbeats goes the care of the table in which transactions mark themselves ([`crate::link::MARKS_TABLE`]).
+    pub keeps_marks: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let (pool, monitor) = (pool::Config::default(), MonitorConfig::default());
         let second = Duration::from_secs(1);
-        Self { pool, monitor, heartbeat_interval: second, beat_interval: Some(second) }
+        Self { pool, monitor, heartbeat_interval: second, beat_interval: Some(second), keeps_marks: true }
     }
 }
 
@@ -211,7 +213,7 @@ impl Tablet {
             executed: Position::default(),
             waits: Waits::default(),
             monitor: Monitor::new(config.monitor.clone(), rng.fork()),
-            beats: heartbeat::Schedule::new(config.beat_interval),
+            beats: heartbeat::Schedule::new(config.beat_interval, config.keeps_marks),
             told: None,
             heartbeat_at: Instant::ZERO,
             outputs: VecDeque::new(),
