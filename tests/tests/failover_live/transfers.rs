@@ -75,8 +75,7 @@ fn transfer_until(address: SocketAddr, client: usize, notes: &Mutex<Notes>, stop
     while !stop.load(Ordering::Relaxed) {
         let outcome = Session::open(address, &application(), Some("bank")).and_then(|mut session| {
             session.run(b"SET transaction_replay = 1")?;
-            // Every third client does it without BEGIN.
-            session.run(format!("SET autocommit = {}", u8::from(client % 3 > 0)).as_bytes())?;
+            session.run(format!("SET autocommit = {}", u8::from(begins(client))).as_bytes())?;
             while !stop.load(Ordering::Relaxed) {
                 number += 1;
                 let unanswered = Told::Otherwise("no answer".to_owned());
@@ -93,6 +92,11 @@ fn transfer_until(address: SocketAddr, client: usize, notes: &Mutex<Notes>, stop
     }
 }
 
+/// Every third client does it without BEGIN, and without autocommit.
+const fn begins(client: usize) -> bool {
+    !client.is_multiple_of(3)
+}
+
 fn transfer(session: &mut Session, client: usize, number: u32) -> io::Result<Told> {
     let from = (client * 5 + number as usize) % ACCOUNTS;
     let to = (from + 1 + number as usize % 3) % ACCOUNTS;
@@ -105,7 +109,7 @@ fn transfer(session: &mut Session, client: usize, number: u32) -> io::Result<Tol
         format!("UPDATE accounts SET balance = balance + 1 WHERE id = {to}"),
         "COMMIT".to_owned(),
     ];
-    if client % 3 > 0 {
+    if begins(client) {
         statements.insert(0, "BEGIN".to_owned());
     }
     for statement in statements {
