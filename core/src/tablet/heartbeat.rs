@@ -9,7 +9,7 @@
 //! share the work: each writes the successor of what it saw last, so one of two that are due at once changes nothing, and who
 //! sees the number grow without its doing waits another interval.
 //!
-//! Now and then the same connection looks after the table in which transactions mark themselves ([`marks`]).
+//! Now and then the same connection looks after the table in which transactions mark themselves ([`crate::link::MARKS_TABLE`]).
 //!
 //! Rights it takes: `SELECT, INSERT, UPDATE, CREATE ON weir.*`, and `DELETE` for marks. Start with [`Beating`], then `Schedule`.
 

@@ -393,6 +393,10 @@ impl Session {
                     return self.fail(now, &job, &error);
                 }
                 job.tried.extend(tablet);
+                if inquires {
+                    self.phase = Phase::Inquiring(job, error);
+                    return;
+                }
                 return self.try_elsewhere(now, job, error);
             }
         }

@@ -495,7 +495,7 @@ impl Session {
         let wait = self.wait_for(now, &job);
         self.watch(now, &mut job);
         if self.state.variables.transaction_replay {
-            self.follow(&mut job);
+            self.follow(now, &mut job);
         } else {
             self.replay = None;
         }

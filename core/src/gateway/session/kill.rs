@@ -14,7 +14,7 @@ use super::job::{Job, Origin};
 use super::{Event, Fate, Phase, Reason, Session};
 use crate::error::{Component, Error, Kind};
 use crate::link::Interrupt;
-use crate::sql::{Kill, Victim};
+use crate::sql::{Effects, Kill, Victim};
 use crate::time::{Duration, Instant};
 
 /// A connection that breaks sooner than this under a read was broken before.
@@ -137,12 +137,15 @@ impl Session {
         }
     }
 
-    /// The connection is gone under a read that would be tried elsewhere, and that may be what somebody did not want.
+    /// The connection is gone under a statement that would be tried elsewhere, a read or one of a transaction that is replayed, and that
+    /// may be what somebody did not want.
     pub(super) fn may_have_been_killed(&self, now: Instant, job: &Job) -> bool {
         let ran = job.granted_at.is_some_and(|since| now.since(since) >= RAN_TIME_MIN);
         let alone = !self.state.in_transaction() && self.state.pins.is_empty();
-        let goes_on = job.read_only && !job.answered && !job.killed && job.broken < BROKEN_MAX;
-        job.origin == Origin::Client && ran && alone && goes_on
+        let goes_on = !job.answered && !job.killed && job.broken < BROKEN_MAX;
+        let would_run_again = if alone { job.read_only } else { self.could_begin_again() };
+        let ends = job.effects.contains(Effects::ENDS_TRANSACTION);
+        job.origin == Origin::Client && ran && goes_on && would_run_again && !ends
     }
 
     /// The answer to [`Event::Inquire`].

@@ -13,6 +13,7 @@ mod answer;
 mod commands;
 mod diagnostics;
 mod explain;
+mod follow;
 mod freshness;
 mod history;
 mod insert_id;

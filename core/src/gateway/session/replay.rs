@@ -8,6 +8,7 @@
 //! Whatever lives on a connection besides the transaction cannot be taken along, and such a transaction ends as it does without
 //! replay. A COMMIT that may have been done is [`super::settle`]'s. Start with [`Session::outlives`].
 
+use super::follow::{is_plain, why_unfit};
 use super::history::{History, Kept, Sum};
 use super::job::{Job, Origin};
 use super::settle::Marker;
@@ -15,11 +16,10 @@ use super::state::IN_TRANSACTION;
 use super::waiting::tells_of_read_only;
 use super::{Event, Fate, Phase, Pins, Session};
 use crate::error::{Component, Effect, Error, Kind};
-use crate::link::{Asks, ClientFormat, Command, Request, Settings};
+use crate::link::{Asks, ClientFormat, Request, Settings};
 use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::mysql::capability::CapabilityFlags;
-use crate::mysql::command::ClientCommand;
 use crate::sql::{self, Effects};
 use crate::time::Instant;
 use crate::topo::Role;
@@ -82,6 +82,14 @@ pub(super) struct Replay {
     before: Option<Before>,
 }
 
+impl Replay {
+    pub(super) fn transaction_is_over(&mut self) {
+        self.history.clear();
+        self.marker.clear();
+        self.deadlocks = 0;
+    }
+}
+
 /// How far it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -134,69 +142,6 @@ pub(super) struct Loss {
 }
 
 impl Session {
-    /// A transaction is open, or SET TRANSACTION has prepared one.
-    pub(super) fn is_open(&self) -> bool {
-        self.state.in_transaction() || self.state.pins.contains(Pins::NEXT_TRANSACTION)
-    }
-
-    /// `job` is about to be sent: if it belongs to a transaction, its answer is summed up, and it is kept.
-    pub(super) fn follow(&mut self, job: &mut Job) {
-        let open = self.is_open();
-        let begun_before = open && self.replay.is_none();
-        let replay = self.replay.get_or_insert_default();
-        if begun_before {
-            replay.history.give_up("it began before transaction_replay was set");
-        } else if !open {
-            replay.history.clear();
-        }
-        job.within = self.state.in_transaction();
-        let begins = Effects::OPENS_TRANSACTION | Effects::PINS_NEXT_TRANSACTION;
-        let belongs = open || !self.state.autocommit() || job.effects.intersects(begins);
-        let limits = &self.config.limits;
-        let bytes = job.command.bytes();
-        let is_kept = belongs
-            && is_statement(&job.command)
-            && !job.effects.contains(Effects::ENDS_TRANSACTION)
-            && replay.history.make_room(bytes, limits.replay_bytes_max, limits.replay_statements_max);
-        job.kept = is_kept.then(|| {
-            let asks = job.effects.contains(Effects::READS_LAST_INSERT_ID);
-            Box::new(Kept {
-                command: job.command.clone(),
-                settings: Arc::clone(&self.state.settings),
-                last_insert_id: asks.then_some(self.state.last_insert_id),
-                effects: job.effects,
-                result: Sum::default(),
-            })
-        });
-    }
-
-    /// `job` was answered, and what it did has been taken in.
-    pub(super) fn keep(&mut self, job: &mut Job) {
-        let open = self.is_open();
-        let on_primary = self.lease.is_some_and(|lease| lease.role == Role::Primary);
-        let Some(replay) = &mut self.replay else { return };
-        let ends = job.effects.contains(Effects::ENDS_TRANSACTION);
-        let begins_another = job.within && job.effects.contains(Effects::OPENS_TRANSACTION);
-        if !open || ((ends || begins_another) && !job.failed) {
-            replay.history.clear();
-            replay.marker.clear();
-            replay.deadlocks = 0;
-        }
-        if !open {
-            return;
-        }
-        let kept = job.kept.take();
-        if ends || (begins_another && job.failed) {
-            replay.history.give_up("it was begun, or perhaps ended, by a statement that does more");
-        } else if let Some(why) = why_unfit(job) {
-            replay.history.give_up(why);
-        } else if !on_primary {
-            replay.history.give_up("it runs on a replica");
-        } else if let Some(kept) = kept {
-            replay.history.push(*kept, job.command.bytes());
-        }
-    }
-
     /// How `job` goes on, whose connection was lost like this.
     pub(super) fn outlives(&mut self, job: &Job, loss: Loss) -> GoesOn {
         let Some(replay) = &mut self.replay else { return GoesOn::Not };
@@ -476,82 +421,14 @@ impl Session {
     /// The transaction was rolled back because nothing else could be done, and that is what `job` was to do.
     pub(super) fn has_rolled_back(&mut self, now: Instant) {
         if let Some(replay) = &mut self.replay {
-            replay.history.clear();
-            replay.marker.clear();
+            replay.transaction_is_over();
         }
         self.write_own_ok();
         self.become_idle(now);
     }
 }
 
-impl Command {
-    /// What it takes to keep it.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Plain(payload) => payload.len(),
-            Self::Prepare(statement) | Self::Fetch { statement, .. } | Self::ResetStatement(statement) => {
-                statement.sql.len()
-            }
-            Self::Execute { payload, long_data, .. } => {
-                payload.len() + long_data.iter().map(|chunk| chunk.data.len()).sum::<usize>()
-            }
-            Self::ResetConnection => 0,
-        }
-    }
-}
-
 pub(super) fn unsettled(why: &str) -> Error {
     let message = format!("weir-gateway: the primary was lost under COMMIT; whether it was done is unknown: {why}");
     Error::new(Component::Gateway, Kind::OutcomeUnknown, message).with_effect(Effect::Unknown)
-}
-
-/// It can be part of a transaction. Other commands change nothing, or are told by what settings later ones have.
-fn is_statement(command: &Command) -> bool {
-    match command {
-        Command::Plain(payload) => text_of(payload).is_some(),
-        Command::Execute { .. } => true,
-        _ => false,
-    }
-}
-
-fn text_of(payload: &[u8]) -> Option<&[u8]> {
-    match ClientCommand::parse(payload) {
-        Ok(ClientCommand::Query(sql)) => Some(sql),
-        _ => None,
-    }
-}
-
-/// Why a transaction with this statement in it cannot be replayed.
-fn why_unfit(job: &Job) -> Option<&'static str> {
-    let runs_code = Effects::RUNS_STORED_CODE | Effects::WRITES;
-    if job.effects.contains(Effects::MULTI) {
-        Some("several statements came in one text")
-    } else if job.effects.contains(runs_code) {
-        Some("it ran stored code, which may have committed")
-    } else if job.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
-        Some("it asked for what a statement had left")
-    } else if job.infile {
-        Some("it read a file of its client's")
-    } else if matches!(job.command, Command::Fetch { .. }) {
-        Some("it read from a cursor")
-    } else {
-        None
-    }
-}
-
-/// The command is COMMIT or ROLLBACK, and does nothing besides.
-pub(super) fn is_plain(settings: &Settings, command: &Command, kind: sql::Kind) -> bool {
-    let text = match command {
-        Command::Plain(payload) => text_of(payload),
-        Command::Execute { statement, .. } => Some(&*statement.sql),
-        _ => None,
-    };
-    let Some(text) = text else { return false };
-    let does_more = |text: &[u8]| {
-        let text = text.to_ascii_uppercase();
-        [&b"CHAIN"[..], b"RELEASE"].iter().any(|word| text.windows(word.len()).any(|part| part == *word))
-    };
-    let completes =
-        settings.variables.get("completion_type").is_none_or(|value| matches!(&**value, b"NO_CHAIN" | b"0"));
-    completes && !does_more(text) && sql::classify(text, sql::Dialect::default()).kind == kind
 }

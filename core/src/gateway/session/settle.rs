@@ -5,8 +5,9 @@
 //! very row: it waits while the transaction is still under way there, and its own acknowledgement says that whatever the server
 //! had before it is durable. Why that is evidence is told in `docs/src/decisions/transaction-replay.md`.
 
+use super::follow::is_plain;
 use super::job::{Job, Origin};
-use super::replay::{Replayed, Stage, is_plain, unsettled};
+use super::replay::{Replayed, Stage, unsettled};
 use super::waiting::tells_of_read_only;
 use super::{Event, Phase, Session};
 use crate::link::{Asks, Command, Digesting, MARKS_TABLE, OWN_FORMAT, Request};

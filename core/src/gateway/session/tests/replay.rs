@@ -447,3 +447,24 @@ fn nothing_is_kept_for_who_has_not_asked() {
     bench.request();
     assert_eq!(error_code(&bench.answer(lost(Effect::None))[0]), 1158);
 }
+
+#[test]
+fn a_statement_that_somebody_killed_on_its_server_is_not_run_again() {
+    for killed in [true, false] {
+        let mut bench = in_transaction();
+        bench.query("UPDATE t SET b = SLEEP(9)");
+        bench.request();
+        bench.now += Duration::from_secs(1);
+        assert!(bench.answer(lost(Effect::Unknown)).is_empty());
+        assert!(matches!(bench.event(), Some(Event::Inquire)));
+        assert!(matches!(bench.event(), Some(Event::Release(Fate::Close))));
+        bench.session.inquired(bench.now, killed);
+        if killed {
+            assert_eq!(error_code(&bench.receive()[0]), 1213);
+            expect_counted(&mut bench, Replayed::GivenUp);
+        } else {
+            let first = next_primary(&mut bench);
+            assert!(replay(&mut bench, &first, 1).is_empty());
+        }
+    }
+}
