@@ -12,7 +12,7 @@ const HEALED_MAX: Duration = Duration::from_secs(90);
 /// Between two rounds.
 const CALM: Duration = Duration::from_millis(500);
 
-fn number(variable: &str) -> Option<usize> {
+pub(crate) fn number(variable: &str) -> Option<usize> {
     std::env::var(variable).ok().and_then(|text| text.parse().ok())
 }
 

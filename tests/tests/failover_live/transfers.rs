@@ -1,8 +1,7 @@
 //! Transfers in transactions, by sessions with `transaction_replay`, while the primary is killed or changed: every COMMIT that was
 //! answered is there once, nothing else is, nobody is told that an outcome is unknown, and no connection is lost.
 
-use crate::HEALED_MAX;
-use crate::rounds;
+use crate::rehearsal::number;
 use crate::shard::Shard;
 use std::collections::BTreeMap;
 use std::io;
@@ -20,6 +19,8 @@ const BALANCE: usize = 1000;
 /// What clients think between two statements: most of them are amid a transaction when something happens.
 const PAUSE: Duration = Duration::from_millis(4);
 const PROGRESS_MAX: Duration = Duration::from_secs(60);
+/// The shard has healed by then: it has its primary, and the others follow.
+const HEALED_MAX: Duration = Duration::from_secs(90);
 
 /// What a client was told of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,11 +136,12 @@ fn rehearse(what: &str, event: impl Fn(&Shard, u16)) {
     let marks = || shard.on_primary("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'weir'");
     eventually(PROGRESS_MAX, "transactions can mark themselves", || marks() == ["2"]);
     let transfers = Transfers::start(shard.address());
-    for _ in 0..rounds() {
+    for _ in 0..number("WEIR_FAILOVER_ROUNDS").unwrap_or(1) {
         transfers.wait_for_progress();
         let before = shard.primary().expect("a primary");
         event(&shard, before);
-        shard.wait_until_healed(before, HEALED_MAX);
+        shard.wait_for_successor(before, HEALED_MAX);
+        shard.wait_until_healed(HEALED_MAX);
         transfers.wait_for_progress();
     }
     let notes = transfers.stop();
@@ -190,7 +192,6 @@ fn transactions_outlive_a_primary_that_is_killed() {
 #[test]
 fn transactions_outlive_a_planned_change() {
     rehearse("transfers, planned", |shard, primary| {
-        let to = format!("local-{}", primary % 3 + 1);
-        shard.reparent(&to).unwrap_or_else(|error| panic!("{error}\n{}", shard.output()));
+        shard.reparent(primary % 3 + 1).unwrap_or_else(|error| panic!("{error}\n{}", shard.output()));
     });
 }
