@@ -7,7 +7,7 @@ use crate::gateway::{GatewayConfig, Listening};
 use crate::net::Address;
 use crate::orch;
 use crate::servers::{Account, Kept};
-use crate::tablet::{Accounts, Connector, LocalTablet};
+use crate::tablet::{Accounts, Connector, LocalTablet, Own};
 use crate::topology::{EmbeddedShard, Member, Roles};
 use std::fmt;
 use std::net::SocketAddr;
@@ -201,6 +201,8 @@ fn start_tablets(
     news: &mpsc::Sender<crate::tablet::News>,
 ) -> Result<Vec<Member>, StartError> {
     let monitor = accounts(&options.monitor);
+    // On Weir's own servers the application may write the table of heartbeats as well.
+    let beats = if options.kept.is_some() { application } else { &monitor };
     let mut members = Vec::new();
     for (number, Backend { address, cell, weight }) in (1..).zip(&options.servers) {
         let (keyspace, shard) = place();
@@ -213,7 +215,7 @@ fn start_tablets(
             identity,
             options.tablet.clone(),
             connector(address, application, options.statements_per_connection_max),
-            connector(address, &monitor, 0),
+            Own { monitor: connector(address, &monitor, 0), beats: connector(address, beats, 0) },
             news.clone(),
             u64::from_le_bytes(seed),
         );

@@ -43,6 +43,16 @@ pub enum News {
     State(TabletId, Box<orders::State>),
 }
 
+/// How a tablet reaches its server for its own purposes.
+#[derive(Debug)]
+pub struct Own {
+    /// By the account that watches it.
+    pub monitor: Connector,
+    /// By the account that writes heartbeats. One that may not write on a read-only server is safer: MariaDB lets statements go on
+    /// a moment before `@@read_only`, by which a beat refuses itself otherwise, says what holds for everybody else already.
+    pub beats: Connector,
+}
+
 /// A tablet of this process.
 pub struct LocalTablet {
     id: TabletId,
@@ -83,25 +93,25 @@ impl fmt::Debug for LocalTablet {
 }
 
 impl LocalTablet {
-    /// A tablet for the server that `connector` reaches; `monitor` is the account that watches it.
+    /// A tablet for the server that `connector` reaches.
     #[must_use]
     pub fn start(
         id: TabletId,
         identity: Identity,
         config: Config,
         connector: Connector,
-        monitor: Connector,
+        own: Own,
         news: mpsc::Sender<News>,
         seed: u64,
     ) -> Arc<Self> {
-        let monitor = Arc::new(monitor);
+        let (monitor, beats) = (Arc::new(own.monitor), Arc::new(own.beats));
         let tablet = Arc::new_cyclic(|this| Self {
             id,
             alias: identity.alias.clone(),
             connector,
             prober: tokio::sync::Mutex::new(Prober::new(Arc::clone(&monitor))),
             positions: tokio::sync::Mutex::new(Prober::new(Arc::clone(&monitor))),
-            beats: tokio::sync::Mutex::new(Prober::new(Arc::clone(&monitor))),
+            beats: tokio::sync::Mutex::new(Prober::new(beats)),
             users: tokio::sync::Mutex::new(Prober::new(monitor)),
             killer: Killer::default(),
             news,

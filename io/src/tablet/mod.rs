@@ -10,4 +10,4 @@ mod probe;
 pub use accounts::{Accounts, Login};
 pub use connection::{Connection, Connector};
 pub use killer::Thread;
-pub use local::{LocalTablet, News, Pending};
+pub use local::{LocalTablet, News, Own, Pending};

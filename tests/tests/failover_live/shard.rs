@@ -128,7 +128,7 @@ impl Shard {
         self.wait_until("no successor", limit, || self.primary().is_some_and(|now| now != before));
     }
 
-    /// An operator is told that it has transactions of its own. Its data are removed, so that the next start builds it anew.
+    /// An operator is told that it has transactions of its own.
     fn stays_out(&self, server: u16) -> bool {
         self.output().contains(&format!("local-{server:010} does not follow: it has"))
     }
