@@ -161,6 +161,19 @@ impl Position {
         }
     }
 
+    /// Whether a server at `self` has everything in `other`, and nobody else can have written it there. On MariaDB that is said
+    /// only when the same server wrote the last of both: a number alone does not tell whose it is.
+    #[must_use]
+    pub fn explains(&self, other: &Self) -> bool {
+        let same_writer = match (&self.0, &other.0) {
+            (Repr::MariaDb(a), Repr::MariaDb(b)) => {
+                b.gtids().iter().all(|gtid| a.of(gtid.domain).is_some_and(|mine| mine.server == gtid.server))
+            }
+            _ => true,
+        };
+        same_writer && self.contains(other).unwrap_or(false)
+    }
+
     /// Whether the histories of two servers have gone apart, as far as their positions tell.
     pub fn divergence(&self, other: &Self) -> Result<Divergence, Error> {
         match (&self.0, &other.0) {

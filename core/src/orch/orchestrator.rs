@@ -12,7 +12,7 @@ use super::choose::Undecided;
 use super::handover::{self, Handover, Obstacle};
 use super::lock::{self, Entry, Event, Request, ShardLock};
 use super::recovery::{self, Asked, Cause, Cohort, End, Record, Recovery, Reign, Step};
-use crate::gtid::{Divergence, Position};
+use crate::gtid::Position;
 use crate::mutants::{Mutant, Mutants};
 use crate::tablet::orders::{CatchUp, Order, Refusal, Report, State};
 use crate::time::{Duration, Instant};
@@ -449,19 +449,25 @@ impl Orchestrator {
         self.follow(replica, term, begins_at, Some(CatchUp { incarnation, position }));
     }
 
-    /// Orders a replica of the settled term to follow its primary, unless there is another term by now.
+    /// Orders a replica of the term to follow its primary, unless there is another term by now.
     fn follow(&mut self, replica: TabletAlias, term: u64, begins_at: Position, caught_up_at: Option<CatchUp>) {
-        let settled = self.entry.as_ref().filter(|entry| entry.record.term == term && self.plan.is_none());
-        let Some(entry) = settled else { return };
+        let is_led = |entry: &&Entry| entry.record.term == term && entry.record.step != Step::Recruiting;
+        let Some(entry) = self.entry.as_ref().filter(is_led) else { return };
         let Some(Reign { primary: source, .. }) = entry.record.reigns.last().cloned() else { return };
         let acknowledges = entry.cohort.policy.counts(&source, &replica);
         let order = Order::Follow { source, begins_at, caught_up_at, acknowledges };
-        self.order(replica.clone(), term, order, Purpose::Repair { tablet: replica });
+        let tablet = replica.clone();
+        let purpose = match &self.plan {
+            Some(_) => Purpose::Plan { tablet, term, to: Asked::Follow },
+            None => Purpose::Repair { tablet },
+        };
+        self.order(replica, term, order, purpose);
     }
 
     /// Beyond the beginning of the term, a replica has what others passed on to it after that, or what nobody else has.
     fn judge(&mut self, replica: TabletAlias, extra: Position) {
-        let Some(entry) = self.entry.as_ref().filter(|_| self.plan.is_none()) else { return };
+        // While a change has not come to its new primary, the last one stays as it is.
+        let Some(entry) = self.entry.as_ref().filter(|entry| entry.record.step != Step::Recruiting) else { return };
         let Some(reign) = entry.record.reigns.last().cloned() else { return };
         let (term, lead) = (entry.record.term, lead(entry, &reign, false));
         self.order(reign.primary, term, lead, Purpose::Judge { replica, extra, term });
@@ -469,9 +475,7 @@ impl Orchestrator {
 
     /// The primary has said where it is, and the replica stands still: what it has is of that history, or errant.
     fn judged(&mut self, replica: TabletAlias, extra: Position, term: u64, history: &Position) {
-        let passed_on = !self.mutants.breaks(Mutant::CondemnUnheard)
-            && history.contains(&extra) == Ok(true)
-            && history.divergence(&extra) == Ok(Divergence::None);
+        let passed_on = !self.mutants.breaks(Mutant::CondemnUnheard) && history.explains(&extra);
         if passed_on {
             // A later place in the same term does as well as its beginning.
             self.follow(replica, term, history.clone(), None);
@@ -500,6 +504,7 @@ impl Orchestrator {
             self.errant.remove(tablet);
         }
         match (purpose, outcome) {
+            (Purpose::Plan { tablet, to: Asked::Follow, .. }, Err(Refusal::Errant(extra))) => self.judge(tablet, extra),
             (Purpose::Plan { tablet, term, to }, outcome) => {
                 if let Some(plan) = &mut self.plan {
                     plan.handle(now, recovery::Input::Answered { tablet, term, to, outcome });

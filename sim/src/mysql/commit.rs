@@ -280,6 +280,26 @@ impl Server {
         self.settle(now);
     }
 
+    /// What the binary log has: what was executed, and what waits to be, for an acknowledgement perhaps.
+    pub(super) fn logged(&self) -> Position {
+        self.executed_and(|_| true)
+    }
+
+    /// MariaDB's gtid_current_pos: of what waits, what this server wrote itself.
+    pub(super) fn current_position(&self) -> Position {
+        let mut current = self.executed_and(|pending| !pending.replicated);
+        merge(&mut current, &self.slave_pos);
+        current
+    }
+
+    fn executed_and(&self, counts: impl Fn(&Pending) -> bool) -> Position {
+        let mut position = self.executed.clone();
+        let written = self.storage.binlog.written();
+        let waiting = self.pipeline.iter().filter(|pending| pending.binlog_end.is_some_and(|end| end <= written));
+        waiting.filter(|pending| counts(pending)).for_each(|pending| merge(&mut position, &pending.transaction.gtid));
+        position
+    }
+
     /// Moves commits on as far as they can go, in binary-log order.
     pub(super) fn advance(&mut self, now: Instant) {
         let after_sync = self.globals.text(const { known("rpl_semi_sync_master_wait_point") }) == "AFTER_SYNC";

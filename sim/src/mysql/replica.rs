@@ -54,35 +54,44 @@ pub(super) struct Replica {
 impl Server {
     // The source's side.
 
-    /// A replica asks for everything it lacks. Returns the index to begin at.
+    /// A replica asks for everything it lacks. Returns the index to begin at, and the number of the connection.
     ///
     /// # Errors
     /// 1236 when the binary log cannot serve it.
-    pub fn attach_replica(&mut self, replica: u32, semi_sync: bool, has: &Position) -> Result<u64, ThreadError> {
+    pub fn attach_replica(
+        &mut self,
+        now: Instant,
+        replica: u32,
+        semi_sync: bool,
+        has: &Position,
+    ) -> Result<(u64, u64), ThreadError> {
         let fatal = |message: String| ThreadError { code: 1236, message };
-        let known = self.executed.union(has).ok();
         if !has.contains(&self.storage.binlog_before).unwrap_or(false) {
             return Err(fatal("Got fatal error 1236 from master when reading data from binary log: 'the master has purged binary logs containing GTIDs that the slave requires.'".into()));
         }
-        if self.config.flavor == Flavor::MariaDb && known.as_ref() != Some(&self.executed) {
+        if self.config.flavor == Flavor::MariaDb && !self.logged().contains(has).unwrap_or(false) {
             return Err(fatal(format!(
                 "Got fatal error 1236 from master when reading data from binary log: 'Error: connecting slave requested to start from GTID {has}, which is not in the master's binlog'"
             )));
         }
         self.replicas_attached += 1;
-        if semi_sync {
-            self.semi_sync.attach(replica);
-        }
+        let connection = self.semi_sync.attach(replica, semi_sync);
         let log = &self.storage.binlog;
         let skipped = log.since(0).iter().take_while(|t| has.contains(&t.gtid).unwrap_or(false)).count();
         let begin = log.first() + skipped as u64;
-        self.semi_sync.acknowledge(replica, begin, log.end());
-        Ok(begin)
+        // What is skipped counts as acknowledged. MariaDB begins with the file that has the first of it, and waits on until
+        // something after it is acknowledged.
+        if self.config.flavor == Flavor::MySql {
+            self.semi_sync.acknowledge(replica, begin, log.end());
+            self.advance(now);
+            self.settle(now);
+        }
+        Ok((begin, connection))
     }
 
-    /// A replica that was attached has gone.
-    pub fn detach_replica(&mut self, replica: u32) {
-        self.semi_sync.detach(replica);
+    /// A connection over which a replica was attached has gone.
+    pub fn detach_replica(&mut self, replica: u32, connection: u64) {
+        self.semi_sync.detach(replica, connection);
         self.replicas_attached -= 1;
     }
 

@@ -10,8 +10,10 @@ pub(super) struct SemiSync {
     active: bool,
     /// How many replicas must have acknowledged.
     acks_needed: usize,
-    /// Replicas that acknowledge, and up to where they have.
-    replicas: BTreeMap<u32, u64>,
+    /// Connections of replicas so far.
+    connections: u64,
+    /// Replicas that acknowledge: by which connection, and up to where they have.
+    replicas: BTreeMap<u32, (u64, u64)>,
 }
 
 impl SemiSync {
@@ -30,7 +32,7 @@ impl SemiSync {
 
     /// Enough replicas have everything up to here.
     fn acknowledged(&self) -> u64 {
-        let mut ends: Vec<u64> = self.replicas.values().copied().collect();
+        let mut ends: Vec<u64> = self.replicas.values().map(|(_, end)| *end).collect();
         ends.sort_unstable_by(|a, b| b.cmp(a));
         ends.get(self.acks_needed - 1).copied().unwrap_or(0)
     }
@@ -45,12 +47,21 @@ impl SemiSync {
         self.active = false;
     }
 
-    pub(super) fn attach(&mut self, replica: u32) {
-        self.replicas.insert(replica, 0);
+    /// A replica has connected, by the connection of the number that is returned. The end of an earlier one of its may not have
+    /// been noticed yet.
+    pub(super) fn attach(&mut self, replica: u32, acknowledges: bool) -> u64 {
+        self.connections += 1;
+        if acknowledges {
+            self.replicas.insert(replica, (self.connections, 0));
+        }
+        self.connections
     }
 
-    pub(super) fn detach(&mut self, replica: u32) {
-        self.replicas.remove(&replica);
+    /// A connection of a replica has ended.
+    pub(super) fn detach(&mut self, replica: u32, connection: u64) {
+        if self.replicas.get(&replica).is_some_and(|(current, _)| *current == connection) {
+            self.replicas.remove(&replica);
+        }
     }
 
     pub(super) fn replicas(&self) -> usize {
@@ -63,7 +74,7 @@ impl SemiSync {
 
     /// A replica has everything up to `end`; the log ends at `log_end`.
     pub(super) fn acknowledge(&mut self, replica: u32, end: u64, log_end: u64) {
-        if let Some(up_to) = self.replicas.get_mut(&replica) {
+        if let Some((_, up_to)) = self.replicas.get_mut(&replica) {
             *up_to = end.max(*up_to);
         }
         if self.enabled && !self.active && self.acknowledged() >= log_end {
@@ -80,7 +91,7 @@ mod tests {
     fn as_many_replicas_as_needed_must_have_acknowledged() {
         let mut semi = SemiSync::default();
         semi.configure(true, 2);
-        (1..=3).for_each(|replica| semi.attach(replica));
+        (1..=3).for_each(|replica| _ = semi.attach(replica, true));
         semi.acknowledge(1, 9, 9);
         assert!(!semi.has(5));
         semi.acknowledge(2, 5, 9);
@@ -88,10 +99,22 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_an_old_connection_does_not_end_the_new_one() {
+        let mut semi = SemiSync::default();
+        semi.configure(true, 1);
+        let [first, second] = [(), ()].map(|()| semi.attach(1, true));
+        semi.detach(1, first);
+        semi.acknowledge(1, 9, 9);
+        assert!(semi.has(9));
+        semi.detach(1, second);
+        assert!(!semi.has(9));
+    }
+
+    #[test]
     fn after_a_timeout_it_waits_again_when_a_replica_has_caught_up() {
         let mut semi = SemiSync::default();
         semi.configure(true, 1);
-        semi.attach(1);
+        semi.attach(1, true);
         semi.give_up();
         assert!(semi.has(100));
         semi.acknowledge(1, 50, 100);

@@ -387,6 +387,7 @@ impl Recovery {
                 if let Some(ago) = report.vouched.filter(|ago| *ago < PROOF_OVER) {
                     self.proofs_end = self.proofs_end.max(now + (PROOF_OVER - ago));
                 }
+                let report = self.with_its_source(report);
                 self.reports.insert(tablet, report);
                 if self.handover(now).is_some() {
                     self.ask(now);
@@ -439,6 +440,18 @@ impl Recovery {
             self.enter(now, following);
         }
         self.settle();
+    }
+
+    /// A tablet may have slept through the beginning of a term in which its server's source went on as primary. The server has
+    /// that beginning all the same, and may have acknowledged what came after.
+    fn with_its_source(&self, mut report: Report) -> Report {
+        for reign in &self.record.reigns {
+            let has_beginning = report.position.contains(&reign.begins_at).unwrap_or(false);
+            if has_beginning && report.source.as_ref() == Some(&reign.primary) {
+                report.followed = report.followed.max(reign.term);
+            }
+        }
+        report
     }
 
     fn refused(&mut self, to: Asked, refusal: &Refusal) {

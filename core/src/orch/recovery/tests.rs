@@ -34,6 +34,8 @@ struct Node {
     /// The term in which it was opened to clients last.
     reign: u64,
     dead: bool,
+    /// Its tablet is gone, and its server goes on.
+    asleep: bool,
 }
 
 enum Message {
@@ -91,6 +93,7 @@ impl Shard {
                     written: 0,
                     reign: 1,
                     dead: false,
+                    asleep: false,
                 },
             )
         };
@@ -163,7 +166,7 @@ impl Shard {
                 let id = self.orders;
                 self.asked.insert(id, (plan, tablet.clone(), term, asked));
                 let now = self.now;
-                if let Some(node) = self.nodes.get_mut(&tablet).filter(|node| !node.dead) {
+                if let Some(node) = self.nodes.get_mut(&tablet).filter(|node| !node.dead && !node.asleep) {
                     node.machine.handle(now, orders::Input::Order { id, term, order });
                 }
             }
@@ -178,7 +181,7 @@ impl Shard {
     /// A tablet does one thing that its machine wants.
     fn work(&mut self, tablet: &TabletAlias) {
         let now = self.now;
-        let Some(node) = self.nodes.get_mut(tablet).filter(|node| !node.dead) else { return };
+        let Some(node) = self.nodes.get_mut(tablet).filter(|node| !node.dead && !node.asleep) else { return };
         node.machine.handle(now, orders::Input::Timeout);
         let input = match node.machine.poll_output() {
             None | Some(orders::Output::State(_)) => return,
@@ -268,7 +271,15 @@ impl Shard {
         node.server.incarnation += 1;
         (node.server.read_only, node.server.receiver_running, node.server.receiver_connected) = (true, false, false);
         node.machine = Orders::new(node.disk.clone(), None, mutants);
-        node.dead = false;
+        (node.dead, node.asleep) = (false, false);
+    }
+
+    /// A tablet falls asleep, or starts again.
+    fn doze(&mut self, tablet: &TabletAlias) {
+        let mutants = self.mutants;
+        let Some(node) = self.nodes.get_mut(tablet) else { return };
+        node.machine = Orders::new(node.disk.clone(), None, mutants);
+        node.asleep = !node.asleep;
     }
 
     /// One random event.
@@ -314,6 +325,10 @@ impl Shard {
             18 if self.rng.chance(0.05) => {
                 let tablet = self.any();
                 self.restart(&tablet);
+            }
+            19 if self.rng.chance(0.05) => {
+                let tablet = self.any();
+                self.doze(&tablet);
             }
             _ => {}
         }
@@ -486,6 +501,34 @@ fn what_only_one_has_that_must_not_be_primary_is_passed_on() {
         let Some(End::Settled(reign)) = finish(&mut shard) else { panic!("it ends") };
         assert_eq!((reign.primary, shard.broken.as_ref()), (alias(2), None));
         assert!(!shard.acknowledged.is_empty());
+    }
+}
+
+/// Its server acknowledges what the same primary writes in a term of which its tablet has not heard.
+#[test]
+fn what_was_acknowledged_while_a_tablet_was_asleep_is_kept() {
+    for (seed, loses) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let mut shard = Shard::new(seed, 4, SEMI_SYNC, Mutants::NONE);
+        (0..20).for_each(|_| shard.write(&alias(1)));
+        shard.doze(&alias(2));
+        shard.begin(&Cause::Planned(alias(1)));
+        assert!(matches!(finish(&mut shard), Some(End::Settled(Reign { term: 2, .. }))));
+        assert_eq!(shard.stored.1.reigns[0].primary, alias(1));
+        (3..=4).for_each(|uid| shard.nodes.get_mut(&alias(uid)).expect("it is there").server.receiver_running = false);
+        let before = shard.acknowledged.len();
+        (0..20).for_each(|_| shard.write(&alias(1)));
+        assert!(shard.acknowledged.len() > before, "nobody but the sleeper can have acknowledged");
+        if loses {
+            shard.restart(&alias(2));
+        } else {
+            shard.doze(&alias(2));
+        }
+        shard.plans.clear();
+        shard.nodes.get_mut(&alias(1)).expect("it is there").dead = true;
+        shard.begin(&Cause::Emergency);
+        let end = finish(&mut shard);
+        let settled = matches!(end, Some(End::Settled(_)));
+        assert_eq!((settled, shard.broken.as_ref()), (!loses, None), "seed {seed}: {:?}", shard.stored.1);
     }
 }
 

@@ -129,6 +129,9 @@ pub struct Report {
     pub intact: bool,
     /// Its clients can write.
     pub writable: bool,
+    /// Whose replica its server is, connected or not.
+    #[serde(default)]
+    pub source: Option<TabletAlias>,
     /// Whom it is connected to as a replica.
     pub receives_from: Option<TabletAlias>,
     /// How long ago it vouched for a primary last, or may have; `None`: never.
@@ -601,7 +604,12 @@ impl Orders {
         let (Order::Lead { begins_at, .. } | Order::Follow { begins_at, .. }) = &goal.order else { return };
         goal.switches = false;
         let (term, begins_at, position) = (goal.term, begins_at.clone(), status.position());
+        let same_source = matches!(&goal.order, Order::Follow { source, .. } if status.source.as_ref() == Some(source));
         self.change(|promise| {
+            // Its server went on with the same primary while this tablet did not hear of the term: what it has lost may be of it.
+            if same_source && !promise.is_intact() {
+                promise.lost_in = Some(term);
+            }
             if position.contains(&begins_at).unwrap_or(false) {
                 promise.followed = promise.followed.max(term);
             }
@@ -632,9 +640,10 @@ impl Orders {
         let status = self.status.as_ref();
         let connected = status.filter(|status| status.receiver_running && status.receiver_connected);
         let receives_from = connected.and_then(|status| status.source.clone());
+        let source = status.and_then(|status| status.source.clone());
         let writable = status.is_some_and(|status| !status.read_only);
         let vouched = self.vouched_at.map(|at| now.since(at));
-        Report { promised, followed, position, intact, writable, receives_from, vouched }
+        Report { promised, followed, position, intact, writable, source, receives_from, vouched }
     }
 
     fn begin(&mut self, busy: Busy, output: Output) {

@@ -296,9 +296,10 @@ impl Server {
     pub(super) fn variable(&self, session: &Session, scope: Option<Scope>, name: &str) -> Result<Value, SqlError> {
         let variable = variables::find(self.config.flavor, name).ok_or_else(|| SqlError::unknown_variable(name))?;
         let computed = match variable.name {
-            "gtid_binlog_pos" | "gtid_executed" => Some(self.executed.to_string()),
+            "gtid_executed" => Some(self.executed.to_string()),
+            "gtid_binlog_pos" => Some(self.logged().to_string()),
             "gtid_slave_pos" => Some(self.slave_pos.to_string()),
-            "gtid_current_pos" => Some(self.executed.union(&self.slave_pos).unwrap_or_default().to_string()),
+            "gtid_current_pos" => Some(self.current_position().to_string()),
             "last_gtid" => Some(session.last_gtid.clone()),
             _ => None,
         };

@@ -20,7 +20,8 @@ const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// The source's end.
 #[derive(Debug, Default)]
 pub(super) struct Dump {
-    replica: Option<u32>,
+    /// Its number, and its connection's.
+    replica: Option<(u32, u64)>,
     next: u64,
     refused: bool,
     heartbeat: Duration,
@@ -36,8 +37,8 @@ impl Dump {
                 Some(Message::Hello { replica, semi_sync, heartbeat_ms, has }) => {
                     self.heartbeat = Duration::from_millis(heartbeat_ms);
                     self.heartbeat_at = Some(now + self.heartbeat);
-                    match server.attach_replica(replica, semi_sync, &has) {
-                        Ok(next) => (self.replica, self.next) = (Some(replica), next),
+                    match server.attach_replica(now, replica, semi_sync, &has) {
+                        Ok((next, connection)) => (self.replica, self.next) = (Some((replica, connection)), next),
                         Err(error) => {
                             Message::Refused(error).encode(&mut self.out);
                             self.refused = true;
@@ -45,7 +46,7 @@ impl Dump {
                     }
                 }
                 Some(Message::Acknowledge { end }) => {
-                    if let Some(replica) = self.replica {
+                    if let Some((replica, _)) = self.replica {
                         server.acknowledge(now, replica, end);
                     }
                 }
@@ -82,8 +83,8 @@ impl Dump {
     }
 
     pub(super) fn detach(&self, server: &mut Server) {
-        if let Some(replica) = self.replica {
-            server.detach_replica(replica);
+        if let Some((replica, connection)) = self.replica {
+            server.detach_replica(replica, connection);
         }
     }
 }

@@ -8,6 +8,7 @@ struct Couple {
     source: Bench,
     replica: Bench,
     next: u64,
+    connection: u64,
     /// Acknowledgements on their way back are held.
     deaf: bool,
     held: VecDeque<u64>,
@@ -19,6 +20,7 @@ fn couple(flavor: Flavor) -> Couple {
         source: Bench::on(Server::start(Instant::ZERO, config(1), Storage::default())),
         replica: Bench::on(Server::start(Instant::ZERO, config(2), Storage::default())),
         next: 0,
+        connection: 0,
         deaf: false,
         held: VecDeque::new(),
     };
@@ -32,7 +34,8 @@ fn couple(flavor: Flavor) -> Couple {
 impl Couple {
     fn attach(&mut self, semi_sync: bool) {
         let has = self.replica.server.receiver_wants().expect("the receiver runs").1.clone();
-        self.next = self.source.server.attach_replica(2, semi_sync, &has).unwrap();
+        (self.next, self.connection) = self.source.server.attach_replica(self.source.now, 2, semi_sync, &has).unwrap();
+        self.source.drain();
         self.replica.server.receiver_connected(true, None);
     }
 
@@ -147,7 +150,7 @@ fn a_source_counts_the_replicas_that_read_its_log() {
     let id = c.source.connect();
     let status = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Slaves_connected', 'Threads_running')";
     assert_eq!(c.source.rows(id, status), "Slaves_connected,1 Threads_running,1");
-    c.source.server.detach_replica(2);
+    c.source.server.detach_replica(2, c.connection);
     assert_eq!(c.source.rows(id, status), "Slaves_connected,0 Threads_running,1");
 }
 
@@ -180,7 +183,32 @@ fn a_mariadb_replica_ahead_of_its_source_is_refused() {
     c.replica.ok(admin, "SET GLOBAL gtid_slave_pos = '0-1-7'");
     c.replica.ok(admin, "START SLAVE");
     let has = c.replica.server.receiver_wants().unwrap().1.clone();
-    assert_eq!(c.source.server.attach_replica(2, false, &has).unwrap_err().code, 1236);
+    assert_eq!(c.source.server.attach_replica(c.source.now, 2, false, &has).unwrap_err().code, 1236);
+}
+
+/// As MariaDB 10.11 does with GTIDs: only MySQL takes what a replica need not be sent for acknowledged.
+#[test]
+fn a_replica_that_has_what_waits_for_it_is_let_in_and_on_mariadb_the_next_write_ends_the_wait() {
+    for (flavor, ended) in [(Flavor::MariaDb, "0"), (Flavor::MySql, "1")] {
+        let mut c = couple(flavor);
+        let (id, other) = (c.source.connect(), c.source.connect());
+        c.source.ok(id, "CREATE TABLE t (id INT PRIMARY KEY)");
+        c.carry();
+        c.source.ok(id, "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC");
+        c.source.ok(id, "SET GLOBAL rpl_semi_sync_master_enabled = 1");
+        c.deaf = true;
+        assert!(c.source.send(id, "INSERT INTO t VALUES (1)").is_none(), "it waits");
+        c.carry();
+        c.held.clear();
+        c.source.server.detach_replica(2, c.connection);
+        c.attach(true);
+        assert_eq!(c.source.rows(other, "SELECT COUNT(*) FROM t"), ended);
+        c.deaf = false;
+        c.source.send(other, "INSERT INTO t VALUES (2)");
+        c.carry();
+        let reader = c.source.connect();
+        assert_eq!(c.source.rows(reader, "SELECT COUNT(*) FROM t"), "2");
+    }
 }
 
 #[test]
