@@ -4,8 +4,9 @@
 //! With `WEIR_SIM_SEEDS=100`, each scenario runs with as many seeds.
 
 use weir_core::mutants::{Mutant, Mutants};
+use weir_core::time::Duration;
 use weir_sim::run::{Check, Failure, Options, run};
-use weir_sim::scenario::{Scenario, library};
+use weir_sim::scenario::{Fault, Kind, Scenario, Span, library};
 
 /// Changes of primary under a policy by which nothing may be lost.
 fn scenarios() -> impl Iterator<Item = &'static str> {
@@ -44,18 +45,65 @@ fn a_primary_that_acknowledges_alone_loses_writes_and_that_is_noticed() {
     assert!((0..seeds(4)).any(|seed| failures(&scenario, seed, Mutants::NONE).iter().any(lost)));
 }
 
-/// The plan of a killed primary has fewer things to say than this.
-const STEPS_MAX: u64 = 16;
+/// A change of primary under a few clients: of one that dies, and of one that is healthy.
+const CHANGES: [&str; 2] = ["kind = 'kill'\non = 'server 1'\nlasts = '2s'", "kind = 'reparent'\non = 'server 2'"];
 
+/// A run in which only that happens, half a second after its clients have begun.
+fn change(what: &str, orchestrators: u16) -> Scenario {
+    let clients = "[[clients]]\nworkload = 'append'\ncount = 2\npause = '50ms'";
+    let text = format!(
+        "title = 'a change'\nduration = '3s'\ncalm = '20s'\n[cluster]\ngateways = 1\n[failover]\norchestrators = {orchestrators}\n\
+         {clients}\n[[faults]]\nat = '500ms'\n{what}\n"
+    );
+    Scenario::parse(&text).expect("it can be read")
+}
+
+/// The same, and its first orchestrator dies when it has said so much.
+fn interrupted(scenario: &Scenario, dies_after: u64) -> Scenario {
+    let mut scenario = scenario.clone();
+    scenario.failover.as_mut().expect("somebody changes the primary").orchestrator_dies_after = Some(dies_after);
+    scenario
+}
+
+fn words(scenario: &Scenario, seed: u64) -> u64 {
+    run(scenario, seed, Options::default()).orders
+}
+
+/// With one more orchestrator, which carries on; and alone, so that it carries on itself when it is back.
 #[test]
 fn an_orchestrator_that_dies_at_any_step_is_succeeded() {
-    for dies_after in 1..=STEPS_MAX {
-        let mut scenario = scenario("failover/primary-killed");
-        let failover = scenario.failover.as_mut().expect("somebody changes the primary");
-        // One that comes back and carries on itself.
-        failover.orchestrators = 1;
-        failover.orchestrator_dies_after = Some(dies_after);
-        assert_eq!(failures(&scenario, dies_after, Mutants::NONE), [], "it died after {dies_after} steps");
+    for (what, orchestrators) in CHANGES.into_iter().flat_map(|what| [(what, 1), (what, 2)]) {
+        let scenario = change(what, orchestrators);
+        let mut deaths = 0;
+        for seed in 0..seeds(4) {
+            let all = words(&scenario, seed);
+            for dies_after in (0..=all).take_while(|_| all > 0) {
+                let scenario = interrupted(&scenario, dies_after);
+                assert_eq!(
+                    failures(&scenario, seed, Mutants::NONE),
+                    [],
+                    "{what}, seed {seed}: died after {dies_after}"
+                );
+                deaths += 1;
+            }
+        }
+        assert!(deaths > 10, "{what}: only {deaths} steps with {orchestrators} orchestrators");
+    }
+}
+
+/// Each tablet dies in turn, all along the change; and the orchestrator in the middle of it as well.
+#[test]
+fn a_tablet_that_dies_at_any_time_of_a_change_is_waited_for_or_done_without() {
+    for what in CHANGES {
+        let whole = change(what, 1);
+        let middle = words(&whole, 1) / 2;
+        for (n, tablet) in (0..36).zip([1, 2, 3].into_iter().cycle()) {
+            let at = Span(Duration::from_millis(500 + 40 * n));
+            let mut scenario = if n % 2 == 0 { whole.clone() } else { interrupted(&whole, middle) };
+            let lasts = Span(Duration::from_millis(300));
+            scenario.faults.push(Fault { at, lasts, ..Fault::new(Kind::Kill, format!("tablet {tablet}")) });
+            assert_eq!(failures(&scenario, 1, Mutants::NONE), [], "{what}: tablet {tablet} died at {at:?}");
+        }
     }
 }
 

@@ -90,6 +90,12 @@ impl Failover {
         world.process::<TopologyProcess>(self.topology).map_or(&[], TopologyProcess::history)
     }
 
+    /// Things that the first orchestrator said while it changed the primary.
+    pub(super) fn said(&self, world: &World) -> u64 {
+        let first = self.orchestrators.first().and_then(|id| world.process::<OrchestratorProcess>(*id));
+        first.map_or(0, OrchestratorProcess::said)
+    }
+
     /// The number of the server whose tablet is primary of the last settled term.
     pub(super) fn primary(&self, world: &World) -> Option<usize> {
         let settled = |entry: &&Entry| entry.record.step == Step::Settled;

@@ -66,6 +66,8 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
     /// Operations that clients finished.
     pub operations: u64,
+    /// Things that the first orchestrator said to tablets and the topology while it changed the primary.
+    pub orders: u64,
     /// What clients did at each consistency level.
     pub levels: Levels,
     /// Virtual time.
@@ -153,6 +155,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     let clients = stage.clients.iter().filter_map(|id| stage.world.process::<ClientProcess>(*id));
     Outcome {
         levels,
+        orders: stage.failover.as_ref().map_or(0, |failover| failover.said(&stage.world)),
         operations: clients.map(|client| client.done).sum(),
         virtual_time: stage.world.now().since(Instant::ZERO),
         events: stage.world.events(),

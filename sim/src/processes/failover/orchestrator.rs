@@ -123,7 +123,10 @@ impl OrchestratorProcess {
                 self.begun = term > 1;
                 ctx.note(NOTE_BEGINS, term, 0);
             }
-            Output::News(News::Settled(reign)) => ctx.note(NOTE_SETTLED, u64::from(reign.primary.uid), reign.term),
+            Output::News(News::Settled(reign)) => {
+                self.begun = false;
+                ctx.note(NOTE_SETTLED, u64::from(reign.primary.uid), reign.term);
+            }
             Output::News(News::NotHandedOver(to, _)) => ctx.note("not handed over", u64::from(to.uid), 0),
             Output::News(News::Found(problem)) => {
                 self.setup.findings.note(ctx.now(), core::iter::once(&problem));
@@ -190,6 +193,8 @@ impl Process for OrchestratorProcess {
             Event::Signal { signal, on: true } => {
                 let wanted = signal.checked_sub(SIGNAL_REPARENT).and_then(|n| self.setup.tablets.get(n as usize));
                 if let Some((tablet, _)) = wanted.cloned() {
+                    // What comes before the new term counts as well.
+                    self.begun = true;
                     self.handle(ctx, Input::Reparent(tablet));
                 }
             }
