@@ -142,6 +142,20 @@ mutants! {
     TrustRecord = "trust-record",
     /// Whatever a replica has beyond the beginning of a term is taken for errant.
     CondemnUnheard = "condemn-unheard",
+    /// A server turns to another source, or leads, before it has applied what it received.
+    ThrowAwayReceived = "throw-away-received",
+    /// A tablet reports as its position what its server has applied, not what it has received.
+    CountApplied = "count-applied",
+    /// When two histories each have something that the other lacks, one is chosen.
+    SilentWinner = "silent-winner",
+    /// Only a server that replicates is asked what it has beyond the history.
+    OverlookDetached = "overlook-detached",
+    /// Replicas are not repaired while the primary's commits hang.
+    RepairInOrder = "repair-in-order",
+    /// Once something was repaired, the primary is not replaced for a while.
+    CoolDown = "cool-down",
+    /// A primary that is slow to answer is replaced, though its replicas hear it.
+    TrustSilence = "trust-silence",
     /// A gateway takes whoever is writable for the primary.
     TrustReadOnly = "trust-read-only",
     /// A tablet that lost what it had received says that it has everything.

@@ -69,6 +69,8 @@ codes! {
     DeadPrimaryWithoutReplicas,
     /// The primary does not answer, nor do enough others to be sure to lose nothing.
     DeadPrimaryAndReplicas,
+    /// The primary answers and has not led for long, whatever it was ordered: it does not hear, or nobody vouches for it.
+    PrimaryCannotLead,
     /// The primary does not answer, but replicas are connected to it: it lives.
     UnreachablePrimary,
     /// The term's primary replicates from somebody.
@@ -166,6 +168,7 @@ pub static RULES: &[Rule] = &[
     rule(Code::DeadPrimaryAndSomeReplicas, Severity::Outage, 500, Remedy::Reparent, |f| f.dead(|d| d.answering < d.replicas && d.enough)),
     rule(Code::DeadPrimaryWithoutReplicas, Severity::Outage, 500, Remedy::Alert, |f| f.dead(|d| d.replicas == 0)),
     rule(Code::DeadPrimaryAndReplicas, Severity::Outage, 500, Remedy::Alert, |f| f.dead(|d| d.replicas > 0 && !d.enough)),
+    rule(Code::PrimaryCannotLead, Severity::Outage, 3000, Remedy::Reparent, |f| f.cannot_lead()),
     rule(Code::UnreachablePrimary, Severity::Danger, 0, Remedy::Gather, |f| f.unreachable()),
     rule(Code::PrimaryHasPrimary, Severity::Outage, 0, Remedy::Lead, |f| f.primary_that(|_, status| status.has_source())),
     rule(Code::PrimaryIsReadOnly, Severity::Outage, 0, Remedy::Lead, |f| f.primary_that(|_, status| status.read_only)),
@@ -279,12 +282,14 @@ impl Facts<'_> {
         self.status(tablet).filter(connected).is_some()
     }
 
-    /// Those whose servers answer and have all they ever acknowledged are enough to begin a term without losing anything.
-    fn can_recruit(&self) -> bool {
+    /// Those whose servers answer and have all they ever acknowledged are enough to begin a term without losing anything, also
+    /// without one of them.
+    fn can_recruit(&self, without: Option<&TabletAlias>) -> bool {
         let Entry { cohort, record } = self.entry;
         let can =
             |tablet: &&TabletAlias| self.state(tablet).is_some_and(|state| state.intact && state.status.is_some());
-        let able: Tablets = cohort.tablets.iter().filter(can).cloned().collect();
+        let able = cohort.tablets.iter().filter(|tablet| Some(*tablet) != without);
+        let able: Tablets = able.filter(can).cloned().collect();
         let covered = |reign: &Reign| cohort.policy.is_covered_by(&cohort.tablets, &reign.primary, &able);
         !able.is_empty() && (cohort.policy == Policy::None || record.reigns.iter().all(covered))
     }
@@ -318,8 +323,14 @@ impl Facts<'_> {
             return Vec::new();
         }
         let answering = self.replicas().filter(|replica| self.status(replica).is_some()).count();
-        let dead = Dead { replicas: self.replicas().count(), answering, enough: self.can_recruit() };
+        let dead = Dead { replicas: self.replicas().count(), answering, enough: self.can_recruit(None) };
         if which(&dead) { vec![primary.clone()] } else { Vec::new() }
+    }
+
+    /// It is not waited for: the others must be enough without it.
+    fn cannot_lead(&self) -> Vec<TabletAlias> {
+        let idle = self.primary_that(|state, _| state.role != Role::Primary);
+        if self.can_recruit(self.primary()) { idle } else { Vec::new() }
     }
 
     fn unreachable(&self) -> Vec<TabletAlias> {
@@ -532,7 +543,8 @@ mod tests {
         }
         let mut shard = Shard::healthy(4);
         shard.state(1).role = Role::Unknown;
-        assert_eq!(first(&shard), (Code::PrimaryDoesNotLead, 1));
+        assert_eq!(shard.codes(), [(Code::PrimaryCannotLead, 1), (Code::PrimaryDoesNotLead, 1)]);
+        assert_eq!(first(&shard.dies(2).dies(3)), (Code::PrimaryDoesNotLead, 1), "the others are not enough");
         let mut shard = Shard::healthy(4).with(2, |s| s.read_only = false);
         shard.state(2).promised = 3;
         assert_eq!(first(&shard), (Code::StalePrimary, 2));

@@ -7,7 +7,7 @@
 //! [`analysis`](super::analysis) to it again and again, and begins a [`Recovery`] or orders repairs. Repairs never keep a recovery waiting: they
 //! are orders of the settled term, which any recovery outdates.
 
-use super::analysis::{Facts, Problem, Remedy, Rule, Sighting, analyse};
+use super::analysis::{Code, Facts, Problem, Remedy, Rule, Sighting, analyse};
 use super::choose::Undecided;
 use super::handover::{self, Handover, Obstacle};
 use super::lock::{self, Entry, Event, Request, ShardLock};
@@ -374,8 +374,14 @@ impl Orchestrator {
         }
         let confirmed = found.into_iter().filter(|(rule, problem)| now >= self.problems[problem] + rule.confirm);
         let confirmed: Vec<_> = confirmed.collect();
-        if confirmed.iter().any(|(rule, _)| rule.remedy == Remedy::Reparent) {
+        if confirmed.iter().any(|(rule, _)| rule.remedy == Remedy::Reparent) && !self.hesitates() {
             return self.begin(now, &Cause::Emergency);
+        }
+        if self.mutants.breaks(Mutant::TrustSilence) && self.is_wrong(Code::UnreachablePrimary) {
+            return self.begin(now, &Cause::Emergency);
+        }
+        if self.mutants.breaks(Mutant::RepairInOrder) && self.is_wrong(Code::LockedSemiSyncPrimary) {
+            return;
         }
         // Orders of a repair and of the change would take each other's place.
         if self.handover.is_none() {
@@ -384,6 +390,15 @@ impl Orchestrator {
             }
             self.hand_over(now);
         }
+    }
+
+    fn is_wrong(&self, code: Code) -> bool {
+        self.problems.keys().any(|problem| problem.code == code)
+    }
+
+    /// A repair that was made lately comes first, as broken rules have it.
+    fn hesitates(&self) -> bool {
+        self.mutants.breaks(Mutant::CoolDown) && !self.repair_at.is_empty()
     }
 
     /// Somebody wants another primary, and nothing more urgent is wrong.

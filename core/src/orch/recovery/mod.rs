@@ -492,9 +492,14 @@ impl Recovery {
         }
         let intact =
             |(tablet, report): (&TabletAlias, &Report)| report.intact.then(|| (tablet.clone(), report.clone()));
-        let reports = self.reports.iter().filter_map(intact).collect();
+        let mut reports: Reports = self.reports.iter().filter_map(intact).collect();
         let promotion =
             if self.mutants.breaks(Mutant::IgnorePromotion) { BTreeMap::new() } else { self.cohort.promotion.clone() };
+        if let Err(Undecided::Incomparable(_, other)) = choose(&reports, &promotion, None)
+            && self.mutants.breaks(Mutant::SilentWinner)
+        {
+            reports.remove(&other);
+        }
         match choose(&reports, &promotion, self.wanted.as_ref()) {
             Ok(choice) => {
                 self.handed_over = handover.is_some();

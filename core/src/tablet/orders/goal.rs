@@ -3,6 +3,7 @@
 
 use super::{Action, Goal, Order, Refusal, Status};
 use crate::gtid::Position;
+use crate::mutants::{Mutant, Mutants};
 
 /// What is left to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(super) enum Next {
 }
 
 /// `switches` is whether the server followed another term until now.
-pub(super) fn next(goal: &Goal, status: &Status, switches: bool) -> Next {
+pub(super) fn next(goal: &Goal, status: &Status, switches: bool, mutants: Mutants) -> Next {
     match &goal.order {
         Order::Recruit => recruit(status),
         // It is answered as it comes.
@@ -26,10 +27,11 @@ pub(super) fn next(goal: &Goal, status: &Status, switches: bool) -> Next {
         Order::Reach(position) if status.executed.contains(position).unwrap_or(false) => Next::Done,
         Order::Reach(_) => Next::Wait,
         Order::Rest => unless_done(&[(!status.read_only, Action::Rest)]).unwrap_or(Next::Done),
-        Order::Lead { acks, begins_at, slowly } => lead(status, *acks, begins_at, *slowly),
+        Order::Lead { acks, begins_at, slowly } => lead(status, *acks, begins_at, *slowly, mutants),
         Order::Follow { source, begins_at, acknowledges, .. } => {
             let errant = status.position().subtract(begins_at).unwrap_or_else(|_| status.position());
-            if switches && !errant.is_empty() {
+            let overlooked = !status.has_source() && mutants.breaks(Mutant::OverlookDetached);
+            if switches && !errant.is_empty() && !overlooked {
                 // Nobody writes there any more, and it receives no more until somebody has judged what it has.
                 return unless_done(&[
                     (!status.read_only, Action::Fence),
@@ -47,7 +49,9 @@ pub(super) fn next(goal: &Goal, status: &Status, switches: bool) -> Next {
                     (status.receiver_running, Action::StopReceiver),
                     (status.acknowledges != *acknowledges, Action::Acknowledge(*acknowledges)),
                 ])
-                .unwrap_or_else(|| drained(status).unwrap_or(Next::Act(Action::Follow { source: source.clone() })));
+                .unwrap_or_else(|| {
+                    drained(status, mutants).unwrap_or(Next::Act(Action::Follow { source: source.clone() }))
+                });
             }
             unless_done(&[
                 (!status.read_only, Action::Fence),
@@ -68,7 +72,7 @@ fn recruit(status: &Status) -> Next {
         .unwrap_or(Next::Done)
 }
 
-fn lead(status: &Status, acks: u32, begins_at: &Position, slowly: bool) -> Next {
+fn lead(status: &Status, acks: u32, begins_at: &Position, slowly: bool, mutants: Mutants) -> Next {
     let has = |position: &Position| position.contains(begins_at).unwrap_or(false);
     if !has(&status.position()) {
         return Next::Refuse(Refusal::Behind(status.position()));
@@ -77,7 +81,7 @@ fn lead(status: &Status, acks: u32, begins_at: &Position, slowly: bool) -> Next 
         return next;
     }
     if status.has_source() {
-        return drained(status).unwrap_or(Next::Act(Action::Detach));
+        return drained(status, mutants).unwrap_or(Next::Act(Action::Detach));
     }
     unless_done(&[
         (status.acknowledges, Action::Acknowledge(false)),
@@ -89,8 +93,8 @@ fn lead(status: &Status, acks: u32, begins_at: &Position, slowly: bool) -> Next 
 }
 
 /// What is still to be done before everything received is applied.
-fn drained(status: &Status) -> Option<Next> {
-    if status.executed.contains(&status.received).unwrap_or(false) {
+fn drained(status: &Status, mutants: Mutants) -> Option<Next> {
+    if mutants.breaks(Mutant::ThrowAwayReceived) || status.executed.contains(&status.received).unwrap_or(false) {
         return None;
     }
     Some(if status.applier_running { Next::Wait } else { Next::Act(Action::StartApplier) })

@@ -579,7 +579,7 @@ impl Orders {
         let next = match goal.order {
             // Whoever is "recruited" so goes on as before.
             Order::Recruit if self.mutants.breaks(Mutant::PromoteWithoutRecruiting) => Next::Done,
-            _ => next(goal, status, goal.switches),
+            _ => next(goal, status, goal.switches, self.mutants),
         };
         // Before it receives or takes a write of the term: what it loses from then on may be of that term.
         let enters = match &next {
@@ -620,7 +620,9 @@ impl Orders {
     /// The server is as ordered.
     fn met(&mut self, now: Instant) {
         if let Some(status) = &self.status {
-            let report = self.report(now, status.position());
+            let applied = self.mutants.breaks(Mutant::CountApplied);
+            let position = if applied { status.executed.clone() } else { status.position() };
+            let report = self.report(now, position);
             let led = self.goal.as_ref().is_some_and(|goal| matches!(goal.order, Order::Lead { .. }));
             self.finish(Ok(report));
             if led && !self.leads {
