@@ -1,4 +1,4 @@
-//! Transfers in transactions, by sessions with `transaction_replay`, while the primary is killed or changed: every COMMIT that was
+//! Transfers in transactions, by sessions with `transaction_replay`, while the primary is killed: every COMMIT that was
 //! answered is there once, nothing else is, nobody is told that an outcome is unknown, and no connection is lost.
 
 use crate::rehearsal::number;
@@ -187,11 +187,4 @@ fn check(shard: &Shard, notes: &Notes) {
 #[test]
 fn transactions_outlive_a_primary_that_is_killed() {
     rehearse("transfers, kill -9", |shard, primary| shard.kill(primary));
-}
-
-#[test]
-fn transactions_outlive_a_planned_change() {
-    rehearse("transfers, planned", |shard, primary| {
-        shard.reparent(primary % 3 + 1).unwrap_or_else(|error| panic!("{error}\n{}", shard.output()));
-    });
 }
