@@ -211,13 +211,13 @@ fn a_beat_that_meets_a_fence_changes_nothing() {
         });
     };
     for (last, number) in [(None, 1), (Some(1), 2)] {
-        let mut beating = Beating::new(Plan { last, keeps_marks: false });
+        let mut beating = Beating::new(Plan { last, keeps_marks: false, failures: 1 });
         while beating.next().is_some() {
             send_next(&mut beating);
         }
         assert_eq!(beating.finish().expect("a beat"), Some(number));
     }
-    let mut fenced = Beating::new(Plan { last: Some(2), keeps_marks: false });
+    let mut fenced = Beating::new(Plan { last: Some(2), keeps_marks: false, failures: 1 });
     send_next(&mut fenced);
     primary.query("SET GLOBAL read_only = 1").expect("a fence");
     let position = query_value(primary, "SELECT @@gtid_binlog_pos");

@@ -9,6 +9,10 @@
 //! share the work: each writes the successor of what it saw last, so one of two that are due at once changes nothing, and who
 //! sees the number grow without its doing waits another interval.
 //!
+//! A beat that hangs holds the lock of its row: perhaps a replica's acknowledgement was lost, and MariaDB counts none for what
+//! a replica has already when it connects again. Whatever is acknowledged later releases it, so the next attempt writes
+//! another row of the table first.
+//!
 //! Now and then the same connection looks after the table in which transactions mark themselves ([`crate::link::MARKS_TABLE`]).
 //!
 //! Rights it takes: `SELECT, INSERT, UPDATE, CREATE ON weir.*`, and `DELETE` for marks. Start with [`Beating`], then `Schedule`.
@@ -29,6 +33,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(10);
 const FAILURES_TOLD: u32 = 2;
 /// How long a beat may take. One that hangs may wait for a replica's acknowledgement, as every write then does.
 const BEAT_TIME_MAX: Duration = Duration::from_secs(10);
+/// Rows of the table. The first has the number; one of the others is written after a failure, in turn.
+const ROWS: u32 = 8;
 /// Asked before each write, and again within it: an account that may write on a read-only server must not.
 const ASK_READ_ONLY: &str = "SELECT @@GLOBAL.read_only AS read_only";
 
@@ -43,6 +49,8 @@ pub struct Plan {
     pub last: Option<u64>,
     /// The table of marks is looked after, too.
     pub keeps_marks: bool,
+    /// Attempts in a row that failed before.
+    pub failures: u32,
 }
 
 /// The statements of one beat. Send what [`Beating::next`] gives, hand the outcome to [`Beating::answer`], until there is
@@ -62,19 +70,25 @@ impl Beating {
     /// Counts to the next number.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
-        let Plan { last, keeps_marks } = plan;
+        let Plan { last, keeps_marks, failures } = plan;
         let beat = last.map_or(1, |last| last.saturating_add(1));
+        let others: String = (2..=ROWS).map(|row| format!(", ({row}, 0)")).collect();
         let mut statements = VecDeque::from([ASK_READ_ONLY.to_owned()]);
         match last {
             // A server that becomes read-only waits for statements that run: later ones see it here.
-            Some(_) => statements.push_back(format!(
-                "UPDATE weir.heartbeat SET beat = {beat} WHERE id = 1 AND beat < {beat} AND @@GLOBAL.read_only = 0"
-            )),
+            Some(_) => {
+                statements.extend(other_row(failures).map(|row| {
+                    format!("UPDATE weir.heartbeat SET beat = beat + 1 WHERE id = {row} AND @@GLOBAL.read_only = 0")
+                }));
+                statements.push_back(format!(
+                    "UPDATE weir.heartbeat SET beat = {beat} WHERE id = 1 AND beat < {beat} AND @@GLOBAL.read_only = 0"
+                ));
+            }
             None => statements.extend([
                 "CREATE DATABASE IF NOT EXISTS weir".to_owned(),
                 "CREATE TABLE IF NOT EXISTS weir.heartbeat (id INT NOT NULL PRIMARY KEY, beat BIGINT NOT NULL) ENGINE = InnoDB"
                     .to_owned(),
-                format!("INSERT IGNORE INTO weir.heartbeat (id, beat) VALUES (1, {beat})"),
+                format!("INSERT IGNORE INTO weir.heartbeat (id, beat) VALUES (1, {beat}){others}"),
             ]),
         }
         let marks = if keeps_marks { marks::housekeeping() } else { VecDeque::new() };
@@ -146,6 +160,11 @@ impl Beating {
     }
 }
 
+/// The row that is written first after so many failures.
+fn other_row(failures: u32) -> Option<u32> {
+    Some(failures.checked_sub(1)? % (ROWS - 1) + 2)
+}
+
 fn says_writable(rows: &TextResultSet) -> bool {
     rows.value(0, "read_only").is_some_and(|value| matches!(value, b"0" | b"OFF"))
 }
@@ -209,7 +228,11 @@ impl Schedule {
         if keeps_marks {
             self.marks_at = Some(now + marks::INTERVAL);
         }
-        Some(Due { id: self.last, plan: Plan { last: self.beat, keeps_marks }, timeout: BEAT_TIME_MAX })
+        Some(Due {
+            id: self.last,
+            plan: Plan { last: self.beat, keeps_marks, failures: self.failures },
+            timeout: BEAT_TIME_MAX,
+        })
     }
 
     /// The server's table was read; `None`: there is none, or it may not be read.
@@ -279,7 +302,7 @@ mod tests {
 
     /// What a beat ends with when the server answers so; and how much it was sent.
     fn run(last: Option<u64>, answers: &[Answer]) -> (Result<Option<u64>, Error>, usize) {
-        let mut beating = Beating::new(Plan { last, keeps_marks: false });
+        let mut beating = Beating::new(Plan { last, keeps_marks: false, failures: 0 });
         let mut sent = 0;
         while beating.next().is_some() {
             beating.answer(&answers[sent]);
@@ -297,12 +320,31 @@ mod tests {
     }
 
     #[test]
+    fn after_a_failure_another_row_is_written_first() {
+        let rows = |failures| {
+            let beating = Beating::new(Plan { last: Some(6), keeps_marks: false, failures });
+            let row = |sql: &String| sql.split_once("id = ").map(|(_, id)| id[..1].to_owned());
+            beating.statements.iter().filter_map(row).collect::<Vec<_>>()
+        };
+        assert_eq!([rows(0), rows(1), rows(7), rows(8)], [vec!["1"], vec!["2", "1"], vec!["8", "1"], vec!["2", "1"]]);
+        let mut schedule = Schedule::new(Some(SECOND), false);
+        schedule.seen(Instant::ZERO, Some(6));
+        let now = Instant::ZERO + SECOND;
+        let due = schedule.due(now, true).expect("it is time");
+        assert_eq!(due.plan.failures, 0);
+        let due = schedule.due(now + due.timeout + SECOND, true);
+        assert_eq!((due, schedule.failures), (None, 1), "it hangs");
+        let due = schedule.due(now + BEAT_TIME_MAX + SECOND + SECOND, true).expect("it is tried again");
+        assert_eq!(due.plan, Plan { last: Some(6), keeps_marks: false, failures: 1 });
+    }
+
+    #[test]
     fn marks_are_looked_after_when_it_is_written_and_never_fail_it() {
         let key = |key: &str| vec![Some(key.as_bytes().to_vec())];
         let columns = vec![crate::mysql::column::ColumnDefinition::text("session")];
         let old = crate::mysql::resultset::TextResultSet { columns, rows: vec![key("ab"), key("cd")] };
         let denied = Error::new(Component::Tablet, Kind::AccessDenied, "no");
-        let mut beating = Beating::new(Plan { last: Some(6), keeps_marks: true });
+        let mut beating = Beating::new(Plan { last: Some(6), keeps_marks: true, failures: 0 });
         for answer in [read_only("0"), changed(1), Answer::Rows(old, OkPacket::default())] {
             beating.answer(&answer);
         }
@@ -316,7 +358,7 @@ mod tests {
     fn the_table_of_marks_is_made_where_it_is_missing_and_the_server_may_be_written_to() {
         let missing = Error { code: 1146, ..Error::new(Component::Server, Kind::Parse, "no such table") };
         for (is_read_only, left) in [("0", 2), ("1", 0)] {
-            let mut beating = Beating::new(Plan { last: Some(6), keeps_marks: true });
+            let mut beating = Beating::new(Plan { last: Some(6), keeps_marks: true, failures: 0 });
             for answer in [read_only("0"), changed(1), Answer::Err(missing.clone()), read_only(is_read_only)] {
                 beating.answer(&answer);
             }
@@ -345,13 +387,13 @@ mod tests {
         let now = Instant::ZERO + SECOND;
         assert_eq!((schedule.due(now, false), schedule.timer(false)), (None, None));
         let due = schedule.due(now, true).expect("the first");
-        assert_eq!((due.plan, schedule.due(now, true)), (Plan { last: None, keeps_marks: true }, None));
+        assert_eq!((due.plan, schedule.due(now, true)), (Plan { last: None, keeps_marks: true, failures: 0 }, None));
         assert_eq!(schedule.ended(now, due.id, Ok(Some(1))), None);
         assert_eq!((schedule.beat(), schedule.timer(true)), (Some(1), Some(now + SECOND)));
         assert!(schedule.due(now + SECOND / 2, true).is_none());
         assert_eq!(
             schedule.due(now + SECOND, true).expect("the second").plan,
-            Plan { last: Some(1), keeps_marks: false }
+            Plan { last: Some(1), keeps_marks: false, failures: 0 }
         );
         assert!(Schedule::new(None, true).due(now, true).is_none());
     }
