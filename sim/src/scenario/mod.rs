@@ -140,7 +140,7 @@ pub enum Errors {
     Any,
     /// That the outcome of a statement is unknown, and nothing else.
     Unknown,
-    /// That their transaction was rolled back, and may be started again; and nothing else.
+    /// That their transaction was rolled back, or that a read lost its server more than once. Both may be started again.
     #[serde(rename = "rolled-back")]
     RolledBack,
     /// Nothing.

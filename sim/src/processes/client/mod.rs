@@ -240,7 +240,7 @@ impl ClientProcess {
         let may_read = match self.setup.errors {
             Errors::Any => true,
             Errors::Unknown => error.code == OUTCOME_UNKNOWN,
-            Errors::RolledBack => &error.sqlstate == ROLLED_BACK,
+            Errors::RolledBack => &error.sqlstate == ROLLED_BACK || error.code == READ_LOST,
             Errors::None => false,
         };
         if !may_read {
@@ -343,6 +343,8 @@ impl ClientProcess {
 
 /// The SQLSTATE class of transactions that were rolled back: a serialization failure.
 const ROLLED_BACK: &[u8; 5] = b"40001";
+/// ER_NET_READ_ERROR: nothing was changed, and the statement is suspected of having stopped the servers that it lost.
+const READ_LOST: u16 = 1158;
 
 enum What<'a> {
     Begin,
