@@ -403,3 +403,23 @@ fn a_tablet_that_starts_may_have_vouched_until_then() {
     bench.now = Instant(5_000_000_000);
     assert_eq!(bench.obey(2, Order::Recruit).expect("it obeys").vouched, Some(Duration::ZERO));
 }
+
+#[cfg(feature = "mutants")]
+#[test]
+fn a_promise_outlives_a_restart_and_one_that_is_forgotten_is_noticed() {
+    let answer = |mutants| {
+        let mut bench = Bench::replica();
+        bench.order(1, 5, Order::Recruit);
+        while bench.answers.is_empty() {
+            assert!(bench.turn());
+        }
+        bench.machine = Orders::new(bench.disk.clone(), None, mutants);
+        bench.order(2, 4, Order::Recruit);
+        while bench.answers.len() < 2 {
+            assert!(bench.turn());
+        }
+        bench.answers.pop().map(|(_, outcome)| outcome)
+    };
+    assert_eq!(answer(Mutants::NONE), Some(Err(Refusal::OldTerm(5))));
+    assert!(matches!(answer(Mutants::only(Mutant::ForgetPromise)), Some(Ok(_))));
+}
