@@ -73,10 +73,15 @@ fn sessions_that_share_connections_cannot_tell() {
 
 fn torture(id: u64, mut pair: Pair, rng: Rng, end: Instant, tally: &Tally) {
     let mut session = Session::new(id, rng);
-    let (mut found, mut was_pinned) = (0, false);
+    let (mut found, mut was_pinned, mut was_refused) = (0, false, false);
     while Instant::now() < end && found < DIFFERENCES_MAX {
         let step = session.next();
-        let said = pair.run(&step);
+        let said = match pair.run(&step) {
+            // What asks for diagnostics is told of the refusal.
+            Said::Different(_) if was_refused => Said::Refused,
+            said => said,
+        };
+        was_refused = matches!(said, Said::Refused);
         tally.statements.fetch_add(1, Relaxed);
         tally.pinned.fetch_add(u64::from(session.holds()), Relaxed);
         match said {
