@@ -297,6 +297,10 @@ const FIXED_SETTINGS: &[&str] = &[
     "slave-parallel-mode=optimistic",
     // A replica notices in this time, in seconds, that its source says nothing any more.
     "slave-net-timeout=2",
+    // A gateway whose machine is gone does not hold rows for longer than 8 seconds.
+    "tcp-keepalive-time=5",
+    "tcp-keepalive-interval=1",
+    "tcp-keepalive-probes=3",
     // When its receiver stops, a replica tells the source's server to end the connection. A dead one is not waited for.
     "rpl-semi-sync-slave-kill-conn-timeout=1",
 ];

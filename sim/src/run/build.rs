@@ -53,6 +53,9 @@ pub(super) fn stage(scenario: &Scenario, seed: u64, options: Options) -> Stage {
     let users = [(APPLICATION, false), (MONITOR, true), (ADMINISTRATOR, true)];
     let users = Rc::new(Users::new(&users.map(|((user, password), is_super)| (user, password, is_super))));
     let wait_timeout = i64::try_from(scenario.cluster.wait_timeout.0.as_secs()).unwrap_or(i64::MAX);
+    if scenario.failover.is_some() {
+        server_hosts.iter().for_each(|host| world.set_keepalive(*host, failover::KEEPALIVE));
+    }
     let mut servers = Vec::new();
     for (number, host) in (1..).zip(server_hosts) {
         let init = match &scenario.failover {

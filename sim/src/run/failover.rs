@@ -17,6 +17,7 @@ use weir_core::gtid::Position;
 use weir_core::orch::lock::Entry;
 use weir_core::orch::recovery::{Cohort, Step};
 use weir_core::tablet::operations::Servers;
+use weir_core::time::Duration;
 use weir_core::topo::{self, TabletAlias};
 
 /// The processes.
@@ -29,6 +30,10 @@ pub(crate) struct Failover {
     pub(super) aliases: Vec<TabletAlias>,
     pub(super) findings: Findings,
 }
+
+/// A server gives up a client whose machine is gone, and rolls back what that had open: as `weir up` starts servers, and as it asks
+/// of others.
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(8);
 
 /// A server's configuration as a tablet wants it: what it starts with breaks no promise.
 pub(super) fn managed(config: Config) -> Config {

@@ -57,6 +57,7 @@ library! {
     "incidents/saturated-primary",
     "incidents/semi-sync-deadlock",
     "incidents/silent-winner",
+    "incidents/orphaned-transaction",
     "failover/primary-killed",
     "failover/primary-frozen",
     "failover/primary-cut-off",

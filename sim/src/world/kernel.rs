@@ -23,6 +23,8 @@ pub(super) enum Due {
     Window(ConnId),
     /// The sender towards this end gives up when it still waits for an acknowledgement since then.
     GiveUp(ConnId),
+    /// This end's kernel has found out whether anybody is at the other end, of which nothing was heard for long.
+    KeptAlive(ConnId),
     /// A sync of an incarnation of a process is done.
     Synced(ProcessId, u32, u32),
     Start(ProcessId),
@@ -37,6 +39,8 @@ pub(super) struct Host {
     pub(super) disk: Disk,
     /// Who listens on which port.
     pub(super) listeners: BTreeMap<u16, ProcessId>,
+    /// Its kernel gives up a connection after this when nobody is at the other end any more; `None`: never, by itself.
+    pub(super) keepalive: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -285,6 +289,7 @@ impl Kernel {
             Due::Arrival(conn) => self.arrival(conn),
             Due::Window(conn) => self.window(conn),
             Due::GiveUp(conn) => self.give_up(conn),
+            Due::KeptAlive(conn) => self.kept_alive(conn),
             Due::Synced(process, incarnation, sync) => self.synced(process, incarnation, sync),
             Due::Start(_) | Due::FaultBegins(_) | Due::FaultEnds(_) => {
                 unreachable!("the world handles what concerns processes as a whole")

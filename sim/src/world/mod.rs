@@ -85,6 +85,11 @@ impl World {
         self.kernel.net.set_path(b, a, path);
     }
 
+    /// Lets a host give up connections after this when nobody is at their other end any more.
+    pub fn set_keepalive(&mut self, host: HostId, after: Duration) {
+        self.kernel.host_mut(host).keepalive = Some(after);
+    }
+
     /// The device of a host.
     pub fn disk_mut(&mut self, host: HostId) -> &mut disk::Disk {
         &mut self.kernel.host_mut(host).disk

@@ -206,6 +206,27 @@ fn a_killed_process_closes_its_connections_and_a_host_without_power_says_nothing
 }
 
 #[test]
+fn a_kernel_that_asks_finds_out_that_nobody_is_there() {
+    for lost in [
+        |pair: &Pair| FaultKind::PowerLoss { host: pair.hosts[1] },
+        |pair: &Pair| FaultKind::HalfOpen { a: pair.hosts[0], b: pair.hosts[1] },
+    ] {
+        let mut pair = pair();
+        pair.world.set_keepalive(pair.hosts[0], Duration::from_secs(3));
+        let conn = pair.connected();
+        pair.world.run_for(Duration::from_secs(5));
+        let kind = lost(&pair);
+        pair.fault(Duration::from_secs(1), kind);
+        let over =
+            |pair: &Pair| pair.probe().saw(|e| matches!(e, Event::Closed { conn: c, .. } if *c == conn)).is_some();
+        pair.world.run_for(Duration::from_millis(2900));
+        assert!(!over(&pair));
+        pair.world.run_for(Duration::from_millis(200));
+        assert!(over(&pair));
+    }
+}
+
+#[test]
 fn a_restarted_process_finds_what_was_synced() {
     let mut pair = pair();
     pair.world.run_for(Duration::from_secs(1));

@@ -315,7 +315,24 @@ impl Kernel {
         };
         for conn in self.conns.ends(between) {
             self.conns.get_mut(conn).expect("just found").severed = true;
+            self.keep_alive(conn);
+            self.keep_alive(conn.peer());
         }
+    }
+
+    /// Nobody is at the other end any more: this end's kernel finds out, if it asks.
+    fn keep_alive(&mut self, conn: ConnId) {
+        let Some(both) = self.conns.get(conn) else { return };
+        if let Some(after) = self.host(both.ends[conn.side()].host).keepalive {
+            self.queue.push(self.now() + after, Due::KeptAlive(conn));
+        }
+    }
+
+    pub(super) fn kept_alive(&mut self, conn: ConnId) -> Option<(ProcessId, Event)> {
+        let both = self.conns.get(conn)?;
+        let [here, there] = [conn, conn.peer()].map(|end| both.ends[end.side()].state);
+        let gone = both.severed || there == EndState::Forgotten;
+        if here == EndState::Open && gone { self.end(conn, CloseReason::TimedOut) } else { None }
     }
 
     /// A process has died. With the power, its kernel died as well, and nobody is told.
@@ -325,6 +342,7 @@ impl Kernel {
                 let end = self.conns.end_mut(conn).expect("just found");
                 end.state = EndState::Forgotten;
                 self.ending.push(conn);
+                self.keep_alive(conn.peer());
             } else {
                 self.close(conn);
             }
