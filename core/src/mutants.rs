@@ -142,6 +142,8 @@ mutants! {
     TrustRecord = "trust-record",
     /// Whatever a replica has beyond the beginning of a term is taken for errant.
     CondemnUnheard = "condemn-unheard",
+    /// What waits on a primary to be executed is not counted as its history.
+    OverlookWaiting = "overlook-waiting",
     /// A server turns to another source, or leads, before it has applied what it received.
     ThrowAwayReceived = "throw-away-received",
     /// A tablet reports as its position what its server has applied, not what it has received.

@@ -74,6 +74,7 @@ const UNSEEN: &[Mutant] = &[
     Mutant::ReadOnce,
     Mutant::TrustRecord,
     Mutant::CondemnUnheard,
+    Mutant::OverlookWaiting,
     Mutant::ThrowAwayReceived,
     Mutant::CountApplied,
     Mutant::SilentWinner,

@@ -8,12 +8,14 @@ mod binary;
 mod intervals;
 pub mod mariadb;
 pub mod mysql;
+mod owned;
 mod position;
 #[cfg(test)]
 mod tests;
 
 pub use binary::BINARY_BYTES_MAX;
 pub use intervals::SEQ_MAX;
+pub use owned::parse_owned;
 pub use position::{Divergence, Position};
 
 use core::fmt;

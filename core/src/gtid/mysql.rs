@@ -11,7 +11,7 @@ pub const INTERVALS_MAX: usize = 16_384;
 /// Most characters of a tag (the server's own limit).
 pub const TAG_CHARS_MAX: usize = 32;
 
-const UUID_CHARS: usize = 36;
+pub(super) const UUID_CHARS: usize = 36;
 /// Where a UUID's text has its hyphens.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 

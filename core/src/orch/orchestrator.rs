@@ -488,12 +488,18 @@ impl Orchestrator {
         self.order(reign.primary, term, lead, Purpose::Judge { replica, extra, term });
     }
 
-    /// The primary has said where it is, and the replica stands still: what it has is of that history, or errant.
-    fn judged(&mut self, replica: TabletAlias, extra: Position, term: u64, history: &Position) {
+    /// The primary has said where it is, and the replica stands still: what it has is of that history, or errant. What waits
+    /// at the primary may wait for this very replica.
+    fn judged(&mut self, replica: TabletAlias, extra: Position, term: u64, report: Report) {
+        let mut history = report.position;
+        if !self.mutants.breaks(Mutant::OverlookWaiting) {
+            // Of another flavour, or too large: then there is none of it.
+            let _ = history.merge(&report.waiting);
+        }
         let passed_on = !self.mutants.breaks(Mutant::CondemnUnheard) && history.explains(&extra);
         if passed_on {
             // A later place in the same term does as well as its beginning.
-            self.follow(replica, term, history.clone(), None);
+            self.follow(replica, term, history, None);
         } else {
             self.errant.insert(replica, extra);
         }
@@ -534,9 +540,7 @@ impl Orchestrator {
                 self.catch_up(replica, incarnation, term, report.position);
             }
             (Purpose::Repair { tablet }, Err(Refusal::Errant(extra))) => self.judge(tablet, extra),
-            (Purpose::Judge { replica, extra, term }, Ok(report)) => {
-                self.judged(replica, extra, term, &report.position)
-            }
+            (Purpose::Judge { replica, extra, term }, Ok(report)) => self.judged(replica, extra, term, report),
             (Purpose::CatchUp { .. } | Purpose::Repair { .. } | Purpose::Judge { .. }, _) => {}
         }
     }

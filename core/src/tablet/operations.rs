@@ -9,7 +9,7 @@
 //! plugin has the names of MySQL 8.0.26 (`source`, `replica`) are not known yet.
 
 use super::orders::{Action, Status};
-use crate::gtid::{Flavor, Position};
+use crate::gtid::{Flavor, Position, parse_owned};
 use crate::mutants::{Mutant, Mutants};
 use crate::mysql::auth::Secret;
 use crate::mysql::resultset::{Answer, TextResultSet};
@@ -258,7 +258,7 @@ fn looking(version: ServerVersion) -> [&'static str; 2] {
             "SHOW ALL SLAVES STATUS",
         ],
         Flavor::MySql => [
-            "SELECT @@GLOBAL.read_only AS read_only, @@GLOBAL.gtid_executed AS position, \
+            "SELECT @@GLOBAL.read_only AS read_only, @@GLOBAL.gtid_owned AS owned, @@GLOBAL.gtid_executed AS position, \
              @@GLOBAL.rpl_semi_sync_master_enabled AS waits, @@GLOBAL.rpl_semi_sync_master_timeout AS patience_ms, \
              @@GLOBAL.rpl_semi_sync_master_wait_point AS wait_point, \
              @@GLOBAL.rpl_semi_sync_master_wait_for_slave_count AS acks, \
@@ -301,6 +301,8 @@ fn status(
     Ok(Status {
         incarnation,
         executed: position(flavor, settings, &["position"])?,
+        // What cannot be read is no evidence.
+        waiting: text(settings, &["owned"]).and_then(|text| parse_owned(text).ok()).unwrap_or_default(),
         received: position(flavor, replication, &["Gtid_IO_Pos", "Retrieved_Gtid_Set"])?,
         read_only: switch(settings, "read_only")?,
         source,

@@ -285,6 +285,23 @@ impl Server {
         self.executed_and(|_| true)
     }
 
+    /// MySQL's gtid_owned: what is being committed, each GTID with the thread that commits it.
+    pub(super) fn owned(&self) -> String {
+        let mut owned = String::new();
+        let mut last = String::new();
+        for pending in self.pipeline.iter().filter(|pending| !pending.visible) {
+            let gtid = pending.transaction.gtid.to_string();
+            let Some((uuid, number)) = gtid.split_once(':') else { continue };
+            if uuid != last {
+                owned.push_str(uuid);
+                uuid.clone_into(&mut last);
+            }
+            let thread = pending.owner.or(pending.passing).unwrap_or(0);
+            owned.push_str(&format!(":{number}#{thread}"));
+        }
+        owned
+    }
+
     /// MariaDB's gtid_current_pos: of what waits, what this server wrote itself.
     pub(super) fn current_position(&self) -> Position {
         let mut current = self.executed_and(|pending| !pending.replicated);

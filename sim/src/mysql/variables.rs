@@ -66,7 +66,7 @@ const fn variable(
 
 /// All known variables, in the order of their names.
 #[rustfmt::skip]
-static VARIABLES: [Variable; 74] = [
+static VARIABLES: [Variable; 75] = [
     variable("auto_increment_increment", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("auto_increment_offset", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("autocommit", Lives::Both, Kind::Bool, "1", None),
@@ -87,6 +87,7 @@ static VARIABLES: [Variable; 74] = [
     variable("gtid_domain_id", Lives::Both, Kind::Int(0, u32::MAX as i64), "0", MARIADB),
     variable("gtid_executed", Lives::Fixed, Kind::Text, "", MYSQL),
     variable("gtid_mode", Lives::Fixed, Kind::Text, "ON", MYSQL),
+    variable("gtid_owned", Lives::Fixed, Kind::Text, "", MYSQL),
     variable("gtid_purged", Lives::Global, Kind::Text, "", MYSQL),
     variable("gtid_slave_pos", Lives::Global, Kind::Text, "", MARIADB),
     variable("gtid_strict_mode", Lives::Global, Kind::Bool, "0", MARIADB),

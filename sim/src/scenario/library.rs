@@ -58,6 +58,7 @@ library! {
     "incidents/semi-sync-deadlock",
     "incidents/silent-winner",
     "incidents/orphaned-transaction",
+    "incidents/passed-on-early",
     "failover/primary-killed",
     "failover/primary-frozen",
     "failover/primary-cut-off",

@@ -125,6 +125,9 @@ pub struct Report {
     pub followed: u64,
     /// Everything it has, received or executed.
     pub position: Position,
+    /// What its server is at besides, as [`Status::waiting`] has it.
+    #[serde(default)]
+    pub waiting: Position,
     /// It still has everything that it ever acknowledged.
     pub intact: bool,
     /// Its clients can write.
@@ -173,6 +176,9 @@ pub struct Status {
     pub incarnation: u64,
     /// What it has executed.
     pub executed: Position,
+    /// What it is at, and will have executed: on MySQL, what waits for acknowledgements. On MariaDB that counts as executed.
+    #[serde(default)]
+    pub waiting: Position,
     /// What it has received, applied or not.
     pub received: Position,
     /// Clients cannot write.
@@ -645,7 +651,8 @@ impl Orders {
         let source = status.and_then(|status| status.source.clone());
         let writable = status.is_some_and(|status| !status.read_only);
         let vouched = self.vouched_at.map(|at| now.since(at));
-        Report { promised, followed, position, intact, writable, source, receives_from, vouched }
+        let waiting = status.map(|status| status.waiting.clone()).unwrap_or_default();
+        Report { promised, followed, position, waiting, intact, writable, source, receives_from, vouched }
     }
 
     fn begin(&mut self, busy: Busy, output: Output) {

@@ -298,6 +298,7 @@ impl Server {
         let computed = match variable.name {
             "gtid_executed" => Some(self.executed.to_string()),
             "gtid_binlog_pos" => Some(self.logged().to_string()),
+            "gtid_owned" => Some(self.owned()),
             "gtid_slave_pos" => Some(self.slave_pos.to_string()),
             "gtid_current_pos" => Some(self.current_position().to_string()),
             "last_gtid" => Some(session.last_gtid.clone()),
