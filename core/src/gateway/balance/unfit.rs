@@ -22,6 +22,7 @@ pub(super) enum Unfit<'a> {
     LagUnknown,
     Returning { lag: Duration, lag_max: Duration },
     Ejected(Fault),
+    CatchingUp,
 }
 
 /// The first thing that speaks against a tablet.
@@ -51,6 +52,7 @@ pub(super) fn reason<'a>(view: &View, wish: &Wish<'_>, tablet: &'a TabletView) -
     }
     match tablet.rotation {
         Rotation::Ejected(fault) => Some(Unfit::Ejected(fault)),
+        Rotation::CatchingUp => Some(Unfit::CatchingUp),
         _ => None,
     }
 }
@@ -82,6 +84,7 @@ impl fmt::Display for Unfit<'_> {
                 write!(f, "was too far behind and is still {lag} ms behind (max_replication_lag is {max} ms)")
             }
             Self::Ejected(fault) => write!(f, "is ejected: {fault}"),
+            Self::CatchingUp => f.write_str("has not caught up since it joined"),
             Self::LagUnknown => f.write_str("does not know how far it is behind"),
         }
     }

@@ -7,6 +7,7 @@
 //!
 //! Start with [`Input`], then `Cluster::view_at` for what becomes of it.
 
+mod joining;
 mod lag;
 pub mod rotation;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use crate::marks::Mark;
 use crate::time::{Duration, Instant};
 use crate::topo::{Cell, Health, Role, TabletAlias};
 use lag::Beats;
-use rotation::Place;
+use rotation::{Look, Place};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -228,9 +229,11 @@ impl Cluster {
     fn look(&mut self, now: Instant) {
         let seen = self.view_at(now);
         let lag_max = self.config.rules.max_replication_lag;
+        let primary = seen.primary().filter(|primary| primary.serving.is_yes());
         for (tablet, seen) in self.tablets.values_mut().zip(seen.tablets()) {
             let lag_max = lag_max.filter(|_| seen.role != Role::Primary);
-            tablet.place.look(now, seen.serving.is_yes(), seen.lag, lag_max, &self.config.rotation);
+            let look = Look { serves: seen.serving.is_yes(), position: &seen.position, lag: seen.lag };
+            tablet.place.look(now, &look, primary.map(|primary| &primary.position), lag_max, &self.config.rotation);
         }
     }
 

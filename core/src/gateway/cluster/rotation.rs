@@ -1,10 +1,12 @@
 //! Whether a replica takes reads, besides what it says of itself.
 //!
-//! It leaves the rotation when it is too late and comes back when it is clearly less late (`LAG_RETURN_PERCENT`); it is
+//! It enters when it has caught up (`joining`), leaves when it is too late and comes back when it is clearly less late (`LAG_RETURN_PERCENT`); it is
 //! ejected for a time when it fails or is slow where the others are not ([`Outliers`]); and after a return its share of the
 //! reads grows in steps, so that it can fill its caches ([`Config::warm_up`]).
 
+use super::joining::Joining;
 use crate::gateway::balance::Sample;
+use crate::gtid::Position;
 use crate::time::{Duration, Instant};
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -78,6 +80,8 @@ pub enum Rotation {
         /// In percent.
         share: u8,
     },
+    /// It lacks something that its primary had when it joined.
+    CatchingUp,
     /// It was too late, and is not yet so much less late that it may return.
     Late,
     /// It is ejected.
@@ -102,7 +106,7 @@ impl Rotation {
         match self {
             Self::In => 100,
             Self::WarmingUp { share } => share,
-            Self::Late | Self::Ejected(_) => 0,
+            Self::CatchingUp | Self::Late | Self::Ejected(_) => 0,
         }
     }
 }
@@ -112,6 +116,7 @@ impl fmt::Display for Rotation {
         match self {
             Self::In => f.write_str("in"),
             Self::WarmingUp { share } => write!(f, "warming up at {share} %"),
+            Self::CatchingUp => f.write_str("out: catching up"),
             Self::Late => f.write_str("out: was too far behind"),
             Self::Ejected(fault) => write!(f, "out: {fault}"),
         }
@@ -128,9 +133,17 @@ impl fmt::Display for Fault {
     }
 }
 
+/// What is seen of a tablet.
+pub(super) struct Look<'a> {
+    pub serves: bool,
+    pub position: &'a Position,
+    pub lag: Option<Duration>,
+}
+
 /// One tablet's place.
 #[derive(Debug, Default)]
 pub(super) struct Place {
+    joining: Joining,
     is_late: bool,
     /// Whether it took reads when it was looked at last; `None` until it first did.
     was_in: Option<bool>,
@@ -144,16 +157,17 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Looks at it again: whether it serves, and how far it is behind of how much.
+    /// Looks at it again. `primary`: where its primary is, if that serves.
     pub(super) fn look(
         &mut self,
         now: Instant,
-        serves: bool,
-        lag: Option<Duration>,
+        seen: &Look<'_>,
+        primary: Option<&Position>,
         lag_max: Option<Duration>,
         config: &Config,
     ) {
-        self.is_late = match (lag, lag_max) {
+        self.joining.look(now, seen.serves, seen.position, primary);
+        self.is_late = match (seen.lag, lag_max) {
             (_, None) => false,
             (None, Some(_)) => true,
             (Some(lag), Some(max)) if self.is_late => lag * 100 > max * LAG_RETURN_PERCENT,
@@ -162,7 +176,7 @@ impl Place {
         if self.ejected.is_some_and(|(until, _)| until <= now) {
             self.ejected = None;
         }
-        let is_in = serves && !self.is_late && self.ejected.is_none();
+        let is_in = seen.serves && !self.joining.is_behind() && !self.is_late && self.ejected.is_none();
         if is_in && self.was_in == Some(false) && !config.warm_up.is_zero() {
             self.warm_since = Some(now);
         }
@@ -179,6 +193,7 @@ impl Place {
             return Rotation::Ejected(fault);
         }
         match self.warm_since {
+            _ if self.joining.is_behind() => Rotation::CatchingUp,
             _ if self.is_late => Rotation::Late,
             Some(since) => {
                 let step = now.since(since).as_nanos() * u128::from(WARM_UP_STEPS) / config.warm_up.as_nanos().max(1);
@@ -196,7 +211,8 @@ impl Place {
             let steps = (now.since(since).as_nanos() / step.as_nanos().max(1)).min(u128::from(WARM_UP_STEPS)) as u32;
             (since + step.saturating_mul(steps + 1)).max(Instant(now.0 + 1))
         });
-        crate::time::earliest(warmer, self.ejected.map(|(until, _)| until))
+        let returns = crate::time::earliest(self.ejected.map(|(until, _)| until), self.joining.ends_at());
+        crate::time::earliest(warmer, returns)
     }
 
     pub(super) fn is_ejected(&self) -> bool {
@@ -258,7 +274,8 @@ mod tests {
         }
 
         fn look(&mut self, now: Instant, serves: bool, lag: u32) -> Rotation {
-            self.place.look(now, serves, Some(SECOND * lag), Some(SECOND * 10), &self.config);
+            let look = Look { serves, position: &Position::default(), lag: Some(SECOND * lag) };
+            self.place.look(now, &look, None, Some(SECOND * 10), &self.config);
             self.place.rotation(now, &self.config)
         }
     }
@@ -327,7 +344,8 @@ mod tests {
         let out = |place: &mut Place, now: u32| {
             place.eject(at(now), Fault::Slow, &rules);
             (now..).find(|later| {
-                place.look(at(*later), true, None, None, &config);
+                let look = Look { serves: true, position: &Position::default(), lag: None };
+                place.look(at(*later), &look, None, None, &config);
                 !place.is_ejected()
             })
         };
