@@ -46,7 +46,7 @@ impl Collector {
             Reply::Ok { ends_rows: true, ok, .. } => {
                 let mut payload = Vec::new();
                 packet::encode_end_of_rows(&ok, &mut payload, CapabilityFlags::CLIENT_DEPRECATE_EOF);
-                self.payload(&payload);
+                take_in(&mut self.result, &payload, &mut self.answer, &mut self.outcome);
             }
             Reply::Err { error, .. } => self.answer = Some(Answer::Err(error)),
             Reply::End(ended) => {
@@ -67,21 +67,22 @@ impl Collector {
     }
 
     fn bytes(&mut self, mut bytes: &[u8]) {
-        let mut payloads = Vec::new();
         while let Ok(Some(packet)) = self.packets.next(&mut bytes) {
-            payloads.push(packet.payload.to_vec());
-        }
-        for payload in payloads {
-            self.payload(&payload);
+            take_in(&mut self.result, packet.payload, &mut self.answer, &mut self.outcome);
         }
     }
+}
 
-    fn payload(&mut self, payload: &[u8]) {
-        match self.result.feed(payload) {
-            Ok(None) => {}
-            Ok(Some(answer)) => self.answer = Some(answer),
-            Err(error) => self.outcome = Some(Err(error.raised_by(Component::Tablet))),
-        }
+fn take_in(
+    result: &mut ResultReader,
+    payload: &[u8],
+    answer: &mut Option<Answer>,
+    outcome: &mut Option<Result<Answer, Error>>,
+) {
+    match result.feed(payload) {
+        Ok(None) => {}
+        Ok(whole) => *answer = whole,
+        Err(error) => *outcome = Some(Err(error.raised_by(Component::Tablet))),
     }
 }
 

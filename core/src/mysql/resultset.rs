@@ -19,6 +19,9 @@ use crate::error::Error;
 /// The most columns a server's table or view can have.
 pub const COLUMNS_MAX: usize = 4096;
 
+/// About as long is a short definition, its header included.
+const DEFINITION_BYTES: usize = 48;
+
 /// A row of the text protocol: values as text, or NULL.
 pub type TextRow = Vec<Option<Vec<u8>>>;
 
@@ -60,6 +63,7 @@ fn write_definitions(
     status: u16,
     capabilities: CapabilityFlags,
 ) {
+    out.reserve(definitions.len() * DEFINITION_BYTES);
     for definition in definitions {
         write_with(out, sequence, |out| definition.encode(out));
     }
@@ -214,9 +218,11 @@ impl ResultReader {
 /// `Malformed` when it has not exactly as many values as there are columns.
 pub fn parse_text_row(payload: &[u8], columns: usize) -> Result<TextRow, ProtocolError> {
     let mut reader = Reader::new(payload);
-    let row = (0..columns)
-        .map(|_| Ok(reader.nullable_str("row value")?.map(<[u8]>::to_vec)))
-        .collect::<Result<TextRow, ProtocolError>>()?;
+    // Each value takes a byte at least.
+    let mut row = TextRow::with_capacity(columns.min(payload.len()));
+    for _ in 0..columns {
+        row.push(reader.nullable_str("row value")?.map(<[u8]>::to_vec));
+    }
     if reader.is_empty() { Ok(row) } else { Err(ProtocolError::Malformed("row with more values than columns")) }
 }
 

@@ -71,6 +71,15 @@ impl<'a> Lexer<'a> {
         self.has_executable
     }
 
+    /// Leaves white space out: half of all tokens, if they were made.
+    fn skip_space(&mut self) {
+        let space = self.input.get(self.at..).map_or(0, |rest| extent::run(rest, is_space));
+        if space > 0 {
+            self.at += space;
+            self.glue = Glue::None;
+        }
+    }
+
     /// The next token with trivia, `None` at the end of the input.
     fn next_token(&mut self) -> Option<Token<'a>> {
         let rest = self.input.get(self.at..).filter(|rest| !rest.is_empty())?;
@@ -180,6 +189,9 @@ impl<'a> Iterator for Lexer<'a> {
 
     fn next(&mut self) -> Option<Token<'a>> {
         loop {
+            if !self.trivia {
+                self.skip_space();
+            }
             let token = self.next_token()?;
             if self.trivia || !token.kind.is_trivia() {
                 return Some(token);

@@ -95,6 +95,12 @@ impl Server {
         self.replicas_attached -= 1;
     }
 
+    /// The binary log no longer has the transaction at this index.
+    #[must_use]
+    pub fn has_purged(&self, index: u64) -> bool {
+        index < self.storage.binlog.first()
+    }
+
     /// The transaction at an index of the binary log, once replicas may have it.
     #[must_use]
     pub fn dump(&self, index: u64) -> Option<&Rc<Transaction>> {

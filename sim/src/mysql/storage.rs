@@ -11,6 +11,9 @@ use weir_core::gtid::Position;
 
 /// The redo log is folded into the tables on disk when it has this many records.
 const CHECKPOINT_RECORDS: usize = 4096;
+/// Transactions that the binary log keeps at least: a replica that was away for more has to be made anew. Twice as many
+/// before the older half is purged, far more than a scenario writes.
+const BINLOG_RECORDS: usize = 8192;
 
 /// A committed transaction, as the binary log carries it.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,6 +115,21 @@ impl Storage {
         (self.base, self.base_slave_pos) = (tables.clone(), slave_pos.clone());
         self.redo.clear();
         Recovered { tables, executed, slave_pos }
+    }
+
+    /// Purges what is durable, and settled in the redo log, from the binary log when that has grown long.
+    pub fn expire(&mut self) {
+        if self.binlog.since(0).len() < 2 * BINLOG_RECORDS {
+            return;
+        }
+        let unsettled = self.redo.since(0).iter().find_map(|redo| redo.binlog_index);
+        let end = (self.binlog.first() + BINLOG_RECORDS as u64).min(self.binlog.synced());
+        let end = unsettled.map_or(end, |index| end.min(index));
+        let count = end.saturating_sub(self.binlog.first()) as usize;
+        for transaction in &self.binlog.since(0)[..count] {
+            merge(&mut self.binlog_before, &transaction.gtid);
+        }
+        self.binlog.purge_before(end);
     }
 
     /// Folds what is durable and settled into the tables on disk, when the redo log has grown long.
@@ -216,5 +234,24 @@ mod tests {
         storage.checkpoint();
         assert_eq!(storage.redo.first(), 50);
         assert_eq!(storage.recover().tables.schemas().count(), CHECKPOINT_RECORDS);
+    }
+
+    #[test]
+    fn what_expires_is_still_known_to_have_been_executed() {
+        let mut storage = Storage::default();
+        let written = 2 * BINLOG_RECORDS as u64;
+        for seq in 1..=written {
+            commit(&mut storage, seq);
+        }
+        storage.expire();
+        assert_eq!(storage.binlog.first(), 0, "nothing is durable");
+        storage.redo.mark_synced(written);
+        storage.binlog.mark_synced(written);
+        storage.expire();
+        assert_eq!(storage.binlog.first(), 0, "recovery needs it");
+        storage.checkpoint();
+        storage.expire();
+        assert_eq!(storage.binlog.first(), BINLOG_RECORDS as u64);
+        assert_eq!(storage.recover().executed.to_string(), format!("0-1-{written}"));
     }
 }

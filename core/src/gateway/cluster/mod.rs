@@ -160,8 +160,9 @@ impl Cluster {
             Input::Measured(samples) => self.judge(now, &samples),
             Input::Timeout => {}
         }
-        self.look(now);
-        self.publish(now);
+        let mut view = self.view_at(now);
+        self.look(now, &mut view);
+        self.publish(view);
         self.wake_at = self.next_change(now);
     }
 
@@ -225,15 +226,15 @@ impl Cluster {
 
     // The rotation.
 
-    /// Looks at every tablet's place in the rotation.
-    fn look(&mut self, now: Instant) {
-        let seen = self.view_at(now);
+    /// Looks at every tablet's place in the rotation, which may have changed by what is seen of it.
+    fn look(&mut self, now: Instant, view: &mut View) {
         let lag_max = self.config.rules.max_replication_lag;
-        let primary = seen.primary().filter(|primary| primary.serving.is_yes());
-        for (tablet, seen) in self.tablets.values_mut().zip(seen.tablets()) {
+        let primary = view.primary().filter(|primary| primary.serving.is_yes()).map(|primary| primary.position.clone());
+        for (tablet, seen) in self.tablets.values_mut().zip(&mut view.tablets) {
             let lag_max = lag_max.filter(|_| seen.role != Role::Primary);
             let look = Look { serves: seen.serving.is_yes(), position: &seen.position, lag: seen.lag };
-            tablet.place.look(now, &look, primary.map(|primary| &primary.position), lag_max, &self.config.rotation);
+            tablet.place.look(now, &look, primary.as_ref(), lag_max, &self.config.rotation);
+            seen.rotation = tablet.place.rotation(now, &self.config.rotation);
         }
     }
 
@@ -272,8 +273,7 @@ impl Cluster {
         }
     }
 
-    fn publish(&mut self, now: Instant) {
-        let view = self.view_at(now);
+    fn publish(&mut self, view: View) {
         if view != *self.view {
             self.view = Arc::new(view);
             self.outputs.push_back(Output::View(Arc::clone(&self.view)));
@@ -305,10 +305,9 @@ impl Cluster {
         let (term, claimed) = tablet.role();
         let role = if claimed == Role::Primary && primary != Some(id) { Role::Unknown } else { claimed };
         let is_local = self.config.cell.as_ref() == Some(&tablet.alias.cell);
-        let unheard = TabletView::new(id, tablet.alias.clone(), tablet.weight);
-        let meter = tablet.meter.clone();
+        let unheard = TabletView::measured_by(tablet.meter.clone(), id, tablet.alias.clone(), tablet.weight);
         let rotation = tablet.place.rotation(now, &self.config.rotation);
-        let seen = TabletView { role, term, is_local, meter, rotation, ..unheard };
+        let seen = TabletView { role, term, is_local, rotation, ..unheard };
         let Some((told_at, health)) = &tablet.told else { return seen };
         let says = health.not_serving.clone().map_or(Serving::Yes, Serving::No);
         let is_silent = *told_at + self.config.health_timeout <= now;

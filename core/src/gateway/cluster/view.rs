@@ -168,6 +168,11 @@ impl TabletView {
     /// A tablet of which nothing is known yet.
     #[must_use]
     pub fn new(id: TabletId, alias: TabletAlias, weight: u32) -> Self {
+        Self::measured_by(Meter::default(), id, alias, weight)
+    }
+
+    /// As [`Self::new`], with a meter that there is.
+    pub(super) fn measured_by(meter: Meter, id: TabletId, alias: TabletAlias, weight: u32) -> Self {
         Self {
             id,
             alias,
@@ -179,7 +184,7 @@ impl TabletView {
             lag: None,
             lag_by: LagBy::default(),
             rotation: Rotation::default(),
-            meter: Meter::default(),
+            meter,
             load: Load::default(),
             weight,
             is_local: false,

@@ -23,8 +23,8 @@ const STATUS: [&str; 6] = [
     "Uptime",
 ];
 
-fn rows(columns: &[&str], rows: Vec<Vec<Value>>) -> Body {
-    let columns = columns.iter().map(|name| Column { name: (*name).to_owned(), kind: TEXT }).collect();
+fn rows<N: Into<String>>(columns: impl IntoIterator<Item = N>, rows: Vec<Vec<Value>>) -> Body {
+    let columns = columns.into_iter().map(|name| Column { name: name.into(), kind: TEXT }).collect();
     Body::Rows(Rows { columns, rows: rows.into_iter().map(Row::from).collect() })
 }
 
@@ -41,7 +41,7 @@ fn like(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 fn matches(patterns: &[String], name: &str) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| like(pattern.as_bytes(), name.as_bytes()))
+    patterns.is_empty() || patterns.iter().any(|pattern| pattern == name || like(pattern.as_bytes(), name.as_bytes()))
 }
 
 fn on_off(on: bool) -> Value {
@@ -66,27 +66,27 @@ impl Server {
                     columns.push("Executed_Gtid_Set");
                     row.push(Value::text(self.executed.to_string()));
                 }
-                rows(&columns, vec![row])
+                rows(columns, vec![row])
             }
             Show::Warnings => {
                 let warning = |condition: &Condition| {
                     let code = Value::Int(i64::from(condition.code));
                     vec![Value::text(condition.level), code, Value::text(&condition.message)]
                 };
-                rows(&["Level", "Code", "Message"], session.warnings.iter().map(warning).collect())
+                rows(["Level", "Code", "Message"], session.warnings.iter().map(warning).collect())
             }
-            Show::WarningCount => rows(&["@@session.warning_count"], vec![vec![count(session.warnings.len())]]),
+            Show::WarningCount => rows(["@@session.warning_count"], vec![vec![count(session.warnings.len())]]),
             Show::Databases => {
                 let mut names: Vec<&str> = self.tables.schemas().collect();
                 names.extend(["information_schema", "mysql", "performance_schema"]);
                 names.sort_unstable();
                 names.dedup();
-                rows(&["Database"], names.into_iter().map(|name| vec![Value::text(name)]).collect())
+                rows(["Database"], names.into_iter().map(|name| vec![Value::text(name)]).collect())
             }
             Show::Tables => {
                 let schema = session.schema.as_deref().ok_or_else(SqlError::no_database)?;
                 let names = self.tables.names(schema).map(|name| vec![Value::text(name)]).collect();
-                rows(&[&format!("Tables_in_{schema}")], names)
+                rows([format!("Tables_in_{schema}")], names)
             }
             Show::ProcessList => self.show_processes(session),
         })
@@ -103,13 +103,13 @@ impl Server {
                 shown.push(vec![Value::text(variable.name), variable.show(&value)]);
             }
         }
-        rows(&["Variable_name", "Value"], shown)
+        rows(["Variable_name", "Value"], shown)
     }
 
     fn show_status(&self, now: Instant, patterns: &[String]) -> Body {
         let shown = STATUS.iter().filter(|name| matches(patterns, name));
         rows(
-            &["Variable_name", "Value"],
+            ["Variable_name", "Value"],
             shown.map(|name| vec![Value::text(name), self.status_value(now, name)]).collect(),
         )
     }
@@ -129,7 +129,7 @@ impl Server {
 
     fn show_processes(&self, asking: &Session) -> Body {
         let listed = self.processes(asking).into_iter().map(|row| row.to_vec()).collect();
-        rows(&["Id", "User", "db", "Command"], listed)
+        rows(["Id", "User", "db", "Command"], listed)
     }
 
     /// Number, user, schema and command of each session.
@@ -149,7 +149,7 @@ impl Server {
     }
 
     fn show_replica_status(&self, now: Instant, new_words: bool) -> Body {
-        let Some(source) = &self.storage.source else { return rows(&["Slave_IO_State"], Vec::new()) };
+        let Some(source) = &self.storage.source else { return rows(["Slave_IO_State"], Vec::new()) };
         let replica = &self.replica;
         let receiving = if replica.receiver_on && replica.connected {
             Value::text("Yes")
@@ -197,9 +197,9 @@ impl Server {
                 name.to_owned()
             }
         };
-        let names: Vec<String> = shown.iter().map(|(column, _)| name(column)).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        rows(&names, vec![shown.into_iter().map(|(_, value)| value).collect()])
+        let (names, values): (Vec<String>, Vec<Value>) =
+            shown.into_iter().map(|(column, value)| (name(column), value)).unzip();
+        rows(names, vec![values])
     }
 }
 

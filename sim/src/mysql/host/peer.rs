@@ -66,6 +66,8 @@ impl Dump {
             self.heartbeat_at = Some(now + self.heartbeat);
             Message::Heartbeat.encode(&mut self.out);
         }
+        // It asks again, and is told why it gets nothing.
+        self.refused |= self.replica.is_some() && server.has_purged(self.next);
         while self.replica.is_some() && self.out.len() < OUTPUT_BYTES_MAX {
             let Some(transaction) = server.dump(self.next) else { return };
             self.next += 1;
