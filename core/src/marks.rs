@@ -187,6 +187,14 @@ marks! {
     TabletOldAssignment = "tablet-old-assignment",
     /// A tablet stops serving.
     TabletCloses = "tablet-closes",
+    /// A primary that is drained lets nothing begin.
+    TabletDrains = "tablet-drains",
+    /// A primary came to rest once nothing was open on it any more.
+    DrainCompletes = "drain-completes",
+    /// A drain was over before everything that was open had ended.
+    DrainEndsInVain = "drain-ends-in-vain",
+    /// A statement that would begin on a kept connection waits until a drain is over.
+    PinnedHeld = "pinned-held",
     /// A tablet serves.
     TabletOpens = "tablet-opens",
     /// News of an older term is ignored.

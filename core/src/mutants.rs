@@ -170,6 +170,14 @@ mutants! {
     BufferReplaysUnknown = "buffer-replays-unknown",
     /// A statement waits for a primary for as long as there is none.
     BufferForever = "buffer-forever",
+    /// A drain holds what goes on in an open transaction, too.
+    DrainHoldsOpen = "drain-holds-open",
+    /// A drain goes on until somebody ends it.
+    DrainForever = "drain-forever",
+    /// A drain holds nothing back.
+    DrainNothing = "drain-nothing",
+    /// A primary is made to rest whatever is open on it.
+    RestAtOnce = "rest-at-once",
     /// A transaction that is replayed goes on whatever its statements answer this time.
     ReplayUnchecked = "replay-unchecked",
     /// A COMMIT whose answer was lost is taken for one that did nothing, and the transaction is replayed.

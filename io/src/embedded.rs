@@ -60,6 +60,8 @@ pub struct Options {
     pub kept: Option<Arc<Kept>>,
     /// When a write counts as safe, if Weir changes the primary of its own servers; `None`: it finds roles, and changes none.
     pub failover: Option<Policy>,
+    /// How long transactions may take to end before a planned change of primary.
+    pub drain_time: Duration,
     /// The account that statements run under on the servers, unless clients bring their own.
     pub application: Account,
     /// Who may log in.
@@ -236,7 +238,7 @@ fn start_failover(
     };
     let service = accounts(kept.service_account());
     let connector = |member: &Member| connector(&member.address, &service, 0);
-    Failover::start(kept, policy, members, connector, news).map(Some).map_err(StartError::Promise)
+    Failover::start(kept, policy, options.drain_time, members, connector, news).map(Some).map_err(StartError::Promise)
 }
 
 fn look_after(options: &Options, members: &[Member], failover: Option<&Failover>) -> JoinSet<()> {

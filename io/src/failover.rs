@@ -111,6 +111,7 @@ impl Failover {
     pub(crate) fn start(
         kept: &Kept,
         policy: Policy,
+        drain_time: Duration,
         members: &[Member],
         connector: impl Fn(&Member) -> Connector,
         news: &mpsc::Sender<News>,
@@ -146,12 +147,13 @@ impl Failover {
                 orders,
                 questions,
                 others: others.clone(),
+                open: member.tablet.what_is_open(),
                 orchestrator: orchestrator.clone(),
                 shard: news.clone(),
             })?;
             tasks.spawn(obedience.run());
         }
-        let (driver, entry) = Driver::new(orch::Setup { cohort, store, tablets, said, wishes });
+        let (driver, entry) = Driver::new(orch::Setup { cohort, store, tablets, said, wishes, drain_time });
         tasks.spawn(driver.run());
         match control::listen(kept.data_dir()) {
             Ok(listener) => _ = tasks.spawn(control::serve(listener, Wishes::new(wishes_in))),

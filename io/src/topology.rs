@@ -114,7 +114,12 @@ impl EmbeddedShard {
                     self.judge(now);
                 }
             }
-            News::State(id, state) => self.hear_state(now, id, (state.role, state.promised)),
+            News::State(id, state) => {
+                self.hear_state(now, id, (state.role, state.promised));
+                if let Some(member) = self.members.get(&id) {
+                    member.tablet.told_of_drain(state.draining);
+                }
+            }
         }
     }
 

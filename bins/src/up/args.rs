@@ -224,6 +224,12 @@ pub struct Args {
           value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
     pub buffer_max_wait_ms: u64,
 
+    /// How long transactions may take to end before a planned change of primary, in milliseconds; else it is declined. Whatever would begin
+    /// waits for as long: keep it well below --buffer-max-wait-ms.
+    #[arg(long, default_value_t = 5_000, value_name = "MS", env = "WEIR_REPARENT_DRAIN_MS",
+          value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    pub reparent_drain_ms: u64,
+
     /// Sessions whose statements may wait for a primary, at most.
     #[arg(long, default_value_t = 10_000, value_name = "N", env = "WEIR_BUFFER_MAX_SESSIONS")]
     pub buffer_max_sessions: usize,

@@ -156,6 +156,7 @@ fn options(args: &Args, own: Option<&Arc<Kept>>, application: Account, users: Us
         servers: backends(args, servers)?,
         kept: own.cloned(),
         failover: failover(args),
+        drain_time: Duration::from_millis(args.reparent_drain_ms),
         application,
         users,
         monitor,

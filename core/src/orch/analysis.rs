@@ -425,7 +425,7 @@ mod tests {
                 ..Status::default()
             };
             let role = if leads { Role::Primary } else { Role::Replica };
-            let state = State { promised: 4, followed: 4, role, intact: true, status: Some(status) };
+            let state = State { promised: 4, followed: 4, role, intact: true, draining: None, status: Some(status) };
             Sighting { heard_at: NOW, state }
         }
 

@@ -151,6 +151,8 @@ pub struct Orchestrator {
     repair_at: BTreeMap<TabletAlias, Instant>,
     wanted: Option<TabletAlias>,
     handover: Option<Handover>,
+    /// What is open on a primary that is to be succeeded in order may take so long to end.
+    drain_time: Duration,
     pending: BTreeMap<u64, Purpose>,
     orders: u64,
     look_at: Instant,
@@ -175,12 +177,19 @@ impl Orchestrator {
             repair_at: BTreeMap::new(),
             wanted: None,
             handover: None,
+            drain_time: handover::DRAIN_TIME,
             pending: BTreeMap::new(),
             orders: 0,
             look_at: Instant::ZERO,
             mutants,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// The same; what is open on a primary that is to be succeeded in order may take this long to end.
+    #[must_use]
+    pub fn draining_for(self, drain_time: Duration) -> Self {
+        Self { drain_time, ..self }
     }
 
     /// What the topology has, as far as it is known here: only while the lock is held.
@@ -410,7 +419,7 @@ impl Orchestrator {
             Some(to) if entry.record.step == Step::Settled => {
                 let Some(reign) = entry.record.reigns.last() else { return };
                 let slowly = lead(entry, reign, true);
-                self.handover = Some(Handover::new(now, reign.primary.clone(), slowly, to));
+                self.handover = Some(Handover::new(now, reign.primary.clone(), slowly, to, self.drain_time));
             }
             _ => {}
         }

@@ -3,12 +3,13 @@
 //! Owns everything that is about one server. It may not know clients, sessions or other tablets. [`conn`] is one connection
 //! to it, [`pool`] says who gets which; [`probe`] what to ask the server about itself, [`heartbeat`] how its replicas find out
 //! how late they are; [`manager`] whether the tablet serves, and as what; `waits` which reader waits for its position, and who with it; [`killer`] how what runs on a connection is ended;
-//! [`orders`] carries out what an orchestrator wants of it, by the statements of [`operations`], and [`proof`] says whether its term is
+//! [`drain`] how what is open on a primary comes to its end before another takes its place; [`orders`] carries out what an orchestrator wants of it, by the statements of [`operations`], and [`proof`] says whether its term is
 //! current; and [`accounts`] says who may
 //! log in there.
 
 pub mod accounts;
 pub mod conn;
+pub mod drain;
 pub mod heartbeat;
 pub mod killer;
 pub mod manager;

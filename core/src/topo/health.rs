@@ -51,6 +51,8 @@ pub enum NotServing {
     Unreachable,
     /// It is primary, and its server is `read_only`.
     ReadOnly,
+    /// It is primary and will be succeeded: what is open there ends, and nothing else begins.
+    Draining,
     /// It is shutting down.
     Stopping,
 }
@@ -61,6 +63,7 @@ impl fmt::Display for NotServing {
             Self::NoRole => "its role is not known",
             Self::Unreachable => "its server cannot be reached",
             Self::ReadOnly => "its server is read_only",
+            Self::Draining => "it is drained before another takes its place",
             Self::Stopping => "it is shutting down",
         })
     }

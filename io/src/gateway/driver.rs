@@ -264,6 +264,11 @@ impl Driver {
                         tablet.doubt(within);
                     }
                 }
+                Event::Rest(rests) => {
+                    if let Some((tablet, connection)) = &self.lease {
+                        tablet.rest(connection.id, rests);
+                    }
+                }
                 Event::Submit(request) => {
                     if let Some((_, connection)) = &mut self.lease {
                         connection.machine.submit(clock::now(), *request);

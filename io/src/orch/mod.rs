@@ -70,6 +70,8 @@ pub struct Setup {
     pub said: mpsc::Receiver<FromTablet>,
     /// What people want.
     pub wishes: mpsc::Receiver<Wish>,
+    /// What is open on a primary that is to be succeeded in order may take so long to end.
+    pub drain_time: Duration,
 }
 
 /// The orchestrator. See the module.
@@ -89,9 +91,9 @@ impl Driver {
     /// An orchestrator that has heard nothing yet, and where the shard's entry will be seen.
     #[must_use]
     pub fn new(setup: Setup) -> (Self, watch::Receiver<Option<Entry>>) {
-        let Setup { cohort, store, tablets, said, wishes } = setup;
+        let Setup { cohort, store, tablets, said, wishes, drain_time } = setup;
         let (entry, seen) = watch::channel(store.entry().cloned());
-        let machine = Orchestrator::new(cohort, Mutants::NONE);
+        let machine = Orchestrator::new(cohort, Mutants::NONE).draining_for(drain_time);
         (Self { machine, store, entry, tablets, said, wishes, wish: None, answers: VecDeque::new() }, seen)
     }
 

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::cluster::TabletId;
@@ -20,6 +20,7 @@ use weir_core::gtid::Position;
 use weir_core::link::Interrupt;
 use weir_core::rng::Rng;
 use weir_core::tablet::accounts::Account;
+use weir_core::tablet::drain::{Drain, Open};
 use weir_core::tablet::heartbeat::{BeatId, Plan};
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
 use weir_core::tablet::orders;
@@ -67,6 +68,8 @@ pub struct LocalTablet {
     users: tokio::sync::Mutex<Prober>,
     killer: Killer,
     news: mpsc::Sender<News>,
+    /// What is open on the lent connections, for whoever drains the server.
+    open: watch::Sender<Open>,
     state: Mutex<State>,
     /// The machine's deadline has come nearer than the one slept for.
     rearm: Arc<Notify>,
@@ -115,6 +118,7 @@ impl LocalTablet {
             users: tokio::sync::Mutex::new(Prober::new(monitor)),
             killer: Killer::default(),
             news,
+            open: watch::Sender::default(),
             state: Mutex::new(State {
                 machine: Tablet::new(identity, config, Rng::new(seed)),
                 idle: BTreeMap::new(),
@@ -209,6 +213,17 @@ impl LocalTablet {
         self.handle(Input::RoleAssigned { role, term });
     }
 
+    /// The server's own tablet says whether it is drained.
+    pub fn told_of_drain(&self, drain: Option<Drain>) {
+        self.handle(Input::Drain(drain));
+    }
+
+    /// What is open on the connections that it lends, while its server is drained.
+    #[must_use]
+    pub fn what_is_open(&self) -> watch::Receiver<Open> {
+        self.open.subscribe()
+    }
+
     /// Asks for a connection.
     #[must_use]
     pub fn acquire(self: &Arc<Self>, wish: &Acquire) -> Pending {
@@ -218,7 +233,8 @@ impl LocalTablet {
             state.next_ticket += 1;
             let prefer = wish.prefer.map(|key| Preferred { conn: ConnId(key.connection), epoch: key.epoch });
             let (class, settings) = (wish.class, Arc::clone(&wish.settings));
-            let request = pool::Acquire { ticket, class, settings, prefer, deadline: wish.deadline };
+            let request =
+                pool::Acquire { ticket, holder: wish.holder, class, settings, prefer, deadline: wish.deadline };
             let input = Input::Acquire { role: wish.role, term: wish.term, needs: wish.needs.clone(), request };
             state.machine.handle(clock::now(), input);
             match self.drain(&mut state, Some(ticket)) {
@@ -253,6 +269,11 @@ impl LocalTablet {
     /// A wait for a position was answered on a connection: see [`Input::Waited`].
     pub fn waited(&self, conn: ConnId, executed: Position) {
         self.handle(Input::Waited { conn, executed });
+    }
+
+    /// Nothing is open on a connection that a session keeps, or something is again.
+    pub fn rest(&self, conn: ConnId, rests: bool) {
+        self.handle(Input::Pool(pool::Input::Rest { conn, rests }));
     }
 
     /// Takes a connection back.
@@ -350,6 +371,7 @@ impl LocalTablet {
                     "{} cannot write heartbeats; how far replicas are behind is their servers' own reckoning until it can: {error}",
                     self.connector.address
                 ),
+                Output::Open(open) => _ = self.open.send_replace(open),
                 // When the cluster does not keep up, the next heartbeat tells it again.
                 Output::Health(health) => _ = self.news.try_send(News::Health(self.id, health)),
             }

@@ -208,6 +208,11 @@ impl SqlError {
         Self::new(1305, "42000", format!("SAVEPOINT {name} does not exist"))
     }
 
+    /// ER_STATEMENT_TIMEOUT of MariaDB.
+    pub(super) fn statement_timeout() -> Self {
+        Self::new(1969, "70100", "Query execution was interrupted (max_statement_time exceeded)")
+    }
+
     pub(super) fn interrupted() -> Self {
         Self::new(1317, "70100", "Query execution was interrupted")
     }

@@ -136,6 +136,8 @@ pub struct Server {
     pub(super) ack_deadline: Option<Instant>,
     pub(super) disk_full: bool,
     pub(super) position_waiters: usize,
+    /// Sessions that wait until nobody writes.
+    pub(super) fences: usize,
     /// Whom a lock has passed to: sessions, or the applier (0).
     pub(super) ready: VecDeque<Owner>,
     pub(super) deadlines: BTreeSet<(Instant, SessionId)>,
@@ -176,6 +178,7 @@ impl Server {
             ack_deadline: None,
             disk_full: false,
             position_waiters: 0,
+            fences: 0,
             ready: VecDeque::new(),
             deadlines: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -453,7 +456,7 @@ impl Server {
         let session = self.sessions.get_mut(&id)?;
         debug_assert!(session.suspended.is_none(), "a session runs one statement at a time");
         session.forget_warnings(&statement);
-        let job = Job { statement, parameters, returned: Vec::new() };
+        let job = Job { statement, parameters, returned: Vec::new(), waits_since: None, has_begun: false };
         let outcome = self.go_on(now, id, job);
         self.settle(now);
         outcome.or_else(|| self.take_outcome(id))
@@ -470,7 +473,7 @@ impl Server {
     }
 
     /// Runs a statement, from its beginning.
-    pub(super) fn go_on(&mut self, now: Instant, id: SessionId, job: Job) -> Option<Outcome> {
+    pub(super) fn go_on(&mut self, now: Instant, id: SessionId, mut job: Job) -> Option<Outcome> {
         let mut session = self.sessions.remove(&id)?;
         let keep = session.trx.as_ref().map_or(0, |trx| trx.changes.len());
         session.statement_insert_id = None;
@@ -479,6 +482,8 @@ impl Server {
             Ok(body) => self.end_statement(&mut session, job, body),
             Err(Stop::Wait(wait, deadline)) => {
                 Self::undo_statement(&mut session, keep);
+                job.waits_since.get_or_insert(now);
+                job.has_begun |= matches!(wait, Wait::Lock(_));
                 self.suspend(&mut session, job, wait, deadline);
                 None
             }

@@ -195,6 +195,10 @@ pub(super) struct Job {
     pub(super) statement: Rc<Statement>,
     pub(super) parameters: Rc<[Value]>,
     pub(super) returned: Vec<Value>,
+    /// Since when it waits, if it has waited for anything.
+    pub(super) waits_since: Option<Instant>,
+    /// It has waited for a row, and so is among those that a fence waits for.
+    pub(super) has_begun: bool,
 }
 
 /// What a suspended statement waits for.
@@ -210,6 +214,10 @@ pub(super) enum Wait {
     UserLock(String),
     /// All commits that have begun.
     Commits,
+    /// All that write: commits that have begun, and statements that wait for rows. Nothing that writes begins meanwhile.
+    Writers,
+    /// Somebody who waits for all that write.
+    Fence,
     /// Its own commit, in the pipeline.
     Commit,
 }

@@ -22,6 +22,7 @@ impl Server {
             self.deadlines.insert((at, session.id));
         }
         self.position_waiters += usize::from(matches!(wait, Wait::Position(_)));
+        self.fences += usize::from(wait == Wait::Writers);
         if matches!(&wait, Wait::UserLock(name) if !self.user_locks.contains_key(name)) {
             self.ready.push_back(session.id);
         }
@@ -38,8 +39,13 @@ impl Server {
             Wait::Lock(_) => {
                 let next = self.locks.leave(session.id);
                 self.ready.extend(next);
+                self.wake_fences();
             }
             Wait::Position(_) => self.position_waiters -= 1,
+            Wait::Writers => {
+                self.fences -= 1;
+                self.wake(|wait| *wait == Wait::Fence);
+            }
             _ => {}
         }
         Some(suspended)
@@ -50,6 +56,13 @@ impl Server {
         let waiting = self.sessions.values().filter(|s| s.suspended.as_ref().is_some_and(|s| done(&s.wait)));
         let ids: Vec<SessionId> = waiting.map(|session| session.id).collect();
         self.ready.extend(ids);
+    }
+
+    /// Makes those look again who wait until nobody writes.
+    pub(super) fn wake_fences(&mut self) {
+        if self.fences > 0 {
+            self.wake(|wait| *wait == Wait::Writers);
+        }
     }
 
     /// Makes the sessions go on whose position was reached.
@@ -182,9 +195,11 @@ impl Server {
             self.sessions.insert(id, session);
             return;
         };
-        if matches!(wait, Wait::Lock(_)) {
+        if matches!(wait, Wait::Lock(_) | Wait::Writers) {
             let keep = session.trx.as_ref().map_or(0, |trx| trx.changes.len());
-            let outcome = self.fail(&mut session, keep, SqlError::lock_wait_timeout());
+            let too_long = wait == Wait::Writers && self.config.flavor == Flavor::MariaDb;
+            let error = if too_long { SqlError::statement_timeout() } else { SqlError::lock_wait_timeout() };
+            let outcome = self.fail(&mut session, keep, error);
             self.sessions.insert(id, session);
             self.outputs.push_back(Output::Done { session: id, outcome });
             return;

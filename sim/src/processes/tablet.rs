@@ -14,6 +14,7 @@ use weir_core::gateway::session::{Acquire, Fate};
 use weir_core::gtid::Position;
 use weir_core::link::ConnectionClass;
 use weir_core::rng::Rng;
+use weir_core::tablet::drain::{Drain, Open};
 use weir_core::tablet::killer::WAITING_MAX;
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
 use weir_core::tablet::pool::{self, CloseReason, ConnId, Counters, Preferred, Ticket};
@@ -29,6 +30,8 @@ pub(super) enum News {
     Observed(TabletId, Box<Observation>),
     /// Its server did not answer.
     Silent(TabletId),
+    /// What is open on its connections, for whoever drains the server.
+    Open(TabletId, Open),
 }
 
 /// See the module.
@@ -118,6 +121,11 @@ impl LocalTablet {
         self.handle(hands, Input::RoleAssigned { role, term });
     }
 
+    /// The server's own tablet says whether it is drained.
+    pub(super) fn told_of_drain(&mut self, hands: &mut Hands<'_, '_>, drain: Option<Drain>) {
+        self.handle(hands, Input::Drain(drain));
+    }
+
     /// The time of the machine has come.
     pub(super) fn on_time(&mut self, hands: &mut Hands<'_, '_>) {
         self.handle(hands, Input::Timeout);
@@ -130,7 +138,8 @@ impl LocalTablet {
             self.next_ticket += 1;
             let prefer = wish.prefer.map(|key| Preferred { conn: ConnId(key.connection), epoch: key.epoch });
             let (class, settings) = (wish.class, Arc::clone(&wish.settings));
-            let request = pool::Acquire { ticket, class, settings, prefer, deadline: wish.deadline };
+            let request =
+                pool::Acquire { ticket, holder: wish.holder, class, settings, prefer, deadline: wish.deadline };
             let input = Input::Acquire { role: wish.role, term: wish.term, needs: wish.needs.clone(), request };
             self.machine.handle(hands.ctx.now(), input);
             match self.drain(hands, Some(ticket)) {
@@ -165,6 +174,11 @@ impl LocalTablet {
     /// A wait for a position was answered on a connection.
     pub(super) fn waited(&mut self, hands: &mut Hands<'_, '_>, conn: ConnId, executed: Position) {
         self.handle(hands, Input::Waited { conn, executed });
+    }
+
+    /// Nothing is open on a connection that a session keeps, or something is again.
+    pub(super) fn rest(&mut self, hands: &mut Hands<'_, '_>, conn: ConnId, rests: bool) {
+        self.handle(hands, Input::Pool(pool::Input::Rest { conn, rests }));
     }
 
     /// Takes a connection back.
@@ -236,6 +250,7 @@ impl LocalTablet {
                     self.find_out(hands, Line::Beat, Wish::Beat(beat, plan), timeout)
                 }
                 Output::BeatFails(_) => {}
+                Output::Open(open) => hands.news.push_back(News::Open(self.id, open)),
                 Output::Health(health) => hands.news.push_back(News::Health(self.id, health)),
             }
         }

@@ -11,8 +11,8 @@ use crate::processes::gateway::{self, GatewayProcess, GatewaySetup, Member};
 use crate::processes::operator::{Errand, Operator, OperatorSetup};
 use crate::scenario::{Clients, Fault, Flavor, Kind, Scenario, Workload};
 use crate::workload::{
-    ACCOUNTS, Append, BALANCE, Bank, Board, Churn, Killing, Large, Levels, Prepared, Register, Script, Serial, State,
-    large,
+    ACCOUNTS, Append, BALANCE, Bank, Board, Churn, Keeps, Killing, Large, Levels, Linger, Prepared, Register, Script,
+    Serial, State, large,
 };
 use crate::world::trace::Trace;
 use crate::world::{Address, HostId, Path, World};
@@ -223,6 +223,8 @@ fn script(clients: &Clients, number: u64, keys: u64, board: &Board) -> Box<dyn S
         Workload::Prepared => churned(Prepared::new(client, keys), clients.churn),
         Workload::Kill => churned(Killing::new(client, board.clone()), clients.churn),
         Workload::Large => churned(Large, clients.churn),
+        Workload::Linger => churned(Linger::new(client, Keeps::Transaction), clients.churn),
+        Workload::Pinned => churned(Linger::new(client, Keeps::Variable), clients.churn),
         Workload::Levels => {
             let asked = Asked { level: clients.level, monotonic: clients.monotonic };
             churned(Levels::new(number % keys, keys, asked).reading_only(clients.read_only), clients.churn)

@@ -57,6 +57,7 @@ checks! {
     Leaks = "leaks", "When clients have gone, nothing is held for them.";
     Converged = "converged", "In the end every server holds the same data, and none a history of its own.";
     Terms = "terms", "Each term has one primary, who may be primary, and only its writes are acknowledged.";
+    Planned = "planned", "Planned changes of primary come about, or are declined, as the scenario says.";
     Finds = "finds", "What the scenario brings about is found, and over in time.";
     Whole = "whole", "In the end, one server takes writes, and the others replicate from it, as the policy wants.";
     Progress = "progress", "Every client gets what it asks for once faults are over.";
@@ -120,6 +121,7 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
     if let Some(failover) = &stage.failover {
         add(Check::Finds, finds::check(stage, failover, scenario));
         add(Check::Terms, failover.check_terms(stage));
+        add(Check::Planned, failover.check_planned(&stage.world, scenario));
     }
     add(Check::Whole, not_whole(stage, scenario));
     failures.extend(converged(stage, scenario));

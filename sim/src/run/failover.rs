@@ -10,7 +10,7 @@ use crate::processes::failover::mail::{TABLET_PORT, TOPOLOGY_PORT};
 use crate::processes::failover::orchestrator::{OrchestratorProcess, OrchestratorSetup};
 use crate::processes::failover::tablet::{TabletProcess, TabletSetup};
 use crate::processes::failover::topology::TopologyProcess;
-use crate::scenario;
+use crate::scenario::{self, Kind, Scenario};
 use crate::world::{Address, HostId, ProcessId, World};
 use std::collections::BTreeSet;
 use weir_core::gtid::Position;
@@ -71,6 +71,7 @@ pub(super) fn stage(
             tablets: listening().collect(),
             topology: Address { host: desk, port: TOPOLOGY_PORT },
             cohort: cohort.clone(),
+            drain_time: wanted.drain_time.map(|span| span.0),
             dies_after: wanted.orchestrator_dies_after.filter(|_| number == 0),
             findings: findings.clone(),
             mutants: options.mutants,
@@ -107,6 +108,26 @@ impl Failover {
         let last = self.history(world).iter().rev().find(settled)?;
         let uid = last.record.reigns.last()?.primary.uid;
         Some(uid as usize - 1)
+    }
+}
+
+impl Failover {
+    /// Whether as many planned changes came about as there were to be.
+    pub(super) fn check_planned(&self, world: &World, scenario: &Scenario) -> Vec<Violation> {
+        let Some(declines) = scenario.failover.as_ref().and_then(|failover| failover.declines) else {
+            return Vec::new();
+        };
+        let wanted = scenario.faults.iter().filter(|fault| fault.kind == Kind::Reparent).count() as u64;
+        let terms = self.history(world).last().map_or(0, |entry| entry.record.term);
+        let (declined, expected) = (self.findings.declined(), 1 + wanted - u64::from(declines));
+        if declined.len() == usize::from(declines) && terms == expected {
+            return Vec::new();
+        }
+        let story = format!(
+            "it is term {terms}, not {expected}; {} were declined, not {declines}: {declined:?}",
+            declined.len()
+        );
+        vec![Violation::new("planned changes of primary come about", story)]
     }
 }
 

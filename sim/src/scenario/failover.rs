@@ -1,5 +1,6 @@
 //! Who changes the primary in a scenario, and by which policy.
 
+use super::Span;
 use serde::{Deserialize, Serialize};
 use weir_core::orch::choose::Promotion;
 use weir_core::orch::durability;
@@ -22,6 +23,13 @@ pub struct Failover {
     /// Servers that must not be primary, by number.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub must_not: Vec<u16>,
+    /// How long a primary that is to be succeeded may take to be drained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_time: Option<Span>,
+    /// So many planned changes are declined, and all others come about; nobody else changes the primary. When not said, it may be
+    /// otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declines: Option<u16>,
     /// The first orchestrator dies after it has said so many things while it changed the primary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orchestrator_dies_after: Option<u64>,
@@ -49,6 +57,8 @@ impl Default for Failover {
             cells: 1,
             prefer: Vec::new(),
             must_not: Vec::new(),
+            drain_time: None,
+            declines: None,
             orchestrator_dies_after: None,
         }
     }

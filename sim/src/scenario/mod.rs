@@ -169,6 +169,10 @@ pub enum Workload {
     Kill,
     /// Rows with one writer each, read at one consistency level.
     Levels,
+    /// Transactions that stay open for three seconds.
+    Linger,
+    /// Short transactions of sessions that keep their connection to the server.
+    Pinned,
 }
 
 /// Something that goes wrong.

@@ -111,7 +111,7 @@ impl Session {
             job.read_by.get_or_insert(now + self.state.variables.read_after_write_timeout);
         }
         if self.lease.is_some() {
-            self.submit(now, job);
+            self.go_on_with_lease(now, job);
         } else {
             self.choose(now, job);
         }

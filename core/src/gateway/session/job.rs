@@ -213,6 +213,8 @@ impl Job {
 pub struct Acquire {
     /// Of which tablet.
     pub tablet: TabletId,
+    /// For whom, by what `CONNECTION_ID()` shows.
+    pub holder: u32,
     /// The role it must have: it refuses when it has another by now.
     pub role: Role,
     /// The term in which it is the primary; of replicas any will do.
@@ -262,6 +264,8 @@ pub(super) struct Held {
     pub(super) primary: Option<Primary>,
     pub(super) tracks: bool,
     pub(super) insert_id: InsertId,
+    /// Its tablet was told that nothing is open on it.
+    pub(super) rests: bool,
     /// The server's own list of warnings is this session's.
     pub(super) holds_conditions: bool,
     /// `ROW_COUNT()` and `FOUND_ROWS()` there are this session's, and only there they are known.
@@ -362,6 +366,7 @@ impl Session {
         self.usage.acquire(self.view.get(tablet).map(|tablet| &tablet.meter));
         self.events.push_back(Event::Acquire(Acquire {
             tablet,
+            holder: self.peer.id,
             role,
             term,
             class: self.class(&job),
@@ -395,6 +400,7 @@ impl Session {
             primary: job.primary,
             tracks: lease.tracks,
             insert_id: InsertId::Zero,
+            rests: false,
             holds_conditions: self.diagnostics.at == Some(lease.key),
             holds_row_count: false,
             holds_found_rows: false,
@@ -525,6 +531,7 @@ impl Session {
 
     /// Hands a request to the lease's connection.
     pub(super) fn send(&mut self, job: &Job, last_insert_id: Option<u64>, wait: Option<Wait>) {
+        self.end_rest();
         self.events.push_back(Event::Submit(Box::new(Request {
             settings: Arc::clone(&self.state.settings),
             last_insert_id,

@@ -12,6 +12,7 @@ mod activity;
 mod answer;
 mod commands;
 mod diagnostics;
+mod draining;
 mod explain;
 mod follow;
 mod freshness;
@@ -131,6 +132,8 @@ pub enum Event {
         /// How long it may take to say anything.
         within: Duration,
     },
+    /// Nothing is open any more on the lease, though it is kept (true), or something is about to be again. At first something is.
+    Rest(bool),
     /// Run a request on the lease.
     Submit(Box<Request>),
     /// Pass packets of the client's file on to the server.

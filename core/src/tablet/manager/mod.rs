@@ -6,8 +6,9 @@
 //!
 //! Start with [`Input`] and [`Output`]. The rules are [`Tablet`]'s `refusal` (whose request is refused) and `obstacle`
 //! (when none is taken); `requests.rs` decides which is passed on to the pool when, `monitor.rs` when the server is asked and
-//! when it counts as gone.
+//! when it counts as gone, `draining.rs` what is held back while another is to take the primary's place.
 
+mod draining;
 mod monitor;
 mod requests;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 
 pub use monitor::MonitorConfig;
 
+use super::drain::{Drain, Open};
 use super::heartbeat::{self, BeatId};
 use super::pool::{self, ConnId, Pool};
 use super::waits::{Reader, Waits};
@@ -25,6 +27,7 @@ use crate::mutants::Mutant;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::topo::{Health, Keyspace, Load, NotServing, Observation, Role, Shard, TabletAlias, Target};
+use draining::Draining;
 use monitor::Monitor;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -99,6 +102,8 @@ pub enum Input {
         /// Since when.
         term: u64,
     },
+    /// The server's own tablet says that it is drained, or that it is not; again and again while it is.
+    Drain(Option<Drain>),
     /// A probe's answer.
     Observed {
         /// Which probe.
@@ -157,6 +162,8 @@ pub enum Output {
     },
     /// Heartbeats cannot be written: a person should read why. Told once until one is written again.
     BeatFails(Error),
+    /// Tell whoever drains the server what is open on it.
+    Open(Open),
     /// Tell whoever routes to the tablet.
     Health(Health),
 }
@@ -174,6 +181,8 @@ pub enum Timer {
     Beat,
     /// A reader has waited too long for what it needs.
     Wait,
+    /// A drain has lasted for as long as it may.
+    Drain,
     /// A timer of the pool.
     Pool(pool::Timer),
 }
@@ -189,6 +198,10 @@ pub struct Tablet {
     pool: Pool,
     /// The pool takes requests.
     is_open: bool,
+    /// The pool grants nothing for now.
+    is_paused: bool,
+    draining: Option<Draining>,
+    told_open: Option<Open>,
     /// What its server is known to have executed.
     executed: Position,
     waits: Waits,
@@ -210,6 +223,9 @@ impl Tablet {
             is_stopping: false,
             pool: Pool::new(identity.alias.to_string(), config.pool.clone(), rng.fork()),
             is_open: true,
+            is_paused: false,
+            draining: None,
+            told_open: None,
             executed: Position::default(),
             waits: Waits::default(),
             monitor: Monitor::new(config.monitor.clone(), rng.fork()),
@@ -235,6 +251,7 @@ impl Tablet {
             Input::Pool(input) => return self.pass_to_pool(now, input),
             Input::Waited { conn, executed } => return self.waited(now, conn, &executed),
             Input::RoleAssigned { role, term } => self.assign(now, role, term),
+            Input::Drain(drain) => self.told_of_drain(now, drain),
             Input::Observed { probe, observation } => self.observe(now, probe, observation),
             Input::ProbeFailed { probe, error } => self.monitor.probe_failed(now, probe, error),
             Input::BeatEnded { beat, outcome } => {
@@ -265,7 +282,8 @@ impl Tablet {
         let heartbeat = (!self.is_stopping).then_some((self.heartbeat_at, Timer::Heartbeat));
         let beat = self.beats.timer(self.may_beat()).map(|at| (at, Timer::Beat));
         let wait = self.waits.wake_at().map(|at| (at, Timer::Wait));
-        [pool, heartbeat, beat, wait, self.monitor.timer()].into_iter().flatten().min()
+        let drain = self.draining.map(|draining| (draining.until, Timer::Drain));
+        [pool, heartbeat, beat, wait, drain, self.monitor.timer()].into_iter().flatten().min()
     }
 
     /// What its server is known to have executed: what it said last, and what has been waited for since. A server that
@@ -350,7 +368,7 @@ impl Tablet {
     /// Only the serving primary writes.
     fn may_beat(&self) -> bool {
         let anywhere = self.config.pool.mutants.breaks(Mutant::BeatAnywhere);
-        (self.role == Role::Primary || anywhere) && self.obstacle().is_none()
+        (self.role == Role::Primary || anywhere) && self.obstacle().is_none() && !self.is_paused
     }
 
     fn stop(&mut self) {
@@ -380,8 +398,11 @@ impl Tablet {
             Some(new) if self.is_open || self.told_obstacle() != Some(new) => self.drain(now, &self.words_for(new)),
             _ => {}
         }
+        self.mind_the_drain(now);
         self.let_go(now);
-        self.tell(now, obstacle);
+        self.tell_what_is_open();
+        let not_serving = obstacle.or(self.is_paused.then_some(NotServing::Draining));
+        self.tell(now, not_serving);
     }
 
     fn told_obstacle(&self) -> Option<&NotServing> {
@@ -457,6 +478,8 @@ impl Tablet {
     // Time.
 
     fn time_out(&mut self, now: Instant) {
+        self.look_at_drain(now);
+        self.mind_the_drain(now);
         if let Some((probe, timeout)) = self.monitor.time_out(now) {
             self.outputs.push_back(Output::Probe { probe, timeout });
         }

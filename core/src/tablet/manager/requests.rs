@@ -90,7 +90,14 @@ impl Tablet {
     /// What the driver has for the pool.
     pub(super) fn pass_to_pool(&mut self, now: Instant, input: pool::Input) {
         debug_assert!(
-            !matches!(input, pool::Input::Acquire(_) | pool::Input::Drain { .. } | pool::Input::Reopen),
+            !matches!(
+                input,
+                pool::Input::Acquire(_)
+                    | pool::Input::Drain { .. }
+                    | pool::Input::Reopen
+                    | pool::Input::Pause { .. }
+                    | pool::Input::Resume
+            ),
             "these are the tablet's to decide"
         );
         if matches!(input, pool::Input::OpenFailed { .. } | pool::Input::Lost { .. }) {
@@ -112,6 +119,7 @@ impl Tablet {
         }
         self.feed_pool(now, input);
         self.let_go(now);
+        self.tell_what_is_open();
     }
 
     /// Has the pool do something, and notes who got a connection to wait on.

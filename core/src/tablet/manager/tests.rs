@@ -1,5 +1,7 @@
 //! When a tablet serves, whom it refuses, and what it tells.
 
+mod draining;
+
 use super::*;
 use crate::gtid::{Flavor, Position};
 use crate::link::{ConnectionClass, ConnectionTraits};
@@ -108,7 +110,7 @@ impl Bench {
     fn acquire(&mut self, role: Role, term: Option<u64>) -> Vec<Output> {
         self.tickets += 1;
         let (ticket, class) = (Ticket(self.tickets), ConnectionClass::PLAIN);
-        let request = Acquire { ticket, class, settings: Arc::default(), prefer: None, deadline: None };
+        let request = Acquire { ticket, class, settings: Arc::default(), prefer: None, deadline: None, holder: 1 };
         self.feed(Input::Acquire { role, term, needs: Position::default(), request })
     }
 
@@ -356,6 +358,7 @@ fn a_stopped_tablet_refuses_drains_and_has_nothing_more_to_do() {
 #[test]
 fn inputs_can_be_recorded_and_read_again() {
     let request = Acquire {
+        holder: 1,
         ticket: Ticket(1),
         class: ConnectionClass::of(ConnectionTraits::FOUND_ROWS),
         settings: Arc::default(),

@@ -16,10 +16,12 @@
 //! it may have acknowledged what it no longer has, so it must not count in a recruitment.
 
 mod goal;
+mod resting;
 mod state;
 #[cfg(test)]
 mod tests;
 
+use super::drain::{Drains, Open};
 use super::proof::PROOF_LASTS;
 use crate::gtid::Position;
 use crate::marks::Mark;
@@ -100,8 +102,12 @@ pub enum Order {
     },
     /// Say when this is executed. Changes nothing.
     Reach(Position),
-    /// As the primary that it is, let no client write. When statements that write go on for too long, it is left as it was.
-    Rest,
+    /// As the primary that it is, be drained, and then let no client write. When what is open does not end in time, or statements that
+    /// write go on for too long, it is left as it was.
+    Rest {
+        /// What is open may take so long to end; meanwhile nothing else begins.
+        drain: Duration,
+    },
     /// Say that no higher term is promised: answered with a report at once, or refused. Changes nothing. See
     /// [`proof`](crate::tablet::proof).
     Vouch,
@@ -151,6 +157,8 @@ pub enum Refusal {
     Behind(Position),
     /// It has these transactions that the term's beginning does not have.
     Errant(Position),
+    /// This is still open on its server.
+    Open(Open),
     /// Another order took its place.
     Superseded,
     /// The server does not do it.
@@ -163,6 +171,7 @@ impl fmt::Display for Refusal {
             Self::OldTerm(term) => write!(f, "it has promised term {term}"),
             Self::Behind(position) => write!(f, "it has only {position}"),
             Self::Errant(extra) => write!(f, "it has {extra}, which the shard's history has not"),
+            Self::Open(open) => write!(f, "{open}"),
             Self::Superseded => f.write_str("another order took its place"),
             Self::Failed(why) => write!(f, "its server failed: {why}"),
         }
@@ -264,6 +273,15 @@ pub enum Input {
     Looked(Status),
     /// The last action is done, or the server could not be reached or refused.
     Acted(Result<(), String>),
+    /// Somebody who lends connections to the server says what is open on them.
+    Open {
+        /// Who.
+        lender: u64,
+        /// What.
+        open: Open,
+    },
+    /// Somebody who lent connections is not heard any more.
+    LenderLost(u64),
     /// The topology has confirmed at `since` that the term is current. Times are this tablet's.
     Proven {
         /// Which term.
@@ -342,6 +360,7 @@ pub struct Orders {
     is_proven: bool,
     /// When it vouched last, or may have before it was started.
     vouched_at: Option<Instant>,
+    drains: Drains,
     mutants: Mutants,
     outputs: VecDeque<Output>,
 }
@@ -372,6 +391,7 @@ impl Orders {
             proven_until: None,
             is_proven: false,
             vouched_at: None,
+            drains: Drains::default(),
             mutants,
             outputs,
         }
@@ -412,6 +432,8 @@ impl Orders {
             Input::Looked(status) => self.looked(now, status),
             Input::Acted(outcome) => self.acted(now, outcome),
             Input::Proven { term, since } => self.proven(term, since),
+            Input::Open { lender, open } => self.hear_what_is_open(|drains| drains.heard(lender, open)),
+            Input::LenderLost(lender) => self.hear_what_is_open(|drains| drains.lost(lender)),
             Input::Timeout => self.look_at = self.look_at.filter(|at| *at > now),
         }
         while self.step(now) {}
@@ -431,7 +453,7 @@ impl Orders {
             return proof;
         }
         let watch = self.watch.filter(|_| self.goal.is_none()).map(|_| self.watch_at);
-        [self.look_at, self.leads_until, watch, proof].into_iter().flatten().min()
+        [self.look_at, self.leads_until, watch, proof, self.drains.until()].into_iter().flatten().min()
     }
 
     fn order(&mut self, now: Instant, id: u64, term: u64, order: Order) {
@@ -444,13 +466,14 @@ impl Orders {
         }
         self.change(|promise| promise.promised = promised.max(term));
         let leads = matches!(order, Order::Lead { .. });
-        let goes_on = matches!(order, Order::Rest | Order::Reach(_));
+        let goes_on = matches!(order, Order::Rest { .. } | Order::Reach(_));
         if term > promised {
             self.proven_until = None;
         }
         if !goes_on {
             self.leads_until = self.lease.filter(|_| leads).map(|lease| now + lease);
         }
+        self.drain_for(now, &order);
         let switches = self.promise.term.0 < term;
         self.leads &= (leads || goes_on) && term == promised;
         self.goal = Some(Goal { id, term, order, switches });
@@ -476,7 +499,7 @@ impl Orders {
             } else {
                 Mark::TermUnproven.hit()
             }
-            self.tell();
+            self.tell(now);
         }
     }
 
@@ -516,12 +539,12 @@ impl Orders {
         self.seen = Some(status.clone());
         self.status = Some(status);
         self.watch_at = now + self.watch.unwrap_or_default();
-        self.tell();
+        self.tell(now);
     }
 
-    fn tell(&mut self) {
+    fn tell(&mut self, now: Instant) {
         if self.watch.is_some() {
-            let state = self.state();
+            let state = self.state(now);
             self.outputs.push_back(Output::State(state));
         }
     }
@@ -531,14 +554,14 @@ impl Orders {
         if self.busy == Busy::Looking && outcome.is_err() {
             self.seen = None;
             self.watch_at = now + self.watch.unwrap_or_default();
-            self.tell();
+            self.tell(now);
         }
         self.busy = Busy::No;
         self.status = None;
         match outcome {
             // Whoever ordered it asks again; a fence is not given up.
             Err(_) if fenced => self.leads_until = Some(now + LOOK_INTERVAL),
-            Err(why) => self.finish(Err(Refusal::Failed(why))),
+            Err(why) => self.finish(now, Err(Refusal::Failed(why))),
             Ok(()) => {}
         }
     }
@@ -567,8 +590,11 @@ impl Orders {
             self.begin(Busy::Persisting, Output::Persist(self.promise.clone()));
         } else if self.leads_until.is_some_and(|until| until <= now) {
             (self.leads_until, self.leads) = (None, false);
-            self.finish(Err(Refusal::Failed("its term could not be proven".into())));
+            self.finish(now, Err(Refusal::Failed("its term could not be proven".into())));
             self.begin(Busy::Fencing, Output::Act(Action::Fence));
+        } else if self.drains.until().is_some_and(|until| until <= now) {
+            self.end_drain_in_time(now);
+            return true;
         } else if self.goal.is_some() && self.look_at.is_none_or(|at| at <= now) {
             self.pursue(now);
             return true;
@@ -585,6 +611,8 @@ impl Orders {
         let next = match goal.order {
             // Whoever is "recruited" so goes on as before.
             Order::Recruit if self.mutants.breaks(Mutant::PromoteWithoutRecruiting) => Next::Done,
+            Order::Rest { .. } if self.waits_for_drain() && !status.slowed => Next::Wait,
+            Order::Rest { .. } if status.slowed => Next::Act(Action::Slow(false)),
             _ => next(goal, status, goal.switches, self.mutants),
         };
         // Before it receives or takes a write of the term: what it loses from then on may be of that term.
@@ -598,8 +626,11 @@ impl Orders {
         }
         match next {
             Next::Act(action) => self.begin(Busy::Acting, Output::Act(action)),
-            Next::Wait => (self.status, self.look_at) = (None, Some(now + LOOK_INTERVAL)),
-            Next::Refuse(refusal) => self.finish(Err(refusal)),
+            Next::Wait => {
+                let pause = if self.waits_for_drain() { WATCH_INTERVAL } else { LOOK_INTERVAL };
+                (self.status, self.look_at) = (None, Some(now + pause));
+            }
+            Next::Refuse(refusal) => self.finish(now, Err(refusal)),
             Next::Done => self.met(now),
         }
     }
@@ -630,10 +661,10 @@ impl Orders {
             let position = if applied { status.executed.clone() } else { status.position() };
             let report = self.report(now, position);
             let led = self.goal.as_ref().is_some_and(|goal| matches!(goal.order, Order::Lead { .. }));
-            self.finish(Ok(report));
+            self.finish(now, Ok(report));
             if led && !self.leads {
                 self.leads = true;
-                self.tell();
+                self.tell(now);
             }
         }
     }
@@ -660,8 +691,11 @@ impl Orders {
         self.outputs.push_back(output);
     }
 
-    fn finish(&mut self, outcome: Result<Report, Refusal>) {
+    fn finish(&mut self, now: Instant, outcome: Result<Report, Refusal>) {
         if let Some(goal) = self.goal.take() {
+            if outcome.is_err() && self.drains.end() {
+                self.tell(now);
+            }
             self.answer(goal.id, outcome);
         }
         (self.status, self.look_at) = (None, None);

@@ -1,6 +1,8 @@
 //! What a tablet says of itself, unasked: to orchestrators as evidence, to gateways for routing.
 
 use super::{Orders, Status};
+use crate::tablet::drain::Drain;
+use crate::time::Instant;
 use crate::topo::Role;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,9 @@ pub struct State {
     pub role: Role,
     /// Its server still has everything that it ever acknowledged.
     pub intact: bool,
+    /// Nothing is to begin on its server while this lasts: what is open there ends.
+    #[serde(default)]
+    pub draining: Option<Drain>,
     /// How its server is; `None` when that did not answer the last time it was asked.
     pub status: Option<Status>,
 }
@@ -22,7 +27,7 @@ pub struct State {
 impl Orders {
     /// What there is to say now.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self, now: Instant) -> State {
         let role = match &self.seen {
             Some(_) if self.leads().is_some() && (self.is_proven || !self.proving) => Role::Primary,
             Some(status) if status.source.is_some() && status.read_only => Role::Replica,
@@ -33,6 +38,7 @@ impl Orders {
             followed: self.promise.followed,
             role,
             intact: self.is_intact(),
+            draining: self.drains.told(now),
             status: self.seen.clone(),
         }
     }

@@ -1,5 +1,7 @@
 //! A tablet's machine against a server that does what it is told.
 
+mod resting;
+
 use super::*;
 use crate::topo::Role;
 
@@ -67,6 +69,11 @@ impl Bench {
             self.server.executed = self.server.received.union(&self.server.executed).expect("one flavour");
             return true;
         };
+        self.carry_out(output);
+        true
+    }
+
+    fn carry_out(&mut self, output: Output) {
         let input = match output {
             Output::Persist(promise) => {
                 self.disk = promise;
@@ -80,12 +87,11 @@ impl Bench {
             }
             Output::Answer { id, outcome } => {
                 self.answers.push((id, outcome));
-                return true;
+                return;
             }
-            Output::State(_) => return true,
+            Output::State(_) => return,
         };
         self.machine.handle(self.now, input);
-        true
     }
 
     fn act(&mut self, action: &Action) {
@@ -138,6 +144,10 @@ fn follow(source: u32, begins_at: u64, caught_up_at: Option<u64>) -> Order {
     let (source, begins_at) = (alias(source), position(begins_at));
     let caught_up_at = caught_up_at.map(|last| CatchUp { incarnation: 1, position: position(last) });
     Order::Follow { source, begins_at, caught_up_at, acknowledges: true }
+}
+
+fn rest(drain_ms: u64) -> Order {
+    Order::Rest { drain: Duration::from_millis(drain_ms) }
 }
 
 fn lead(begins_at: u64) -> Order {
@@ -214,10 +224,10 @@ fn a_primary_slows_down_and_rests_without_losing_its_place() {
     assert!(bench.obey(1, lead(5)).is_ok() && bench.machine.leads() == Some(1));
     let slowly = Order::Lead { acks: 1, begins_at: position(5), slowly: true };
     assert!(bench.obey(1, slowly).is_ok() && bench.machine.leads() == Some(1));
-    assert!(bench.obey(1, Order::Rest).is_ok_and(|report| !report.writable));
+    assert!(bench.obey(1, rest(1_000)).is_ok_and(|report| !report.writable));
     assert_eq!(bench.machine.leads(), None, "nobody can write");
     assert!(bench.obey(1, lead(5)).is_ok() && bench.machine.leads() == Some(1));
-    assert_eq!(bench.done, [Action::Slow(true), Action::Rest, Action::Slow(false), Action::Open]);
+    assert_eq!(bench.done, [Action::Slow(true), Action::Slow(false), Action::Rest, Action::Open]);
 }
 
 #[test]
@@ -367,14 +377,14 @@ fn proving_primary() -> Bench {
 #[test]
 fn a_primary_serves_only_while_its_term_is_proven_and_its_server_is_left_alone() {
     let mut bench = proving_primary();
-    assert_eq!((bench.machine.leads(), bench.machine.state().role), (Some(1), Role::Unknown));
+    assert_eq!((bench.machine.leads(), bench.machine.state(bench.now).role), (Some(1), Role::Unknown));
     let (since, end) = (Instant(1_000_000_000), Instant(1_000_000_000) + PROOF_LASTS);
     bench.machine.handle(since + LOOK_INTERVAL, Input::Proven { term: 1, since });
-    assert_eq!(bench.machine.state().role, Role::Primary);
+    assert_eq!(bench.machine.state(bench.now).role, Role::Primary);
     bench.machine.handle(end, Input::Timeout);
-    assert_eq!(bench.machine.state().role, Role::Unknown);
+    assert_eq!(bench.machine.state(bench.now).role, Role::Unknown);
     bench.machine.handle(end, Input::Proven { term: 1, since: since + LOOK_INTERVAL });
-    assert_eq!(bench.machine.state().role, Role::Primary);
+    assert_eq!(bench.machine.state(bench.now).role, Role::Primary);
     assert!(!bench.server.read_only && bench.done.is_empty());
 }
 
@@ -382,7 +392,7 @@ fn a_primary_serves_only_while_its_term_is_proven_and_its_server_is_left_alone()
 fn a_proof_of_another_term_proves_nothing() {
     let mut bench = proving_primary();
     bench.machine.handle(bench.now, Input::Proven { term: 0, since: bench.now });
-    assert_eq!(bench.machine.state().role, Role::Unknown);
+    assert_eq!(bench.machine.state(bench.now).role, Role::Unknown);
 }
 
 #[test]

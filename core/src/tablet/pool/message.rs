@@ -19,6 +19,8 @@ pub struct Ticket(pub u64);
 pub struct Acquire {
     /// Names the request.
     pub ticket: Ticket,
+    /// Who asks, by what `CONNECTION_ID()` shows: for people.
+    pub holder: u32,
     /// Only connections of this class will do.
     pub class: ConnectionClass,
     /// What will have to hold on the connection: a hint, so that one on which it holds already is chosen.
@@ -84,6 +86,21 @@ pub enum Input {
     },
     /// Grant again, on new connections.
     Reopen,
+    /// Grant nothing for now: who waits or comes is refused with this error. Connections stay, and nothing is asked of those who have one.
+    Pause {
+        /// What to tell them.
+        error: Error,
+    },
+    /// Grant again.
+    Resume,
+    /// Nothing is open any more on a granted connection, though whoever has it keeps it; or something is again. When it is granted,
+    /// something is.
+    Rest {
+        /// Which connection.
+        conn: ConnId,
+        /// Nothing is.
+        rests: bool,
+    },
     /// The time of `poll_timeout` has come. At any other time it does nothing.
     Timeout,
 }

@@ -58,6 +58,8 @@ pub struct Pool {
     breaker: Breaker,
     /// What to tell whoever asks while the pool is drained.
     draining: Option<Error>,
+    /// What to tell whoever asks while nothing is granted for now.
+    paused: Option<Error>,
     /// The drain's end has been told.
     is_drained: bool,
     /// How many drains have begun: connections older than the last one end when they come back.
@@ -84,6 +86,7 @@ impl Pool {
             waiters: Waiters::default(),
             breaker: Breaker::new(rng.fork()),
             draining: None,
+            paused: None,
             is_drained: false,
             drains: 0,
             class_asked: ConnectionClass::PLAIN,
@@ -106,6 +109,9 @@ impl Pool {
             Input::Lost { conn } => self.lost(conn),
             Input::Drain { error } => self.drain(error),
             Input::Reopen => self.draining = None,
+            Input::Pause { error } => self.pause(error),
+            Input::Resume => self.paused = None,
+            Input::Rest { conn, rests } => self.connections.rest(conn, rests),
             Input::Timeout => self.time_out(now),
         }
         self.open_what_is_wanted(now);
@@ -144,6 +150,11 @@ impl Pool {
         Counters { idle: now.idle, busy: now.busy, opening: now.opening, waiting, ..self.counters.clone() }
     }
 
+    /// Those who have a connection on which something is open: a transaction, or a statement under way.
+    pub fn open(&self) -> impl Iterator<Item = u32> {
+        self.connections.open()
+    }
+
     /// The limits.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -153,13 +164,13 @@ impl Pool {
     // Requests.
 
     fn acquire(&mut self, now: Instant, request: Acquire) {
-        if let Some(error) = self.draining.clone() {
+        if let Some(error) = self.draining.as_ref().or(self.paused.as_ref()).cloned() {
             return self.refuse(request.ticket, Refusal::Draining(error));
         }
         self.class_asked = request.class;
         if let Some((conn, how)) = self.idle.take_best(&request) {
             self.count_match(how);
-            self.grant(request.ticket, conn);
+            self.grant(request.ticket, request.holder, conn);
         } else if self.is_hopeless(request.class) && self.breaker.pauses(now) {
             self.refuse(request.ticket, Refusal::Connect);
         } else if self.is_queue_full(now) {
@@ -173,8 +184,8 @@ impl Pool {
         Mark::PoolWaits.hit();
         let latest = now + self.config.wait_time_max;
         let deadline = request.deadline.map_or(latest, |own| own.min(latest));
-        let (ticket, class) = (request.ticket, request.class);
-        self.waiters.push(Waiter { ticket, class, since: now, deadline, overtaken: 0 });
+        let (ticket, holder, class) = (request.ticket, request.holder, request.class);
+        self.waiters.push(Waiter { ticket, holder, class, since: now, deadline, overtaken: 0 });
     }
 
     fn cancel(&mut self, ticket: Ticket) {
@@ -186,8 +197,8 @@ impl Pool {
         });
     }
 
-    fn grant(&mut self, ticket: Ticket, conn: ConnId) {
-        self.connections.turn(conn, State::Busy);
+    fn grant(&mut self, ticket: Ticket, holder: u32, conn: ConnId) {
+        self.connections.lend(conn, holder);
         self.counters.granted += 1;
         self.outputs.push_back(Output::Granted { ticket, conn });
     }
@@ -297,7 +308,7 @@ impl Pool {
         }
         if let Some(waiter) = self.waiters.serve(first) {
             self.counters.granted_waited += 1;
-            self.grant(waiter.ticket, connection.conn);
+            self.grant(waiter.ticket, waiter.holder, connection.conn);
         }
     }
 
@@ -360,6 +371,11 @@ impl Pool {
         while let Some(conn) = self.idle.take_oldest() {
             self.close(conn, CloseReason::Drained);
         }
+    }
+
+    fn pause(&mut self, error: Error) {
+        self.refuse_if(|_, _| Some(Refusal::Draining(error.clone())));
+        self.paused = Some(error);
     }
 
     fn tell_when_drained(&mut self) {

@@ -22,6 +22,10 @@ pub(super) struct Connection {
     pub(super) expires_at: Instant,
     /// How many drains had begun when it was asked for.
     pub(super) drains: u64,
+    /// Who has it, while it is lent: see [`Acquire::holder`](super::Acquire::holder).
+    pub(super) holder: u32,
+    /// It is lent, and nothing is open on it.
+    pub(super) rests: bool,
 }
 
 /// Connections by state.
@@ -104,7 +108,8 @@ impl Connections {
     pub(super) fn add(&mut self, class: ConnectionClass, drains: u64) -> ConnId {
         self.last += 1;
         let conn = ConnId(self.last);
-        self.map.insert(conn, Connection { class, state: State::Opening, expires_at: Instant::MAX, drains });
+        let (state, expires_at) = (State::Opening, Instant::MAX);
+        self.map.insert(conn, Connection { class, state, expires_at, drains, holder: 0, rests: false });
         self.tallies.add(class, State::Opening);
         conn
     }
@@ -121,6 +126,27 @@ impl Connections {
             self.tallies.remove(connection.class, connection.state);
             connection.state = to;
         }
+    }
+
+    /// It is lent from now on.
+    pub(super) fn lend(&mut self, conn: ConnId, holder: u32) {
+        self.turn(conn, State::Busy);
+        if let Some(connection) = self.map.get_mut(&conn) {
+            (connection.holder, connection.rests) = (holder, false);
+        }
+    }
+
+    /// Nothing is open any more on a lent connection, or something is again.
+    pub(super) fn rest(&mut self, conn: ConnId, rests: bool) {
+        if let Some(connection) = self.map.get_mut(&conn) {
+            connection.rests = rests;
+        }
+    }
+
+    /// Those who have a connection on which something is open.
+    pub(super) fn open(&self) -> impl Iterator<Item = u32> {
+        let open = self.map.values().filter(|connection| connection.state == State::Busy && !connection.rests);
+        open.map(|connection| connection.holder)
     }
 
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<Connection> {

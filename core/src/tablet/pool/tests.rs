@@ -29,7 +29,7 @@ impl Bench {
     pub(super) fn wants(&mut self, class: ConnectionClass) -> Acquire {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        Acquire { ticket, class, settings: Arc::default(), prefer: None, deadline: None }
+        Acquire { ticket, holder: self.tickets as u32, class, settings: Arc::default(), prefer: None, deadline: None }
     }
 
     /// A request of no special class, with its outputs.

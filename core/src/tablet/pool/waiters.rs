@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) struct Waiter {
     pub(super) ticket: Ticket,
     pub(super) class: ConnectionClass,
+    pub(super) holder: u32,
     pub(super) since: Instant,
     pub(super) deadline: Instant,
     /// How many later requests were served before it.

@@ -19,11 +19,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 use weir_core::gateway::cluster::TabletId;
 use weir_core::mutants::Mutants;
 use weir_core::orch::recovery::Cohort;
+use weir_core::tablet::drain::Open;
 use weir_core::tablet::operations::{Servers, SourceLogin};
 use weir_core::tablet::orders::{
     Action, Input, Order, Orders, Output, Promise, Refusal, Report, State, WATCH_INTERVAL,
@@ -34,6 +35,9 @@ use weir_core::topo::TabletAlias;
 
 /// Orders and questions that wait for one tablet, and what it has said and was not heard yet, at most.
 pub const QUEUE_MAX: usize = 256;
+
+/// The pool of this process is the only one that lends connections.
+const LENDER: u64 = 0;
 
 /// A promise that cannot be written is tried again after this.
 const PERSIST_RETRY: Duration = Duration::from_millis(500);
@@ -85,6 +89,8 @@ pub struct Setup {
     pub questions: mpsc::Receiver<Question>,
     /// Where it asks them.
     pub others: Vouchers,
+    /// What is open on the connections that are lent to its server.
+    pub open: watch::Receiver<Open>,
     /// Who gives them.
     pub orchestrator: mpsc::Sender<FromTablet>,
     /// Who keeps the gateway's view of it.
@@ -111,6 +117,7 @@ pub struct Obedience {
     proving: Option<Proving>,
     orders: mpsc::Receiver<ToTablet>,
     questions: mpsc::Receiver<Question>,
+    open: watch::Receiver<Open>,
     /// Who waits for which answer of the machine.
     asked: BTreeMap<u64, Asker>,
     /// Orders and questions so far.
@@ -140,6 +147,7 @@ impl Obedience {
             proving,
             orders: setup.orders,
             questions: setup.questions,
+            open: setup.open,
             asked: BTreeMap::new(),
             numbers: 0,
             orchestrator: setup.orchestrator,
@@ -150,6 +158,7 @@ impl Obedience {
     /// Runs until nobody can give orders any more.
     pub async fn run(mut self) {
         self.handle(Input::Timeout);
+        self.hear_what_is_open();
         loop {
             let deadline = clock::to_tokio(self.machine.poll_timeout().unwrap_or(Instant::MAX));
             tokio::select! {
@@ -161,6 +170,7 @@ impl Obedience {
                     let term = question.term;
                     self.take(Asker::Tablet(question), term, Order::Vouch);
                 }
+                Ok(()) = self.open.changed() => self.hear_what_is_open(),
                 input = next_of(&mut self.proving) => self.prove(input),
                 (line, done) = finished(&mut self.work) => {
                     self.work = None;
@@ -170,6 +180,11 @@ impl Obedience {
                 () = tokio::time::sleep_until(deadline) => self.handle(Input::Timeout),
             }
         }
+    }
+
+    fn hear_what_is_open(&mut self) {
+        let open = self.open.borrow_and_update().clone();
+        self.handle(Input::Open { lender: LENDER, open });
     }
 
     fn take(&mut self, asker: Asker, term: u64, order: Order) {

@@ -1,6 +1,7 @@
 //! What each statement does.
 
 mod eval;
+mod fence;
 mod scan;
 mod select;
 mod set;
@@ -33,6 +34,7 @@ impl Server {
     /// Runs a statement until it is done, fails, or has to wait. One that has waited begins anew.
     pub(super) fn perform(&mut self, now: Instant, session: &mut Session, job: &Job) -> Done {
         let turn = Turn { now, job };
+        self.wait_for_fence(job)?;
         if is_definition(&job.statement) {
             self.begin_definition(session)?;
         }
@@ -335,7 +337,7 @@ impl Server {
     }
 }
 
-const fn is_definition(statement: &Statement) -> bool {
+pub(super) const fn is_definition(statement: &Statement) -> bool {
     matches!(
         statement,
         Statement::CreateTable { .. }

@@ -2,10 +2,9 @@
 
 use super::super::error::{Clause, SqlError};
 use super::super::server::{Server, Stop};
-use super::super::session::{Body, Session, Wait};
+use super::super::session::{Body, Session};
 use super::super::sql::{Assignment, Expr, Scope};
 use super::super::value::Value;
-use super::super::variables::known;
 use super::super::variables::{self, Id};
 use super::eval::Input;
 use super::{Done, Turn};
@@ -47,22 +46,11 @@ impl Server {
                     Some(expr) => variable.accept(&env.eval(expr, Input::Nothing)?)?,
                 };
                 if *scope == Scope::Global && variable.name == "read_only" {
-                    self.wait_for_commits(&value)?;
+                    self.wait_for_writers(turn, session, &value)?;
                 }
                 Ok(Checked::System(*scope, variable, value))
             }
         }
-    }
-
-    /// Turning read_only on waits for the commits that have begun.
-    fn wait_for_commits(&self, value: &Value) -> Result<(), Stop> {
-        if value.truth() == Some(true)
-            && self.globals.int(const { known("read_only") }) == 0
-            && !self.pipeline.is_empty()
-        {
-            return Err(Stop::Wait(Wait::Commits, None));
-        }
-        Ok(())
     }
 
     fn assign(&mut self, session: &mut Session, assignment: Checked) -> Result<(), Stop> {

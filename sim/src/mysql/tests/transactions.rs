@@ -128,6 +128,37 @@ fn a_read_only_server_refuses_all_but_administrators() {
     assert_eq!(b.rows(app, "SELECT v FROM t"), "10 20 3");
 }
 
+#[test]
+fn turning_read_only_on_waits_for_statements_that_wait_for_rows_and_keeps_others_from_beginning() {
+    let (mut b, one, two) = accounts();
+    let (three, admin) = (b.connect(), b.connect());
+    b.ok(one, "BEGIN");
+    b.ok(one, "UPDATE t SET v = 11 WHERE id = 1");
+    assert!(b.send(two, "UPDATE t SET v = 12 WHERE id = 1").is_none(), "it waits for the row");
+    assert!(b.send(admin, "SET GLOBAL read_only = 1").is_none(), "it waits for the statement");
+    assert!(b.send(three, "UPDATE t SET v = 22 WHERE id = 2").is_none(), "it waits for the fence");
+    b.ok(one, "COMMIT");
+    b.pass(Duration::from_millis(1));
+    assert!(b.take_done(two).is_some() && b.take_done(admin).is_some() && b.take_done(three).is_some());
+    assert_eq!(b.rows(one, "SELECT v FROM t"), "12 22", "administrators may go on");
+}
+
+#[test]
+fn whoever_turns_read_only_on_may_give_it_up_and_nothing_has_changed() {
+    let (mut b, one, two) = accounts();
+    let admin = b.connect();
+    b.ok(one, "BEGIN");
+    b.ok(one, "UPDATE t SET v = 11 WHERE id = 1");
+    assert!(b.send(two, "UPDATE t SET v = 12 WHERE id = 1").is_none());
+    b.ok(admin, "SET max_statement_time = 0.4");
+    assert!(b.send(admin, "SET GLOBAL read_only = 1").is_none());
+    assert!(b.send(one, "UPDATE t SET v = 21 WHERE id = 2").is_none());
+    b.pass(Duration::from_millis(500));
+    assert!(matches!(b.take_done(admin).map(|o| o.body), Some(Body::Err(error)) if error.code == 1969));
+    assert!(b.take_done(one).is_some(), "it goes on");
+    assert_eq!(b.rows(one, "SELECT @@read_only"), "0");
+}
+
 /// What an administrator's heartbeats rely on.
 #[test]
 fn a_write_may_depend_on_whether_the_server_is_read_only() {

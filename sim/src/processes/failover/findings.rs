@@ -1,4 +1,4 @@
-//! What the orchestrators of a run have found wrong, and from when to when, for checkers. They share it, and it outlives them.
+//! What the orchestrators of a run have found wrong, and from when to when, and which changes they declined, for checkers. They share it, and it outlives them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub struct Spell {
 
 /// The board.
 #[derive(Clone, Debug, Default)]
-pub struct Findings(Rc<RefCell<BTreeMap<Problem, Vec<Spell>>>>);
+pub struct Findings(Rc<RefCell<BTreeMap<Problem, Vec<Spell>>>>, Rc<RefCell<Vec<String>>>);
 
 impl Findings {
     /// These are wrong now.
@@ -36,6 +36,17 @@ impl Findings {
                 None => spells.push(Spell { from: now, to: now }),
             }
         }
+    }
+
+    /// A planned change did not come about.
+    pub fn decline(&self, why: String) {
+        self.1.borrow_mut().push(why);
+    }
+
+    /// Why planned changes did not come about.
+    #[must_use]
+    pub fn declined(&self) -> Vec<String> {
+        self.1.borrow().clone()
     }
 
     /// When something was wrong.

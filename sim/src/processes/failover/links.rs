@@ -37,6 +37,8 @@ pub(crate) struct Links {
     token: u64,
     /// A peer that says nothing for so long is connected to anew; `None`: it need not say anything.
     silence_max: Option<Duration>,
+    /// What every connection begins with.
+    greeting: Vec<u8>,
 }
 
 impl Links {
@@ -51,9 +53,15 @@ impl Links {
             inbox: Vec::new(),
             outbox: Vec::new(),
         };
-        let mut links = Self { links: peers.iter().map(link).collect(), timer: ctx.timer(token), token, silence_max };
+        let (links, timer) = (peers.iter().map(link).collect(), ctx.timer(token));
+        let mut links = Self { links, timer, token, silence_max, greeting: Vec::new() };
         links.on_time(ctx);
         links
+    }
+
+    /// The same, beginning every connection with these bytes.
+    pub(crate) fn greeting(self, greeting: Vec<u8>) -> Self {
+        Self { greeting, ..self }
     }
 
     /// What has come from a peer and was not taken.
@@ -87,7 +95,11 @@ impl Links {
         let now = ctx.now();
         let link = &mut self.links[peer];
         match event {
-            Event::Connected { .. } => (link.connected, link.heard_at) = (true, now),
+            Event::Connected { .. } => {
+                (link.connected, link.heard_at) = (true, now);
+                link.outbox.extend_from_slice(&self.greeting);
+                link.flush(ctx);
+            }
             Event::Readable { .. } => {
                 let bytes = ctx.peek(conn).to_vec();
                 ctx.consume(conn, bytes.len());

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use weir_core::orch::lock;
+use weir_core::tablet::drain::Open;
 use weir_core::tablet::orders::{Order, Refusal, Report, State};
 use weir_core::topo::TabletAlias;
 
@@ -16,13 +17,18 @@ const LENGTH_BYTES: usize = 4;
 
 /// To a tablet. Whoever connects hears its state from then on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToTablet {
-    /// Names the order in its answer.
-    pub id: u64,
-    /// In which term.
-    pub term: u64,
-    /// What.
-    pub order: Order,
+pub enum ToTablet {
+    /// Somebody orders something.
+    Order {
+        /// Names the order in its answer.
+        id: u64,
+        /// In which term.
+        term: u64,
+        /// What.
+        order: Order,
+    },
+    /// A gateway says what is open on its connections to the server; first of all that it may have some.
+    Open(Open),
 }
 
 /// From a tablet.
@@ -66,8 +72,7 @@ mod tests {
     #[test]
     fn messages_come_out_as_they_went_in_and_only_when_whole() {
         let (mut bytes, mut heard) = (Vec::new(), Vec::new());
-        let sent =
-            [ToTablet { id: 1, term: 2, order: Order::Recruit }, ToTablet { id: 3, term: 4, order: Order::Recruit }];
+        let sent = [ToTablet::Order { id: 1, term: 2, order: Order::Recruit }, ToTablet::Open(Open::default())];
         sent.iter().for_each(|message| put(&mut bytes, message));
         let mut input = Vec::new();
         for byte in bytes {

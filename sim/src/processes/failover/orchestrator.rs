@@ -38,6 +38,8 @@ pub struct OrchestratorSetup {
     pub topology: Address,
     /// The shard as it is to be when the topology does not know it.
     pub cohort: Cohort,
+    /// How long a primary that is to be succeeded may take to be drained; `None`: as long as usual.
+    pub drain_time: Option<Duration>,
     /// It dies after it has said so many things to tablets and the topology in charge of a plan, once.
     pub dies_after: Option<u64>,
     /// Where it notes what it finds wrong.
@@ -69,6 +71,10 @@ impl OrchestratorProcess {
     fn new(setup: OrchestratorSetup) -> Self {
         let numbers = setup.tablets.iter().enumerate().map(|(n, (alias, _))| (alias.clone(), n)).collect();
         let machine = Orchestrator::new(setup.cohort.clone(), setup.mutants);
+        let machine = match setup.drain_time {
+            Some(drain_time) => machine.draining_for(drain_time),
+            None => machine,
+        };
         Self { setup, machine, links: None, timer: None, numbers, said: 0, begun: false, dead_until: None }
     }
 
@@ -106,7 +112,7 @@ impl OrchestratorProcess {
         match output {
             Output::Order { tablet, id, term, order } => {
                 let Some(number) = self.numbers.get(&tablet) else { return };
-                mail::put(&mut bytes, &ToTablet { id, term, order });
+                mail::put(&mut bytes, &ToTablet::Order { id, term, order });
                 tablets.send(ctx, *number, &bytes);
                 self.said += u64::from(self.begun);
             }
@@ -127,7 +133,10 @@ impl OrchestratorProcess {
                 self.begun = false;
                 ctx.note(NOTE_SETTLED, u64::from(reign.primary.uid), reign.term);
             }
-            Output::News(News::NotHandedOver(to, _)) => ctx.note("not handed over", u64::from(to.uid), 0),
+            Output::News(News::NotHandedOver(to, why)) => {
+                self.setup.findings.decline(format!("{to}: {why}"));
+                ctx.note("not handed over", u64::from(to.uid), 0);
+            }
             Output::News(News::Found(problem)) => {
                 self.setup.findings.note(ctx.now(), core::iter::once(&problem));
                 ctx.note(problem.code.name(), u64::from(problem.tablet.uid), 0);

@@ -14,7 +14,7 @@ use weir_core::orch::recovery::Cohort;
 use weir_core::tablet::operations::Servers;
 use weir_core::tablet::orders::{Input, Order, Orders, Output, Promise, State, WATCH_INTERVAL};
 use weir_core::tablet::proof::{self, Proof};
-use weir_core::time::Duration;
+use weir_core::time::{Duration, Instant};
 use weir_core::topo::TabletAlias;
 
 /// Another tablet that says nothing for so long is connected to anew.
@@ -46,6 +46,8 @@ pub struct TabletSetup {
 /// Somebody who listens.
 #[derive(Debug, Default)]
 struct Listener {
+    /// By which the machine knows one that lends connections.
+    number: u64,
     inbox: Vec<u8>,
     outbox: Vec<u8>,
 }
@@ -65,6 +67,7 @@ pub struct TabletProcess {
     unsynced: Promise,
     syncs: u64,
     listeners: BTreeMap<ConnId, Listener>,
+    accepted: u64,
     /// Who gave an order, and under which number.
     asked: BTreeMap<u64, (ConnId, u64)>,
     orders: u64,
@@ -97,6 +100,7 @@ impl TabletProcess {
             unsynced: promise,
             syncs: 0,
             listeners: BTreeMap::new(),
+            accepted: 0,
             asked: BTreeMap::new(),
             orders: 0,
             told: State::default(),
@@ -106,7 +110,7 @@ impl TabletProcess {
     /// What it says of itself, for checkers.
     #[must_use]
     pub fn state(&self) -> State {
-        self.machine.state()
+        self.machine.state(Instant::ZERO)
     }
 
     fn start(&mut self, ctx: &mut Ctx<'_>) {
@@ -170,7 +174,7 @@ impl TabletProcess {
                         continue;
                     };
                     let mut bytes = Vec::new();
-                    mail::put(&mut bytes, &ToTablet { id, term, order: Order::Vouch });
+                    mail::put(&mut bytes, &ToTablet::Order { id, term, order: Order::Vouch });
                     if let Some(others) = &mut self.others {
                         others.send(ctx, number, &bytes);
                     }
@@ -212,10 +216,18 @@ impl TabletProcess {
         listener.inbox.extend_from_slice(ctx.peek(conn));
         ctx.consume(conn, ctx.peek(conn).len());
         while let Some(message) = self.listeners.get_mut(&conn).and_then(|l| mail::take::<ToTablet>(&mut l.inbox)) {
-            let Some(ToTablet { id, term, order }) = message else { continue };
-            self.orders += 1;
-            self.asked.insert(self.orders, (conn, id));
-            self.handle(ctx, Input::Order { id: self.orders, term, order });
+            match message {
+                Some(ToTablet::Order { id, term, order }) => {
+                    self.orders += 1;
+                    self.asked.insert(self.orders, (conn, id));
+                    self.handle(ctx, Input::Order { id: self.orders, term, order });
+                }
+                Some(ToTablet::Open(open)) => {
+                    let Some(lender) = self.listeners.get(&conn).map(|listener| listener.number) else { return };
+                    self.handle(ctx, Input::Open { lender, open });
+                }
+                None => {}
+            }
         }
     }
 }
@@ -241,7 +253,8 @@ impl Process for TabletProcess {
                 self.handle(ctx, Input::Persisted);
             }
             Event::Accepted { conn, port: TABLET_PORT, .. } => {
-                self.listeners.insert(conn, Listener::default());
+                self.accepted += 1;
+                self.listeners.insert(conn, Listener { number: self.accepted, ..Listener::default() });
                 let message = FromTablet::State(self.setup.alias.clone(), Box::new(self.told.clone()));
                 self.say(ctx, conn, &message);
             }
@@ -251,8 +264,10 @@ impl Process for TabletProcess {
                     flush(ctx, conn, listener);
                 }
             }
-            Event::Closed { conn, .. } if self.listeners.remove(&conn).is_some() => {
+            Event::Closed { conn, .. } if self.listeners.contains_key(&conn) => {
+                let lender = self.listeners.remove(&conn).map_or(0, |listener| listener.number);
                 self.asked.retain(|_, (asker, _)| *asker != conn);
+                self.handle(ctx, Input::LenderLost(lender));
             }
             event => {
                 let outcome = self.line.as_mut().and_then(|line| line.on_event(ctx, event));

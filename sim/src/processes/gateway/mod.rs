@@ -12,7 +12,7 @@ mod topology;
 
 use super::connection::{Connection, Connector};
 use super::failover::links::{Heard, Links};
-use super::failover::mail::{self, FromTablet};
+use super::failover::mail::{self, FromTablet, ToTablet};
 use super::tablet::{LocalTablet, News};
 use crate::world::{Address, ConnId as Stream, Ctx, Event, Image, Process, Program, TimerId};
 use buffer::Waiters;
@@ -35,6 +35,7 @@ use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::{AuthPlugin, Credential, Secret};
 use weir_core::mysql::capability::CapabilityFlags;
 use weir_core::mysql::{frame, packet};
+use weir_core::tablet::drain::Open;
 use weir_core::tablet::manager::{self, Identity};
 use weir_core::tablet::pool::{ConnId, Counters, Ticket};
 use weir_core::time::Duration;
@@ -337,7 +338,10 @@ impl GatewayProcess {
         self.shard = Some(EmbeddedShard::new(ctx.now(), keyspace, shard, cluster, known.zip(&members)));
         if !self.setup.told_by.is_empty() {
             let token = Timed::Roles.token();
-            self.told_by = Some(Links::new(ctx, &self.setup.told_by, token, Some(ROLE_SILENCE_MAX)));
+            let mut hello = Vec::new();
+            mail::put(&mut hello, &ToTablet::Open(Open::default()));
+            let links = Links::new(ctx, &self.setup.told_by, token, Some(ROLE_SILENCE_MAX));
+            self.told_by = Some(links.greeting(hello));
         }
     }
 
@@ -444,6 +448,16 @@ impl GatewayProcess {
             if let Some((role, term)) = shard.told(ctx.now(), id, &state, self.setup.mutants) {
                 self.tablet(ctx, id, |tablet, hands| tablet.assign(hands, role, term));
             }
+            self.tablet(ctx, id, |tablet, hands| tablet.told_of_drain(hands, state.draining));
+        }
+    }
+
+    /// Tells a server's own tablet what is open on the connections to it.
+    fn tell_what_is_open(&mut self, ctx: &mut Ctx<'_>, id: TabletId, open: Open) {
+        if let Some(links) = &mut self.told_by {
+            let mut bytes = Vec::new();
+            mail::put(&mut bytes, &ToTablet::Open(open));
+            links.send(ctx, id.0 as usize - 1, &bytes);
         }
     }
 
@@ -461,6 +475,10 @@ impl GatewayProcess {
                 continue;
             }
             if let Some(news) = self.news.pop_front() {
+                if let News::Open(id, open) = news {
+                    self.tell_what_is_open(ctx, id, open);
+                    continue;
+                }
                 let Some(shard) = &mut self.shard else { continue };
                 if self.told_by.is_some() && !matches!(news, News::Health(..)) {
                     continue;

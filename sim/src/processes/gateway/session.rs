@@ -351,6 +351,13 @@ impl Driver {
                         tablet.doubt(hands, within);
                     }
                 }
+                Event::Rest(rests) => {
+                    if let Some((tablet, connection)) = &self.lease
+                        && let Some(tablet) = shared.tablets.get_mut(tablet)
+                    {
+                        tablet.rest(hands, connection.id, rests);
+                    }
+                }
                 Event::Submit(request) => {
                     if let Some((_, connection)) = &mut self.lease {
                         connection.machine.submit(now, *request);

@@ -73,6 +73,8 @@ impl EmbeddedShard {
                 sighting.answered(now, *observation);
                 self.judge(now)
             }
+            // It is the server's own tablet that wants to know.
+            News::Open(..) => Vec::new(),
             News::Silent(id) => {
                 let Some(sighting) = self.sighting(id) else { return Vec::new() };
                 sighting.failed();

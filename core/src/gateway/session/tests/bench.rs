@@ -34,6 +34,8 @@ pub(super) struct Bench {
     pub(super) now: Instant,
     capabilities: CapabilityFlags,
     epoch: u64,
+    /// What was said last of the lease.
+    pub(super) rests: bool,
 }
 
 pub(super) fn tablet(id: TabletId, role: Role, position: &str) -> TabletView {
@@ -106,7 +108,7 @@ impl Bench {
         };
         let now = Instant(1_000_000_000);
         let session = Session::new(Arc::new(config), view("0-1-100", "0-1-100"), peer, now);
-        Self { session, now, capabilities: CapabilityFlags::empty(), epoch: 0 }
+        Self { session, now, capabilities: CapabilityFlags::empty(), epoch: 0, rests: false }
     }
 
     /// A client that is logged in, without a schema.
@@ -181,7 +183,12 @@ impl Bench {
     }
 
     pub(super) fn event(&mut self) -> Option<Event> {
-        self.session.poll_event()
+        loop {
+            match self.session.poll_event() {
+                Some(Event::Rest(rests)) => self.rests = rests,
+                other => return other,
+            }
+        }
     }
 
     /// The wish for a connection that must be due.

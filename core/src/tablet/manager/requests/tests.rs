@@ -72,6 +72,7 @@ impl Bench {
     fn read(&mut self, seq: u64) -> u64 {
         self.last += 1;
         let request = Acquire {
+            holder: 1,
             ticket: Ticket(self.last),
             class: ConnectionClass::PLAIN,
             settings: Arc::default(),

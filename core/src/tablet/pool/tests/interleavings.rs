@@ -99,6 +99,7 @@ impl Driver {
         Some(match step {
             Step::Acquire { class: number, schema, prefer, patience_ms } => {
                 let request = Acquire {
+                    holder: 1,
                     settings: using(&schema.to_string()),
                     prefer: choose(self.left.iter(), prefer).copied(),
                     deadline: patience_ms.map(|ms| self.bench.now + Duration::from_millis(ms.into())),
