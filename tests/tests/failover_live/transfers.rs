@@ -1,5 +1,6 @@
-//! Transfers in transactions, by sessions with `transaction_replay`, while the primary is killed: every COMMIT that was
-//! answered is there once, nothing else is, nobody is told that an outcome is unknown, and no connection is lost.
+//! Transfers in transactions that contend for rows. By sessions with `transaction_replay`, while the primary is killed: every COMMIT
+//! that was answered is there once, nothing else is, nobody is told that an outcome is unknown, and no connection is lost. By any,
+//! while another takes the primary's place in order: nobody reads an error at all.
 
 use crate::rehearsal::number;
 use crate::shard::Shard;
@@ -45,11 +46,11 @@ struct Transfers {
 }
 
 impl Transfers {
-    fn start(address: SocketAddr) -> Self {
+    fn start(address: SocketAddr, replays: bool) -> Self {
         let (notes, stop) = (Arc::<Mutex<Notes>>::default(), Arc::<AtomicBool>::default());
         let client = |client| {
             let (notes, stop) = (Arc::clone(&notes), Arc::clone(&stop));
-            std::thread::spawn(move || transfer_until(address, client, &notes, &stop))
+            std::thread::spawn(move || transfer_until(address, client, replays, &notes, &stop))
         };
         let clients = (0..CLIENTS).map(client).collect();
         Self { notes, stop, clients }
@@ -71,11 +72,11 @@ impl Transfers {
     }
 }
 
-fn transfer_until(address: SocketAddr, client: usize, notes: &Mutex<Notes>, stop: &AtomicBool) {
+fn transfer_until(address: SocketAddr, client: usize, replays: bool, notes: &Mutex<Notes>, stop: &AtomicBool) {
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         let outcome = Session::open(address, &application(), Some("bank")).and_then(|mut session| {
-            session.run(b"SET transaction_replay = 1")?;
+            session.run(format!("SET transaction_replay = {}", u8::from(replays)).as_bytes())?;
             session.run(format!("SET autocommit = {}", u8::from(begins(client))).as_bytes())?;
             while !stop.load(Ordering::Relaxed) {
                 number += 1;
@@ -127,7 +128,8 @@ fn transfer(session: &mut Session, client: usize, number: u32) -> io::Result<Tol
     Ok(Told::Committed)
 }
 
-fn rehearse(what: &str, event: impl Fn(&Shard, u16)) {
+/// Returns what clients were told, and what Weir counted.
+fn rehearse(what: &str, replays: bool, event: impl Fn(&Shard, u16)) -> (Notes, BTreeMap<String, u64>) {
     let shard = Shard::start(3);
     shard.query("CREATE DATABASE bank; CREATE TABLE bank.accounts (id INT PRIMARY KEY, balance INT)");
     shard.query("CREATE TABLE bank.transfers (client INT, number INT, PRIMARY KEY (client, number))");
@@ -135,7 +137,7 @@ fn rehearse(what: &str, event: impl Fn(&Shard, u16)) {
     shard.query(&format!("INSERT INTO bank.accounts VALUES {}", rows.join(", ")));
     let marks = || shard.on_primary("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'weir'");
     eventually(PROGRESS_MAX, "transactions can mark themselves", || marks() == ["2"]);
-    let transfers = Transfers::start(shard.address());
+    let transfers = Transfers::start(shard.address(), replays);
     for _ in 0..number("WEIR_FAILOVER_ROUNDS").unwrap_or(1) {
         transfers.wait_for_progress();
         let before = shard.primary().expect("a primary");
@@ -154,8 +156,7 @@ fn rehearse(what: &str, event: impl Fn(&Shard, u16)) {
         counted.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
     );
     check(&shard, &notes);
-    let settled: u64 = ["Transactions_replayed", "Commits_settled_done"].iter().map(|name| counted[*name]).sum();
-    assert!(settled > 0, "nobody was amid a transaction");
+    (notes, counted)
 }
 
 /// What SHOW WEIR STATUS counts of transactions and commits.
@@ -186,5 +187,41 @@ fn check(shard: &Shard, notes: &Notes) {
 
 #[test]
 fn transactions_outlive_a_primary_that_is_killed() {
-    rehearse("transfers, kill -9", |shard, primary| shard.kill(primary));
+    let (_, counted) = rehearse("transfers, kill -9", true, |shard, primary| shard.kill(primary));
+    let settled: u64 = ["Transactions_replayed", "Commits_settled_done"].iter().map(|name| counted[*name]).sum();
+    assert!(settled > 0, "nobody was amid a transaction");
+}
+
+#[test]
+fn a_planned_change_waits_for_transactions_and_nobody_notices() {
+    let (notes, _) = rehearse("transfers, planned", false, |shard, primary| {
+        let said = shard.reparent(primary % 3 + 1).unwrap_or_else(|error| panic!("{error}\n{}", shard.output()));
+        assert!(said.contains("is primary in term"), "{said}");
+    });
+    let told = notes.told.values().find(|told| **told != Told::Committed);
+    assert_eq!(told, None);
+}
+
+#[test]
+fn a_planned_change_is_declined_when_a_transaction_stays_open_and_says_whose() {
+    let shard = Shard::start(2);
+    shard.query("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY)");
+    let before = shard.primary().expect("a primary");
+    let mut open = Session::open(shard.address(), &application(), Some("d")).expect("a session");
+    let id = open.values("SELECT CONNECTION_ID()").remove(0);
+    open.run(b"BEGIN").and_then(|_| open.run(b"INSERT INTO t VALUES (1)")).expect("it goes on");
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| {
+            sleep(Duration::from_secs(1));
+            shard.query("INSERT INTO d.t VALUES (2)")
+        });
+        let why = shard.reparent(before % 2 + 1).expect_err("a transaction is open");
+        let expected = format!("1 transaction is still open there (SHOW PROCESSLIST: {id})");
+        assert!(why.contains(&expected), "{why}");
+        held.join().expect("it was held, and went on");
+    });
+    open.run(b"COMMIT").expect("nothing has happened to it");
+    assert_eq!(shard.on_primary("SELECT id FROM d.t ORDER BY id"), ["1", "2"]);
+    assert_eq!(shard.primary(), Some(before));
+    shard.reparent(before % 2 + 1).unwrap_or_else(|error| panic!("{error}\n{}", shard.output()));
 }
