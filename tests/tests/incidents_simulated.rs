@@ -23,7 +23,7 @@ const INCIDENTS: &[(&str, Mutant, Check)] = &[
     ("deaf-primary", Mutant::Blind(Code::PrimaryCannotLead), Check::Latency),
     ("saturated-primary", Mutant::TrustSilence, Check::Undisturbed),
     ("first-query", Mutant::NoBuffer, Check::Undisturbed),
-    ("passed-on-early", Mutant::OverlookWaiting, Check::Progress),
+    ("passed-on-early", Mutant::OverlookWaiting, Check::Whole),
 ];
 
 fn scenario(name: &str) -> Scenario {
