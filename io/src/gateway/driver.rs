@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{oneshot, watch};
 use weir_core::error::Error;
-use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session, Transmit};
+use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session};
 use weir_core::link::Interrupt;
 use weir_core::tablet::accounts::{Account, Rights};
 use weir_core::time::Instant;
@@ -214,7 +214,7 @@ impl Driver {
     fn obey(&mut self, cx: &mut Context<'_>) {
         loop {
             self.feed_input();
-            collect(&mut self.session, sink(&mut self.compressed, &mut self.output), &[]);
+            self.session.collect(sink(&mut self.compressed, &mut self.output), &[]);
             let Some(event) = self.session.poll_event() else { return };
             match event {
                 Event::StartTls => self.stop = Some(Stop::Tls),
@@ -330,7 +330,7 @@ impl Driver {
             if taken == 0 || self.compressed.is_none() {
                 return;
             }
-            collect(&mut self.session, sink(&mut self.compressed, &mut self.output), &[]);
+            self.session.collect(sink(&mut self.compressed, &mut self.output), &[]);
         }
     }
 
@@ -483,7 +483,7 @@ impl Driver {
         let (session, output) = (&mut self.session, sink(&mut self.compressed, &mut self.output));
         let received = connection.poll_receive(cx, |reply, piece| {
             session.handle_reply(clock::now(), reply);
-            collect(session, output, piece);
+            session.collect(output, piece);
         });
         if let Some(executed) = connection.machine.take_executed() {
             tablet.waited(connection.id, executed);
@@ -496,7 +496,7 @@ impl Driver {
         while let Some((_, connection)) = &mut self.lease {
             let Some(reply) = connection.machine.poll_reply() else { return };
             self.session.handle_reply(clock::now(), reply);
-            collect(&mut self.session, sink(&mut self.compressed, &mut self.output), &[]);
+            self.session.collect(sink(&mut self.compressed, &mut self.output), &[]);
         }
     }
 
@@ -604,21 +604,6 @@ impl Driver {
 /// Where what the session has for the client goes.
 fn sink<'a>(compressed: &'a mut Option<Box<Compressed>>, output: &'a mut Vec<u8>) -> &'a mut Vec<u8> {
     compressed.as_mut().map_or(output, |compressed| &mut compressed.plain)
-}
-
-/// Takes what the session has for the client; what it forwards is of `piece`.
-fn collect(session: &mut Session, output: &mut Vec<u8>, mut piece: &[u8]) {
-    while let Some(transmit) = session.poll_transmit(output) {
-        match transmit {
-            Transmit::Own { .. } => {}
-            Transmit::Forward { len } => {
-                let (forwarded, rest) = piece.split_at(len);
-                output.extend_from_slice(forwarded);
-                piece = rest;
-            }
-            Transmit::Skip { len } => piece = &piece[len..],
-        }
-    }
 }
 
 impl Drop for Driver {

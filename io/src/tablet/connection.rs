@@ -190,7 +190,7 @@ impl Connection {
     }
 
     /// Receives once and hands each piece of the answer, with the bytes it counts in, to `take`.
-    pub fn poll_receive(&mut self, cx: &mut Context<'_>, mut take: impl FnMut(Reply, &[u8])) -> Poll<()> {
+    pub fn poll_receive(&mut self, cx: &mut Context<'_>, take: impl FnMut(Reply, &[u8])) -> Poll<()> {
         if matches!(self.stream, Stream::Gone) {
             return Poll::Pending;
         }
@@ -202,16 +202,7 @@ impl Connection {
                 }
                 _ => self.lose(),
             }
-            let mut rest: &[u8] = buf.filled();
-            while let Some(reply) = self.machine.poll_reply() {
-                let len = match reply {
-                    Reply::Forward { len } | Reply::Skip { len } => len,
-                    _ => 0,
-                };
-                let (piece, after) = rest.split_at(len);
-                rest = after;
-                take(reply, piece);
-            }
+            self.machine.hand_out(buf.filled(), take);
             Poll::Ready(())
         })
     }

@@ -105,23 +105,14 @@ impl Connection {
     }
 
     /// Hands each piece of what has arrived, with the bytes it counts in, to `take`.
-    pub(super) fn receive(&mut self, ctx: &mut Ctx<'_>, scratch: &mut Vec<u8>, mut take: impl FnMut(Reply, &[u8])) {
+    pub(super) fn receive(&mut self, ctx: &mut Ctx<'_>, scratch: &mut Vec<u8>, take: impl FnMut(Reply, &[u8])) {
         scratch.clear();
         if let Some(stream) = self.stream {
             scratch.extend_from_slice(ctx.peek(stream));
             ctx.consume(stream, scratch.len());
             self.machine.handle_bytes(ctx.now(), scratch);
         }
-        let mut rest: &[u8] = scratch;
-        while let Some(reply) = self.machine.poll_reply() {
-            let len = match reply {
-                Reply::Forward { len } | Reply::Skip { len } => len,
-                _ => 0,
-            };
-            let (piece, after) = rest.split_at(len);
-            rest = after;
-            take(reply, piece);
-        }
+        self.machine.hand_out(scratch, take);
     }
 
     /// The stream has ended.

@@ -466,6 +466,21 @@ impl Session {
         self.out.poll(buf)
     }
 
+    /// Appends all output to the client to `buf`; what is forwarded or skipped is of `piece`, the server's input.
+    pub fn collect(&mut self, buf: &mut Vec<u8>, mut piece: &[u8]) {
+        while let Some(transmit) = self.poll_transmit(buf) {
+            match transmit {
+                Transmit::Own { .. } => {}
+                Transmit::Forward { len } => {
+                    let (forwarded, rest) = piece.split_at(len);
+                    buf.extend_from_slice(forwarded);
+                    piece = rest;
+                }
+                Transmit::Skip { len } => piece = &piece[len..],
+            }
+        }
+    }
+
     /// The next thing the driver must do.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()

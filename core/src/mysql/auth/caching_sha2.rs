@@ -3,7 +3,7 @@
 //!
 //! Source: MySQL source documentation, "Caching_sha2_password information".
 
-use super::Nonce;
+use super::{Nonce, xor};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -41,14 +41,7 @@ pub fn verify(stored: &[u8; HASH_BYTES], nonce: &Nonce, answer: &[u8]) -> bool {
 }
 
 fn sha256(parts: &[&[u8]]) -> [u8; HASH_BYTES] {
-    let mut hash = Sha256::new();
-    parts.iter().for_each(|part| hash.update(part));
-    hash.finalize().into()
-}
-
-fn xor(mut a: [u8; HASH_BYTES], b: [u8; HASH_BYTES]) -> [u8; HASH_BYTES] {
-    a.iter_mut().zip(b).for_each(|(a, b)| *a ^= b);
-    a
+    parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
 }
 
 #[cfg(test)]

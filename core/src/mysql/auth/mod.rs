@@ -46,3 +46,9 @@ impl AuthPlugin {
         [Self::Native, Self::CachingSha2, Self::Ed25519].into_iter().find(|plugin| plugin.name() == name)
     }
 }
+
+/// The bytes of both, as scrambles mix hashes.
+fn xor<const N: usize>(mut a: [u8; N], b: [u8; N]) -> [u8; N] {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a ^= b);
+    a
+}

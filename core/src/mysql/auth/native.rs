@@ -2,7 +2,7 @@
 //!
 //! Source: MySQL source documentation, "Authentication: Native41".
 
-use super::{Nonce, Proof, Secret};
+use super::{Nonce, Proof, Secret, xor};
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
@@ -47,14 +47,7 @@ pub(super) fn proof(stored: &[u8; HASH_BYTES], nonce: &Nonce, answer: &[u8]) -> 
 }
 
 fn sha1(parts: &[&[u8]]) -> [u8; HASH_BYTES] {
-    let mut hash = Sha1::new();
-    parts.iter().for_each(|part| hash.update(part));
-    hash.finalize().into()
-}
-
-fn xor(mut a: [u8; HASH_BYTES], b: [u8; HASH_BYTES]) -> [u8; HASH_BYTES] {
-    a.iter_mut().zip(b).for_each(|(a, b)| *a ^= b);
-    a
+    parts.iter().fold(Sha1::new(), |hash, part| hash.chain_update(part)).finalize().into()
 }
 
 #[cfg(test)]

@@ -72,11 +72,7 @@ impl HandshakeResponse {
         if has(CapabilityFlags::CLIENT_CONNECT_WITH_DB) && !reader.is_empty() {
             schema = Some(reader.nul_str("response schema")?.to_vec()).filter(|name| !name.is_empty());
         }
-        let plugin = has(CapabilityFlags::CLIENT_PLUGIN_AUTH).then(|| read_plugin(&mut reader));
-        let mut attributes = Attributes::new();
-        if has(CapabilityFlags::CLIENT_CONNECT_ATTRS) && !reader.is_empty() {
-            attributes = read_attributes(reader.lenenc_str("response attributes")?);
-        }
+        let (plugin, attributes) = read_tail(&mut reader, capabilities)?;
         Ok(Self {
             capabilities,
             of_mariadb,
@@ -126,7 +122,6 @@ impl HandshakeResponse {
         capabilities: CapabilityFlags,
         max_packet_bytes: u32,
     ) -> Result<Self, ProtocolError> {
-        let has = |flag| capabilities.contains(flag);
         let mut reader = Reader::new(body);
         let user = reader.nul_str("change user name")?.to_vec();
         let auth_bytes = reader.u8("change user authentication data")?;
@@ -134,11 +129,7 @@ impl HandshakeResponse {
         let schema = Some(reader.nul_str("change user schema")?.to_vec()).filter(|name| !name.is_empty());
         // Old clients stop after the schema.
         let collation = if reader.is_empty() { 0 } else { reader.u16("change user collation")? };
-        let plugin = has(CapabilityFlags::CLIENT_PLUGIN_AUTH).then(|| read_plugin(&mut reader));
-        let mut attributes = Attributes::new();
-        if has(CapabilityFlags::CLIENT_CONNECT_ATTRS) && !reader.is_empty() {
-            attributes = read_attributes(reader.lenenc_str("change user attributes")?);
-        }
+        let (plugin, attributes) = read_tail(&mut reader, capabilities)?;
         let of_mariadb = MariaDbCapabilities::empty();
         Ok(Self {
             capabilities,
@@ -190,6 +181,18 @@ fn read_auth_response<'a>(reader: &mut Reader<'a>, capabilities: CapabilityFlags
     } else {
         reader.nul_str(PART)
     }
+}
+
+/// Reads what both forms of a response end with, as far as the capabilities say that it is there.
+fn read_tail(
+    reader: &mut Reader<'_>,
+    capabilities: CapabilityFlags,
+) -> Result<(Option<Vec<u8>>, Attributes), ProtocolError> {
+    let plugin = capabilities.contains(CapabilityFlags::CLIENT_PLUGIN_AUTH).then(|| read_plugin(reader));
+    if !capabilities.contains(CapabilityFlags::CLIENT_CONNECT_ATTRS) || reader.is_empty() {
+        return Ok((plugin, Attributes::new()));
+    }
+    Ok((plugin, read_attributes(reader.lenenc_str("response attributes")?)))
 }
 
 fn read_plugin(reader: &mut Reader<'_>) -> Vec<u8> {

@@ -239,6 +239,20 @@ impl BackendConn {
         self.replies.pop()
     }
 
+    /// Hands each piece of the answer to `take`, with what it counts of `input`, which [`BackendConn::handle_bytes`] has taken.
+    pub fn hand_out(&mut self, input: &[u8], mut take: impl FnMut(Reply, &[u8])) {
+        let mut rest = input;
+        while let Some(reply) = self.poll_reply() {
+            let len = match reply {
+                Reply::Forward { len } | Reply::Skip { len } => len,
+                _ => 0,
+            };
+            let (piece, after) = rest.split_at(len);
+            rest = after;
+            take(reply, piece);
+        }
+    }
+
     /// The next thing to do or to know. [`Event::Closed`] is last, exactly once.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()

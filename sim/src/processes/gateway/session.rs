@@ -12,7 +12,7 @@ use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::buffer;
 use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::freshness;
-use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session, Transmit};
+use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session};
 use weir_core::gtid::Position;
 use weir_core::link::{AccountId, Interrupt};
 use weir_core::mysql::auth::{NONCE_BYTES, Nonce};
@@ -308,7 +308,7 @@ impl Driver {
     fn obey(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
         loop {
             self.feed_input(hands.ctx, shared);
-            collect(&mut self.session, &mut self.output, &[]);
+            self.session.collect(&mut self.output, &[]);
             let Some(event) = self.session.poll_event() else { return };
             let now = hands.ctx.now();
             match event {
@@ -440,7 +440,7 @@ impl Driver {
             connection.receive(hands.ctx, hands.scratch, |reply, piece| {
                 any = true;
                 session.handle_reply(now, reply);
-                collect(session, output, piece);
+                session.collect(output, piece);
             });
             if let Some(executed) = connection.machine.take_executed()
                 && let Some(tablet) = shared.tablets.get_mut(tablet)
@@ -456,7 +456,7 @@ impl Driver {
         while let Some((_, connection)) = &mut self.lease {
             let Some(reply) = connection.machine.poll_reply() else { return };
             self.session.handle_reply(now, reply);
-            collect(&mut self.session, &mut self.output, &[]);
+            self.session.collect(&mut self.output, &[]);
         }
     }
 
@@ -464,21 +464,6 @@ impl Driver {
         if let Some(client) = self.client.filter(|_| !self.output.is_empty()) {
             let taken = ctx.write(client, &self.output);
             self.output.drain(..taken);
-        }
-    }
-}
-
-/// Takes what the session has for the client; what it forwards is of `piece`.
-fn collect(session: &mut Session, output: &mut Vec<u8>, mut piece: &[u8]) {
-    while let Some(transmit) = session.poll_transmit(output) {
-        match transmit {
-            Transmit::Own { .. } => {}
-            Transmit::Forward { len } => {
-                let (forwarded, rest) = piece.split_at(len);
-                output.extend_from_slice(forwarded);
-                piece = rest;
-            }
-            Transmit::Skip { len } => piece = &piece[len..],
         }
     }
 }
