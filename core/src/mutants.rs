@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// Bits of a set that are kept for rules with a name of their own.
 #[cfg(any(feature = "mutants", test))]
-const OWN_NAMES_MAX: u32 = 64;
+const OWN_NAMES_MAX: u32 = 80;
 
 macro_rules! mutants {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
@@ -184,6 +184,12 @@ mutants! {
     GuessCommitLost = "guess-commit-lost",
     /// A COMMIT whose answer was lost is taken for one that was done.
     GuessCommitDone = "guess-commit-done",
+    /// A tablet whose server is rebuilt has forgotten what it promised.
+    RebuildForgetsPromise = "rebuild-forgets-promise",
+    /// A server is rebuilt from whoever answers.
+    RebuildFromAnybody = "rebuild-from-anybody",
+    /// A server that is rebuilt goes on from where the primary is, not from where its copy ends.
+    RebuildAtWrongPosition = "rebuild-at-wrong-position",
 }
 
 impl FromStr for Mutant {

@@ -2,6 +2,8 @@
 
 use crate::crypto;
 use crate::durable::Unusable;
+pub use crate::failover::Policies;
+
 use crate::failover::{self, Failover};
 use crate::gateway::{GatewayConfig, Listening};
 use crate::net::Address;
@@ -27,7 +29,6 @@ use weir_core::link::ConnectionClass;
 use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::{AuthPlugin, Secret};
 use weir_core::mysql::resultset::Answer;
-use weir_core::orch::durability::Policy;
 use weir_core::tablet::manager;
 use weir_core::tablet::pool::ConnId;
 use weir_core::time::Duration;
@@ -58,8 +59,8 @@ pub struct Options {
     pub servers: Vec<Backend>,
     /// The same, when they are Weir's own: they are started again when they die.
     pub kept: Option<Arc<Kept>>,
-    /// When a write counts as safe, if Weir changes the primary of its own servers; `None`: it finds roles, and changes none.
-    pub failover: Option<Policy>,
+    /// How, if Weir changes the primary of its own servers; `None`: it finds roles, and changes none.
+    pub failover: Option<Policies>,
     /// How long transactions may take to end before a planned change of primary.
     pub drain_time: Duration,
     /// The account that statements run under on the servers, unless clients bring their own.
@@ -232,13 +233,14 @@ fn start_failover(
     news: &mpsc::Sender<crate::tablet::News>,
 ) -> Result<Option<Failover>, StartError> {
     let Some(kept) = &options.kept else { return Ok(None) };
-    let Some(policy) = options.failover else {
+    let Some(policies) = options.failover else {
         orch::forget_history(kept.data_dir()).map_err(StartError::Promise)?;
         return Ok(None);
     };
     let service = accounts(kept.service_account());
     let connector = |member: &Member| connector(&member.address, &service, 0);
-    Failover::start(kept, policy, options.drain_time, members, connector, news).map(Some).map_err(StartError::Promise)
+    let drain_time = options.drain_time;
+    Failover::start(kept, policies, drain_time, members, connector, news).map(Some).map_err(StartError::Promise)
 }
 
 fn look_after(options: &Options, members: &[Member], failover: Option<&Failover>) -> JoinSet<()> {

@@ -6,7 +6,7 @@ use crate::orch::{self, Driver, EntryFile, Wishes};
 use crate::servers::{self, Account, Keeper, Kept};
 use crate::tablet::Connector;
 use crate::tablet::News;
-use crate::tablet::orders::{self, Obedience, Vouchers};
+use crate::tablet::orders::{self, Donors, Obedience, Vouchers};
 use crate::topology::Member;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use weir_core::mysql::auth::Secret;
 use weir_core::orch::durability::Policy;
 use weir_core::orch::lock::Entry;
+use weir_core::orch::rebuild::Errant;
 use weir_core::orch::recovery::Cohort;
 use weir_core::tablet::operations::{Servers, SourceLogin};
 use weir_core::time::Duration;
@@ -97,6 +98,17 @@ impl Place {
     }
 }
 
+/// How the primary is changed, and servers are rebuilt.
+#[derive(Clone, Copy, Debug)]
+pub struct Policies {
+    /// When a write counts as safe.
+    pub durability: Policy,
+    /// What becomes of servers with transactions of their own.
+    pub errant: Errant,
+    /// How often a second a server reads and writes to give its data to another; 0: as often as it can.
+    pub rebuild_throttle: u32,
+}
+
 /// The failover of a shard, under way until it is dropped.
 pub(crate) struct Failover {
     entry: watch::Receiver<Option<Entry>>,
@@ -110,7 +122,7 @@ impl Failover {
     /// When what they had promised, or who was primary, cannot be read.
     pub(crate) fn start(
         kept: &Kept,
-        policy: Policy,
+        policies: Policies,
         drain_time: Duration,
         members: &[Member],
         connector: impl Fn(&Member) -> Connector,
@@ -122,7 +134,10 @@ impl Failover {
             .zip(members)
             .map(|(keeper, member)| (member.alias.clone(), address(keeper)))
             .collect();
-        let cohort = Cohort { tablets: servers.keys().cloned().collect(), policy, promotion: BTreeMap::new() };
+        let (policy, tablets) = (policies.durability, servers.keys().cloned().collect());
+        let cohort = Cohort { tablets, policy, promotion: BTreeMap::new() };
+        let keepers = members.iter().map(|member| member.alias.clone()).zip(kept.keepers().iter().map(Arc::clone));
+        let donors = Donors { keepers: keepers.collect(), throttle: policies.rebuild_throttle };
         let store = EntryFile::open(kept.data_dir(), &cohort)?;
         let term = store.entry().map_or(0, |entry| entry.record.term);
         let (orchestrator, said) = mpsc::channel(orders::QUEUE_MAX);
@@ -139,6 +154,7 @@ impl Failover {
                 alias: member.alias.clone(),
                 connector: connector(member),
                 keeper: Arc::clone(keeper),
+                donors: donors.clone(),
                 servers: servers.clone(),
                 login: login(kept.replication_account()),
                 promise: kept.promise_file(keeper.number()),
@@ -153,7 +169,8 @@ impl Failover {
             })?;
             tasks.spawn(obedience.run());
         }
-        let (driver, entry) = Driver::new(orch::Setup { cohort, store, tablets, said, wishes, drain_time });
+        let errant = policies.errant;
+        let (driver, entry) = Driver::new(orch::Setup { cohort, errant, store, tablets, said, wishes, drain_time });
         tasks.spawn(driver.run());
         match control::listen(kept.data_dir()) {
             Ok(listener) => _ = tasks.spawn(control::serve(listener, Wishes::new(wishes_in))),

@@ -87,6 +87,9 @@ fn blindness_to_any_finding_is_noticed() {
 const BROKEN: &[(Mutant, Code, Check)] = &[
     (Mutant::TrustRecord, Code::TermAhead, Check::Terms),
     (Mutant::CondemnUnheard, Code::ReplicaOfOldTerm, Check::Finds),
+    (Mutant::RebuildFromAnybody, Code::ReplicaCannotFollow, Check::Finds),
+    (Mutant::RebuildAtWrongPosition, Code::ReplicaCannotFollow, Check::Converged),
+    (Mutant::RebuildForgetsPromise, Code::ReplicaCannotFollow, Check::Terms),
 ];
 
 #[test]

@@ -89,6 +89,9 @@ const UNSEEN: &[Mutant] = &[
     Mutant::ReplayUnchecked,
     Mutant::GuessCommitLost,
     Mutant::GuessCommitDone,
+    Mutant::RebuildForgetsPromise,
+    Mutant::RebuildFromAnybody,
+    Mutant::RebuildAtWrongPosition,
 ];
 
 #[test]

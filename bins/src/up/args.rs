@@ -31,6 +31,15 @@ pub enum Durability {
     SemiSync,
 }
 
+/// What becomes of servers with transactions that the shard's history has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Errant {
+    /// They stay out, as they are.
+    Quarantine,
+    /// They get the data of another.
+    Rebuild,
+}
+
 /// Arguments of `weir up`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -58,6 +67,22 @@ pub struct Args {
         conflicts_with = "attach"
     )]
     pub durability: Durability,
+
+    /// What becomes of a server of its own that has transactions which the shard's history has not, or that cannot follow any more:
+    /// quarantine, until somebody has looked at it and asks for `weir ctl rebuild`; or rebuild: it gets the data of another, and what it
+    /// had is kept aside.
+    #[arg(
+        long,
+        default_value = "quarantine",
+        value_name = "quarantine|rebuild",
+        env = "WEIR_ERRANT",
+        conflicts_with = "attach"
+    )]
+    pub errant: Errant,
+
+    /// How often a second a server reads and writes, up to 1 MiB each time, to give its data to another; 0: as often as it can.
+    #[arg(long, default_value_t = 200, value_name = "N", env = "WEIR_REBUILD_THROTTLE", conflicts_with = "attach")]
+    pub rebuild_throttle: u32,
 
     /// Do not change the primary of servers of its own. Of others' servers (--attach) it never does.
     #[arg(long, env = "WEIR_NO_FAILOVER")]

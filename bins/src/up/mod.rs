@@ -4,7 +4,7 @@ mod args;
 mod tls;
 mod users;
 
-pub use args::{Args, Auth, Durability};
+pub use args::{Args, Auth, Durability, Errant};
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -25,8 +25,9 @@ use weir_core::gateway::users::Users;
 use weir_core::gateway::variables::Variables;
 use weir_core::mysql::auth::{Credential, Secret};
 use weir_core::orch::durability::Policy;
+use weir_core::orch::rebuild;
 use weir_core::tablet::{manager, pool};
-use weir_io::embedded::{Backend, Options, Running};
+use weir_io::embedded::{Backend, Options, Policies, Running};
 use weir_io::net::Address;
 use weir_io::servers::{self, Account, Cluster, Kept, Roles};
 
@@ -129,11 +130,16 @@ async fn start_servers(args: &Args, application: &Account, stop: &mut StopSignal
     Ok(Arc::new(started.kept()))
 }
 
-/// When a write counts as safe, if Weir changes the primary.
-fn failover(args: &Args) -> Option<Policy> {
+/// How Weir changes the primary, if it does.
+fn failover(args: &Args) -> Option<Policies> {
     let is_safe = args.durability == Durability::SemiSync && args.servers > 1;
-    let policy = if is_safe { Policy::SemiSync { acks: 1 } } else { Policy::None };
-    (args.attach.is_empty() && !args.no_failover).then_some(policy)
+    let durability = if is_safe { Policy::SemiSync { acks: 1 } } else { Policy::None };
+    let errant = match args.errant {
+        Errant::Quarantine => rebuild::Errant::Quarantine,
+        Errant::Rebuild => rebuild::Errant::Rebuild,
+    };
+    let policies = Policies { durability, errant, rebuild_throttle: args.rebuild_throttle };
+    (args.attach.is_empty() && !args.no_failover).then_some(policies)
 }
 
 fn options(args: &Args, own: Option<&Arc<Kept>>, application: Account, users: Users) -> Result<Options, String> {

@@ -95,6 +95,9 @@ codes! {
     ConnectedToWrongPrimary,
     /// A thread of a replica does not run.
     ReplicationStopped,
+    /// A replica's replication stops again however often it is started: it has what its primary has not, or lacks what that does not
+    /// have any more.
+    ReplicaCannotFollow,
     /// A replica acknowledges though it must not count, or does not though it should, or waits for acknowledgements itself.
     ReplicaSemiSyncDiffers,
     /// A replica has not promised the term, or lacks its beginning.
@@ -103,6 +106,8 @@ codes! {
     ReplicaLostRelayLog,
     /// A tablet has transactions that the shard's history has not.
     ErrantGtidDetected,
+    /// A tablet has begun to be rebuilt, and is not.
+    UnfinishedRebuild,
     /// The next failure of a server would stop the shard.
     NotEnoughAckers,
 }
@@ -129,6 +134,8 @@ pub enum Remedy {
     Follow,
     /// The same, to where the primary is now.
     CatchUp,
+    /// Its data are replaced by another's, if its operator allows that.
+    Rebuild,
     /// More evidence is waited for.
     Gather,
     /// A person has to look at it.
@@ -181,10 +188,12 @@ pub static RULES: &[Rule] = &[
     rule(Code::NotConnectedToPrimary, Severity::Danger, 0, Remedy::Follow, |f| f.replica_that(|_, _, _, status| !status.has_source())),
     rule(Code::ConnectedToWrongPrimary, Severity::Danger, 0, Remedy::Follow, |f| f.replica_that(|f, _, _, status| status.has_source() && status.source.as_ref() != f.primary())),
     rule(Code::ReplicationStopped, Severity::Danger, 0, Remedy::Follow, |f| f.replica_that(|_, _, _, status| !status.receiver_running || !status.applier_running)),
+    rule(Code::ReplicaCannotFollow, Severity::Danger, 2000, Remedy::Rebuild, |f| f.replica_that(|_, _, _, status| status.cannot_follow)),
     rule(Code::ReplicaSemiSyncDiffers, Severity::Danger, 0, Remedy::Follow, |f| f.replica_that(|f, tablet, _, status| status.acks > 0 || status.acknowledges != f.should_acknowledge(tablet))),
     rule(Code::ReplicaOfOldTerm, Severity::Repair, 0, Remedy::Follow, |f| f.replica_that(|f, _, state, _| state.promised < f.term() || state.followed < f.term())),
     rule(Code::ReplicaLostRelayLog, Severity::Danger, 0, Remedy::CatchUp, |f| f.lost_relay_log()),
-    rule(Code::ErrantGtidDetected, Severity::Repair, 0, Remedy::Alert, |f| f.errant.keys().cloned().collect()),
+    rule(Code::ErrantGtidDetected, Severity::Repair, 0, Remedy::Rebuild, |f| f.errant.keys().cloned().collect()),
+    rule(Code::UnfinishedRebuild, Severity::Repair, 0, Remedy::Rebuild, |f| f.being_rebuilt()),
     rule(Code::NotEnoughAckers, Severity::Danger, 0, Remedy::Alert, |f| f.one_from_stopping()),
 ];
 
@@ -232,11 +241,11 @@ pub fn analyse<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = (&'static Rule,
 }
 
 impl Facts<'_> {
-    fn term(&self) -> u64 {
+    pub(super) fn term(&self) -> u64 {
         self.entry.record.term
     }
 
-    fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         self.entry.record.step == Step::Settled
     }
 
@@ -255,11 +264,11 @@ impl Facts<'_> {
         self.entry.record.reigns.last().filter(|_| self.is_settled() && !self.is_behind())
     }
 
-    fn primary(&self) -> Option<&TabletAlias> {
+    pub(super) fn primary(&self) -> Option<&TabletAlias> {
         self.reign().map(|reign| &reign.primary)
     }
 
-    fn state(&self, tablet: &TabletAlias) -> Option<&State> {
+    pub(super) fn state(&self, tablet: &TabletAlias) -> Option<&State> {
         let fresh = |sighting: &&Sighting| self.now.since(sighting.heard_at) <= EVIDENCE_AGE_MAX;
         self.seen.get(tablet).filter(fresh).map(|sighting| &sighting.state)
     }
@@ -277,14 +286,14 @@ impl Facts<'_> {
     }
 
     /// It says that it is connected to the primary.
-    fn receives(&self, tablet: &TabletAlias) -> bool {
+    pub(super) fn receives(&self, tablet: &TabletAlias) -> bool {
         let connected = |status: &&Status| status.receiver_connected && status.source.as_ref() == self.primary();
         self.status(tablet).filter(connected).is_some()
     }
 
     /// Those whose servers answer and have all they ever acknowledged are enough to begin a term without losing anything, also
     /// without one of them.
-    fn can_recruit(&self, without: Option<&TabletAlias>) -> bool {
+    pub(super) fn can_recruit(&self, without: Option<&TabletAlias>) -> bool {
         let Entry { cohort, record } = self.entry;
         let can =
             |tablet: &&TabletAlias| self.state(tablet).is_some_and(|state| state.intact && state.status.is_some());
@@ -376,6 +385,11 @@ impl Facts<'_> {
         found.cloned().collect()
     }
 
+    fn being_rebuilt(&self) -> Vec<TabletAlias> {
+        let begun = |tablet: &&TabletAlias| self.state(tablet).is_some_and(|state| state.copy.is_some());
+        self.replicas().filter(begun).cloned().collect()
+    }
+
     fn lost_relay_log(&self) -> Vec<TabletAlias> {
         let leads = self.primary().and_then(|primary| self.state(primary)).is_some_and(|s| s.role == Role::Primary);
         let lost =
@@ -388,6 +402,7 @@ impl Facts<'_> {
 mod tests {
     use super::super::recovery::{Cohort, Record};
     use super::*;
+    use crate::tablet::orders::{Copy, Stage};
 
     const NOW: Instant = Instant(60_000_000_000);
     const SEMI_SYNC: Policy = Policy::SemiSync { acks: 1 };
@@ -425,7 +440,8 @@ mod tests {
                 ..Status::default()
             };
             let role = if leads { Role::Primary } else { Role::Replica };
-            let state = State { promised: 4, followed: 4, role, intact: true, draining: None, status: Some(status) };
+            let status = Some(status);
+            let state = State { promised: 4, followed: 4, role, intact: true, draining: None, status, copy: None };
             Sighting { heard_at: NOW, state }
         }
 
@@ -525,7 +541,8 @@ mod tests {
     #[test]
     fn each_thing_that_is_not_as_it_should_be_has_its_code() {
         type Case = (u32, fn(&mut Status), Code);
-        let cases: [Case; 11] = [
+        let cases: [Case; 12] = [
+            (2, |s| s.cannot_follow = true, Code::ReplicaCannotFollow),
             (2, |s| s.acks = 1, Code::ReplicaSemiSyncDiffers),
             (1, |s| s.source = Some(alias(2)), Code::PrimaryHasPrimary),
             (1, |s| s.read_only = true, Code::PrimaryIsReadOnly),
@@ -557,6 +574,9 @@ mod tests {
         let mut shard = Shard::healthy(4);
         shard.errant.insert(alias(3), Position::default());
         assert_eq!(first(&shard), (Code::ErrantGtidDetected, 3));
+        let mut shard = Shard::healthy(4);
+        shard.state(3).copy = Some(Copy { from: alias(2), term: 4, stage: Stage::Ready });
+        assert_eq!(first(&shard), (Code::UnfinishedRebuild, 3));
         assert_eq!(first(&Shard::healthy(3).disconnected()), (Code::LockedSemiSyncPrimary, 1));
     }
 

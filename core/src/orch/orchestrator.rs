@@ -11,15 +11,16 @@ use super::analysis::{Code, Facts, Problem, Remedy, Rule, Sighting, analyse};
 use super::choose::Undecided;
 use super::handover::{self, Handover, Obstacle};
 use super::lock::{self, Entry, Event, Request, ShardLock};
+use super::rebuild::{self, Errant};
 use super::recovery::{self, Asked, Cause, Cohort, End, Record, Recovery, Reign, Step};
 use crate::gtid::Position;
 use crate::mutants::{Mutant, Mutants};
-use crate::tablet::orders::{CatchUp, Order, Refusal, Report, State};
+use crate::tablet::orders::{CatchUp, Order, Refusal, Report, Stage, State};
 use crate::time::{Duration, Instant};
 use crate::topo::TabletAlias;
 use core::fmt;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The rules are applied this often.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -27,6 +28,10 @@ pub const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 pub const REPAIR_INTERVAL: Duration = Duration::from_secs(1);
 /// A tablet with errant transactions is asked again after this: somebody may have rebuilt it.
 pub const QUARANTINE_INTERVAL: Duration = Duration::from_secs(5);
+/// A copy that came to nothing is begun again after this.
+pub const RECOPY_INTERVAL: Duration = Duration::from_secs(10);
+/// One that was rebuilt and is not whole after this is rebuilt again, when nobody has to ask for it.
+pub const REBUILD_INTERVAL: Duration = Duration::from_secs(60);
 /// Orders that wait for their answer, at most; the oldest is forgotten.
 const PENDING_MAX: usize = 256;
 
@@ -46,6 +51,8 @@ pub enum Input {
     Topology(lock::Input),
     /// Somebody wants this tablet to be primary. Only the holder of the lock obeys.
     Reparent(TabletAlias),
+    /// Somebody wants this tablet's server to get another's data. Only the holder of the lock obeys.
+    Rebuild(TabletAlias),
     /// The time of `poll_timeout` has come.
     Timeout,
 }
@@ -90,6 +97,12 @@ pub enum News {
     NotHandedOver(TabletAlias, Obstacle),
     /// Nobody can be promoted safely: an operator has to decide.
     Undecided(Undecided),
+    /// The first tablet begins to copy the data of the second.
+    Rebuilding(TabletAlias, TabletAlias),
+    /// It has them. What it had is kept aside.
+    Rebuilt(TabletAlias),
+    /// Somebody wants it to be rebuilt, and it is not.
+    NotRebuilt(TabletAlias, rebuild::Obstacle),
 }
 
 impl fmt::Display for News {
@@ -102,6 +115,9 @@ impl fmt::Display for News {
             Self::Settled(reign) => write!(f, "{} is primary in term {}", reign.primary, reign.term),
             Self::NotHandedOver(to, why) => write!(f, "{to} does not become primary: {why}"),
             Self::Undecided(why) => write!(f, "nobody can be promoted: {why}"),
+            Self::Rebuilding(tablet, from) => write!(f, "{tablet} is being rebuilt from {from}"),
+            Self::Rebuilt(tablet) => write!(f, "{tablet} was rebuilt: what it had is kept aside"),
+            Self::NotRebuilt(tablet, why) => write!(f, "{tablet} is not rebuilt: {why}"),
         }
     }
 }
@@ -116,6 +132,11 @@ enum Purpose {
     },
     Repair {
         tablet: TabletAlias,
+    },
+    /// To get another's data, or to put them in place (true).
+    Rebuild {
+        tablet: TabletAlias,
+        restores: bool,
     },
     /// Of a change that has not begun yet.
     Handover(u64),
@@ -150,6 +171,10 @@ pub struct Orchestrator {
     problems: BTreeMap<Problem, Instant>,
     repair_at: BTreeMap<TabletAlias, Instant>,
     wanted: Option<TabletAlias>,
+    errants: Errant,
+    /// Whom somebody wants to be rebuilt.
+    to_rebuild: BTreeSet<TabletAlias>,
+    rebuilt_at: BTreeMap<TabletAlias, Instant>,
     handover: Option<Handover>,
     /// What is open on a primary that is to be succeeded in order may take so long to end.
     drain_time: Duration,
@@ -176,6 +201,9 @@ impl Orchestrator {
             problems: BTreeMap::new(),
             repair_at: BTreeMap::new(),
             wanted: None,
+            errants: Errant::default(),
+            to_rebuild: BTreeSet::new(),
+            rebuilt_at: BTreeMap::new(),
             handover: None,
             drain_time: handover::DRAIN_TIME,
             pending: BTreeMap::new(),
@@ -192,10 +220,23 @@ impl Orchestrator {
         Self { drain_time, ..self }
     }
 
+    /// The same, doing this about servers with transactions of their own.
+    #[must_use]
+    pub fn with_errant(self, errants: Errant) -> Self {
+        Self { errants, ..self }
+    }
+
     /// What the topology has, as far as it is known here: only while the lock is held.
     #[must_use]
     pub fn entry(&self) -> Option<&Entry> {
         self.entry.as_ref()
+    }
+
+    /// How far a tablet is that is being rebuilt, as far as it is known here: only while the lock is held.
+    #[must_use]
+    pub fn rebuilding(&self, now: Instant, tablet: &TabletAlias) -> Option<rebuild::Progress> {
+        let facts = Facts { now, entry: self.entry.as_ref()?, seen: &self.seen, errant: &self.errant };
+        Some(rebuild::progress(&facts, tablet, self.to_rebuild.contains(tablet)))
     }
 
     /// What is wrong now.
@@ -210,6 +251,7 @@ impl Orchestrator {
             Input::Answered { id, outcome } => self.answered(now, id, outcome),
             Input::Topology(input) => self.lock.handle(now, input),
             Input::Reparent(to) => self.wanted = Some(to).filter(|_| self.is_in_charge()),
+            Input::Rebuild(tablet) => self.want_rebuilt(now, tablet),
             Input::Timeout => self.time_out(now),
         }
         self.settle(now);
@@ -306,6 +348,7 @@ impl Orchestrator {
     /// Somebody else may act from now on.
     fn step_back(&mut self) {
         (self.entry, self.wanted, self.handover) = (None, None, None);
+        self.to_rebuild.clear();
         self.problems.clear();
         if let Some(plan) = self.plan.take()
             && self.mutants.breaks(Mutant::SkipRecheck)
@@ -394,9 +437,10 @@ impl Orchestrator {
         }
         // Orders of a repair and of the change would take each other's place.
         if self.handover.is_none() {
-            for (rule, problem) in confirmed {
-                self.put_right(now, rule.remedy, problem.tablet);
+            for (rule, problem) in &confirmed {
+                self.put_right(now, rule.remedy, problem.tablet.clone());
             }
+            self.rebuild(now, &confirmed);
             self.hand_over(now);
         }
     }
@@ -460,9 +504,11 @@ impl Orchestrator {
                 let purpose = Purpose::CatchUp { replica: tablet.clone(), incarnation, term };
                 self.order(reign.primary, term, lead, purpose);
             }
-            Remedy::Reparent | Remedy::Gather | Remedy::Alert => return,
+            Remedy::Reparent | Remedy::Rebuild | Remedy::Gather | Remedy::Alert => return,
         }
-        let pause = if self.errant.contains_key(&tablet) { QUARANTINE_INTERVAL } else { REPAIR_INTERVAL };
+        let stuck = self.seen.get(&tablet).and_then(|sighting| sighting.state.status.as_ref());
+        let stuck = stuck.is_some_and(|status| status.cannot_follow) || self.errant.contains_key(&tablet);
+        let pause = if stuck { QUARANTINE_INTERVAL } else { REPAIR_INTERVAL };
         self.repair_at.insert(tablet, now + pause);
     }
 
@@ -514,6 +560,73 @@ impl Orchestrator {
         }
     }
 
+    // Rebuilding.
+
+    fn want_rebuilt(&mut self, now: Instant, tablet: TabletAlias) {
+        match self.next_to_rebuild(now, &tablet) {
+            None => {}
+            Some(Ok(_)) => _ = self.to_rebuild.insert(tablet),
+            Some(Err(why)) => self.news(News::NotRebuilt(tablet, why)),
+        }
+    }
+
+    fn next_to_rebuild(&self, now: Instant, tablet: &TabletAlias) -> Option<Result<rebuild::Next, rebuild::Obstacle>> {
+        let entry = self.entry.as_ref().filter(|_| self.is_in_charge())?;
+        let facts = Facts { now, entry, seen: &self.seen, errant: &self.errant };
+        Some(rebuild::next(&facts, tablet, self.mutants))
+    }
+
+    /// Goes on with the first that is to be rebuilt and can be.
+    fn rebuild(&mut self, now: Instant, confirmed: &[(&'static Rule, Problem)]) {
+        let found = confirmed.iter().filter(|(rule, problem)| self.may_rebuild(now, rule, problem));
+        let found = found.map(|(_, problem)| problem.tablet.clone());
+        let candidates: BTreeSet<TabletAlias> = found.chain(self.to_rebuild.iter().cloned()).collect();
+        for tablet in candidates {
+            let copy = self.seen.get(&tablet).and_then(|sighting| sighting.state.copy.as_ref());
+            let is_broken = copy.is_some_and(|copy| matches!(copy.stage, Stage::Broken(_)));
+            let pause = if is_broken { RECOPY_INTERVAL } else { REPAIR_INTERVAL };
+            if self.rebuilt_at.get(&tablet).is_some_and(|at| now < *at + pause) {
+                continue;
+            }
+            let (order, restores) = match self.next_to_rebuild(now, &tablet) {
+                Some(Ok(rebuild::Next::Copy(from))) => {
+                    self.news(News::Rebuilding(tablet.clone(), from.clone()));
+                    (Order::Copy { from }, false)
+                }
+                Some(Ok(rebuild::Next::Restore)) => (Order::Restore, true),
+                Some(Ok(rebuild::Next::Wait) | Err(_)) | None => continue,
+            };
+            let Some(term) = self.entry.as_ref().map(|entry| entry.record.term) else { return };
+            self.rebuilt_at.insert(tablet.clone(), now);
+            self.order(tablet.clone(), term, order, Purpose::Rebuild { tablet, restores });
+            // One at a time.
+            return;
+        }
+    }
+
+    /// Nobody has to be asked: it was begun, or there is nothing to lose, or the operator has said so once for all.
+    fn may_rebuild(&self, now: Instant, rule: &Rule, problem: &Problem) -> bool {
+        let state = self.seen.get(&problem.tablet).map(|sighting| &sighting.state);
+        let is_empty = state.and_then(|state| state.status.as_ref()).is_some_and(|status| status.executed.is_empty());
+        let lately = self.rebuilt_at.get(&problem.tablet).is_some_and(|at| now < *at + REBUILD_INTERVAL);
+        let allowed = self.errants == Errant::Rebuild || is_empty;
+        rule.remedy == Remedy::Rebuild && (problem.code == Code::UnfinishedRebuild || allowed && !lately)
+    }
+
+    fn rebuild_answered(&mut self, tablet: TabletAlias, restores: bool, outcome: &Result<Report, Refusal>) {
+        if outcome.is_err() {
+            return;
+        }
+        // From now on it is on the tablet's disk that it is wanted.
+        self.to_rebuild.remove(&tablet);
+        if restores {
+            self.errant.remove(&tablet);
+            self.seen.remove(&tablet);
+            self.repair_at.remove(&tablet);
+            self.news(News::Rebuilt(tablet));
+        }
+    }
+
     // Orders.
 
     fn order(&mut self, tablet: TabletAlias, term: u64, order: Order, purpose: Purpose) {
@@ -550,6 +663,7 @@ impl Orchestrator {
             }
             (Purpose::Repair { tablet }, Err(Refusal::Errant(extra))) => self.judge(tablet, extra),
             (Purpose::Judge { replica, extra, term }, Ok(report)) => self.judged(replica, extra, term, report),
+            (Purpose::Rebuild { tablet, restores }, outcome) => self.rebuild_answered(tablet, restores, &outcome),
             (Purpose::CatchUp { .. } | Purpose::Repair { .. } | Purpose::Judge { .. }, _) => {}
         }
     }

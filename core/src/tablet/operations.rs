@@ -185,6 +185,7 @@ fn acting(
             vec!["STOP SLAVE".into(), change_source(flavor, address, login), "START SLAVE".into()]
         }
         Action::StartReplication => vec!["START SLAVE".into()],
+        Action::Restore => return Err("it is not done by statements".into()),
     };
     Ok(statements)
 }
@@ -312,8 +313,24 @@ fn status(
         applier_running: text(replication, &["Replica_SQL_Running", "Slave_SQL_Running"]) == Some(b"Yes"),
         acknowledges: switch(settings, "acknowledges")?,
         slowed: number(settings, &["slow_count"]) == Some(SLOW_COUNT),
+        cannot_follow: cannot_follow(replication),
         acks: if waits { number(settings, &["acks"]).unwrap_or(1) } else { 0 },
     })
+}
+
+/// Errors of the receiver that no new start mends: the source's logs do not reach back to where the replica is, or it is
+/// at a place that the source never was at (`ER_MASTER_FATAL_ERROR_READING_BINLOG`).
+const LOGS_MISSING: u32 = 1236;
+/// Errors of the applier that no new start mends: a row is missing or there already, a table is missing or there already, or a
+/// transaction would go back behind one that is there (MariaDB's `ER_GTID_STRICT_OUT_OF_ORDER`).
+const MISFITS: [u32; 6] = [1032, 1062, 1050, 1146, 1007, 1950];
+
+fn cannot_follow(replication: &TextResultSet) -> bool {
+    let stopped = |name: [&str; 2]| text(replication, &name) == Some(b"No");
+    let receiver = number(replication, &["Last_IO_Errno"]) == Some(LOGS_MISSING);
+    let applier = number(replication, &["Last_SQL_Errno"]).is_some_and(|error: u32| MISFITS.contains(&error));
+    receiver && stopped(["Replica_IO_Running", "Slave_IO_Running"])
+        || applier && stopped(["Replica_SQL_Running", "Slave_SQL_Running"])
 }
 
 /// The source, if it is known, and whether there is one that is not: a server may have come back at another address.
@@ -388,6 +405,19 @@ mod tests {
         let elsewhere = look(&SETTINGS, &[("Master_Host", "elsewhere"), ("Master_Port", "1")]).expect("a status");
         assert!(elsewhere.source.is_none() && elsewhere.follows_stranger && elsewhere.has_source());
         assert_eq!(look(&SETTINGS, &[]).map(|status| status.source), Ok(None));
+    }
+
+    #[test]
+    fn a_replica_cannot_follow_when_starting_it_again_does_not_help() {
+        let stopped = |error: &'static str, thread: &'static str, errno: &'static str| {
+            let replication = [("Master_Host", "s1"), ("Master_Port", "3306"), (thread, "No"), (error, errno)];
+            look(&SETTINGS, &replication).expect("a status").cannot_follow
+        };
+        assert!(stopped("Last_IO_Errno", "Slave_IO_Running", "1236"));
+        assert!(stopped("Last_SQL_Errno", "Slave_SQL_Running", "1950"));
+        assert!(!stopped("Last_SQL_Errno", "Slave_SQL_Running", "1205"), "it was kept waiting for a lock");
+        assert!(!stopped("Last_IO_Errno", "Slave_SQL_Running", "1236"), "it is at it again");
+        assert!(!look(&SETTINGS, &[]).expect("a status").cannot_follow);
     }
 
     #[test]

@@ -76,6 +76,7 @@ fn tablets(shared: &Shared) -> TextResultSet {
             text(sample.latency.as_micros()),
             text(tablet.meter.rate_milli(now) as f64 / 1000.0),
             text(sample.failures),
+            shared.tablet(tablet.id).and_then(|tablet| tablet.noted()).and_then(text),
         ]
     };
     let columns = [
@@ -97,6 +98,7 @@ fn tablets(shared: &Shared) -> TextResultSet {
         "Latency_us",
         "Queries_per_second",
         "Failures_in_row",
+        "Note",
     ];
     table_of(&columns, view.tablets().iter().map(row).collect())
 }

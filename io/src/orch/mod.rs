@@ -16,6 +16,7 @@ use weir_core::mutants::Mutants;
 use weir_core::orch::analysis::Code;
 use weir_core::orch::lock::{self, Entry};
 use weir_core::orch::orchestrator::{Input, News, Orchestrator, Output};
+use weir_core::orch::rebuild::{Errant, Progress};
 use weir_core::orch::recovery::{Cohort, Reign, Step};
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::TabletAlias;
@@ -23,13 +24,18 @@ use weir_core::topo::TabletAlias;
 /// A change of primary that people ask for has come to its end by then, or they are told that it has not.
 const REPARENT_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Somebody wants this tablet to be primary.
+/// What came of a wish, or why nothing did, in words for people.
+type Answer<T> = oneshot::Sender<Result<T, String>>;
+
+/// What somebody wants.
 #[derive(Debug)]
-pub struct Wish {
-    /// Whom.
-    pub to: TabletAlias,
-    /// Where it is heard what came of it.
-    pub answer: oneshot::Sender<Result<u64, String>>,
+pub enum Wish {
+    /// This tablet is to be primary; the term that it is primary in.
+    Primary(TabletAlias, Answer<u64>),
+    /// The server of this tablet is to get the data of another.
+    Rebuilt(TabletAlias, Answer<()>),
+    /// To know how far that is.
+    Progress(TabletAlias, Answer<Progress>),
 }
 
 /// Where people say whom they want to be primary.
@@ -48,9 +54,29 @@ impl Wishes {
     /// # Errors
     /// Why it is not, in words for people.
     pub async fn reparent(&self, to: TabletAlias) -> Result<u64, String> {
+        self.ask(|answer| Wish::Primary(to, answer)).await
+    }
+
+    /// Begins to give the server of a tablet the data of another.
+    ///
+    /// # Errors
+    /// Why that is not begun, in words for people.
+    pub async fn rebuild(&self, tablet: TabletAlias) -> Result<(), String> {
+        self.ask(|answer| Wish::Rebuilt(tablet, answer)).await
+    }
+
+    /// How far that is.
+    ///
+    /// # Errors
+    /// Why nobody can say.
+    pub async fn progress(&self, tablet: TabletAlias) -> Result<Progress, String> {
+        self.ask(|answer| Wish::Progress(tablet, answer)).await
+    }
+
+    async fn ask<T>(&self, wish: impl FnOnce(Answer<T>) -> Wish) -> Result<T, String> {
         let (answer, answered) = oneshot::channel();
         let gone = || "the orchestrator has stopped".to_owned();
-        self.0.send(Wish { to, answer }).await.map_err(|_| gone())?;
+        self.0.send(wish(answer)).await.map_err(|_| gone())?;
         let late = || format!("it is not done after {} s, and goes on", REPARENT_TIME_MAX.as_secs());
         let answered = tokio::time::timeout(REPARENT_TIME_MAX, answered).await.map_err(|_| late())?;
         answered.unwrap_or_else(|_| Err(gone()))
@@ -62,6 +88,8 @@ impl Wishes {
 pub struct Setup {
     /// The shard as it is to be when the topology does not know it.
     pub cohort: Cohort,
+    /// What becomes of servers with transactions of their own.
+    pub errant: Errant,
     /// What the topology has.
     pub store: EntryFile,
     /// Where each tablet takes orders.
@@ -82,7 +110,9 @@ pub struct Driver {
     tablets: BTreeMap<TabletAlias, mpsc::Sender<ToTablet>>,
     said: mpsc::Receiver<FromTablet>,
     wishes: mpsc::Receiver<Wish>,
-    wish: Option<Wish>,
+    wish: Option<(TabletAlias, Answer<u64>)>,
+    /// Heard by the machine in this very turn.
+    to_rebuild: Option<Answer<()>>,
     /// What the topology has answered and the machine has not been told yet.
     answers: VecDeque<(u64, lock::Answer)>,
 }
@@ -91,10 +121,11 @@ impl Driver {
     /// An orchestrator that has heard nothing yet, and where the shard's entry will be seen.
     #[must_use]
     pub fn new(setup: Setup) -> (Self, watch::Receiver<Option<Entry>>) {
-        let Setup { cohort, store, tablets, said, wishes, drain_time } = setup;
+        let Setup { cohort, errant, store, tablets, said, wishes, drain_time } = setup;
         let (entry, seen) = watch::channel(store.entry().cloned());
-        let machine = Orchestrator::new(cohort, Mutants::NONE).draining_for(drain_time);
-        (Self { machine, store, entry, tablets, said, wishes, wish: None, answers: VecDeque::new() }, seen)
+        let machine = Orchestrator::new(cohort, Mutants::NONE).with_errant(errant).draining_for(drain_time);
+        let (wish, to_rebuild, answers) = (None, None, VecDeque::new());
+        (Self { machine, store, entry, tablets, said, wishes, wish, to_rebuild, answers }, seen)
     }
 
     /// Runs until the tablets are gone. To be run where threads may block.
@@ -104,6 +135,10 @@ impl Driver {
             self.machine.handle(clock::now(), next);
             while let Some(output) = self.machine.poll_output() {
                 self.carry_out(output);
+            }
+            if let Some(asked) = self.to_rebuild.take() {
+                // Whoever asked may have left.
+                let _ = asked.send(Ok(()));
             }
             input = self.next().await;
         }
@@ -121,8 +156,8 @@ impl Driver {
                     FromTablet::State(tablet, state) => Input::Told(tablet, state),
                     FromTablet::Answered(id, outcome) => Input::Answered { id, outcome },
                 }),
-                Some(wish) = self.wishes.recv() => if let Some(to) = self.consider(wish) {
-                    return Some(Input::Reparent(to));
+                Some(wish) = self.wishes.recv() => if let Some(input) = self.consider(wish) {
+                    return Some(input);
                 },
                 () = tokio::time::sleep_until(deadline) => return Some(Input::Timeout),
             }
@@ -152,25 +187,48 @@ impl Driver {
 
     // People.
 
-    /// Whom the machine is to be told of; what needs no change of primary is answered at once.
-    fn consider(&mut self, wish: Wish) -> Option<TabletAlias> {
-        let refused = match self.settled() {
-            _ if !self.tablets.contains_key(&wish.to) => {
-                let known: Vec<String> = self.tablets.keys().map(ToString::to_string).collect();
-                Err(format!("there is no tablet {}: they are {}", wish.to, known.join(", ")))
+    /// What the machine is to be told; what it need not hear of is answered at once.
+    fn consider(&mut self, wish: Wish) -> Option<Input> {
+        match wish {
+            Wish::Primary(to, answer) => match self.consider_primary(&to) {
+                Some(said) => _ = answer.send(said),
+                None => {
+                    self.wish = Some((to.clone(), answer));
+                    return Some(Input::Reparent(to));
+                }
+            },
+            Wish::Rebuilt(tablet, answer) => match self.unknown(&tablet) {
+                Some(why) => _ = answer.send(Err(why)),
+                None => {
+                    self.to_rebuild = Some(answer);
+                    return Some(Input::Rebuild(tablet));
+                }
+            },
+            Wish::Progress(tablet, answer) => {
+                let progress = self.machine.rebuilding(clock::now(), &tablet);
+                let _ = answer.send(progress.ok_or_else(|| "the primary is being changed".to_owned()));
             }
-            _ if self.wish.is_some() => Err("another change of primary is under way".to_owned()),
-            None => Err("the primary is being changed already".to_owned()),
-            Some(reign) if reign.primary == wish.to => Ok(reign.term),
-            Some(_) => {
-                let to = wish.to.clone();
-                self.wish = Some(wish);
-                return Some(to);
-            }
-        };
-        // Whoever asked may have left.
-        let _ = wish.answer.send(refused);
+        }
         None
+    }
+
+    fn unknown(&self, tablet: &TabletAlias) -> Option<String> {
+        let known: Vec<String> = self.tablets.keys().map(ToString::to_string).collect();
+        let is_known = self.tablets.contains_key(tablet);
+        (!is_known).then(|| format!("there is no tablet {tablet}: they are {}", known.join(", ")))
+    }
+
+    /// What needs no change of primary.
+    fn consider_primary(&self, to: &TabletAlias) -> Option<Result<u64, String>> {
+        if let Some(why) = self.unknown(to) {
+            return Some(Err(why));
+        }
+        match self.settled() {
+            _ if self.wish.is_some() => Some(Err("another change of primary is under way".to_owned())),
+            None => Some(Err("the primary is being changed already".to_owned())),
+            Some(reign) if reign.primary == *to => Some(Ok(reign.term)),
+            Some(_) => None,
+        }
     }
 
     fn settled(&self) -> Option<&Reign> {
@@ -188,18 +246,23 @@ impl Driver {
                 } else {
                     info!("{news}")
                 }
-                if let Some(wish) = self.wish.take() {
-                    let outcome = if reign.primary == wish.to { Ok(reign.term) } else { Err(news.to_string()) };
-                    let _ = wish.answer.send(outcome);
+                if let Some((to, answer)) = self.wish.take() {
+                    let outcome = if reign.primary == to { Ok(reign.term) } else { Err(news.to_string()) };
+                    let _ = answer.send(outcome);
                 }
             }
             News::NotHandedOver(..) => {
                 warn!("{news}");
-                if let Some(wish) = self.wish.take() {
-                    let _ = wish.answer.send(Err(news.to_string()));
+                if let Some((_, answer)) = self.wish.take() {
+                    let _ = answer.send(Err(news.to_string()));
                 }
             }
-            News::Undecided(_) => warn!("{news}"),
+            News::NotRebuilt(..) => {
+                if let Some(answer) = self.to_rebuild.take() {
+                    let _ = answer.send(Err(news.to_string()));
+                }
+            }
+            News::Undecided(_) | News::Rebuilding(..) | News::Rebuilt(_) => warn!("{news}"),
             News::Found(_) | News::Begun(_) | News::Lock(_) => info!("{news}"),
         }
     }
@@ -207,5 +270,11 @@ impl Driver {
 
 /// Weir does not end this by itself.
 const fn needs_a_person(code: Code) -> bool {
-    matches!(code, Code::DeadPrimaryAndReplicas | Code::DeadPrimaryWithoutReplicas | Code::ErrantGtidDetected)
+    matches!(
+        code,
+        Code::DeadPrimaryAndReplicas
+            | Code::DeadPrimaryWithoutReplicas
+            | Code::ErrantGtidDetected
+            | Code::ReplicaCannotFollow
+    )
 }

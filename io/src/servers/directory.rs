@@ -161,7 +161,7 @@ fn finish(draft: &Path, data: &Path, durable: bool) -> Result<()> {
     publish(draft, data)
 }
 
-fn sync_tree(dir: &Path) -> std::io::Result<()> {
+pub(super) fn sync_tree(dir: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() { sync_tree(&entry.path())? } else { File::open(entry.path())?.sync_all()? }
@@ -209,7 +209,7 @@ fn publish(draft: &Path, target: &Path) -> Result<()> {
     }
 }
 
-fn remove_if_there(path: &Path) -> Result<()> {
+pub(super) fn remove_if_there(path: &Path) -> Result<()> {
     if path.exists() { fs::remove_dir_all(path).context(|| format!("remove {}", path.display())) } else { Ok(()) }
 }
 
@@ -227,7 +227,7 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn make_private(path: &Path) -> Result<()> {
+pub(super) fn make_private(path: &Path) -> Result<()> {
     DirBuilder::new().mode(0o700).recursive(true).create(path).context(|| format!("create {}", path.display()))
 }
 

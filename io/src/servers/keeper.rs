@@ -2,33 +2,43 @@
 //! take no more writes, without waiting for the others.
 
 use super::accounts::{Account, Accounts};
-use super::directory::DataDir;
+use super::copy::{self, Order};
+use super::directory::{DataDir, ServerDir};
 use super::error::Result;
+use super::programs::Programs;
 use super::server::Server;
-use super::{READY_MAX, REVIVE_EVERY, roles, stop_all};
+use super::{READY_MAX, REVIVE_EVERY, STOP_MAX, roles, stop_all};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use weir_core::tablet::orders::Copy;
+use weir_core::topo::TabletAlias;
 
 /// One server, and who looks after it. What it does blocks.
 #[derive(Debug)]
 pub struct Keeper {
     number: u16,
     address: SocketAddr,
+    programs: Programs,
+    dir: ServerDir,
     accounts: Accounts,
     /// It goes on as what it was.
     resumes: bool,
     incarnation: AtomicU64,
+    /// Held by whoever copies another's data into its directory.
+    copying: Mutex<()>,
     server: Mutex<Server>,
 }
 
 impl Keeper {
     pub(super) fn new(server: Server, accounts: Accounts, resumes: bool) -> Self {
         let (number, address) = (server.number(), server.address());
-        let keeper =
-            Self { number, address, accounts, resumes, incarnation: AtomicU64::new(0), server: Mutex::new(server) };
+        let (programs, dir) = server.place();
+        let (programs, dir, incarnation) = (programs.clone(), dir.clone(), AtomicU64::new(0));
+        let (copying, server) = (Mutex::new(()), Mutex::new(server));
+        let keeper = Self { number, address, programs, dir, accounts, resumes, incarnation, copying, server };
         keeper.begin_incarnation();
         keeper
     }
@@ -73,6 +83,42 @@ impl Keeper {
         self.begin_incarnation();
         let started = server.launch(&self.accounts, READY_MAX);
         Some(if self.resumes { started.and_then(|()| roles::resume(&server)) } else { started })
+    }
+
+    /// The copy in its directory, if it is not in place.
+    ///
+    /// # Errors
+    /// When it cannot be known whether there is one.
+    pub fn copy(&self) -> Result<Option<Copy>> {
+        copy::found(&self.dir)
+    }
+
+    /// Copies the data of another server into its directory, from the beginning, and tells how many bytes have come. `from` is the
+    /// other's name, and `throttle` how often a second something is read and written. Begins when an earlier copy has been given up.
+    ///
+    /// # Errors
+    /// When a program is missing or fails, or `stop` says that it is not wanted any more.
+    pub fn copy_from(
+        &self,
+        other: &Self,
+        (from, term): (TabletAlias, u64),
+        throttle: u32,
+        stop: &AtomicBool,
+        tell: &dyn Fn(u64),
+    ) -> Result<()> {
+        let _alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        let (donor, target, service) = (&other.dir, &self.dir, &self.accounts.service);
+        copy::make(&self.programs, &Order { donor, service, target, from, term, throttle, stop }, tell)
+    }
+
+    /// Stops the server, puts its data aside and the copy in their place, and starts it.
+    ///
+    /// # Errors
+    /// When there is no whole copy, or the server does not start with it.
+    pub fn restore(&self) -> Result<()> {
+        let mut server = self.server();
+        self.begin_incarnation();
+        server.restore(&self.accounts, STOP_MAX, READY_MAX)
     }
 
     fn begin_incarnation(&self) {

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod client;
+mod copy;
 mod directory;
 mod error;
 mod keeper;
@@ -109,6 +110,7 @@ impl Cluster {
         for dir in &dirs {
             dir.stop_leftover(STOP_MAX)?;
         }
+        dirs.iter().try_for_each(copy::go_on)?;
         directory::initialise(&programs, &dirs, options.template.as_deref())?;
         let mut servers: Vec<Server> =
             dirs.into_iter().map(|dir| Server::new(&programs, dir, options.settings.clone())).collect();

@@ -27,6 +27,20 @@ impl Programs {
     }
 }
 
+/// Where the programs are that copy a server's data.
+#[derive(Clone, Debug)]
+pub(super) struct CopyPrograms {
+    pub(super) backup: PathBuf,
+    pub(super) unpack: PathBuf,
+}
+
+impl CopyPrograms {
+    pub(super) fn find() -> Result<Self> {
+        let package = "mariadb-backup";
+        Ok(Self { backup: find("mariadb-backup", package)?, unpack: find("mbstream", package)? })
+    }
+}
+
 /// What the installed server says its version is, such as `10.11.6-MariaDB-0+deb12u1`.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use super::accounts::{Accounts, write_private};
 use super::client::{self, Rows, option_value};
+use super::copy;
 use super::directory::{ServerDir, log_excerpt, my_cnf};
 use super::error::{Context, Error, Result};
 use super::programs::Programs;
@@ -109,6 +110,7 @@ impl Server {
                 outcome => {
                     // It holds passwords and was read before the first connection.
                     let _ = fs::remove_file(self.dir.file("init.sql"));
+                    let outcome = outcome.and_then(|()| copy::is_started(&self.dir));
                     return outcome.inspect_err(|_| self.kill());
                 }
             }
@@ -140,7 +142,8 @@ impl Server {
         settings.extend(TAKE_BACK.iter().filter(|_| self.takes_back).map(|line| (*line).to_owned()));
         write_private(&self.dir.file("my.cnf"), &my_cnf(&self.dir, self.port, &settings))?;
         write_private(&self.dir.file("client.cnf"), &credentials)?;
-        write_private(&self.dir.file("init.sql"), &accounts.statements())?;
+        let first = copy::first_statements(&self.dir)?.unwrap_or_default();
+        write_private(&self.dir.file("init.sql"), &(accounts.statements() + &first))?;
         write_private(&self.dir.file("port"), &self.port.to_string())?;
         // The log of this start only, so that its end explains this start's failure.
         let log = self.dir.error_log();
@@ -206,6 +209,20 @@ impl Server {
         }
         self.child = None;
         Ok(())
+    }
+
+    /// Stops it, puts the copy that it has in place of its data, and starts it with that.
+    pub(super) fn restore(&mut self, accounts: &Accounts, stop_limit: Duration, limit: Duration) -> Result<()> {
+        if let Err(error) = self.stop(stop_limit) {
+            // Its data are set aside as they are.
+            tracing::warn!("{error}");
+        }
+        copy::put_in_place(&self.dir)?;
+        self.launch(accounts, limit)
+    }
+
+    pub(super) fn place(&self) -> (&Programs, &ServerDir) {
+        (&self.programs, &self.dir)
     }
 
     /// Ends the process at once, which leaves it to be found dead.

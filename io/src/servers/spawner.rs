@@ -19,9 +19,21 @@ struct Order {
 /// Starts `program` in its own process group, so that Ctrl-C at a terminal reaches Weir alone, which then stops its
 /// servers in order.
 pub(super) fn spawn<'a>(setpriv: &Path, program: &Path, args: impl IntoIterator<Item = &'a str>) -> io::Result<Child> {
+    let mut command = command(setpriv, program);
+    command.args(args);
+    start(command)
+}
+
+/// What is to be started, for its caller to add arguments and pipes.
+pub(super) fn command(setpriv: &Path, program: &Path) -> Command {
     let mut command = Command::new(setpriv);
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(args);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    command
+}
+
+/// Starts what [`command`] has made.
+pub(super) fn start(command: Command) -> io::Result<Child> {
     let (started, child) = channel();
     let gone = |_| io::Error::other("the thread that starts servers is gone");
     orders().send(Order { command, started }).map_err(|_| gone(()))?;

@@ -67,6 +67,7 @@ pub struct LocalTablet {
     /// Reads accounts for clients that log in.
     users: tokio::sync::Mutex<Prober>,
     killer: Killer,
+    note: Mutex<Option<String>>,
     news: mpsc::Sender<News>,
     /// What is open on the lent connections, for whoever drains the server.
     open: watch::Sender<Open>,
@@ -117,6 +118,7 @@ impl LocalTablet {
             beats: tokio::sync::Mutex::new(Prober::new(beats)),
             users: tokio::sync::Mutex::new(Prober::new(monitor)),
             killer: Killer::default(),
+            note: Mutex::default(),
             news,
             open: watch::Sender::default(),
             state: Mutex::new(State {
@@ -137,6 +139,16 @@ impl LocalTablet {
     #[must_use]
     pub const fn id(&self) -> TabletId {
         self.id
+    }
+
+    /// What people are to know of its server, for `SHOW WEIR TABLETS`.
+    pub(crate) fn note(&self, note: Option<String>) {
+        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = note;
+    }
+
+    /// What [`LocalTablet::note`] was told last.
+    pub(crate) fn noted(&self) -> Option<String> {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Its name in the cluster.

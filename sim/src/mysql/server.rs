@@ -11,7 +11,7 @@ use super::replica::Replica;
 use super::semisync::SemiSync;
 use super::session::{Body, Job, Outcome, Session, SessionId, Tracked, Wait};
 use super::sql::{Cache, Parsed, Statement};
-use super::storage::Storage;
+use super::storage::{Storage, Transaction};
 use super::tables::Tables;
 use super::value::Value;
 use super::variables::known;
@@ -252,6 +252,19 @@ impl Server {
             assert!(ok, "a statement of the set-up failed: {sql}");
         }
         self.disconnect(now, id);
+    }
+
+    /// Everything that is committed, and where in history that is; `None` while a commit is under way.
+    #[must_use]
+    pub fn copy(&self) -> Option<Transaction> {
+        let gtid = self.executed.union(&self.slave_pos).ok()?;
+        self.pipeline.is_empty().then(|| Transaction { gtid, changes: self.tables.as_changes() })
+    }
+
+    /// What it had been given as a whole before its binary log begins.
+    #[must_use]
+    pub fn copied(&self) -> &Position {
+        &self.storage.binlog_before
     }
 
     /// Ends the server at once, and says what its disk holds.

@@ -147,6 +147,14 @@ impl Storage {
         self.redo.purge_before(self.redo.first() + count as u64);
     }
 
+    /// A disk with a copy of another server's data, and nothing else. Its binary log begins after it.
+    #[must_use]
+    pub fn of_a_copy(copy: &Transaction) -> Self {
+        let mut base = Tables::default();
+        copy.changes.iter().for_each(|change| base.apply(change, 0, false));
+        Self { base, base_slave_pos: copy.gtid.clone(), binlog_before: copy.gtid.clone(), ..Self::default() }
+    }
+
     /// Sets the replica's position, as SET GLOBAL gtid_slave_pos does.
     pub fn set_slave_pos(&mut self, position: &Position) {
         self.base_slave_pos = position.clone();

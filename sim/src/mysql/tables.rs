@@ -293,6 +293,19 @@ impl Tables {
         }
     }
 
+    /// What makes all of this out of nothing.
+    #[must_use]
+    pub fn as_changes(&self) -> Vec<Change> {
+        let mut changes: Vec<Change> = self.schemas.keys().cloned().map(Change::CreateSchema).collect();
+        for table in self.schemas.values().flat_map(BTreeMap::values) {
+            changes.push(Change::CreateTable(Rc::clone(&table.def)));
+            let name = &table.def.reference;
+            let rows = table.rows(View::Latest);
+            changes.extend(rows.map(|(key, row)| Change::Insert(Rc::clone(name), key.clone(), Rc::clone(row))));
+        }
+        changes
+    }
+
     /// All rows of all tables, for checkers that compare servers.
     pub fn contents(&self) -> impl Iterator<Item = (&TableRef, &Value, &Row)> {
         let tables = self.schemas.values().flat_map(BTreeMap::values);

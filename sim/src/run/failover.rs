@@ -71,6 +71,7 @@ pub(super) fn stage(
             tablets: listening().collect(),
             topology: Address { host: desk, port: TOPOLOGY_PORT },
             cohort: cohort.clone(),
+            errant: wanted.errant(),
             drain_time: wanted.drain_time.map(|span| span.0),
             dies_after: wanted.orchestrator_dies_after.filter(|_| number == 0),
             findings: findings.clone(),
@@ -141,6 +142,11 @@ impl Failover {
         let reigns: Vec<_> = reigns.map(|reign| terms::Reign { term: reign.term, server: reign.primary.uid }).collect();
         let origins: Vec<u32> = written(stage, stage.primary()).filter_map(|gtid| origin(&gtid.to_string())).collect();
         let mut violations = terms::check(&reigns, &origins, FOUNDER);
+        let broke =
+            |id: &&ProcessId| stage.world.process::<TabletProcess>(**id).is_some_and(TabletProcess::broke_promise);
+        let broken = self.tablets.iter().zip(&self.aliases).filter(|(id, _)| broke(id));
+        let story = |(_, alias): (_, &TabletAlias)| format!("{alias} has promised a term and gone back behind it");
+        violations.extend(broken.map(story).map(|story| Violation::new("a promise outlives everything", story)));
         let entries = self.history(&stage.world).iter();
         let unwanted = |entry: &Entry| {
             let mut leaders = entry.record.reigns.iter().map(|reign| reign.primary.clone());
@@ -172,8 +178,15 @@ fn origin(gtid: &str) -> Option<u32> {
     }
 }
 
+/// On MariaDB a position does not tell whose its transactions are: those before it count as had.
+fn contains(position: &Position, gtid: &Position) -> bool {
+    position.contains(gtid).unwrap_or(false)
+}
+
 /// Whether a server has transactions that the primary does not have.
 pub(super) fn is_errant(stage: &Stage, number: usize) -> bool {
     let history: BTreeSet<&Position> = written(stage, stage.primary()).collect();
-    written(stage, number).any(|gtid| !history.contains(gtid))
+    // The primary may have been rebuilt: what it was given then is in no binary log of its own.
+    let copied = stage.server(stage.primary()).map(|server| server.server().copied().clone()).unwrap_or_default();
+    written(stage, number).any(|gtid| !history.contains(gtid) && !contains(&copied, gtid))
 }

@@ -4,6 +4,7 @@ use super::Span;
 use serde::{Deserialize, Serialize};
 use weir_core::orch::choose::Promotion;
 use weir_core::orch::durability;
+use weir_core::orch::rebuild;
 
 /// Orchestrators, tablets and a topology: without them, a primary that is gone stays gone.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -23,6 +24,8 @@ pub struct Failover {
     /// Servers that must not be primary, by number.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub must_not: Vec<u16>,
+    /// What becomes of servers with transactions of their own.
+    pub errant: Errant,
     /// How long a primary that is to be succeeded may take to be drained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain_time: Option<Span>,
@@ -33,6 +36,17 @@ pub struct Failover {
     /// The first orchestrator dies after it has said so many things while it changed the primary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orchestrator_dies_after: Option<u64>,
+}
+
+/// What becomes of servers with transactions of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Errant {
+    /// They stay apart.
+    #[default]
+    Quarantine,
+    /// They get the data of another.
+    Rebuild,
 }
 
 /// When a write is acknowledged.
@@ -57,6 +71,7 @@ impl Default for Failover {
             cells: 1,
             prefer: Vec::new(),
             must_not: Vec::new(),
+            errant: Errant::default(),
             drain_time: None,
             declines: None,
             orchestrator_dies_after: None,
@@ -72,6 +87,15 @@ impl Failover {
             _ if self.must_not.contains(&number) => Promotion::MustNot,
             _ if self.prefer.contains(&number) => Promotion::Prefer,
             _ => Promotion::Neutral,
+        }
+    }
+
+    /// What becomes of servers with transactions of their own, as orchestrators have it.
+    #[must_use]
+    pub fn errant(&self) -> rebuild::Errant {
+        match self.errant {
+            Errant::Quarantine => rebuild::Errant::Quarantine,
+            Errant::Rebuild => rebuild::Errant::Rebuild,
         }
     }
 

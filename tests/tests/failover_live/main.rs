@@ -1,11 +1,12 @@
 //! The primary of `weir up` is killed, stopped, cut off and replaced in order while clients write with autocommit: what was
 //! acknowledged is there once, what was refused is not, and no client loses its connection. And all of Weir is killed while it
-//! changes the primary.
+//! changes the primary. Servers that cannot follow are rebuilt.
 //!
 //! `WEIR_FAILOVER_ROUNDS=20` does each so many times and prints how long no write was answered, `WEIR_FAILOVER_THREADS=64` lets
 //! so many threads of sysbench write besides (none where it is not installed). `WEIR_TEST_LOG=info` prints what Weir logs.
 
 mod network;
+mod rebuilding;
 mod rehearsal;
 mod shard;
 mod succession;

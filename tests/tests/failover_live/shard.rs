@@ -14,6 +14,8 @@ pub(crate) struct Shard {
     weir: Weir,
     dir: TempDir,
     servers: u16,
+    /// Flags of `weir up`.
+    more: Vec<String>,
 }
 
 /// A line of SHOW WEIR TABLETS.
@@ -26,14 +28,23 @@ struct Tablet {
 impl Shard {
     /// `weir up` with so many servers.
     pub(crate) fn start(servers: u16) -> Self {
-        let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
-        let weir = Self::up(servers, &dir.path().join("data"));
-        Self { weir, dir, servers }
+        Self::start_with(servers, &[])
     }
 
-    fn up(servers: u16, data: &std::path::Path) -> Weir {
+    /// The same, with more flags.
+    pub(crate) fn start_with(servers: u16, more: &[&str]) -> Self {
+        let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
+        let more: Vec<String> = more.iter().map(|flag| (*flag).to_owned()).collect();
+        let weir = Self::up(servers, &dir.path().join("data"), &more);
+        Self { weir, dir, servers, more }
+    }
+
+    fn up(servers: u16, data: &std::path::Path, more: &[String]) -> Weir {
         let log = std::env::var("WEIR_TEST_LOG").unwrap_or_else(|_| "warn".into());
-        Weir::up(&["--servers", &servers.to_string(), "--data-dir", data.to_str().expect("text"), "--log", &log])
+        let servers = servers.to_string();
+        let own = ["--servers", &servers, "--data-dir", data.to_str().expect("text"), "--log", &log];
+        let flags: Vec<&str> = own.into_iter().chain(more.iter().map(String::as_str)).collect();
+        Weir::up(&flags)
     }
 
     /// Ends Weir and with it all servers, in the middle of what they do.
@@ -43,7 +54,7 @@ impl Shard {
 
     /// Starts it again where it was, at another address.
     pub(crate) fn start_again(&mut self) {
-        self.weir = Self::up(self.servers, &self.data_dir());
+        self.weir = Self::up(self.servers, &self.data_dir(), &self.more);
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -76,6 +87,23 @@ impl Shard {
             Some(Tablet { number, role: values.next()?.to_owned(), serves: values.next()? == "serves" })
         };
         said.lines().filter_map(tablet).collect()
+    }
+
+    /// What SHOW WEIR TABLETS notes of a server.
+    pub(crate) fn note(&self, server: u16) -> Option<String> {
+        let said = self.weir.query("SHOW WEIR TABLETS").unwrap_or_default();
+        let line = said.lines().find(|line| line.starts_with(&format!("local-{server:010}")))?;
+        line.rsplit('\t').next().map(str::to_owned)
+    }
+
+    /// What a server itself says, past Weir, to one with all rights there.
+    pub(crate) fn on_server(&self, server: u16, sql: &str) -> String {
+        let credentials = self.data_dir().join(format!("server-{server}/client.cnf"));
+        let mut mariadb = std::process::Command::new("mariadb");
+        mariadb.arg(format!("--defaults-file={}", credentials.display())).args(["--batch", "-e", sql]);
+        let output = mariadb.output().expect("mariadb is installed");
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// The number of the server that is primary and serves.

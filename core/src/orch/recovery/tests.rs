@@ -184,7 +184,7 @@ impl Shard {
         let Some(node) = self.nodes.get_mut(tablet).filter(|node| !node.dead && !node.asleep) else { return };
         node.machine.handle(now, orders::Input::Timeout);
         let input = match node.machine.poll_output() {
-            None | Some(orders::Output::State(_)) => return,
+            None | Some(orders::Output::State(_) | orders::Output::Copy { .. }) => return,
             Some(orders::Output::Persist(promise)) => {
                 node.disk = promise;
                 orders::Input::Persisted
@@ -365,6 +365,7 @@ impl Node {
                 self.log.truncate(self.applied);
             }
             Action::StartReplication => (server.receiver_running, server.receiver_connected) = (true, true),
+            Action::Restore => unreachable!("nobody is rebuilt here"),
         }
     }
 }

@@ -22,8 +22,8 @@ pub(super) enum Next {
 pub(super) fn next(goal: &Goal, status: &Status, switches: bool, mutants: Mutants) -> Next {
     match &goal.order {
         Order::Recruit => recruit(status),
-        // It is answered as it comes.
-        Order::Vouch => Next::Done,
+        // These are answered as they come; the data are in place.
+        Order::Vouch | Order::Copy { .. } | Order::Restore => Next::Done,
         Order::Reach(position) if status.executed.contains(position).unwrap_or(false) => Next::Done,
         Order::Reach(_) => Next::Wait,
         Order::Rest { .. } => unless_done(&[(!status.read_only, Action::Rest)]).unwrap_or(Next::Done),

@@ -15,9 +15,12 @@
 //! false after the server's restart until it has caught up with its source or has the beginning of a later term, for servers throw away what they had received and not applied:
 //! it may have acknowledged what it no longer has, so it must not count in a recruitment.
 
+mod copy;
 mod goal;
+mod promise;
 mod resting;
 mod state;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -33,47 +36,15 @@ use goal::{Next, next};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
+pub use copy::{Copy, Stage};
+pub use promise::Promise;
 pub use state::State;
+pub use status::Status;
 
 /// While the server is at something, it is looked at this often.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a tablet looks at its server, and says how it is, without an order.
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(250);
-
-/// What is on the tablet's disk.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Promise {
-    /// No order of a lower term is obeyed.
-    pub promised: u64,
-    /// The highest term whose beginning the server has.
-    pub followed: u64,
-    /// The term last followed or led, and where it begins.
-    pub term: (u64, Position),
-    /// The start of the server that was seen last.
-    pub incarnation: Option<u64>,
-    /// The term that was followed when the server lost what it had received; see [`Report::intact`].
-    pub lost_in: Option<u64>,
-}
-
-impl Promise {
-    /// Of a tablet in the first term, whose server has started once.
-    #[cfg(test)]
-    pub(crate) fn of_the_first_term() -> Self {
-        Self { promised: 1, followed: 1, term: (1, Position::default()), incarnation: Some(0), lost_in: None }
-    }
-
-    /// Of a tablet whose disk has none, in a shard that has come to this term: a server of that name may have acknowledged
-    /// writes, and this one does not have them yet.
-    #[must_use]
-    pub fn of_a_newcomer(term: u64) -> Self {
-        Self { lost_in: (term > 0).then_some(term), ..Self::default() }
-    }
-
-    /// The beginning of a later term has everything that was acknowledged in earlier ones.
-    fn is_intact(&self) -> bool {
-        self.lost_in.is_none_or(|lost_in| self.followed > lost_in)
-    }
-}
 
 /// What is ordered. All are idempotent; each carries the term it is ordered in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -108,6 +79,13 @@ pub enum Order {
         /// What is open may take so long to end; meanwhile nothing else begins.
         drain: Duration,
     },
+    /// Begin to copy the data of another's server, to a place beside one's own. Answered at once; changes nothing. See [`Copy`](struct@Copy).
+    Copy {
+        /// Whose.
+        from: TabletAlias,
+    },
+    /// Replace the server's data by the copy. What it had is kept aside; what it may have acknowledged does not count any more.
+    Restore,
     /// Say that no higher term is promised: answered with a report at once, or refused. Changes nothing. See
     /// [`proof`](crate::tablet::proof).
     Vouch,
@@ -178,52 +156,6 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// How the server is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Status {
-    /// Differs for each start of the server.
-    pub incarnation: u64,
-    /// What it has executed.
-    pub executed: Position,
-    /// What it is at, and will have executed: on MySQL, what waits for acknowledgements. On MariaDB that counts as executed.
-    #[serde(default)]
-    pub waiting: Position,
-    /// What it has received, applied or not.
-    pub received: Position,
-    /// Clients cannot write.
-    pub read_only: bool,
-    /// Its configured source, when that is of the shard.
-    pub source: Option<TabletAlias>,
-    /// It has one that is not, or that is at another address since.
-    #[serde(default)]
-    pub follows_stranger: bool,
-    /// The receiving thread is on.
-    pub receiver_running: bool,
-    /// And it is connected.
-    pub receiver_connected: bool,
-    /// The applying thread is on.
-    pub applier_running: bool,
-    /// It acknowledges what it receives.
-    pub acknowledges: bool,
-    /// As a primary it waits for so many acknowledgements.
-    pub acks: u32,
-    /// It commits in groups some time apart.
-    #[serde(default)]
-    pub slowed: bool,
-}
-
-impl Status {
-    /// It has a source, whoever that is.
-    #[must_use]
-    pub fn has_source(&self) -> bool {
-        self.source.is_some() || self.follows_stranger
-    }
-
-    fn position(&self) -> Position {
-        self.executed.union(&self.received).unwrap_or_else(|_| self.executed.clone())
-    }
-}
-
 /// Something to do to the server. All are idempotent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Action {
@@ -253,6 +185,8 @@ pub enum Action {
     },
     /// Start both threads.
     StartReplication,
+    /// Stop the server, put its data aside and the copy in their place, and start it.
+    Restore,
 }
 
 /// What the machine is told.
@@ -282,6 +216,8 @@ pub enum Input {
     },
     /// Somebody who lent connections is not heard any more.
     LenderLost(u64),
+    /// How far the copy is that [`Output::Copy`] asked for.
+    Copied(Copy),
     /// The topology has confirmed at `since` that the term is current. Times are this tablet's.
     Proven {
         /// Which term.
@@ -302,6 +238,13 @@ pub enum Output {
     Look,
     /// Do this to the server; answer with `Acted`.
     Act(Action),
+    /// Begin to copy, beside everything else, and give up any copy that was begun before. Say how it goes with `Copied`.
+    Copy {
+        /// Whose data.
+        from: TabletAlias,
+        /// In which term.
+        term: u64,
+    },
     /// Answer an order.
     Answer {
         /// Which.
@@ -320,6 +263,8 @@ struct Goal {
     order: Order,
     /// The server followed another term until now.
     switches: bool,
+    /// Its replication was started for this.
+    started: bool,
 }
 
 /// What is under way outside.
@@ -330,6 +275,7 @@ enum Busy {
     Looking,
     Acting,
     Fencing,
+    Restoring,
 }
 
 /// The machine.
@@ -346,6 +292,7 @@ pub struct Orders {
     seen: Option<Status>,
     /// It was ordered to lead the promised term, and has done so.
     leads: bool,
+    copy: Option<Copy>,
     /// Without an order the server is looked at this often, if at all.
     watch: Option<Duration>,
     watch_at: Instant,
@@ -382,6 +329,7 @@ impl Orders {
             status,
             seen,
             leads,
+            copy: None,
             watch,
             watch_at,
             look_at,
@@ -427,10 +375,12 @@ impl Orders {
         self.vouched_at.get_or_insert(now);
         match input {
             Input::Order { id, term, order: Order::Vouch } => self.vouch(now, id, term),
+            Input::Order { id, term, order: Order::Copy { from } } => self.copy_from(now, id, term, from),
             Input::Order { id, term, order } => self.order(now, id, term, order),
             Input::Persisted => self.busy = Busy::No,
             Input::Looked(status) => self.looked(now, status),
             Input::Acted(outcome) => self.acted(now, outcome),
+            Input::Copied(copy) => self.copied(now, copy),
             Input::Proven { term, since } => self.proven(term, since),
             Input::Open { lender, open } => self.hear_what_is_open(|drains| drains.heard(lender, open)),
             Input::LenderLost(lender) => self.hear_what_is_open(|drains| drains.lost(lender)),
@@ -476,7 +426,7 @@ impl Orders {
         self.drain_for(now, &order);
         let switches = self.promise.term.0 < term;
         self.leads &= (leads || goes_on) && term == promised;
-        self.goal = Some(Goal { id, term, order, switches });
+        self.goal = Some(Goal { id, term, order, switches, started: false });
         (self.status, self.look_at) = (None, None);
     }
 
@@ -528,7 +478,7 @@ impl Orders {
             let restarted = promise.incarnation != Some(status.incarnation);
             promise.incarnation = Some(status.incarnation);
             if restarted && status.has_source() {
-                promise.lost_in = Some(promise.term.0);
+                promise.lost_in = promise.lost_in.max(Some(promise.term.0));
             } else if caught_up {
                 promise.lost_in = None;
             }
@@ -555,6 +505,9 @@ impl Orders {
             self.seen = None;
             self.watch_at = now + self.watch.unwrap_or_default();
             self.tell(now);
+        }
+        if self.busy == Busy::Restoring && outcome.is_ok() {
+            self.restored();
         }
         self.busy = Busy::No;
         self.status = None;
@@ -605,6 +558,9 @@ impl Orders {
     }
 
     fn pursue(&mut self, now: Instant) {
+        if self.restore(now) {
+            return;
+        }
         let (Some(goal), Some(status)) = (&self.goal, &self.status) else {
             return self.begin(Busy::Looking, Output::Look);
         };
@@ -623,6 +579,13 @@ impl Orders {
         };
         if enters && goal.switches {
             return self.enter_term();
+        }
+        let starts = next == Next::Act(Action::StartReplication);
+        if starts && goal.started && status.cannot_follow {
+            return self.finish(now, Err(Refusal::Failed("its replication stops again and again".into())));
+        }
+        if let Some(goal) = &mut self.goal {
+            goal.started |= starts;
         }
         match next {
             Next::Act(action) => self.begin(Busy::Acting, Output::Act(action)),

@@ -15,8 +15,8 @@ impl Orders {
                 self.drains.begin(if forever { Instant::MAX } else { now + *drain });
                 self.tell(now);
             }
-            Order::Reach(_) => {}
-            Order::Recruit | Order::Lead { .. } | Order::Follow { .. } | Order::Vouch => {
+            Order::Reach(_) | Order::Copy { .. } => {}
+            Order::Recruit | Order::Lead { .. } | Order::Follow { .. } | Order::Restore | Order::Vouch => {
                 if self.drains.end() {
                     self.tell(now);
                 }

@@ -1,6 +1,6 @@
 //! What a tablet says of itself, unasked: to orchestrators as evidence, to gateways for routing.
 
-use super::{Orders, Status};
+use super::{Copy, Orders, Status};
 use crate::tablet::drain::Drain;
 use crate::time::Instant;
 use crate::topo::Role;
@@ -22,6 +22,9 @@ pub struct State {
     pub draining: Option<Drain>,
     /// How its server is; `None` when that did not answer the last time it was asked.
     pub status: Option<Status>,
+    /// The copy that is to replace its server's data, if there is one.
+    #[serde(default)]
+    pub copy: Option<Copy>,
 }
 
 impl Orders {
@@ -30,6 +33,8 @@ impl Orders {
     pub fn state(&self, now: Instant) -> State {
         let role = match &self.seen {
             Some(_) if self.leads().is_some() && (self.is_proven || !self.proving) => Role::Primary,
+            // One that has more than the shard's history would answer that it has everything of it.
+            Some(status) if status.cannot_follow => Role::Unknown,
             Some(status) if status.source.is_some() && status.read_only => Role::Replica,
             _ => Role::Unknown,
         };
@@ -40,6 +45,7 @@ impl Orders {
             intact: self.is_intact(),
             draining: self.drains.told(now),
             status: self.seen.clone(),
+            copy: self.copy.clone(),
         }
     }
 }

@@ -89,7 +89,7 @@ impl Bench {
                 self.answers.push((id, outcome));
                 return;
             }
-            Output::State(_) => return,
+            Output::State(_) | Output::Copy { .. } => return,
         };
         self.machine.handle(self.now, input);
     }
@@ -110,8 +110,10 @@ impl Bench {
                 server.received = server.executed.clone();
                 (server.receiver_running, server.receiver_connected, server.applier_running) = (true, true, true);
             }
+            Action::Restore => server.incarnation += 1,
             Action::StartReplication => {
-                (server.receiver_running, server.receiver_connected, server.applier_running) = (true, true, true);
+                (server.receiver_running, server.receiver_connected) = (true, true);
+                server.applier_running = !server.cannot_follow;
             }
         }
     }
@@ -278,6 +280,16 @@ fn a_hanging_applier_is_started_and_waited_for() {
     assert!(bench.obey(2, follow(3, 8, None)).is_ok());
     assert_eq!(bench.done[..2], [Action::StopReceiver, Action::StartApplier]);
     assert_eq!(bench.server.executed, position(5));
+}
+
+#[test]
+fn replication_that_stops_at_once_is_started_once() {
+    let mut bench = Bench::replica();
+    assert!(bench.obey(1, follow(1, 5, None)).is_ok());
+    (bench.server.applier_running, bench.server.cannot_follow) = (false, true);
+    bench.done.clear();
+    assert!(matches!(bench.obey(1, follow(1, 5, None)), Err(Refusal::Failed(_))));
+    assert_eq!(bench.done, [Action::StartReplication]);
 }
 
 #[test]

@@ -46,6 +46,9 @@ impl Line {
 
     /// Does something to the server. A fence that takes too long ends the server's process.
     pub(super) async fn act(&mut self, action: &Action) -> Input {
+        if *action == Action::Restore {
+            return Input::Acted(self.restore().await);
+        }
         let outcome = within(operations::time_max(action), self.run(action)).await;
         Input::Acted(match outcome {
             Err(Trouble::Silent(why)) if operations::when_late(action, Mutants::NONE) == Late::Restart => {
@@ -74,6 +77,14 @@ impl Line {
         // After a failure its settings may not be as they were.
         self.connection = Some(open);
         Ok(())
+    }
+
+    async fn restore(&mut self) -> Result<(), String> {
+        self.connection = None;
+        let keeper = Arc::clone(&self.keeper);
+        let restoring = tokio::task::spawn_blocking(move || keeper.restore().map_err(|error| error.to_string()));
+        let restored = restoring.await.unwrap_or_else(|error| Err(error.to_string()));
+        restored.inspect_err(|why| warn!("server {} does not start with its copy: {why}", self.keeper.number()))
     }
 
     async fn end(&mut self) -> Result<(), String> {

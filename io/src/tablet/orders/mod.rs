@@ -3,9 +3,11 @@
 //! Its promise is a file, its line to the server a connection of its own; whoever gives orders and whoever listens are
 //! reached by channels that lose what they have no room for, as a network would. Start with [`Obedience::run`].
 
+mod copying;
 mod line;
 mod proving;
 
+pub use copying::Donors;
 pub use proving::{Question, Vouchers};
 
 use super::connection::Connector;
@@ -13,6 +15,7 @@ use super::local::News;
 use crate::clock;
 use crate::durable::{Unusable, ValueFile};
 use crate::servers::Keeper;
+use copying::Copying;
 use line::Line;
 use proving::Proving;
 use std::collections::BTreeMap;
@@ -73,6 +76,8 @@ pub struct Setup {
     pub connector: Connector,
     /// Who looks after its server's process.
     pub keeper: Arc<Keeper>,
+    /// Whose data it may get.
+    pub donors: Donors,
     /// Where the servers of the shard are.
     pub servers: Servers,
     /// How replicas log in to their source.
@@ -115,6 +120,7 @@ pub struct Obedience {
     line: Option<Line>,
     work: Option<Work>,
     proving: Option<Proving>,
+    copying: Copying,
     orders: mpsc::Receiver<ToTablet>,
     questions: mpsc::Receiver<Question>,
     open: watch::Receiver<Open>,
@@ -132,16 +138,18 @@ impl Obedience {
     /// # Errors
     /// When that cannot be read: without it the tablet might break its promise.
     pub fn new(setup: Setup) -> Result<Self, Unusable> {
-        let Setup { id, alias, connector, keeper, servers, login, promise, .. } = setup;
+        let Setup { id, alias, connector, keeper, donors, servers, login, promise, .. } = setup;
         let promise = ValueFile::new(promise);
         let promised = promise.read()?.unwrap_or_else(|| Promise::of_a_newcomer(setup.term));
-        let machine = Orders::new(promised, None, Mutants::NONE).watching(WATCH_INTERVAL);
+        let copy = keeper.copy().map_err(|why| promise.unusable(why))?;
+        let machine = Orders::new(promised, None, Mutants::NONE).watching(WATCH_INTERVAL).with_copy(copy);
         let proving = Proving::new(&alias, &setup.cohort, setup.others);
         Ok(Self {
             id,
             alias,
             machine: if proving.is_some() { machine.proving() } else { machine },
             promise,
+            copying: Copying::new(Arc::clone(&keeper), donors),
             line: Some(Line { connector, keeper, servers, login, connection: None }),
             work: None,
             proving,
@@ -172,6 +180,7 @@ impl Obedience {
                 }
                 Ok(()) = self.open.changed() => self.hear_what_is_open(),
                 input = next_of(&mut self.proving) => self.prove(input),
+                Some(copy) = self.copying.next() => self.handle(Input::Copied(copy)),
                 (line, done) = finished(&mut self.work) => {
                     self.work = None;
                     self.line = self.line.take().or(line);
@@ -233,6 +242,7 @@ impl Obedience {
                 info!(tablet = %self.alias, ?action, "acts on its server");
                 self.begin(Some(action));
             }
+            Output::Copy { from, term } => self.copying.begin(from, term),
             Output::Answer { id, outcome } => self.answer(id, outcome),
             Output::State(state) => {
                 let state = Box::new(state);

@@ -3,11 +3,13 @@
 //! Replicas fetch transactions over a framing of the model's own, on a port next to the client port: what servers say to
 //! one another is none of Weir's business, but the bytes travel the same network and suffer the same faults.
 
+mod backup;
 mod codec;
 mod peer;
 mod supervisor;
 
-pub use supervisor::{RESTART, SUPERVISOR_PORT, WHICH};
+pub use backup::{BACKUP_PORT, is_whole, moved_to};
+pub use supervisor::{RESTART, RESTORE, SUPERVISOR_PORT, WHICH};
 
 use super::server::{Config, Output, Server};
 use super::session::SessionId;
@@ -60,6 +62,8 @@ pub struct ServerProcess {
     clients: BTreeMap<ConnId, Link>,
     by_session: BTreeMap<SessionId, ConnId>,
     dumps: BTreeMap<ConnId, Dump>,
+    /// Who gets a copy of the data, and what is still to be sent; `None` until it can be made.
+    copies: BTreeMap<ConnId, Option<Vec<u8>>>,
     /// Clients' connections that the current event concerns: others have nothing to send.
     touched: Vec<ConnId>,
     receiver: Receiver,
@@ -94,6 +98,7 @@ impl ServerProcess {
             clients: BTreeMap::new(),
             by_session: BTreeMap::new(),
             dumps: BTreeMap::new(),
+            copies: BTreeMap::new(),
             touched: Vec::new(),
             receiver: Receiver::default(),
             incarnation: 0,
@@ -132,6 +137,7 @@ impl ServerProcess {
         ctx.listen(CLIENT_PORT);
         ctx.listen(REPLICATION_PORT);
         ctx.listen(SUPERVISOR_PORT);
+        ctx.listen(BACKUP_PORT);
         self.incarnation = ctx.now().0 + 1;
     }
 
@@ -155,7 +161,7 @@ impl ServerProcess {
 
     fn closed(&mut self, ctx: &Ctx<'_>, conn: ConnId) {
         let now = ctx.now();
-        if self.supervised.remove(&conn) {
+        if self.supervised.remove(&conn) || self.copies.remove(&conn).is_some() {
             return;
         }
         if let Some(link) = self.clients.remove(&conn) {
@@ -228,6 +234,12 @@ impl ServerProcess {
                 over.push(*conn);
             }
         }
+        for (conn, copy) in &mut self.copies {
+            if copy.is_none() {
+                *copy = backup::of(&self.server);
+            }
+            flush(ctx, *conn, copy.get_or_insert_default());
+        }
         for conn in over {
             self.closed(ctx, conn);
             ctx.close(conn);
@@ -252,6 +264,7 @@ impl Process for ServerProcess {
             Event::Accepted { conn, port: REPLICATION_PORT, .. } => {
                 self.dumps.insert(conn, Dump::default());
             }
+            Event::Accepted { conn, port: BACKUP_PORT, .. } => _ = self.copies.insert(conn, None),
             Event::Accepted { conn, port: SUPERVISOR_PORT, .. } => _ = self.supervised.insert(conn),
             Event::Accepted { conn, .. } => {
                 let link = Link::new(&mut self.server, &self.setup.users, &mut self.rng);

@@ -5,7 +5,7 @@
 
 use super::super::server::Server;
 use super::super::storage::Storage;
-use super::ServerProcess;
+use super::{ServerProcess, backup};
 use crate::world::disk::Crash;
 use crate::world::{ConnId, Ctx};
 use weir_core::time::Instant;
@@ -16,33 +16,38 @@ pub const SUPERVISOR_PORT: u16 = 13307;
 pub const WHICH: u8 = b'?';
 /// Ends the server and starts it again; the answer comes when that is done.
 pub const RESTART: u8 = b'R';
+/// The same, with the data of the copy that follows in place of its own.
+pub const RESTORE: u8 = b'C';
 
 impl ServerProcess {
     /// A question has come.
     pub(super) fn supervise(&mut self, ctx: &mut Ctx<'_>, conn: ConnId) {
         let asked = ctx.peek(conn).to_vec();
-        ctx.consume(conn, asked.len());
-        for question in asked {
-            if question == RESTART {
-                self.restart(ctx);
-            }
-            ctx.write(conn, &self.incarnation.to_le_bytes());
+        if let [RESTORE, copy @ ..] = &asked[..] {
+            let Some(copy) = backup::take(&mut &copy[..]) else { return };
+            self.restart(ctx, |_| Storage::of_a_copy(&copy));
+        } else if asked.contains(&RESTART) {
+            self.restart(ctx, |storage| storage);
         }
+        ctx.consume(conn, asked.len());
+        ctx.write(conn, &self.incarnation.to_le_bytes());
     }
 
-    /// The server dies without warning and starts from its disk.
-    fn restart(&mut self, ctx: &mut Ctx<'_>) {
-        for conn in self.clients.keys().chain(self.dumps.keys()).chain(&self.receiver.conn()) {
+    /// The server dies without warning and starts from what becomes of its disk.
+    fn restart(&mut self, ctx: &mut Ctx<'_>, change: impl FnOnce(Storage) -> Storage) {
+        let copies = self.copies.keys();
+        for conn in self.clients.keys().chain(self.dumps.keys()).chain(&self.receiver.conn()).chain(copies) {
             ctx.reset(*conn);
         }
         self.clients.clear();
         self.by_session.clear();
         self.dumps.clear();
+        self.copies.clear();
         self.receiver = Default::default();
         let start = |storage| Server::start(Instant::ZERO, self.setup.config.clone(), storage);
         let dead = core::mem::replace(&mut self.server, start(Storage::default()));
         let storage = dead.crash(&mut Crash { power_lost: false, rng: &mut self.rng });
-        self.server = Server::start(Instant::ZERO, self.setup.config.clone(), storage);
+        self.server = Server::start(Instant::ZERO, self.setup.config.clone(), change(storage));
         self.incarnation = ctx.now().0.max(self.incarnation + 1);
         self.was_full = false;
     }

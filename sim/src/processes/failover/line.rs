@@ -1,7 +1,7 @@
 //! A tablet's line to its own server: one connection for looks and actions, and its supervisor.
 
 use super::super::connection::{Connection, Connector, Dialing};
-use crate::mysql::host::{RESTART, SUPERVISOR_PORT, WHICH};
+use crate::mysql::host::{RESTART, RESTORE, SUPERVISOR_PORT, WHICH};
 use crate::world::{Address, ConnId as Stream, Ctx, Event, TimerId};
 use std::sync::Arc;
 use weir_core::link::{Collector, ConnectionClass, Request, Settings};
@@ -21,6 +21,8 @@ const INCARNATION_BYTES: usize = 8;
 pub(super) enum Task {
     Look,
     Act(Action),
+    /// The server's data are replaced by this copy.
+    Restore(Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -75,8 +77,15 @@ impl Line {
         let limit = match &task {
             Task::Look => LOOK_TIME_MAX,
             Task::Act(action) => operations::time_max(action),
+            Task::Restore(_) => operations::ACTION_TIME_MAX,
         };
         ctx.arm(self.timer, Some(ctx.now() + limit));
+        if matches!(task, Task::Restore(_)) {
+            self.hang_up(ctx);
+            let stream = self.supervisor(ctx);
+            self.task = Some((task, Stage::Restarting(stream)));
+            return None;
+        }
         if self.connection.is_some() {
             return self.proceed(ctx, task);
         }
@@ -111,6 +120,11 @@ impl Line {
                 dialing.connected(ctx, &self.connector);
             }
             Some((_, Stage::Identifying(stream))) if *stream == conn => _ = ctx.write(conn, &[WHICH]),
+            Some((Task::Restore(copy), Stage::Restarting(stream))) if *stream == conn => {
+                ctx.write(conn, &[RESTORE]);
+                let taken = ctx.write(conn, copy);
+                debug_assert!(taken == copy.len(), "copies are small here");
+            }
             Some((_, Stage::Restarting(stream))) if *stream == conn => _ = ctx.write(conn, &[RESTART]),
             _ => {}
         }
@@ -166,6 +180,7 @@ impl Line {
         let operation = match &task {
             Task::Look => Ok(Operation::look(version)),
             Task::Act(action) => Operation::act(version, action, &self.servers, None),
+            Task::Restore(_) => Err("it is not done by statements".into()),
         };
         match operation {
             Ok(operation) => self.run(ctx, task, operation),
@@ -225,7 +240,7 @@ impl Line {
         ctx.arm(self.timer, None);
         let Some((task, Stage::Running { operation, .. })) = self.task.take() else { return None };
         Some(match task {
-            Task::Act(_) => Input::Acted(operation.acted()),
+            Task::Act(_) | Task::Restore(_) => Input::Acted(operation.acted()),
             Task::Look => match operation.looked(self.incarnation?, &self.servers) {
                 Ok(status) => Input::Looked(status),
                 Err(why) => Input::Acted(Err(why)),
@@ -263,7 +278,7 @@ impl Line {
         let (task, stage) = self.task.take()?;
         let late = match &task {
             Task::Act(action) => operations::when_late(action, self.mutants),
-            Task::Look => Late::Fail,
+            Task::Look | Task::Restore(_) => Late::Fail,
         };
         let is_first = !matches!(stage, Stage::Restarting(_) | Stage::Unblocking(_));
         match stage {

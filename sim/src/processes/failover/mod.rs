@@ -4,6 +4,7 @@
 //! and gives the orders; [`topology`] is the model etcd behind the questions of [`weir_core::orch::lock`]. They speak
 //! [`mail`] to one another. [`findings`] keeps what they found wrong.
 
+mod copying;
 pub mod findings;
 mod line;
 pub(super) mod links;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use weir_core::mutants::Mutants;
 use weir_core::orch::lock;
 use weir_core::orch::orchestrator::{Input, News, Orchestrator, Output};
+use weir_core::orch::rebuild::Errant;
 use weir_core::orch::recovery::Cohort;
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::TabletAlias;
@@ -20,6 +21,8 @@ pub const NOTE_LOCK: &str = "lock";
 pub const NOTE_BEGINS: &str = "begins term";
 /// A note of an orchestrator: there is a primary (its number), in this term.
 pub const NOTE_SETTLED: &str = "settled";
+/// A note of an orchestrator: a tablet gets the data of another.
+pub const NOTE_REBUILDING: &str = "rebuilding";
 /// A tablet that says nothing for so long is connected to anew.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// One that has died comes back after this.
@@ -38,6 +41,8 @@ pub struct OrchestratorSetup {
     pub topology: Address,
     /// The shard as it is to be when the topology does not know it.
     pub cohort: Cohort,
+    /// What becomes of servers with transactions of their own.
+    pub errant: Errant,
     /// How long a primary that is to be succeeded may take to be drained; `None`: as long as usual.
     pub drain_time: Option<Duration>,
     /// It dies after it has said so many things to tablets and the topology in charge of a plan, once.
@@ -70,7 +75,7 @@ impl OrchestratorProcess {
 
     fn new(setup: OrchestratorSetup) -> Self {
         let numbers = setup.tablets.iter().enumerate().map(|(n, (alias, _))| (alias.clone(), n)).collect();
-        let machine = Orchestrator::new(setup.cohort.clone(), setup.mutants);
+        let machine = Orchestrator::new(setup.cohort.clone(), setup.mutants).with_errant(setup.errant);
         let machine = match setup.drain_time {
             Some(drain_time) => machine.draining_for(drain_time),
             None => machine,
@@ -141,6 +146,11 @@ impl OrchestratorProcess {
                 self.setup.findings.note(ctx.now(), core::iter::once(&problem));
                 ctx.note(problem.code.name(), u64::from(problem.tablet.uid), 0);
             }
+            Output::News(News::Rebuilding(tablet, from)) => {
+                ctx.note(NOTE_REBUILDING, tablet.uid.into(), from.uid.into())
+            }
+            Output::News(News::Rebuilt(tablet)) => ctx.note("rebuilt", tablet.uid.into(), 0),
+            Output::News(News::NotRebuilt(tablet, _)) => ctx.note("not rebuilt", tablet.uid.into(), 0),
             Output::News(News::Undecided(_)) => ctx.note("undecided", 0, 0),
         }
     }

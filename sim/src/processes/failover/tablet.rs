@@ -1,18 +1,20 @@
 //! A tablet as a process beside its server: its machine, its disk, its line to the server, and those who listen to it.
 
 use super::super::connection::Connector;
+use super::copying::{self, Copying, Kept};
 use super::line::{Line, Task};
 use super::links::{Heard, Links};
 use super::mail::{self, FromTablet, TABLET_PORT, ToTablet};
-use crate::mysql::host::CLIENT_PORT;
+use crate::mysql::host::{CLIENT_PORT, moved_to};
 use crate::world::disk::Crash;
 use crate::world::{Address, ConnId, Ctx, Event, HostId, Image, Process, Program, TimerId};
 use std::collections::BTreeMap;
-use weir_core::mutants::Mutants;
+use weir_core::gtid::Position;
+use weir_core::mutants::{Mutant, Mutants};
 use weir_core::mysql::auth::Secret;
 use weir_core::orch::recovery::Cohort;
 use weir_core::tablet::operations::Servers;
-use weir_core::tablet::orders::{Input, Order, Orders, Output, Promise, State, WATCH_INTERVAL};
+use weir_core::tablet::orders::{Action, Input, Order, Orders, Output, Promise, Stage, State, WATCH_INTERVAL};
 use weir_core::tablet::proof::{self, Proof};
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::TabletAlias;
@@ -23,6 +25,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(2);
 const TOKEN_MACHINE: u64 = 0;
 const TOKEN_PROOF: u64 = 1;
 const TOKEN_OTHERS: u64 = 2;
+const TOKEN_COPYING: u64 = 3;
 
 /// What a tablet is told when it starts.
 #[derive(Clone, Debug)]
@@ -41,6 +44,15 @@ pub struct TabletSetup {
     pub cohort: Cohort,
     /// Rules broken on purpose.
     pub mutants: Mutants,
+}
+
+/// What outlives the process.
+#[derive(Default)]
+struct Disk {
+    promise: Promise,
+    kept: Kept,
+    said: u64,
+    broke_promise: bool,
 }
 
 /// Somebody who listens.
@@ -66,6 +78,13 @@ pub struct TabletProcess {
     durable: Promise,
     unsynced: Promise,
     syncs: u64,
+    /// The copy on the disk, and the one on its way there.
+    kept: Kept,
+    copying: Option<Copying>,
+    copying_timer: Option<TimerId>,
+    /// The highest term that it has ever said it promised.
+    said: u64,
+    broke_promise: bool,
     listeners: BTreeMap<ConnId, Listener>,
     accepted: u64,
     /// Who gave an order, and under which number.
@@ -79,15 +98,18 @@ impl TabletProcess {
     #[must_use]
     pub fn program(setup: TabletSetup) -> Program {
         Box::new(move |image: Image| {
-            let promise = image.and_then(|image| image.downcast::<Promise>().ok()).map(|promise| *promise);
-            Box::new(Self::new(setup.clone(), promise.unwrap_or_default()))
+            let disk = image.and_then(|image| image.downcast::<Disk>().ok()).map(|disk| *disk);
+            Box::new(Self::new(setup.clone(), disk.unwrap_or_default()))
         })
     }
 
-    fn new(setup: TabletSetup, promise: Promise) -> Self {
+    fn new(setup: TabletSetup, disk: Disk) -> Self {
+        let Disk { promise, kept, said, broke_promise } = disk;
+        let kept = copying::found(kept);
         // One that acknowledges alone is not stopped by what others promise.
         let proves = setup.cohort.policy.acks() > 0;
         let machine = Orders::new(promise.clone(), None, setup.mutants).watching(WATCH_INTERVAL);
+        let machine = machine.with_copy(kept.as_ref().map(|(copy, _)| copy.clone()));
         Self {
             machine: if proves { machine.proving() } else { machine },
             proof: Proof::new(setup.alias.clone(), &setup.cohort.tablets, setup.cohort.policy),
@@ -99,6 +121,11 @@ impl TabletProcess {
             durable: promise.clone(),
             unsynced: promise,
             syncs: 0,
+            kept,
+            copying: None,
+            copying_timer: None,
+            said,
+            broke_promise,
             listeners: BTreeMap::new(),
             accepted: 0,
             asked: BTreeMap::new(),
@@ -113,8 +140,15 @@ impl TabletProcess {
         self.machine.state(Instant::ZERO)
     }
 
+    /// It has once said that it promised a higher term than it went by later.
+    #[must_use]
+    pub fn broke_promise(&self) -> bool {
+        self.broke_promise
+    }
+
     fn start(&mut self, ctx: &mut Ctx<'_>) {
         ctx.listen(TABLET_PORT);
+        self.copying_timer = Some(ctx.timer(TOKEN_COPYING));
         self.timer = Some(ctx.timer(TOKEN_MACHINE));
         self.proof_timer = Some(ctx.timer(TOKEN_PROOF));
         let others: Vec<Address> = self.setup.others.iter().map(|(_, address)| *address).collect();
@@ -143,8 +177,14 @@ impl TabletProcess {
                     ctx.sync(self.syncs);
                 }
                 Output::Look => self.begin(ctx, Task::Look),
+                Output::Act(Action::Restore) => self.restore(ctx),
                 Output::Act(action) => self.begin(ctx, Task::Act(action)),
+                Output::Copy { from, term } => self.copy(ctx, from, term),
                 Output::Answer { id, outcome } => {
+                    if let Ok(report) = &outcome {
+                        self.broke_promise |= report.promised < self.said;
+                        self.said = self.said.max(report.promised);
+                    }
                     if let Some((conn, theirs)) = self.asked.remove(&id) {
                         self.say(ctx, conn, &FromTablet::Answered(theirs, outcome));
                     }
@@ -197,6 +237,35 @@ impl TabletProcess {
         }
     }
 
+    fn copy(&mut self, ctx: &mut Ctx<'_>, from: TabletAlias, term: u64) {
+        if let Some(before) = self.copying.take() {
+            before.give_up(ctx);
+        }
+        let donor = self.setup.others.iter().find(|(other, _)| *other == from).map(|(_, address)| address.host);
+        let Some((donor, timer)) = donor.zip(self.copying_timer) else { return };
+        self.copying = Some(Copying::begin(ctx, timer, donor, from, term));
+    }
+
+    /// What the copy's own event leads to; `None` is its timer.
+    fn copied(&mut self, ctx: &mut Ctx<'_>, event: Option<Event>) {
+        let Some(copying) = &mut self.copying else { return };
+        let Some((copy, bytes)) = copying.on_event(ctx, event) else { return };
+        if !matches!(copy.stage, Stage::UnderWay(_)) {
+            self.copying = None;
+        }
+        self.kept = Some((copy.clone(), bytes));
+        self.handle(ctx, Input::Copied(copy));
+    }
+
+    fn restore(&mut self, ctx: &mut Ctx<'_>) {
+        let bytes = self.kept.as_ref().map_or_else(Vec::new, |(_, bytes)| bytes.clone());
+        let wrong = self.setup.mutants.breaks(Mutant::RebuildAtWrongPosition);
+        // Where its own server was, which is further on than the copy or somewhere else.
+        let own = self.told.status.as_ref().map_or_else(Position::default, |status| status.received.clone());
+        let moved = moved_to(&bytes, &own).filter(|_| wrong && !own.is_empty());
+        self.begin(ctx, Task::Restore(moved.unwrap_or(bytes)));
+    }
+
     fn begin(&mut self, ctx: &mut Ctx<'_>, task: Task) {
         let outcome = self.line.as_mut().and_then(|line| line.begin(ctx, task));
         if let Some(input) = outcome {
@@ -244,8 +313,12 @@ impl Process for TabletProcess {
             Heard::Bytes(number) => return self.other_said(ctx, number),
             Heard::Down | Heard::Handled => return,
         }
+        if self.copying.as_ref().is_some_and(|copying| copying.is(&event)) {
+            return self.copied(ctx, Some(event));
+        }
         match event {
             Event::Start => self.start(ctx),
+            Event::Timer { token: TOKEN_COPYING } => self.copied(ctx, None),
             Event::Timer { token: TOKEN_MACHINE } => self.handle(ctx, Input::Timeout),
             Event::Timer { token: TOKEN_PROOF } => self.prove(ctx, proof::Input::Timeout),
             Event::Synced { token } if token == self.syncs => {
@@ -281,6 +354,8 @@ impl Process for TabletProcess {
     fn crash(self: Box<Self>, crash: &mut Crash<'_>) -> Image {
         // What was not synced may have reached the disk all the same.
         let promise = if crash.rng.chance(0.5) { self.unsynced } else { self.durable };
-        Some(Box::new(promise))
+        // A copy that was put in place is not there any more.
+        let kept = self.kept.filter(|_| self.machine.state(Instant::ZERO).copy.is_some());
+        Some(Box::new(Disk { promise, kept, said: self.said, broke_promise: self.broke_promise }))
     }
 }
