@@ -27,7 +27,7 @@ fn any_settled_statement() -> impl Strategy<Value = String> {
 
 fn any_dialect() -> impl Strategy<Value = Dialect> {
     (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(ansi_quotes, no_backslash_escapes, unsafe_charset)| {
-        Dialect { ansi_quotes, no_backslash_escapes, unsafe_charset }
+        Dialect { ansi_quotes, no_backslash_escapes, unsafe_charset, mariadb: false }
     })
 }
 

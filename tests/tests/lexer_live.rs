@@ -138,7 +138,12 @@ fn lexer_and_server_cut_the_same() {
     let mut bench = Bench::start(Dialect::default());
     let mut counts = Counts::default();
     for bits in 0..4 {
-        bench.speak(Dialect { ansi_quotes: bits & 1 != 0, no_backslash_escapes: bits & 2 != 0, unsafe_charset: false });
+        bench.speak(Dialect {
+            ansi_quotes: bits & 1 != 0,
+            no_backslash_escapes: bits & 2 != 0,
+            unsafe_charset: false,
+            mariadb: false,
+        });
         let mut corpus = Corpus::new(bits);
         for _ in 0..TEXTS_PER_DIALECT {
             compare(&mut bench, &corpus.damaged_statement(), &mut counts);

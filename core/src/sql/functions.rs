@@ -4,10 +4,13 @@
 //! that is missing here costs a read its replica; a name too many may cost a write its primary. Therefore only those stand here
 //! that MySQL 8.0 and MariaDB 10.6 both have, and parse as their own with any arguments: where a server does not know
 //! `any_value`, `uuid_to_bin` or `nvl`, people give it one of their own, and MariaDB takes `POINT(1)` for a stored function.
+//! Those of MariaDB alone count where all servers are ([`Dialect::mariadb`]).
 //! What components bring is left out too. Functions with rules of their own are in the table of rules.
 //!
 //! Sources: MySQL 8.4 manual, "Built-In Function and Operator Reference"; MariaDB 10.11's `information_schema.SQL_FUNCTIONS`;
 //! and MariaDB 10.11 itself, made to run a stored function under every name here and under every keyword.
+
+use super::token::Dialect;
 
 /// Pure, or with no effect beyond the statement. Sorted.
 #[rustfmt::skip]
@@ -48,6 +51,18 @@ const BUILT_IN: &[&str] = &[
     "weight_string", "year", "yearweek",
 ];
 
+/// The same, of MariaDB 10.11 alone. Sorted.
+#[rustfmt::skip]
+const OF_MARIADB: &[&str] = &[
+    "add_months", "chr", "column_add", "column_check", "column_create", "column_delete", "column_exists",
+    "column_get", "column_json", "column_list", "concat_operator_oracle", "crc32c", "decode", "decode_histogram",
+    "decode_oracle", "des_decrypt", "des_encrypt", "encode", "encrypt", "json_compact", "json_detailed",
+    "json_equals", "json_exists", "json_loose", "json_merge", "json_normalize", "json_query", "lengthb",
+    "lpad_oracle", "ltrim_oracle", "median", "natural_sort_key", "nvl", "nvl2", "old_password", "password",
+    "percentile_cont", "percentile_disc", "replace_oracle", "rpad_oracle", "rtrim_oracle", "sformat", "substr_oracle",
+    "sys_guid", "to_char", "trim_oracle",
+];
+
 /// Reserved words of all servers: what they call, if anything, is no stored function, even behind a space. Sorted.
 #[rustfmt::skip]
 const KEYWORDS: &[&str] = &[
@@ -62,9 +77,9 @@ const KEYWORDS: &[&str] = &[
 /// The longest name in the lists, in bytes.
 const NAME_BYTES_MAX: usize = 30;
 
-/// Whether `name`, in any case, is a function that servers bring with them and that has no rule.
-pub(super) fn is_built_in(name: &[u8]) -> bool {
-    contains(BUILT_IN, name)
+/// Whether `name`, in any case, is a function that the servers bring with them and that has no rule.
+pub(super) fn is_built_in(name: &[u8], dialect: Dialect) -> bool {
+    contains(BUILT_IN, name) || (dialect.mariadb && contains(OF_MARIADB, name))
 }
 
 /// Whether `name`, in any case, is a keyword: `name (` is no call.
@@ -86,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted_lower_case_and_within_the_limit() {
-        for list in [BUILT_IN, KEYWORDS] {
+        for list in [BUILT_IN, OF_MARIADB, KEYWORDS] {
             assert!(list.is_sorted_by(|a, b| a < b));
             assert!(list.iter().all(|name| name.len() <= NAME_BYTES_MAX && name.to_ascii_lowercase() == *name));
         }
@@ -94,7 +109,10 @@ mod tests {
 
     #[test]
     fn names_are_found_in_any_case_and_only_whole() {
+        let mariadb = Dialect { mariadb: true, ..Dialect::default() };
+        let is_built_in = |name| is_built_in(name, mariadb);
         assert!(is_built_in(b"Count") && is_built_in(b"JSON_MERGE_PRESERVE") && is_keyword(b"IN"));
+        assert!(is_built_in(b"Nvl") && !super::is_built_in(b"nvl", Dialect::default()));
         for name in [&b""[..], b"coun", b"counts", b"get_lock", b"point", &[b'a'; 200], b"\xff"] {
             assert!(!is_built_in(name) && !is_keyword(name));
         }

@@ -64,6 +64,10 @@ impl<'a> Lexer<'a> {
         Self { trivia: true, ..Self::new(sql, dialect) }
     }
 
+    pub(super) const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// Whether the tokens so far had an executable comment: servers of another version or make may skip its content, and
     /// then see a different statement than these tokens tell.
     #[must_use]

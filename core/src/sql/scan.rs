@@ -6,12 +6,13 @@
 use super::classification::{Effects, Kind};
 use super::functions;
 use super::rules::{CONTENTS, ContentRule, Match, Rest, both, function_may_have_a_rule, word_may_have_a_rule};
-use super::token::{Token, TokenKind};
+use super::token::{Dialect, Token, TokenKind};
 use super::variable::{OWN_VARIABLES, SERVER_NAMES, TRACKERS, is_one_of, system_variable, unquoted};
 
 /// What has been found so far in one statement.
 #[derive(Debug)]
 pub(super) struct Scan<'a> {
+    dialect: Dialect,
     /// What the statement does, with what its contents add.
     pub(super) effects: Effects,
     /// The first content that keeps it from a replica.
@@ -35,8 +36,9 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// A statement with `effects` of its own, whose rest is `rest`.
-    pub(super) fn new(rest: Rest, effects: Effects) -> Self {
+    pub(super) fn new(rest: Rest, effects: Effects, dialect: Dialect) -> Self {
         Self {
+            dialect,
             effects,
             decided_by: None,
             kind: None,
@@ -94,7 +96,7 @@ impl<'a> Scan<'a> {
         if is(next, TokenKind::Dot) {
             self.schema(word.text);
         }
-        if is(next, TokenKind::OpenParen) && functions::is_built_in(word.text) {
+        if is(next, TokenKind::OpenParen) && functions::is_built_in(word.text, self.dialect) {
             return;
         }
         let pair = |first: &str, second: &str| word.is_word(first) && next.is_some_and(|next| next.is_word(second));
@@ -146,8 +148,8 @@ impl<'a> Scan<'a> {
         }
         // Behind a space, or in backquotes, some names of the servers' functions are those of stored ones.
         let plain = name.kind == TokenKind::Word && !qualified;
-        let harmless =
-            functions::is_keyword(name.text) || (name.end() == paren.start && functions::is_built_in(name.text));
+        let harmless = functions::is_keyword(name.text)
+            || (name.end() == paren.start && functions::is_built_in(name.text, self.dialect));
         if !(plain && harmless) {
             self.hit(|matches| matches!(matches, Match::StoredFunction));
         }

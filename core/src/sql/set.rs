@@ -138,7 +138,7 @@ impl<'a> Assignment<'a> {
 
 /// The verdict on a SET.
 pub(super) fn statement(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
-    let mut scan = Scan::new(Rest::Evaluated, rule.effects);
+    let mut scan = Scan::new(Rest::Evaluated, rule.effects, tokens.dialect());
     let mut effects = Effects::empty();
     let (mut own, mut others) = (false, false);
     tokens.next();

@@ -64,7 +64,7 @@ pub(super) fn verdict(rule: &'static StatementRule, effects: Effects) -> Verdict
 }
 
 fn scanned(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
-    let mut scan = Scan::new(rule.rest, rule.effects);
+    let mut scan = Scan::new(rule.rest, rule.effects, tokens.dialect());
     while let Some(token) = tokens.next_of_statement() {
         scan.push(token);
     }
@@ -146,7 +146,7 @@ fn explain_options(tokens: &mut Tokens<'_>, rule: &StatementRule) -> ExplainOpti
 
 /// SET STATEMENT assignments FOR statement.
 fn prefixed(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
-    let mut scan = Scan::new(Rest::Evaluated, rule.effects);
+    let mut scan = Scan::new(Rest::Evaluated, rule.effects, tokens.dialect());
     let mut own = false;
     let mut depth = 0_u32;
     loop {

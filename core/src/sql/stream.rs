@@ -22,6 +22,11 @@ impl<'a> Tokens<'a> {
         Self { lexer: Lexer::new(sql, dialect), role: None, hint: None, unterminated: false }
     }
 
+    /// How the text is read.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.lexer.dialect()
+    }
+
     /// See [`Lexer::has_executable_comment`].
     pub(super) fn has_executable_comment(&self) -> bool {
         self.lexer.has_executable_comment()

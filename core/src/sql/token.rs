@@ -14,6 +14,8 @@ pub struct Dialect {
     /// In sjis, gbk, big5 and gb18030 the second byte of a character may be a backslash or a backquote, and in the
     /// latin and cyrillic sets 0xA0 is a space. The lexer knows none of them: see [`Dialect::may_misread`].
     pub unsafe_charset: bool,
+    /// All servers are MariaDB from 10.11 on, so what only that brings with it is no stored function.
+    pub mariadb: bool,
 }
 
 impl Dialect {

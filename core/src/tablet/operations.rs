@@ -67,7 +67,7 @@ pub const fn time_max(action: &Action) -> Duration {
 
 /// What to do about it when it took longer, or its connection broke.
 #[must_use]
-pub const fn when_late(action: &Action, mutants: Mutants) -> Late {
+pub fn when_late(action: &Action, mutants: Mutants) -> Late {
     match action {
         Action::Fence if mutants.breaks(Mutant::NoFence) => Late::Unblock,
         Action::Fence => Late::Restart,

@@ -52,6 +52,7 @@ pub(crate) fn any_text() -> impl Strategy<Value = Vec<u8>> {
 
 pub(crate) fn any_dialect() -> impl Strategy<Value = Dialect> {
     any::<(bool, bool)>().prop_map(|(ansi_quotes, no_backslash_escapes)| Dialect {
+        mariadb: false,
         ansi_quotes,
         no_backslash_escapes,
         unsafe_charset: false,

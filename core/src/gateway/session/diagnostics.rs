@@ -15,6 +15,7 @@ use super::insert_id::InsertId;
 use super::job::{Held, Job, LeaseKey, Origin};
 use super::{Phase, Session};
 use crate::error::{Component, Error, Kind};
+use crate::gtid::Flavor;
 use crate::link::{Asks, Command, Condition, Left, Level, Statement};
 use crate::marks::Mark;
 use crate::mutants::Mutant;
@@ -321,7 +322,7 @@ impl Session {
                     return false;
                 }
                 let shown = known.list.iter().filter(|condition| !errors || condition.level == Level::Error);
-                let mariadb = self.config.greeting.server_version.contains("MariaDB");
+                let mariadb = self.servers.is_some_and(|servers| servers.flavor == Flavor::MariaDb);
                 (list_table(shown.skip(offset).take(rows), texts, mariadb), None)
             }
         };

@@ -56,6 +56,7 @@ use crate::mysql::packet::{self, OkHeader, OkPacket};
 use crate::rng::Rng;
 use crate::sql::Show;
 use crate::time::{Duration, Instant};
+use crate::topo::ServerVersion;
 use activity::Activity;
 use diagnostics::Diagnostics;
 pub use job::{Acquire, Lease, LeaseKey};
@@ -249,6 +250,8 @@ enum Phase {
 #[derive(Debug)]
 pub struct Session {
     config: Arc<SessionConfig>,
+    /// What the servers are, by the version that clients read.
+    servers: Option<ServerVersion>,
     view: Arc<View>,
     peer: Peer,
     phase: Phase,
@@ -298,6 +301,7 @@ impl Session {
         let mut rng = Rng::new(peer.seed);
         let handshake = ServerHandshake::new(login::handshake_config(&config.greeting, &peer));
         let mut session = Self {
+            servers: ServerVersion::parse(&config.greeting.server_version),
             phase: Phase::Login(Box::new(handshake)),
             user: Vec::new(),
             account: AccountId::OWN,

@@ -5,6 +5,7 @@ use super::job::{Intent, Job, Origin};
 use super::{Event, Phase, Session};
 use crate::error::{Component, Error, Kind as ErrorKind};
 use crate::gateway::config::SessionConfig;
+use crate::gtid::Flavor;
 use crate::link::Command;
 use crate::mutants::Mutant;
 use crate::mysql::collation;
@@ -14,6 +15,7 @@ use crate::mysql::packet::OkPacket;
 use crate::mysql::resultset::TextResultSet;
 use crate::sql::{self, Classification, Dialect, Effects, Kind, Own, OwnAssignment, OwnColumn, Route, Show};
 use crate::time::Instant;
+use crate::topo::ServerVersion;
 use std::sync::Arc;
 
 impl Session {
@@ -57,9 +59,10 @@ impl Session {
         self.run(now, job);
     }
 
-    /// How the session's SQL mode and character set let text be read.
+    /// How the servers, the session's SQL mode and its character set let text be read.
     pub(super) fn dialect(&self) -> Dialect {
-        self.state.dialect()
+        let is_mariadb = |servers: ServerVersion| servers.flavor == Flavor::MariaDb && servers.at_least(10, 11, 0);
+        Dialect { mariadb: self.servers.is_some_and(is_mariadb), ..self.state.dialect() }
     }
 
     /// After the loss of an open transaction only its end is taken, so that what was meant to be in it never runs outside.

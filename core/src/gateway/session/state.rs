@@ -242,6 +242,7 @@ impl State {
             ansi_quotes: has(b"ANSI_QUOTES") || has(b"ANSI"),
             no_backslash_escapes: self.status & NO_BACKSLASH_ESCAPES != 0 || has(b"NO_BACKSLASH_ESCAPES"),
             unsafe_charset: collation::is_unsafe(text("character_set_client")),
+            ..Dialect::default()
         }
     }
 

@@ -13,8 +13,9 @@ fn lex(sql: &str) -> Vec<(TokenKind, &str)> {
     lex_in(sql, Dialect::default())
 }
 
-const ANSI: Dialect = Dialect { ansi_quotes: true, no_backslash_escapes: false, unsafe_charset: false };
-const NO_ESCAPES: Dialect = Dialect { ansi_quotes: false, no_backslash_escapes: true, unsafe_charset: false };
+const ANSI: Dialect = Dialect { ansi_quotes: true, no_backslash_escapes: false, unsafe_charset: false, mariadb: false };
+const NO_ESCAPES: Dialect =
+    Dialect { ansi_quotes: false, no_backslash_escapes: true, unsafe_charset: false, mariadb: false };
 
 #[test]
 fn a_select_is_cut_into_words_and_punctuation() {

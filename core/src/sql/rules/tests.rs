@@ -24,7 +24,7 @@ fn every_statement_rule_catches_its_example() {
 #[test]
 fn every_content_rule_catches_its_example() {
     for rule in CONTENTS {
-        let mut scan = Scan::new(Rest::Read, Effects::READ_ONLY);
+        let mut scan = Scan::new(Rest::Read, Effects::READ_ONLY, Dialect::default());
         tokens(rule.example).for_each(|token| scan.push(token));
         scan.end();
         let found = scan.decided_by.unwrap_or_else(|| panic!("{}: nothing found", rule.example));

@@ -18,6 +18,14 @@ fn reads_take_turns_on_the_replicas_and_writes_go_to_the_primary() {
 }
 
 #[test]
+fn functions_of_the_servers_own_make_are_no_stored_ones() {
+    let mut bench = Bench::logged_in();
+    assert_ne!(bench.run("SELECT NVL(a, 1) FROM t", ok()), PRIMARY);
+    bench.query("SELECT ANY_VALUE(a) FROM t");
+    assert_eq!(bench.lend().0, PRIMARY, "MariaDB has none");
+}
+
+#[test]
 fn a_read_after_a_write_waits_only_where_the_write_is_not_known_to_have_arrived() {
     let mut bench = Bench::logged_in();
     bench.run("UPDATE t SET a = 1", ok_with(&[("last_gtid", "0-1-101")]));
