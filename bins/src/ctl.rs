@@ -38,6 +38,25 @@ enum Command {
         #[command(flatten)]
         weir: Weir,
     },
+    /// Take a tablet out of service, so that its server can be stopped: another becomes primary if need be, nothing new goes there, and what
+    /// runs there may end. Says when that is done.
+    Drain {
+        /// Whom, as SHOW WEIR TABLETS names it: local-2 is enough for local-0000000002.
+        #[arg(value_name = "TABLET")]
+        tablet: TabletAlias,
+
+        #[command(flatten)]
+        weir: Weir,
+    },
+    /// Put a tablet back into service. Its server is started if it was stopped.
+    Undrain {
+        /// Whom, as SHOW WEIR TABLETS names it: local-2 is enough for local-0000000002.
+        #[arg(value_name = "TABLET")]
+        tablet: TabletAlias,
+
+        #[command(flatten)]
+        weir: Weir,
+    },
 }
 
 #[derive(Debug, ClapArgs)]
@@ -56,6 +75,8 @@ pub fn run(args: &Args) -> ExitCode {
             control::reparent(&weir.data_dir, to).map(|term| format!("{to} is primary in term {term}"))
         }
         Command::Rebuild { tablet, yes, weir } => rebuild(&weir.data_dir, tablet, *yes),
+        Command::Drain { tablet, weir } => control::drain(&weir.data_dir, tablet),
+        Command::Undrain { tablet, weir } => control::undrain(&weir.data_dir, tablet),
     };
     match done {
         Ok(what) => {

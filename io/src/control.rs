@@ -2,6 +2,7 @@
 //! answer; before that, lines that say how far it is, if it takes long. Whoever may write to the directory may ask.
 
 use crate::orch::Wishes;
+use crate::service::Service;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -21,6 +22,10 @@ const SOCKET: &str = "weir.ctl";
 const REPARENT: &str = "reparent";
 /// The first word of a question: the server of this tablet is to get the data of another.
 const REBUILD: &str = "rebuild";
+/// The first word of a question: this tablet is to be out of service.
+const DRAIN: &str = "drain";
+/// The first word of a question: it is to be in service again.
+const UNDRAIN: &str = "undrain";
 /// The first word of the last line of an answer, when it was done; anything else says why not.
 const DONE: &str = "done";
 /// The first word of lines that come before: how far it is.
@@ -52,12 +57,12 @@ pub(crate) fn listen(data_dir: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers until it is aborted.
-pub(crate) async fn serve(listener: UnixListener, wishes: Wishes) {
+pub(crate) async fn serve(listener: UnixListener, service: Service) {
     let mut answering = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if answering.len() < QUESTIONS_MAX => match accepted {
-                Ok((stream, _)) => _ = answering.spawn(answer(stream, wishes.clone())),
+                Ok((stream, _)) => _ = answering.spawn(answer(stream, service.clone())),
                 // Of file descriptors there may be more soon.
                 Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
             },
@@ -66,7 +71,7 @@ pub(crate) async fn serve(listener: UnixListener, wishes: Wishes) {
     }
 }
 
-async fn answer(mut stream: UnixStream, wishes: Wishes) {
+async fn answer(mut stream: UnixStream, service: Service) {
     let mut question = String::new();
     let (reader, mut writer) = stream.split();
     let mut reader = tokio::io::BufReader::new(reader.take(LINE_BYTES_MAX));
@@ -75,9 +80,11 @@ async fn answer(mut stream: UnixStream, wishes: Wishes) {
         return debug!("a connection to the control socket asked nothing");
     }
     let answer = match question.trim().split_once(' ').map(|(verb, to)| (verb, to.parse::<TabletAlias>())) {
-        Some((REPARENT, Ok(to))) => wishes.reparent(to).await.map(|term| term.to_string()),
-        Some((REBUILD, Ok(tablet))) => rebuild_and_tell(&mut writer, &wishes, tablet).await,
-        Some((REPARENT | REBUILD, Err(error))) => Err(error.to_string()),
+        Some((REPARENT, Ok(to))) => service.wishes().reparent(to).await.map(|term| term.to_string()),
+        Some((REBUILD, Ok(tablet))) => rebuild_and_tell(&mut writer, service.wishes(), tablet).await,
+        Some((DRAIN, Ok(tablet))) => service.drain(tablet).await,
+        Some((UNDRAIN, Ok(tablet))) => service.undrain(tablet).await,
+        Some((REPARENT | REBUILD | DRAIN | UNDRAIN, Err(error))) => Err(error.to_string()),
         _ => Err("this Weir does not know what is asked".to_owned()),
     };
     // Whoever asked may have left.
@@ -122,6 +129,22 @@ pub fn reparent(data_dir: &Path, to: &TabletAlias) -> Result<u64, String> {
 /// Why it does not, in words for people.
 pub fn rebuild(data_dir: &Path, tablet: &TabletAlias, tell: &mut dyn FnMut(&str)) -> Result<(), String> {
     ask(data_dir, &format!("{REBUILD} {tablet}"), tell).map(|_| ())
+}
+
+/// Asks the Weir that runs in this directory to take a tablet out of service; what it has done, in words for people. Blocks.
+///
+/// # Errors
+/// Why it has not, or who still uses it, in words for people.
+pub fn drain(data_dir: &Path, tablet: &TabletAlias) -> Result<String, String> {
+    ask(data_dir, &format!("{DRAIN} {tablet}"), &mut |_| {})
+}
+
+/// Asks the Weir that runs in this directory to put a tablet back into service; what it has done, in words for people. Blocks.
+///
+/// # Errors
+/// Why it has not, in words for people.
+pub fn undrain(data_dir: &Path, tablet: &TabletAlias) -> Result<String, String> {
+    ask(data_dir, &format!("{UNDRAIN} {tablet}"), &mut |_| {})
 }
 
 /// What the last line of the answer says beyond that it is done.

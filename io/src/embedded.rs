@@ -160,7 +160,9 @@ impl Running {
         let roles = if failover.is_some() { Roles::Ordered } else { Roles::Found };
         let tablets: Vec<_> = members.iter().map(|member| Arc::clone(&member.tablet)).collect();
         let (keyspace, shard) = place();
-        let (shard, mut view) = EmbeddedShard::new(keyspace, shard, roles, options.cluster.clone(), members, news);
+        let entry = failover.as_ref().map_or_else(|| watch::channel(None).1, |failover| failover.entry().clone());
+        let (shard, mut view) =
+            EmbeddedShard::new(keyspace, shard, roles, options.cluster.clone(), members, news, entry);
         let shard = tokio::spawn(shard.run());
         wait_for_primary(&mut view, options.primary_time_max).await?;
         let by_id = tablets.iter().map(|tablet| (tablet.id(), Arc::clone(tablet))).collect();

@@ -4,6 +4,7 @@ use crate::control;
 use crate::durable::Unusable;
 use crate::orch::{self, Driver, EntryFile, Wishes};
 use crate::servers::{self, Account, Keeper, Kept};
+use crate::service::Service;
 use crate::tablet::Connector;
 use crate::tablet::News;
 use crate::tablet::orders::{self, Donors, Obedience, Vouchers};
@@ -52,7 +53,7 @@ async fn look_after_one(keeper: Arc<Keeper>, alias: TabletAlias, entry: watch::R
             if !mine.is_dead() {
                 return Ended::Not;
             }
-            let waits = place == Place::First && Instant::now() < deadline;
+            let waits = place == Place::Out || (place == Place::First && Instant::now() < deadline);
             let takes_back = place == Place::Second;
             if waits { Ended::Waits } else { mine.revive(takes_back).map_or(Ended::Waits, Ended::Started) }
         };
@@ -86,11 +87,14 @@ enum Place {
     First,
     /// Another is primary.
     Second,
+    /// An operator has taken it out of service: whoever has stopped it starts it again, by putting it back.
+    Out,
 }
 
 impl Place {
     fn of(alias: &TabletAlias, entry: Option<&Entry>) -> Self {
         match entry {
+            Some(entry) if entry.drained.contains(alias) => Self::Out,
             Some(entry) if entry.is_led_by_another(alias) => Self::Second,
             Some(entry) if entry.cohort.tablets.len() > 1 => Self::First,
             _ => Self::Unknown,
@@ -173,7 +177,10 @@ impl Failover {
         let (driver, entry) = Driver::new(orch::Setup { cohort, errant, store, tablets, said, wishes, drain_time });
         tasks.spawn(driver.run());
         match control::listen(kept.data_dir()) {
-            Ok(listener) => _ = tasks.spawn(control::serve(listener, Wishes::new(wishes_in))),
+            Ok(listener) => {
+                let tablets = members.iter().map(|member| (member.alias.clone(), Arc::clone(&member.tablet))).collect();
+                _ = tasks.spawn(control::serve(listener, Service::new(Wishes::new(wishes_in), tablets)));
+            }
             Err(error) => warn!("`weir ctl` cannot reach this Weir: {error}"),
         }
         Ok(Self { entry, _tasks: tasks })

@@ -15,6 +15,7 @@ pub mod net;
 pub mod orch;
 mod scratch;
 pub mod servers;
+mod service;
 pub mod tablet;
 pub mod topology;
 

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 use weir_core::gateway::cluster::{Cluster, Config, Input, Output, TabletId, View};
 use weir_core::tablet::orders::State;
+use weir_core::orch::lock::Entry;
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::discover::Evidence;
 use weir_core::topo::{self, Change, Keyspace, Role, Shard, ShardRecord, Sighting, TabletAlias};
@@ -48,6 +49,8 @@ pub struct EmbeddedShard {
     cluster: Cluster,
     members: BTreeMap<TabletId, Member>,
     news: mpsc::Receiver<News>,
+    /// What an orchestrator has written of the shard.
+    entry: watch::Receiver<Option<Entry>>,
     view: watch::Sender<Arc<View>>,
 }
 
@@ -61,6 +64,7 @@ impl EmbeddedShard {
         config: Config,
         members: Vec<Member>,
         news: mpsc::Receiver<News>,
+        entry: watch::Receiver<Option<Entry>>,
     ) -> (Self, watch::Receiver<Arc<View>>) {
         let mut cluster = Cluster::new(config);
         let mut evidence = Evidence::new();
@@ -74,13 +78,14 @@ impl EmbeddedShard {
         let (view, seen) = watch::channel(Arc::clone(cluster.view()));
         let members = members.into_iter().map(|member| (member.tablet.id(), member)).collect();
         let (record, told) = (ShardRecord::new(keyspace, shard), BTreeMap::new());
-        let shard = Self { roles, record, evidence, told, cluster, members, news, view };
+        let shard = Self { roles, record, evidence, told, cluster, members, news, entry, view };
         (shard, seen)
     }
 
     /// Runs until the tablets are gone.
     pub async fn run(mut self) {
         let mut measure = tokio::time::interval(MEASURE_EVERY);
+        self.look_who_is_drained();
         loop {
             let deadline = clock::to_tokio(self.cluster.poll_timeout().unwrap_or(Instant::MAX));
             tokio::select! {
@@ -88,6 +93,7 @@ impl EmbeddedShard {
                     Some(news) => self.hear(news),
                     None => return,
                 },
+                Ok(()) = self.entry.changed() => self.look_who_is_drained(),
                 _ = measure.tick() => {
                     let now = clock::now();
                     let samples = self.cluster.view().samples(now);
@@ -122,6 +128,13 @@ impl EmbeddedShard {
                 }
                 self.hear_state(now, id, (state.role, state.promised));
             }
+        }
+    }
+
+    fn look_who_is_drained(&mut self) {
+        let drained = self.entry.borrow_and_update().as_ref().map(|entry| entry.drained.clone()).unwrap_or_default();
+        for (id, member) in &self.members {
+            self.cluster.handle(clock::now(), Input::Drained(*id, drained.contains(&member.alias)));
         }
     }
 

@@ -11,6 +11,7 @@ use weir_sim::scenario::{Scenario, library};
 const UNDER_TRANSFERS: &str = "failover/planned-under-transfers";
 const DECLINED: &str = "failover/planned-declined";
 const KILLED: &str = "failover/killed-while-drained";
+const OUT_OF_SERVICE: &str = "failover/out-of-service";
 
 fn scenario(name: &str) -> Scenario {
     library::find(name).expect("it comes with Weir").expect("it can be read")
@@ -26,7 +27,7 @@ fn failures(name: &str, seed: u64, mutants: Mutants) -> Vec<Failure> {
 
 #[test]
 fn what_is_open_ends_and_nothing_else_begins() {
-    for name in [UNDER_TRANSFERS, DECLINED, KILLED] {
+    for name in [UNDER_TRANSFERS, DECLINED, KILLED, OUT_OF_SERVICE] {
         for seed in 0..seeds(8) {
             assert_eq!(failures(name, seed, Mutants::NONE), [], "{name}, seed {seed}");
         }
@@ -49,6 +50,7 @@ const FOUND: &[(Mutant, &str, &[Check])] = &[
     (Mutant::RestAtOnce, UNDER_TRANSFERS, &[Check::Planned, Check::Undisturbed]),
     (Mutant::DrainHoldsOpen, UNDER_TRANSFERS, &[Check::Planned]),
     (Mutant::DrainNothing, UNDER_TRANSFERS, &[Check::Planned, Check::Undisturbed]),
+    (Mutant::IgnorePromotion, OUT_OF_SERVICE, &[Check::Terms]),
     (Mutant::DrainForever, DECLINED, &[Check::Planned, Check::Undisturbed, Check::Latency]),
 ];
 

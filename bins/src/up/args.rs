@@ -252,7 +252,7 @@ pub struct Args {
     /// How long transactions may take to end before a planned change of primary, in milliseconds; else it is declined. Whatever would begin
     /// waits for as long: keep it well below --buffer-max-wait-ms.
     #[arg(long, default_value_t = 5_000, value_name = "MS", env = "WEIR_REPARENT_DRAIN_MS",
-          value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+          value_parser = clap::value_parser!(u64).range(100..=20_000))]
     pub reparent_drain_ms: u64,
 
     /// Sessions whose statements may wait for a primary, at most.

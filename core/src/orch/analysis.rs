@@ -294,7 +294,7 @@ impl Facts<'_> {
     /// Those whose servers answer and have all they ever acknowledged are enough to begin a term without losing anything, also
     /// without one of them.
     pub(super) fn can_recruit(&self, without: Option<&TabletAlias>) -> bool {
-        let Entry { cohort, record } = self.entry;
+        let Entry { cohort, record, .. } = self.entry;
         let can =
             |tablet: &&TabletAlias| self.state(tablet).is_some_and(|state| state.intact && state.status.is_some());
         let able = cohort.tablets.iter().filter(|tablet| Some(*tablet) != without);
@@ -425,7 +425,7 @@ mod tests {
             let record = Record { term: 4, reigns: vec![reign], step: Step::Settled };
             let cohort = Cohort { tablets: tablets.clone(), policy: SEMI_SYNC, promotion: BTreeMap::new() };
             let seen = tablets.into_iter().map(|tablet| (tablet.clone(), Self::sighting(tablet == alias(1)))).collect();
-            Self { entry: Entry { cohort, record }, seen, errant: BTreeMap::new() }
+            Self { entry: Entry::new(cohort, record), seen, errant: BTreeMap::new() }
         }
 
         fn sighting(leads: bool) -> Sighting {

@@ -7,6 +7,8 @@
 //!
 //! Start with [`Request`]: it is all that Weir asks of a topology for this, and each adapter carries it to its store.
 
+use super::choose::Promotion;
+use super::durability::Tablets;
 use super::recovery::{Cohort, Record, Reign, Step};
 use crate::mutants::{Mutant, Mutants};
 use crate::time::{Duration, Instant};
@@ -30,9 +32,19 @@ pub struct Entry {
     pub cohort: Cohort,
     /// Terms and primaries.
     pub record: Record,
+    /// Tablets that an operator has taken out of service: they serve nobody and are not made primary. They still acknowledge.
+    #[serde(default)]
+    pub drained: Tablets,
 }
 
 impl Entry {
+    /// The last term that is settled is this tablet's.
+    #[must_use]
+    pub fn is_led_by(&self, tablet: &TabletAlias) -> bool {
+        let is_settled = self.record.step == Step::Settled;
+        is_settled && self.record.reigns.last().is_some_and(|reign| reign.primary == *tablet)
+    }
+
     /// A term of another primary is settled: all that counts is with others, and what this tablet's server wrote last
     /// without hearing that a replica has it counts nowhere. Then its server may take that back when it starts after a crash.
     #[must_use]
@@ -43,6 +55,26 @@ impl Entry {
 }
 
 impl Entry {
+    /// A shard without history, of which nobody is out of service.
+    #[must_use]
+    pub const fn new(cohort: Cohort, record: Record) -> Self {
+        Self { cohort, record, drained: Tablets::new() }
+    }
+
+    /// The cohort, with those who are out of service as ones that must not be primary.
+    #[must_use]
+    pub fn cohort_in_service(&self) -> Cohort {
+        let mut cohort = self.cohort.clone();
+        cohort.promotion.extend(self.drained.iter().map(|tablet| (tablet.clone(), Promotion::MustNot)));
+        cohort
+    }
+
+    /// Neither the operator's rules nor a drain keep it from being primary.
+    #[must_use]
+    pub fn may_lead(&self, tablet: &TabletAlias) -> bool {
+        self.cohort.may_lead(tablet) && !self.drained.contains(tablet)
+    }
+
     /// The same shard with another cohort or policy. Its primary is found out anew, which takes an answer of everybody: what
     /// was acknowledged under the old cohort is nowhere else than on the primary so far for certain.
     ///
@@ -354,6 +386,19 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    #[test]
+    fn one_that_is_out_of_service_must_not_lead_whatever_the_operator_preferred_and_is_asked_all_the_same() {
+        let mut entry = entry();
+        let tablet: TabletAlias = "a-1".parse().expect("an alias");
+        entry.cohort.tablets.insert(tablet.clone());
+        entry.cohort.promotion.insert(tablet.clone(), Promotion::Prefer);
+        assert!(entry.may_lead(&tablet) && entry.cohort_in_service().may_lead(&tablet));
+        entry.drained.insert(tablet.clone());
+        assert!(!entry.may_lead(&tablet) && !entry.cohort_in_service().may_lead(&tablet));
+        assert!(entry.cohort_in_service().tablets.contains(&tablet));
+        assert_eq!(entry.cohort.promotion[&tablet], Promotion::Prefer, "it is that again when it is back");
+    }
+
     /// Hands the machine what the topology answers to each of its questions; returns the questions.
     fn serve(lock: &mut ShardLock, now: Instant, answer: impl Fn(&Request) -> Option<Answer>) -> Vec<Request> {
         let mut asked = Vec::new();
@@ -453,7 +498,7 @@ mod tests {
             policy: super::super::durability::Policy::None,
             promotion: BTreeMap::new(),
         };
-        Entry { cohort, record: Record { term: 1, reigns: Vec::new(), step: super::super::recovery::Step::Settled } }
+        Entry::new(cohort, Record { term: 1, reigns: Vec::new(), step: super::super::recovery::Step::Settled })
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! One orchestrator's work on one shard: hear the tablets, take the lock, find what is wrong, and put it right.
 //!
-//! Owns the evidence, the plan under way and the repairs. It may not know connections or where tablets are: a driver carries
+//! Owns the evidence, the plan under way and the repairs; `service` has who is out of service. It may not know connections or where tablets are: a driver carries
 //! orders to tablets, brings back what they say, and asks the topology.
 //!
 //! Several orchestrators hear the same; the one with the lock acts. It reads the entry under the lock, applies the rules of
 //! [`analysis`](super::analysis) to it again and again, and begins a [`Recovery`] or orders repairs. Repairs never keep a recovery waiting: they
 //! are orders of the settled term, which any recovery outdates.
+
+mod service;
 
 use super::analysis::{Code, Facts, Problem, Remedy, Rule, Sighting, analyse};
 use super::choose::Undecided;
@@ -53,6 +55,8 @@ pub enum Input {
     Reparent(TabletAlias),
     /// Somebody wants this tablet's server to get another's data. Only the holder of the lock obeys.
     Rebuild(TabletAlias),
+    /// Somebody takes a tablet out of service (true), or puts it back. Only the holder of the lock obeys; the primary stays in service.
+    Drain(TabletAlias, bool),
     /// The time of `poll_timeout` has come.
     Timeout,
 }
@@ -95,6 +99,10 @@ pub enum News {
     Settled(Reign),
     /// Somebody wanted this tablet to be primary, and the primary stays.
     NotHandedOver(TabletAlias, Obstacle),
+    /// A tablet is out of service from now on (true), or in it.
+    Drained(TabletAlias, bool),
+    /// Somebody wanted that, and it stays as it was.
+    NotDrained(TabletAlias),
     /// Nobody can be promoted safely: an operator has to decide.
     Undecided(Undecided),
     /// The first tablet begins to copy the data of the second.
@@ -114,6 +122,11 @@ impl fmt::Display for News {
             Self::Begun(term) => write!(f, "begins term {term}"),
             Self::Settled(reign) => write!(f, "{} is primary in term {}", reign.primary, reign.term),
             Self::NotHandedOver(to, why) => write!(f, "{to} does not become primary: {why}"),
+            Self::Drained(tablet, true) => write!(f, "{tablet} is out of service"),
+            Self::Drained(tablet, false) => write!(f, "{tablet} is in service again"),
+            Self::NotDrained(tablet) => {
+                write!(f, "{tablet} stays as it was: it is primary, or that could not be written down")
+            }
             Self::Undecided(why) => write!(f, "nobody can be promoted: {why}"),
             Self::Rebuilding(tablet, from) => write!(f, "{tablet} is being rebuilt from {from}"),
             Self::Rebuilt(tablet) => write!(f, "{tablet} was rebuilt: what it had is kept aside"),
@@ -163,7 +176,7 @@ pub struct Orchestrator {
     /// What the topology has, since it was read under the lock.
     entry: Option<Entry>,
     /// On its way there.
-    writing: Option<Record>,
+    writing: Option<Entry>,
     plan: Option<Recovery>,
     seen: BTreeMap<TabletAlias, Sighting>,
     errant: BTreeMap<TabletAlias, Position>,
@@ -175,6 +188,8 @@ pub struct Orchestrator {
     /// Whom somebody wants to be rebuilt.
     to_rebuild: BTreeSet<TabletAlias>,
     rebuilt_at: BTreeMap<TabletAlias, Instant>,
+    /// Who is to be out of service, or in it.
+    drains: BTreeMap<TabletAlias, bool>,
     handover: Option<Handover>,
     /// What is open on a primary that is to be succeeded in order may take so long to end.
     drain_time: Duration,
@@ -204,6 +219,7 @@ impl Orchestrator {
             errants: Errant::default(),
             to_rebuild: BTreeSet::new(),
             rebuilt_at: BTreeMap::new(),
+            drains: BTreeMap::new(),
             handover: None,
             drain_time: handover::DRAIN_TIME,
             pending: BTreeMap::new(),
@@ -252,6 +268,8 @@ impl Orchestrator {
             Input::Topology(input) => self.lock.handle(now, input),
             Input::Reparent(to) => self.wanted = Some(to).filter(|_| self.is_in_charge()),
             Input::Rebuild(tablet) => self.want_rebuilt(now, tablet),
+            Input::Drain(tablet, out) if self.is_in_charge() => _ = self.drains.insert(tablet, out),
+            Input::Drain(tablet, _) => self.news(News::NotDrained(tablet)),
             Input::Timeout => self.time_out(now),
         }
         self.settle(now);
@@ -329,14 +347,15 @@ impl Orchestrator {
             }
             Event::Read(entry) => {
                 let record = Record { term: 0, reigns: Vec::new(), step: Step::Settled };
-                let unknown = || Entry { cohort: self.initial.clone(), record };
+                let unknown = || Entry::new(self.initial.clone(), record);
                 self.entry = Some(entry.map_or_else(unknown, |entry| *entry));
                 self.look_at = now;
             }
             Event::Written(written) => {
-                let record = self.writing.take();
-                if let (true, Some(record), Some(entry)) = (written, record, &mut self.entry) {
-                    entry.record = record;
+                let Some(after) = self.writing.take() else { return };
+                self.tell_who_is_drained(&after, written);
+                if let Some(entry) = self.entry.as_mut().filter(|_| written) {
+                    *entry = after;
                 }
                 if let Some(plan) = &mut self.plan {
                     plan.handle(now, recovery::Input::Recorded(written));
@@ -347,7 +366,10 @@ impl Orchestrator {
 
     /// Somebody else may act from now on.
     fn step_back(&mut self) {
-        (self.entry, self.wanted, self.handover) = (None, None, None);
+        (self.entry, self.writing, self.wanted, self.handover) = (None, None, None, None);
+        for tablet in core::mem::take(&mut self.drains).into_keys() {
+            self.news(News::NotDrained(tablet));
+        }
         self.to_rebuild.clear();
         self.problems.clear();
         if let Some(plan) = self.plan.take()
@@ -360,7 +382,8 @@ impl Orchestrator {
     // The plan.
 
     fn begin(&mut self, now: Instant, cause: &Cause) {
-        let Some(Entry { cohort, record }) = self.entry.clone() else { return };
+        let Some(entry) = self.entry.clone() else { return };
+        let (cohort, record) = (entry.cohort_in_service(), entry.record);
         self.handover = None;
         let record = self.as_far_as_promised(record);
         self.news(News::Begun(record.term + 1));
@@ -381,9 +404,10 @@ impl Orchestrator {
     fn plan_wants(&mut self, now: Instant, output: recovery::Output) {
         match output {
             recovery::Output::Record(record) => {
-                self.writing = Some(record.clone());
-                let cohort = self.entry.as_ref().map_or(&self.initial, |entry| &entry.cohort).clone();
-                self.lock.write(now, Entry { cohort, record });
+                let unknown = || Entry::new(self.initial.clone(), record.clone());
+                let entry =
+                    self.entry.as_ref().map_or_else(unknown, |entry| Entry { record: record.clone(), ..entry.clone() });
+                self.write(now, entry);
             }
             recovery::Output::Order { tablet, term, asked, order } => {
                 let purpose = Purpose::Plan { tablet: tablet.clone(), term, to: asked };
@@ -409,7 +433,8 @@ impl Orchestrator {
     // Analysis.
 
     fn look(&mut self, now: Instant) {
-        if self.plan.is_some() {
+        // What is being written is answered soon.
+        if self.plan.is_some() || self.writing.is_some() {
             return;
         }
         let Some(entry) = self.entry.as_ref().filter(|_| self.lock.is_held()) else { return };
@@ -442,6 +467,7 @@ impl Orchestrator {
             }
             self.rebuild(now, &confirmed);
             self.hand_over(now);
+            self.drain(now);
         }
     }
 
@@ -458,7 +484,7 @@ impl Orchestrator {
     fn hand_over(&mut self, now: Instant) {
         let Some(entry) = &self.entry else { return };
         let current = entry.record.reigns.last().map(|reign| &reign.primary);
-        let may = |to: &TabletAlias| entry.cohort.tablets.contains(to) && entry.cohort.may_lead(to);
+        let may = |to: &TabletAlias| entry.cohort.tablets.contains(to) && entry.may_lead(to);
         match self.wanted.take().filter(|to| Some(to) != current && may(to)) {
             Some(to) if entry.record.step == Step::Settled => {
                 let Some(reign) = entry.record.reigns.last() else { return };

@@ -22,7 +22,7 @@ use weir_core::time::{Duration, Instant};
 use weir_core::topo::TabletAlias;
 
 /// A change of primary that people ask for has come to its end by then, or they are told that it has not.
-const REPARENT_TIME_MAX: Duration = Duration::from_secs(30);
+const REPARENT_TIME_MAX: Duration = Duration::from_secs(45);
 
 /// What came of a wish, or why nothing did, in words for people.
 type Answer<T> = oneshot::Sender<Result<T, String>>;
@@ -36,6 +36,10 @@ pub enum Wish {
     Rebuilt(TabletAlias, Answer<()>),
     /// To know how far that is.
     Progress(TabletAlias, Answer<Progress>),
+    /// To know who is best to take this tablet's place, if that is primary.
+    Successor(TabletAlias, Answer<Option<TabletAlias>>),
+    /// This tablet is to be out of service (true), or in it.
+    Drained(TabletAlias, bool, Answer<()>),
 }
 
 /// Where people say whom they want to be primary.
@@ -71,6 +75,22 @@ impl Wishes {
     /// Why nobody can say.
     pub async fn progress(&self, tablet: TabletAlias) -> Result<Progress, String> {
         self.ask(|answer| Wish::Progress(tablet, answer)).await
+    }
+
+    /// Who is best to take this tablet's place; `None` when that is not primary.
+    ///
+    /// # Errors
+    /// Why there is nobody, in words for people.
+    pub async fn successor(&self, of: TabletAlias) -> Result<Option<TabletAlias>, String> {
+        self.ask(|answer| Wish::Successor(of, answer)).await
+    }
+
+    /// Writes down that a tablet is out of service, or in it.
+    ///
+    /// # Errors
+    /// Why it is not, in words for people.
+    pub async fn drain(&self, tablet: TabletAlias, out: bool) -> Result<(), String> {
+        self.ask(|answer| Wish::Drained(tablet, out, answer)).await
     }
 
     async fn ask<T>(&self, wish: impl FnOnce(Answer<T>) -> Wish) -> Result<T, String> {
@@ -113,6 +133,8 @@ pub struct Driver {
     wish: Option<(TabletAlias, Answer<u64>)>,
     /// Heard by the machine in this very turn.
     to_rebuild: Option<Answer<()>>,
+    /// Who is to be out of service, or in it.
+    drains: Vec<(TabletAlias, Answer<()>)>,
     /// What the topology has answered and the machine has not been told yet.
     answers: VecDeque<(u64, lock::Answer)>,
 }
@@ -124,8 +146,8 @@ impl Driver {
         let Setup { cohort, errant, store, tablets, said, wishes, drain_time } = setup;
         let (entry, seen) = watch::channel(store.entry().cloned());
         let machine = Orchestrator::new(cohort, Mutants::NONE).with_errant(errant).draining_for(drain_time);
-        let (wish, to_rebuild, answers) = (None, None, VecDeque::new());
-        (Self { machine, store, entry, tablets, said, wishes, wish, to_rebuild, answers }, seen)
+        let (wish, to_rebuild, drains, answers) = (None, None, Vec::new(), VecDeque::new());
+        (Self { machine, store, entry, tablets, said, wishes, wish, to_rebuild, drains, answers }, seen)
     }
 
     /// Runs until the tablets are gone. To be run where threads may block.
@@ -204,12 +226,34 @@ impl Driver {
                     return Some(Input::Rebuild(tablet));
                 }
             },
+            Wish::Drained(tablet, out, answer) => {
+                self.drains.push((tablet.clone(), answer));
+                return Some(Input::Drain(tablet, out));
+            }
+            Wish::Successor(of, answer) => _ = answer.send(self.successor(&of)),
             Wish::Progress(tablet, answer) => {
                 let progress = self.machine.rebuilding(clock::now(), &tablet);
                 let _ = answer.send(progress.ok_or_else(|| "the primary is being changed".to_owned()));
             }
         }
         None
+    }
+
+    fn successor(&self, of: &TabletAlias) -> Result<Option<TabletAlias>, String> {
+        let reign = self.settled().ok_or("the primary is being changed already")?;
+        if reign.primary != *of {
+            return Ok(None);
+        }
+        let nobody = || format!("{of} is primary, and no other tablet can take its place now");
+        self.machine.best_successor(clock::now()).map(Some).ok_or_else(nobody)
+    }
+
+    /// Answers those who have asked for this of a tablet.
+    fn drained(&mut self, tablet: &TabletAlias, outcome: &Result<(), String>) {
+        for (_, answer) in self.drains.extract_if(.., |(other, _)| other == tablet) {
+            // Whoever asked may have left.
+            let _ = answer.send(outcome.clone());
+        }
     }
 
     fn unknown(&self, tablet: &TabletAlias) -> Option<String> {
@@ -225,6 +269,9 @@ impl Driver {
         }
         match self.settled() {
             _ if self.wish.is_some() => Some(Err("another change of primary is under way".to_owned())),
+            _ if self.store.entry().is_some_and(|entry| entry.drained.contains(to)) => {
+                Some(Err(format!("{to} is out of service: put it back first (weir ctl undrain)")))
+            }
             None => Some(Err("the primary is being changed already".to_owned())),
             Some(reign) if reign.primary == *to => Some(Ok(reign.term)),
             Some(_) => None,
@@ -261,6 +308,14 @@ impl Driver {
                 if let Some(answer) = self.to_rebuild.take() {
                     let _ = answer.send(Err(news.to_string()));
                 }
+            }
+            News::Drained(tablet, _) => {
+                warn!("{news}");
+                self.drained(tablet, &Ok(()));
+            }
+            News::NotDrained(tablet) => {
+                warn!("{news}");
+                self.drained(tablet, &Err(news.to_string()));
             }
             News::Undecided(_) | News::Rebuilding(..) | News::Rebuilt(_) => warn!("{news}"),
             News::Found(_) | News::Begun(_) | News::Lock(_) => info!("{news}"),

@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn entry(term: u64) -> Box<Entry> {
-        Box::new(Entry { cohort: cohort(&["a-1"]), record: Record { term, reigns: Vec::new(), step: Step::Settled } })
+        Box::new(Entry::new(cohort(&["a-1"]), Record { term, reigns: Vec::new(), step: Step::Settled }))
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         let mut store = EntryFile::open(dir.path(), &cohort(&["a-1", "a-2"])).unwrap();
         let reign = Reign { term: 7, primary: "a-2".parse().unwrap(), begins_at: Default::default() };
         let record = Record { term: 7, reigns: vec![reign], step: Step::Settled };
-        let entry = Box::new(Entry { cohort: cohort(&["a-1", "a-2"]), record });
+        let entry = Box::new(Entry::new(cohort(&["a-1", "a-2"]), record));
         assert!(matches!(store.answer(Request::Write { entry, over: None, lock: None }), Answer::Written(_)));
         let error = EntryFile::open(dir.path(), &cohort(&["a-1"])).unwrap_err().to_string();
         assert!(error.contains("a-0000000002"), "{error}");

@@ -150,7 +150,9 @@ impl Failover {
         let entries = self.history(&stage.world).iter();
         let unwanted = |entry: &Entry| {
             let mut leaders = entry.record.reigns.iter().map(|reign| reign.primary.clone());
-            leaders.find(|primary| !entry.cohort.may_lead(primary))
+            // One that is out of service may have been primary before.
+            let is_drained = |primary: &TabletAlias| entry.drained.contains(primary) && entry.is_led_by(primary);
+            leaders.find(|primary| !entry.cohort.may_lead(primary) || is_drained(primary))
         };
         violations.extend(
             entries

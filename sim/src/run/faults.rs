@@ -2,7 +2,7 @@
 
 use super::Stage;
 use crate::mysql::host::{SIGNAL_APPLIER_SLOW, SIGNAL_APPLIER_STALLS};
-use crate::processes::failover::orchestrator::SIGNAL_REPARENT;
+use crate::processes::failover::orchestrator::{SIGNAL_DRAIN, SIGNAL_REPARENT};
 use crate::processes::failover::topology::{SIGNAL_FORGET, SIGNAL_LEADERLESS, SIGNAL_RESTORE};
 use crate::processes::operator::{SIGNAL_ERRANDS, SIGNAL_KILLS};
 use crate::scenario::{Fault, Kind, Scenario, Span};
@@ -89,6 +89,9 @@ fn named(scenario: &Scenario, fault: &fault::Fault) -> Fault {
         FaultKind::Signal { signal, .. } if *signal >= SIGNAL_KILLS => {
             plain(Kind::KillConnections, name(&HostId((signal - SIGNAL_KILLS) as u16)))
         }
+        FaultKind::Signal { signal, .. } if *signal >= SIGNAL_DRAIN => {
+            plain(Kind::Drain, name(&HostId((signal - SIGNAL_DRAIN) as u16)))
+        }
         FaultKind::Signal { signal, .. } if *signal >= SIGNAL_REPARENT => {
             plain(Kind::Reparent, name(&HostId((signal - SIGNAL_REPARENT) as u16)))
         }
@@ -132,12 +135,14 @@ fn kinds_of(stage: &Stage, scenario: &Scenario, number: u32, fault: &Fault) -> V
     if fault.kind == Kind::Sql {
         return vec![FaultKind::Signal { process: stage.operator, signal: SIGNAL_ERRANDS + number }];
     }
-    let (Kind::Reparent, Some(failover)) = (fault.kind, &stage.failover) else {
-        return kind_of(stage, scenario, fault).into_iter().collect();
+    let (first, failover) = match (fault.kind, &stage.failover) {
+        (Kind::Reparent, Some(failover)) => (SIGNAL_REPARENT, failover),
+        (Kind::Drain, Some(failover)) => (SIGNAL_DRAIN, failover),
+        _ => return kind_of(stage, scenario, fault).into_iter().collect(),
     };
     // Everybody is asked: only the holder of the lock obeys.
     let Ok(number) = scenario.host(&fault.on) else { return Vec::new() };
-    let signal = SIGNAL_REPARENT + u32::from(number);
+    let signal = first + u32::from(number);
     failover.orchestrators.iter().map(|process| FaultKind::Signal { process: *process, signal }).collect()
 }
 
@@ -184,7 +189,7 @@ fn kind_of(stage: &Stage, scenario: &Scenario, fault: &Fault) -> Option<FaultKin
         Kind::NoLeader => signal(SIGNAL_LEADERLESS),
         Kind::Restore => signal(SIGNAL_RESTORE),
         Kind::Forget => signal(SIGNAL_FORGET),
-        Kind::Reparent | Kind::Sql => return None,
+        Kind::Reparent | Kind::Drain | Kind::Sql => return None,
         Kind::KillConnections => {
             FaultKind::Signal { process: stage.operator, signal: SIGNAL_KILLS + u32::from(number) }
         }
@@ -242,6 +247,9 @@ pub(super) fn in_words(fault: &fault::Fault, scenario: &Scenario) -> Befell {
         FaultKind::Signal { signal, .. } if *signal >= SIGNAL_KILLS => {
             let number = signal - SIGNAL_KILLS + 1;
             format!("connections are killed on server {number}")
+        }
+        FaultKind::Signal { signal, .. } if *signal >= SIGNAL_DRAIN => {
+            format!("the tablet of server {} is out of service", signal - SIGNAL_DRAIN + 1)
         }
         FaultKind::Signal { signal, .. } if *signal >= SIGNAL_REPARENT => {
             format!("somebody wants server {} to be primary", signal - SIGNAL_REPARENT + 1)

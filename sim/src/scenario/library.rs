@@ -71,6 +71,7 @@ library! {
     "failover/planned-under-transfers",
     "failover/planned-declined",
     "failover/killed-while-drained",
+    "failover/out-of-service",
     "failover/topology-stalled",
     "failover/contention",
     "failover/policy-none",

@@ -258,6 +258,8 @@ pub enum Kind {
     KillConnections,
     /// Somebody wants the server to be primary.
     Reparent,
+    /// Somebody takes the server's tablet out of service, and puts it back at the end.
+    Drain,
     /// The topology has no leader.
     NoLeader,
     /// The topology is as it was at the beginning, at the end: a backup was restored.
@@ -366,7 +368,7 @@ impl Scenario {
     /// What does not fit.
     pub fn check(&self) -> Result<(), String> {
         for fault in &self.faults {
-            if fault.kind == Kind::Reparent && self.failover.is_none() {
+            if matches!(fault.kind, Kind::Reparent | Kind::Drain) && self.failover.is_none() {
                 return Err("nobody is there to change the primary".into());
             }
             if (fault.kind == Kind::Sql) == fault.sql.is_empty() {

@@ -8,6 +8,7 @@
 mod network;
 mod rebuilding;
 mod rehearsal;
+mod rolling;
 mod shard;
 mod succession;
 mod sysbench;

@@ -166,6 +166,22 @@ impl Shard {
         reparent(&self.data_dir(), to)
     }
 
+    /// Takes a server out of service, or puts it back, as an operator does it.
+    pub(crate) fn ctl(&self, what: &str, server: u16) -> Result<String, String> {
+        let data_dir = self.data_dir();
+        Weir::ctl(&[what, &format!("local-{server}"), "--data-dir", data_dir.to_str().expect("text")])
+    }
+
+    /// In order.
+    pub(crate) fn stop(&self, server: u16) {
+        self.signal(server, Signal::SIGTERM);
+    }
+
+    /// Nobody listens where the server did.
+    pub(crate) fn is_down(&self, server: u16) -> bool {
+        std::net::TcpStream::connect(("127.0.0.1", self.port(server))).is_err()
+    }
+
     fn signal(&self, server: u16, signal: Signal) {
         let file = self.data_dir().join(format!("server-{server}/mariadbd.pid"));
         let pid = std::fs::read_to_string(&file).expect("a pid file").trim().parse().expect("a pid");

@@ -23,6 +23,7 @@ pub(super) enum Unfit<'a> {
     Returning { lag: Duration, lag_max: Duration },
     Ejected(Fault),
     CatchingUp,
+    Drained,
 }
 
 /// The first thing that speaks against a tablet.
@@ -38,6 +39,9 @@ pub(super) fn reason<'a>(view: &View, wish: &Wish<'_>, tablet: &'a TabletView) -
     }
     if wish.role == Role::Primary {
         return None;
+    }
+    if tablet.rotation == Rotation::Drained {
+        return Some(Unfit::Drained);
     }
     if tablet.weight == 0 {
         return Some(Unfit::NoWeight);
@@ -83,6 +87,7 @@ impl fmt::Display for Unfit<'_> {
                 let (lag, max) = (lag.as_millis(), lag_max.as_millis());
                 write!(f, "was too far behind and is still {lag} ms behind (max_replication_lag is {max} ms)")
             }
+            Self::Drained => f.write_str("is drained by an operator"),
             Self::Ejected(fault) => write!(f, "is ejected: {fault}"),
             Self::CatchingUp => f.write_str("has not caught up since it joined"),
             Self::LagUnknown => f.write_str("does not know how far it is behind"),

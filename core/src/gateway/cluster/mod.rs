@@ -86,6 +86,8 @@ pub enum Input {
         /// Since this term.
         term: u64,
     },
+    /// The topology has a tablet as one that an operator has taken out of service, or put back: it gets no reads meanwhile.
+    Drained(TabletId, bool),
     /// What the tablets' meters show ([`View::samples`]); to be told about once a second.
     Measured(Vec<(TabletId, Sample)>),
     /// The time of `poll_timeout` has come. At any other time it does nothing.
@@ -112,6 +114,8 @@ struct Tablet {
     assigned: (u64, Role),
     meter: Meter,
     place: Place,
+    /// It is out of service.
+    is_drained: bool,
 }
 
 impl Tablet {
@@ -122,6 +126,11 @@ impl Tablet {
             Some((_, health)) if health.term >= self.assigned.0 => (health.term, health.target.role),
             _ => self.assigned,
         }
+    }
+
+    /// Whether it takes reads, as far as that is for this gateway and its operator to say.
+    fn rotation(&self, now: Instant, config: &rotation::Config) -> Rotation {
+        if self.is_drained { Rotation::Drained } else { self.place.rotation(now, config) }
     }
 
     fn silent_at(&self, health_timeout: Duration) -> Option<Instant> {
@@ -157,6 +166,11 @@ impl Cluster {
             Input::TabletRemoved(id) => _ = self.tablets.remove(&id),
             Input::Health(id, record) => self.hear(now, id, record),
             Input::RoleAssigned { id, role, term } => self.assign(id, role, term),
+            Input::Drained(id, out) => {
+                if let Some(tablet) = self.tablets.get_mut(&id) {
+                    tablet.is_drained = out;
+                }
+            }
             Input::Measured(samples) => self.judge(now, &samples),
             Input::Timeout => {}
         }
@@ -189,7 +203,8 @@ impl Cluster {
             known.weight = weight;
         } else if self.tablets.len() < TABLETS_MAX {
             let (meter, place) = (Meter::default(), Place::default());
-            self.tablets.insert(id, Tablet { alias, weight, told: None, assigned: Default::default(), meter, place });
+            let (told, assigned, is_drained) = (None, Default::default(), false);
+            self.tablets.insert(id, Tablet { alias, weight, told, assigned, meter, place, is_drained });
         } else {
             self.outputs.push_back(Output::TooManyTablets(id));
         }
@@ -232,9 +247,10 @@ impl Cluster {
         let primary = view.primary().filter(|primary| primary.serving.is_yes()).map(|primary| primary.position.clone());
         for (tablet, seen) in self.tablets.values_mut().zip(&mut view.tablets) {
             let lag_max = lag_max.filter(|_| seen.role != Role::Primary);
-            let look = Look { serves: seen.serving.is_yes(), position: &seen.position, lag: seen.lag };
+            let serves = seen.serving.is_yes() && !tablet.is_drained;
+            let look = Look { serves, position: &seen.position, lag: seen.lag };
             tablet.place.look(now, &look, primary.as_ref(), lag_max, &self.config.rotation);
-            seen.rotation = tablet.place.rotation(now, &self.config.rotation);
+            seen.rotation = tablet.rotation(now, &self.config.rotation);
         }
     }
 
@@ -306,7 +322,7 @@ impl Cluster {
         let role = if claimed == Role::Primary && primary != Some(id) { Role::Unknown } else { claimed };
         let is_local = self.config.cell.as_ref() == Some(&tablet.alias.cell);
         let unheard = TabletView::measured_by(tablet.meter.clone(), id, tablet.alias.clone(), tablet.weight);
-        let rotation = tablet.place.rotation(now, &self.config.rotation);
+        let rotation = tablet.rotation(now, &self.config.rotation);
         let seen = TabletView { role, term, is_local, rotation, ..unheard };
         let Some((told_at, health)) = &tablet.told else { return seen };
         let says = health.not_serving.clone().map_or(Serving::Yes, Serving::No);

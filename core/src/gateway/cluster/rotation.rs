@@ -86,6 +86,8 @@ pub enum Rotation {
     Late,
     /// It is ejected.
     Ejected(Fault),
+    /// An operator has taken it out of service.
+    Drained,
 }
 
 /// Why a replica is ejected.
@@ -106,7 +108,7 @@ impl Rotation {
         match self {
             Self::In => 100,
             Self::WarmingUp { share } => share,
-            Self::CatchingUp | Self::Late | Self::Ejected(_) => 0,
+            Self::CatchingUp | Self::Late | Self::Ejected(_) | Self::Drained => 0,
         }
     }
 }
@@ -119,6 +121,7 @@ impl fmt::Display for Rotation {
             Self::CatchingUp => f.write_str("out: catching up"),
             Self::Late => f.write_str("out: was too far behind"),
             Self::Ejected(fault) => write!(f, "out: {fault}"),
+            Self::Drained => f.write_str("out: drained by an operator"),
         }
     }
 }

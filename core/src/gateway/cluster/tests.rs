@@ -1,6 +1,7 @@
 //! What becomes of what tablets and topology say.
 
 use super::*;
+use crate::gateway::balance::{Chooser, Wish, pick};
 use crate::gtid::Position;
 use crate::topo::{Load, Shard, Target};
 use proptest::prelude::*;
@@ -283,4 +284,24 @@ fn one_of_two_replicas_is_ejected_and_returns_but_never_both() {
         assert!(looks < 50, "{:?}", takes(&bench));
     }
     assert_eq!(bench.now.since(Instant::ZERO), Duration::from_secs(115), "5 s out, 10 s to warm up");
+}
+
+#[test]
+fn a_tablet_that_is_drained_gets_no_reads_and_comes_back_as_any_other() {
+    let mut bench = Bench::new();
+    bench.hear(A, Role::Primary, 1);
+    bench.hear(B, Role::Replica, 1);
+    let takes_reads = |bench: &Bench| {
+        let policy = crate::gateway::balance::Policy::Random;
+        let wish = Wish { role: Role::Replica, policy, stick: Some(B), position: None, exclude: &[], now: bench.now };
+        let picked = pick(bench.cluster.view(), &wish, &mut Chooser::new(1));
+        picked.is_ok_and(|pick| pick.tablet == B)
+    };
+    assert!(takes_reads(&bench));
+    bench.feed(Input::Drained(B, true));
+    assert!(!takes_reads(&bench));
+    assert_eq!(bench.cluster.view().tablets()[1].rotation, Rotation::Drained);
+    bench.feed(Input::Drained(B, false));
+    assert!(takes_reads(&bench));
+    assert!(matches!(bench.cluster.view().tablets()[1].rotation, Rotation::WarmingUp { .. }));
 }

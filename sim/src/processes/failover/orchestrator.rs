@@ -15,6 +15,8 @@ use weir_core::topo::TabletAlias;
 
 /// While this signal is on, somebody wants the tablet whose number is added to it to be primary.
 pub const SIGNAL_REPARENT: u32 = 50;
+/// While this signal is on, the tablet whose number is added to it is out of service.
+pub const SIGNAL_DRAIN: u32 = 70;
 /// A note of an orchestrator: it holds the lock (1) or has lost it (0).
 pub const NOTE_LOCK: &str = "lock";
 /// A note of an orchestrator: it begins this term.
@@ -151,6 +153,8 @@ impl OrchestratorProcess {
             }
             Output::News(News::Rebuilt(tablet)) => ctx.note("rebuilt", tablet.uid.into(), 0),
             Output::News(News::NotRebuilt(tablet, _)) => ctx.note("not rebuilt", tablet.uid.into(), 0),
+            Output::News(News::Drained(tablet, out)) => ctx.note("drained", u64::from(tablet.uid), out.into()),
+            Output::News(News::NotDrained(tablet)) => ctx.note("not drained", u64::from(tablet.uid), 0),
             Output::News(News::Undecided(_)) => ctx.note("undecided", 0, 0),
         }
     }
@@ -209,6 +213,11 @@ impl Process for OrchestratorProcess {
                 self.connect(ctx);
             }
             Event::Timer { token: TOKEN_MACHINE } => self.on_time(ctx),
+            Event::Signal { signal, on } if signal >= SIGNAL_DRAIN => {
+                if let Some((tablet, _)) = self.setup.tablets.get((signal - SIGNAL_DRAIN) as usize).cloned() {
+                    self.handle(ctx, Input::Drain(tablet, on));
+                }
+            }
             Event::Signal { signal, on: true } => {
                 let wanted = signal.checked_sub(SIGNAL_REPARENT).and_then(|n| self.setup.tablets.get(n as usize));
                 if let Some((tablet, _)) = wanted.cloned() {

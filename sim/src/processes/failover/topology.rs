@@ -171,7 +171,7 @@ mod tests {
 
     fn entry(term: u64) -> Box<Entry> {
         let cohort = Cohort { tablets: Default::default(), policy: Policy::None, promotion: BTreeMap::new() };
-        Box::new(Entry { cohort, record: Record { term, reigns: Vec::new(), step: Step::Settled } })
+        Box::new(Entry::new(cohort, Record { term, reigns: Vec::new(), step: Step::Settled }))
     }
 
     #[test]

@@ -1,0 +1,73 @@
+//! Tablets that an operator takes out of service, and puts back.
+//!
+//! Owns who that is, as it stands in the entry. A tablet out of service goes on replicating and acknowledging for as long as its server
+//! runs, and is repaired like any other; it is not made primary, and gateways send nothing there. The primary is never out of service:
+//! another takes its place first.
+
+use super::super::analysis::EVIDENCE_AGE_MAX;
+use super::super::lock::Entry;
+use super::super::recovery::Step;
+use super::{News, Orchestrator};
+use crate::tablet::orders::Status;
+use crate::time::Instant;
+use crate::topo::TabletAlias;
+
+impl Orchestrator {
+    /// Who would succeed the primary best now: one that is in service, replicates, has everything it ever acknowledged, and is as far as
+    /// any; the operator's rules decide among those.
+    #[must_use]
+    pub fn best_successor(&self, now: Instant) -> Option<TabletAlias> {
+        let entry = self.entry.as_ref()?;
+        let primary = entry.record.reigns.last().map(|reign| &reign.primary)?;
+        let fit = |tablet: &&TabletAlias| {
+            let sighting = self.seen.get(*tablet).filter(|seen| now.since(seen.heard_at) <= EVIDENCE_AGE_MAX);
+            let state = sighting.map(|sighting| &sighting.state);
+            let follows = |status: &Status| status.source.as_ref() == Some(primary) && status.receiver_connected;
+            *tablet != primary
+                && entry.may_lead(tablet)
+                && state.is_some_and(|state| state.intact && state.status.as_ref().is_some_and(follows))
+        };
+        let rule = |tablet: &&TabletAlias| entry.cohort.promotion.get(*tablet).copied().unwrap_or_default();
+        entry.cohort.tablets.iter().filter(fit).min_by_key(rule).cloned()
+    }
+
+    /// What people want of who is in service is written down, once nothing more urgent is under way.
+    pub(super) fn drain(&mut self, now: Instant) {
+        // The plan or the change that may have begun comes first.
+        if self.plan.is_some() || self.handover.is_some() || self.drains.is_empty() {
+            return;
+        }
+        let Some(before) = self.entry.clone().filter(|entry| entry.record.step == Step::Settled) else { return };
+        let mut after = before.clone();
+        for (tablet, out) in core::mem::take(&mut self.drains) {
+            let leads = before.record.reigns.last().is_some_and(|reign| reign.primary == tablet);
+            if !before.cohort.tablets.contains(&tablet) || (out && leads) {
+                self.news(News::NotDrained(tablet));
+            } else if before.drained.contains(&tablet) == out {
+                self.news(News::Drained(tablet, out));
+            } else if out {
+                after.drained.insert(tablet);
+            } else {
+                after.drained.remove(&tablet);
+            }
+        }
+        if after != before {
+            self.write(now, after);
+        }
+    }
+
+    /// An entry that was to be written is, or is not.
+    pub(super) fn tell_who_is_drained(&mut self, after: &Entry, written: bool) {
+        let Some(before) = &self.entry else { return };
+        let changed: Vec<_> = before.drained.symmetric_difference(&after.drained).cloned().collect();
+        for tablet in changed {
+            let out = after.drained.contains(&tablet);
+            self.news(if written { News::Drained(tablet, out) } else { News::NotDrained(tablet) });
+        }
+    }
+
+    pub(super) fn write(&mut self, now: Instant, entry: Entry) {
+        self.writing = Some(entry.clone());
+        self.lock.write(now, entry);
+    }
+}
