@@ -12,6 +12,7 @@ const UNDER_TRANSFERS: &str = "failover/planned-under-transfers";
 const DECLINED: &str = "failover/planned-declined";
 const KILLED: &str = "failover/killed-while-drained";
 const OUT_OF_SERVICE: &str = "failover/out-of-service";
+const NOBODY: &str = "failover/nobody-in-service";
 
 fn scenario(name: &str) -> Scenario {
     library::find(name).expect("it comes with Weir").expect("it can be read")
@@ -27,7 +28,7 @@ fn failures(name: &str, seed: u64, mutants: Mutants) -> Vec<Failure> {
 
 #[test]
 fn what_is_open_ends_and_nothing_else_begins() {
-    for name in [UNDER_TRANSFERS, DECLINED, KILLED, OUT_OF_SERVICE] {
+    for name in [UNDER_TRANSFERS, DECLINED, KILLED, OUT_OF_SERVICE, NOBODY] {
         for seed in 0..seeds(8) {
             assert_eq!(failures(name, seed, Mutants::NONE), [], "{name}, seed {seed}");
         }

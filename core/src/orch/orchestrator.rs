@@ -434,7 +434,7 @@ impl Orchestrator {
 
     fn look(&mut self, now: Instant) {
         // What is being written is answered soon.
-        if self.plan.is_some() || self.writing.is_some() {
+        if self.writing.is_some() || self.puts_back(now) || self.plan.is_some() {
             return;
         }
         let Some(entry) = self.entry.as_ref().filter(|_| self.lock.is_held()) else { return };
@@ -467,7 +467,7 @@ impl Orchestrator {
             }
             self.rebuild(now, &confirmed);
             self.hand_over(now);
-            self.drain(now);
+            self.take_out(now);
         }
     }
 

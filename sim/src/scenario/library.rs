@@ -72,6 +72,7 @@ library! {
     "failover/planned-declined",
     "failover/killed-while-drained",
     "failover/out-of-service",
+    "failover/nobody-in-service",
     "failover/topology-stalled",
     "failover/contention",
     "failover/policy-none",

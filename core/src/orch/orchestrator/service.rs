@@ -31,24 +31,38 @@ impl Orchestrator {
         entry.cohort.tablets.iter().filter(fit).min_by_key(rule).cloned()
     }
 
-    /// What people want of who is in service is written down, once nothing more urgent is under way.
-    pub(super) fn drain(&mut self, now: Instant) {
-        // The plan or the change that may have begun comes first.
-        if self.plan.is_some() || self.handover.is_some() || self.drains.is_empty() {
-            return;
+    /// Somebody is to be in service again: that is written down at once. A plan under way is begun anew, for it may have waited for the very
+    /// one. Returns whether there was anything to write.
+    pub(super) fn puts_back(&mut self, now: Instant) -> bool {
+        let Some(mut entry) = self.entry.clone().filter(|_| self.lock.is_held()) else { return false };
+        let back: Vec<TabletAlias> =
+            self.drains.iter().filter(|(_, out)| !**out).map(|(back, _)| back.clone()).collect();
+        for tablet in &back {
+            self.drains.remove(tablet);
+            if !entry.drained.remove(tablet) {
+                self.news(News::Drained(tablet.clone(), false));
+            }
         }
-        let Some(before) = self.entry.clone().filter(|entry| entry.record.step == Step::Settled) else { return };
+        let is_news = self.entry.as_ref() != Some(&entry);
+        if is_news {
+            self.plan = None;
+            self.write(now, entry);
+        }
+        is_news
+    }
+
+    /// Somebody is to be out of service: that is written down once nothing more urgent is under way.
+    pub(super) fn take_out(&mut self, now: Instant) {
+        let waits = self.plan.is_some() || self.handover.is_some() || self.drains.is_empty();
+        let Some(before) = self.entry.clone().filter(|entry| !waits && entry.record.step == Step::Settled) else {
+            return;
+        };
         let mut after = before.clone();
-        for (tablet, out) in core::mem::take(&mut self.drains) {
-            let leads = before.record.reigns.last().is_some_and(|reign| reign.primary == tablet);
-            if !before.cohort.tablets.contains(&tablet) || (out && leads) {
+        for tablet in core::mem::take(&mut self.drains).into_keys() {
+            if !before.cohort.tablets.contains(&tablet) || before.is_led_by(&tablet) {
                 self.news(News::NotDrained(tablet));
-            } else if before.drained.contains(&tablet) == out {
-                self.news(News::Drained(tablet, out));
-            } else if out {
-                after.drained.insert(tablet);
-            } else {
-                after.drained.remove(&tablet);
+            } else if !after.drained.insert(tablet.clone()) {
+                self.news(News::Drained(tablet, true));
             }
         }
         if after != before {
