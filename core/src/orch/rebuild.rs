@@ -198,7 +198,7 @@ mod tests {
             let policy = Policy::SemiSync { acks: 1 };
             let cohort = Cohort { tablets: tablets.clone().collect(), policy, promotion: BTreeMap::new() };
             let seen = tablets.map(|tablet| (tablet.clone(), Self::sighting(tablet == alias(1)))).collect();
-            Self { entry: Entry { cohort, record }, seen, errant: BTreeMap::new() }
+            Self { entry: Entry::new(cohort, record), seen, errant: BTreeMap::new() }
         }
 
         fn sighting(leads: bool) -> Sighting {
