@@ -230,12 +230,6 @@ impl Orchestrator {
         }
     }
 
-    /// The same; what is open on a primary that is to be succeeded in order may take this long to end.
-    #[must_use]
-    pub fn draining_for(self, drain_time: Duration) -> Self {
-        Self { drain_time, ..self }
-    }
-
     /// The same, doing this about servers with transactions of their own.
     #[must_use]
     pub fn with_errant(self, errants: Errant) -> Self {

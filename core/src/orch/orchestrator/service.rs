@@ -9,10 +9,16 @@ use super::super::lock::Entry;
 use super::super::recovery::Step;
 use super::{News, Orchestrator};
 use crate::tablet::orders::Status;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::topo::TabletAlias;
 
 impl Orchestrator {
+    /// The same; what is open on a primary that is to be succeeded in order may take this long to end.
+    #[must_use]
+    pub fn draining_for(self, drain_time: Duration) -> Self {
+        Self { drain_time, ..self }
+    }
+
     /// Who would succeed the primary best now: one that is in service, replicates, has everything it ever acknowledged, and is as far as
     /// any; the operator's rules decide among those.
     #[must_use]
