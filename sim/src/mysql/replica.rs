@@ -14,6 +14,7 @@ use super::value::Value;
 use super::variables::known;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use weir_core::gtid::mariadb::Gtid;
 use weir_core::gtid::{Flavor, Position};
 use weir_core::time::{Duration, Instant};
 
@@ -69,7 +70,7 @@ impl Server {
         if !has.contains(&self.storage.binlog_before).unwrap_or(false) {
             return Err(fatal("Got fatal error 1236 from master when reading data from binary log: 'the master has purged binary logs containing GTIDs that the slave requires.'".into()));
         }
-        if self.config.flavor == Flavor::MariaDb && !self.logged().contains(has).unwrap_or(false) {
+        if self.config.flavor == Flavor::MariaDb && !self.has_logged(has) {
             return Err(fatal(format!(
                 "Got fatal error 1236 from master when reading data from binary log: 'Error: connecting slave requested to start from GTID {has}, which is not in the master's binlog'"
             )));
@@ -87,6 +88,19 @@ impl Server {
             self.settle(now);
         }
         Ok((begin, connection))
+    }
+
+    /// Whether the binary log has these very transactions. A number alone does not tell: MariaDB looks for one that is as late
+    /// of the same server, or a replica could have another's in its place.
+    fn has_logged(&self, has: &Position) -> bool {
+        let log = self.storage.binlog.since(0).iter().map(|transaction| &transaction.gtid);
+        let gtids = || log.clone().chain([&self.storage.binlog_before]).filter_map(Position::as_mariadb);
+        has.as_mariadb().is_none_or(|has| {
+            has.gtids().iter().all(|wanted| {
+                let is_it = |gtid: Gtid| gtid.server == wanted.server && gtid.seq >= wanted.seq;
+                gtids().any(|position| position.of(wanted.domain).is_some_and(is_it))
+            })
+        })
     }
 
     /// A connection over which a replica was attached has gone.

@@ -186,6 +186,20 @@ fn a_mariadb_replica_ahead_of_its_source_is_refused() {
     assert_eq!(c.source.server.attach_replica(c.source.now, 2, false, &has).unwrap_err().code, 1236);
 }
 
+#[test]
+fn a_mariadb_replica_with_another_transaction_of_a_number_is_refused() {
+    let mut c = couple(Flavor::MariaDb);
+    let (source, replica) = (c.source.connect(), c.replica.connect());
+    c.source.ok(source, "CREATE TABLE t (id INT PRIMARY KEY)");
+    c.carry();
+    c.replica.ok(replica, "INSERT INTO t VALUES (1)");
+    c.source.ok(source, "INSERT INTO t VALUES (2)");
+    c.source.ok(source, "INSERT INTO t VALUES (3)");
+    let has = "0-2-2".parse().expect("a position");
+    assert_eq!(c.source.server.attach_replica(c.source.now, 2, false, &has).unwrap_err().code, 1236);
+    assert!(c.source.server.attach_replica(c.source.now, 2, false, &"0-1-2".parse().expect("a position")).is_ok());
+}
+
 /// As MariaDB 10.11 does with GTIDs: only MySQL takes what a replica need not be sent for acknowledged.
 #[test]
 fn a_replica_that_has_what_waits_for_it_is_let_in_and_on_mariadb_the_next_write_ends_the_wait() {
