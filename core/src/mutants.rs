@@ -127,6 +127,8 @@ mutants! {
     CondemnUnheard = "condemn-unheard",
     /// What waits on a primary to be executed is not counted as its history.
     OverlookWaiting = "overlook-waiting",
+    /// A new primary that does not answer any more is waited for until its term is settled.
+    AwaitSuccessor = "await-successor",
     /// A server turns to another source, or leads, before it has applied what it received.
     ThrowAwayReceived = "throw-away-received",
     /// A tablet reports as its position what its server has applied, not what it has received.

@@ -23,6 +23,7 @@ const INCIDENTS: &[(&str, Mutant, Check)] = &[
     ("deaf-primary", Mutant::Blind(Code::PrimaryCannotLead), Check::Latency),
     ("saturated-primary", Mutant::TrustSilence, Check::Undisturbed),
     ("first-query", Mutant::NoBuffer, Check::Undisturbed),
+    ("successor-dies", Mutant::AwaitSuccessor, Check::Latency),
     ("passed-on-early", Mutant::OverlookWaiting, Check::Whole),
 ];
 

@@ -79,6 +79,7 @@ const UNSEEN: &[Mutant] = &[
     Mutant::DrainForever,
     Mutant::DrainNothing,
     Mutant::RestAtOnce,
+    Mutant::AwaitSuccessor,
     Mutant::ThrowAwayReceived,
     Mutant::CountApplied,
     Mutant::SilentWinner,

@@ -46,9 +46,10 @@ impl Etcd {
         self.leaderless = leaderless;
     }
 
-    /// All its processes restart: watches are gone, the rest is there, and leases begin anew.
+    /// All its processes restart, and elect a leader: watches are gone, the rest is there, and leases begin anew.
     pub fn restart(&mut self, now: Instant) {
         self.watches = Watches::default();
+        self.leaderless = false;
         self.leases.promote(now);
     }
 

@@ -116,7 +116,8 @@ impl Server {
             }
         };
         let binlog_index = commit.logged.then(|| self.storage.binlog.append(Rc::clone(&transaction)));
-        let redo = Redo { transaction: Rc::clone(&transaction), binlog_index, replicated };
+        let prepared_first = matches!(self.globals.int(const { known("innodb_flush_log_at_trx_commit") }), 1 | 3);
+        let redo = Redo { transaction: Rc::clone(&transaction), binlog_index, replicated, prepared_first };
         let redo_end = self.storage.redo.append(redo) + 1;
         self.pipeline.push_back(Pending {
             owner: commit.owner,
@@ -125,7 +126,7 @@ impl Server {
             binlog_end: binlog_index.map(|index| index + 1),
             redo_end,
             sync_binlog: binlog_index.is_some() && self.globals.int(const { known("sync_binlog") }) == 1,
-            sync_redo: matches!(self.globals.int(const { known("innodb_flush_log_at_trx_commit") }), 1 | 3),
+            sync_redo: prepared_first,
             replicated,
             visible: false,
             locks: commit.locks,

@@ -33,6 +33,8 @@ pub struct Redo {
     pub binlog_index: Option<u64>,
     /// It came from a source, so it moves the replica's position.
     pub replicated: bool,
+    /// The engine has it on the device before the binary log gets it, as `innodb_flush_log_at_trx_commit=1` says.
+    pub prepared_first: bool,
 }
 
 /// Where a replica gets its transactions from.
@@ -94,8 +96,15 @@ pub struct Recovered {
 impl Storage {
     /// Loses what a crash loses.
     pub fn crash(&mut self, crash: &mut Crash<'_>) {
+        let prepared = self.redo.since(0).iter().zip(self.redo.first()..).filter(|(redo, _)| redo.prepared_first);
+        let prepared: Vec<(u64, u64)> =
+            prepared.filter_map(|(redo, index)| Some((index, redo.binlog_index?))).collect();
         self.redo.crash(crash);
         self.binlog.crash(crash);
+        // What the engine has lost was not written to the binary log yet.
+        if let Some((_, logged)) = prepared.into_iter().find(|(index, _)| *index >= self.redo.end()) {
+            self.binlog.cut(logged);
+        }
         self.relay.crash(crash);
         self.relay_applied = self.relay_applied.min(self.relay.end());
     }
@@ -187,7 +196,7 @@ mod tests {
     fn commit(storage: &mut Storage, seq: u64) {
         let transaction = transaction(seq);
         let index = storage.binlog.append(Rc::clone(&transaction));
-        storage.redo.append(Redo { transaction, binlog_index: Some(index), replicated: false });
+        storage.redo.append(Redo { transaction, binlog_index: Some(index), replicated: false, prepared_first: false });
         storage.binlog.write();
         storage.redo.write();
     }
@@ -212,10 +221,34 @@ mod tests {
         let mut storage = Storage::default();
         commit(&mut storage, 1);
         storage.binlog.mark_synced(1);
-        storage.redo.append(Redo { transaction: transaction(2), binlog_index: Some(1), replicated: false });
+        storage.redo.append(Redo {
+            transaction: transaction(2),
+            binlog_index: Some(1),
+            replicated: false,
+            prepared_first: false,
+        });
         storage.redo.write();
         storage.redo.mark_synced(2);
         assert_eq!(lose_power(&mut storage), (vec!["s1".into()], "0-1-1".into()));
+    }
+
+    #[test]
+    fn the_binary_log_has_nothing_that_the_engine_had_to_have_first_and_lost() {
+        for seed in 0..50 {
+            let mut storage = Storage::default();
+            for seq in 1..=4 {
+                let transaction = transaction(seq);
+                let index = storage.binlog.append(Rc::clone(&transaction));
+                let redo = Redo { transaction, binlog_index: Some(index), replicated: false, prepared_first: true };
+                storage.redo.append(redo);
+                storage.redo.write();
+                storage.binlog.write();
+            }
+            storage.crash(&mut Crash { power_lost: true, rng: &mut Rng::new(seed) });
+            let Recovered { tables, executed, .. } = storage.recover();
+            let last = executed.as_mariadb().and_then(|position| position.of(0)).map_or(0, |gtid| gtid.seq);
+            assert_eq!(tables.schemas().count() as u64, last);
+        }
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
     let mut logs = stage.take_logs();
     let log = merge(&mut logs);
     let levels = Levels::of(&log);
-    let data = Data::of(stage);
+    let data = Data::of(stage, scenario);
     let mut add = |check, violations: Vec<Violation>| {
         failures.extend(violations.into_iter().map(|violation| Failure { check, violation }));
     };
@@ -195,9 +195,11 @@ struct Data {
 }
 
 impl Data {
-    fn of(stage: &Stage) -> Option<Self> {
+    fn of(stage: &Stage, scenario: &Scenario) -> Option<Self> {
         let mut data = Self { tokens: Vec::new(), ids: BTreeMap::new(), lists: BTreeMap::new() };
-        for (table, key, row) in stage.server(stage.primary())?.server().tables().contents() {
+        // What waits for ever at a primary may have been read from those that have it.
+        let holder = if stage.stands_still(scenario) { most_advanced(stage) } else { stage.primary() };
+        for (table, key, row) in stage.server(holder)?.server().tables().contents() {
             let second = row.get(1)?;
             match table.name.as_str() {
                 "tokens" => {
@@ -214,6 +216,17 @@ impl Data {
         }
         Some(data)
     }
+}
+
+/// Of the primary and those without a history of their own, the one that has executed most.
+fn most_advanced(stage: &Stage) -> usize {
+    let executed = |number: usize| stage.server(number).map(|server| server.server().executed().clone());
+    let sound = (0..stage.servers.len()).filter(|number| !failover::is_errant(stage, *number));
+    let is_ahead = |of: usize, than: usize| match (executed(of), executed(than)) {
+        (Some(of), Some(than)) => of.contains(&than).unwrap_or(false),
+        _ => false,
+    };
+    sound.fold(stage.primary(), |best, number| if is_ahead(number, best) { number } else { best })
 }
 
 fn leaks(stage: &Stage) -> Vec<Failure> {
@@ -282,7 +295,8 @@ fn converged(stage: &Stage, scenario: &Scenario) -> Vec<Failure> {
             .map_or_else(String::new, |(table, key, _)| format!(", beginning with row {key:?} of {}", table.name));
         let error = stage.server(number).and_then(|process| process.server().replication_error());
         let why = error.map_or_else(String::new, |error| format!("; replication says: {error}"));
-        format!("server {server} does not hold what server {} holds{beginning}{why}", first + 1)
+        let at = format!(" ({} and {})", history(number), history(first));
+        format!("server {server} does not hold what server {} holds{beginning}{at}{why}", first + 1)
     };
     let behind = differs.map(|number| Failure::new(Check::Converged, "replicas catch up", story(number)));
     behind.chain(strays).collect()

@@ -103,10 +103,10 @@ impl Failover {
         first.map_or(0, OrchestratorProcess::said)
     }
 
-    /// The number of the server whose tablet is primary of the last settled term.
+    /// The number of the server whose tablet is primary of the last term that has one: it has all that was acknowledged.
     pub(super) fn primary(&self, world: &World) -> Option<usize> {
-        let settled = |entry: &&Entry| entry.record.step == Step::Settled;
-        let last = self.history(world).iter().rev().find(settled)?;
+        let is_led = |entry: &&Entry| entry.record.step != Step::Recruiting;
+        let last = self.history(world).iter().rev().find(is_led)?;
         let uid = last.record.reigns.last()?.primary.uid;
         Some(uid as usize - 1)
     }
@@ -161,6 +161,20 @@ impl Failover {
                 .map(|primary| Violation::new("nobody leads who must not", format!("{primary} was made primary"))),
         );
         violations
+    }
+}
+
+impl Failover {
+    /// Whether enough servers have no history of their own for the primary's writes to be acknowledged. The others stay out
+    /// until a person has looked at them; without them the shard rightly stands still.
+    pub(super) fn can_acknowledge(&self, stage: &Stage, wanted: &scenario::Failover) -> bool {
+        let primary = stage.primary();
+        let mut sound = (0..stage.servers.len()).filter(|number| *number != primary && !is_errant(stage, *number));
+        match wanted.policy {
+            scenario::Policy::None => true,
+            scenario::Policy::SemiSync => sound.count() >= wanted.acks as usize,
+            scenario::Policy::CrossCell => sound.any(|number| self.aliases[number].cell != self.aliases[primary].cell),
+        }
     }
 }
 

@@ -247,7 +247,7 @@ impl Stage {
     }
 
     fn check_progress(&self, healed: Instant, scenario: &Scenario) -> Vec<Failure> {
-        if scenario.calm.0 < PROGRESS_WITHIN {
+        if scenario.calm.0 < PROGRESS_WITHIN || self.stands_still(scenario) {
             return Vec::new();
         }
         let now = self.world.now();
@@ -258,6 +258,12 @@ impl Stage {
             Failure::new(Check::Progress, "every client gets on once faults are over", story)
         };
         self.stuck().map(failure).collect()
+    }
+
+    /// Too few servers have the history that counts: nothing can be acknowledged.
+    pub(crate) fn stands_still(&self, scenario: &Scenario) -> bool {
+        let shard = self.failover.as_ref().zip(scenario.failover.as_ref());
+        shard.is_some_and(|(failover, wanted)| !failover.can_acknowledge(self, wanted))
     }
 
     fn calm_clients(&mut self) {

@@ -57,6 +57,7 @@ library! {
     "incidents/saturated-primary",
     "incidents/semi-sync-deadlock",
     "incidents/silent-winner",
+    "incidents/successor-dies",
     "incidents/orphaned-transaction",
     "incidents/passed-on-early",
     "failover/primary-killed",

@@ -69,6 +69,8 @@ fn request(payload: &[u8]) -> Option<String> {
         0x17 => format!("execute statement {}", id()),
         0x19 => format!("close statement {}", id()),
         0x1f => "reset connection".to_owned(),
+        // Tablets, orchestrators and the topology speak JSON.
+        b'[' | b'{' => text(payload),
         other => format!("command {other}"),
     })
 }

@@ -102,6 +102,13 @@ impl<R> Log<R> {
         *self = Self::default();
     }
 
+    /// Loses what comes from an index on.
+    pub fn cut(&mut self, end: u64) {
+        self.records.truncate(usize::try_from(end.saturating_sub(self.first)).unwrap_or(usize::MAX));
+        self.written = self.written.min(self.end());
+        self.synced = self.synced.min(self.end());
+    }
+
     /// Cuts the log after what survives a crash. Returns whether the next record was torn (a partial record stands at the end,
     /// which its checksum gives away).
     pub fn crash(&mut self, crash: &mut Crash<'_>) -> bool {

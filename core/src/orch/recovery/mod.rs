@@ -32,6 +32,8 @@ pub const RECRUIT_GRACE: Duration = Duration::from_millis(200);
 pub const HANDOVER_PATIENCE: Duration = Duration::from_secs(10);
 /// A candidate that has not been promoted by then is given up.
 pub const PROMOTE_PATIENCE: Duration = Duration::from_secs(10);
+/// One that has been promoted, and has not said so again for this long while the others turn to it, is given up.
+pub const LEAD_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A primary and its term.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -187,6 +189,8 @@ pub struct Recovery {
     /// When the last proof of an earlier term is over that one of the recruited has helped with.
     proofs_end: Instant,
     began: Instant,
+    /// The new primary has said last that it leads.
+    led_at: Instant,
     ask_at: Instant,
     mutants: Mutants,
     outputs: VecDeque<Output>,
@@ -209,6 +213,7 @@ impl Recovery {
             handed_over: false,
             proofs_end: now,
             began: now,
+            led_at: now,
             ask_at: now,
             mutants,
             outputs: VecDeque::new(),
@@ -307,16 +312,24 @@ impl Recovery {
         match self.stage.clone() {
             Stage::Recruiting => self.ask_recruits(now),
             Stage::Leading(choice) => {
-                let (acks, begins_at) = (self.cohort.policy.acks(), choice.begins_at.clone());
-                self.order(choice.tablet.clone(), Asked::Lead, Order::Lead { acks, begins_at, slowly: false });
+                self.ask_leader(&choice);
                 // Its clients wait for their acknowledgements.
                 if self.handed_over {
                     self.ask_followers(&choice);
                 }
             }
-            Stage::Following(choice) => self.ask_followers(&choice),
+            Stage::Following(choice) => {
+                // It may die before anybody has the beginning of its term.
+                self.ask_leader(&choice);
+                self.ask_followers(&choice);
+            }
             Stage::Recording | Stage::Ended => {}
         }
+    }
+
+    fn ask_leader(&mut self, choice: &Choice) {
+        let (acks, begins_at) = (self.cohort.policy.acks(), choice.begins_at.clone());
+        self.order(choice.tablet.clone(), Asked::Lead, Order::Lead { acks, begins_at, slowly: false });
     }
 
     fn ask_followers(&mut self, choice: &Choice) {
@@ -408,6 +421,7 @@ impl Recovery {
             (Stage::Leading(choice), Asked::Lead) if tablet == choice.tablet => {
                 self.leads(now, choice, report.position)
             }
+            (Stage::Following(choice), Asked::Lead) if tablet == choice.tablet => self.led_at = now,
             (Stage::Leading(choice) | Stage::Following(choice), Asked::Follow) if tablet != choice.tablet => {
                 if report.followed >= self.record.term && report.position.contains(&choice.begins_at).unwrap_or(false) {
                     self.followers.insert(tablet);
@@ -427,6 +441,7 @@ impl Recovery {
     }
 
     fn leads(&mut self, now: Instant, choice: Choice, begins_at: Position) {
+        self.led_at = now;
         let as_chosen = choice.begins_at == begins_at;
         // What it received after it was chosen is of the shard's history as well, not errant.
         if let Some(reign) = self.record.reigns.last_mut() {
@@ -467,7 +482,11 @@ impl Recovery {
         if now < self.ask_at {
             return;
         }
-        let given_up = matches!(self.stage, Stage::Leading(_)) && now >= self.began + PROMOTE_PATIENCE;
+        let given_up = match self.stage {
+            Stage::Leading(_) => now >= self.began + PROMOTE_PATIENCE,
+            Stage::Following(_) => now >= self.led_at + LEAD_PATIENCE && !self.mutants.breaks(Mutant::AwaitSuccessor),
+            Stage::Recording | Stage::Recruiting | Stage::Ended => false,
+        };
         if given_up {
             return self.begin_term();
         }

@@ -575,3 +575,33 @@ fn a_new_term_begins_when_the_last_proof_of_the_old_one_is_over() {
         }
     }
 }
+
+/// Two acknowledgements are needed, and one replica has not been heard of: the term is not settled when its primary dies.
+#[test]
+fn a_new_primary_that_dies_before_its_term_is_settled_is_succeeded() {
+    let tablets: Tablets = (1..=4).map(alias).collect();
+    let cohort = Cohort { tablets, policy: Policy::SemiSync { acks: 2 }, promotion: BTreeMap::new() };
+    let reign = |term, uid| Reign { term, primary: alias(uid), begins_at: Position::default() };
+    let choice = Choice { tablet: alias(2), begins_at: Position::default(), errant: BTreeMap::new() };
+    let record = Record { term: 2, reigns: vec![reign(1, 1), reign(2, 2)], step: Step::Promoting(choice) };
+    let mut now = Instant(10_000_000_000);
+    let mut plan = Recovery::new(now, record, cohort, &Cause::Emergency, Mutants::NONE);
+    let mut told = |now, uid, to| {
+        let report = Report { promised: 2, followed: 2, intact: true, ..Report::default() };
+        plan.handle(now, Input::Answered { tablet: alias(uid), term: 2, to, outcome: Ok(report) });
+        plan.handle(now, Input::Timeout);
+        let records = core::iter::from_fn(|| plan.poll_output()).filter_map(|output| match output {
+            Output::Record(record) => Some((record.term, record.reigns.len(), record.step)),
+            _ => None,
+        });
+        records.last()
+    };
+    for _ in 0..40 {
+        now += RETRY_INTERVAL;
+        assert_eq!(told(now, 2, Asked::Lead), None, "it is there");
+        assert_eq!(told(now, 3, Asked::Follow), None, "one has its beginning, and two are needed");
+    }
+    assert_eq!(told(now + LEAD_PATIENCE / 2, 3, Asked::Follow), None);
+    let next = told(now + LEAD_PATIENCE, 3, Asked::Follow);
+    assert_eq!(next, Some((3, 2, Step::Recruiting)), "both reigns must be covered");
+}
