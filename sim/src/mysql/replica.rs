@@ -148,7 +148,10 @@ impl Server {
         if error.as_ref().is_some_and(|error| error.code == 1236) {
             self.replica.receiver_on = false;
         }
-        self.replica.receiver_error = error;
+        // The last error is shown until it is connected, or started, again.
+        if connected || error.is_some() {
+            self.replica.receiver_error = error;
+        }
     }
 
     /// A transaction from the source; `source_end` is its index there plus one. [`Output::Acknowledge`] follows when
