@@ -271,7 +271,8 @@ impl Session {
             }
             return;
         }
-        let there = lease.holds_conditions || !may_have_stayed;
+        // Of an error all was asked, unless it was clear before that the server would have it.
+        let there = job.failed || lease.holds_conditions || !may_have_stayed;
         if self.state.pins.last() && left.conditions.is_none() && !job.marked && there {
             lease.holds_conditions = true;
             known.conditions = None;

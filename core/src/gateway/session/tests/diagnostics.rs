@@ -210,6 +210,17 @@ fn a_session_that_keeps_its_connection_leaves_there_what_its_statements_leave() 
 }
 
 #[test]
+fn an_error_leaves_its_whole_list_there() {
+    let mut bench = keeping();
+    bench.query("DROP VIEW t, v");
+    bench.request();
+    let error = Error::new(Component::Server, Kind::Parse, "Unknown VIEW: 'd.t'");
+    bench.answer(vec![Reply::Err { seq: 1, error }, Reply::End(Ended::Answered)]);
+    while bench.event().is_some() {}
+    assert_eq!(quiet(&mut bench, "SHOW WARNINGS", ok()), "SHOW WARNINGS");
+}
+
+#[test]
 fn what_the_gateway_itself_says_counts_there_too() {
     let mut bench = keeping();
     quiet(&mut bench, "UPDATE t SET a = 'x'", OkPacket { warnings: 1, ..ok() });
