@@ -25,7 +25,7 @@ const LOADS: [Load; 3] = [
             title = "As many operations as can be"
             duration = "60s"
             calm = "0s"
-            cluster = { servers = 3, gateways = 2, pool = 16 }
+            cluster = { servers = 3, gateways = 2, pool = 16, binlog_kept = 256 }
             clients = [{ workload = "register", count = 20, pause = "0ms" }]
         "#,
         operations_min: 100_000.0,
@@ -38,7 +38,7 @@ const LOADS: [Load; 3] = [
             title = "An operation per client and 200 ms"
             duration = "3000s"
             calm = "0s"
-            cluster = { servers = 3, gateways = 2, pool = 16, heartbeats = true }
+            cluster = { servers = 3, gateways = 2, pool = 16, binlog_kept = 256, heartbeats = true }
             clients = [{ workload = "register", count = 20, pause = "200ms" }]
         "#,
         operations_min: 0.0,

@@ -254,7 +254,7 @@ impl Server {
         self.storage.relay.mark_synced(relay.min(self.storage.relay.end()));
         self.acknowledge_relay();
         self.storage.checkpoint();
-        self.storage.expire();
+        self.storage.expire(self.config.binlog_kept);
         self.flush_logs(now);
         self.settle(now);
     }

@@ -40,6 +40,8 @@ pub struct Config {
     pub start_replica: bool,
     /// Schemas that are there on a fresh server.
     pub schemas: Vec<String>,
+    /// Transactions that the binary log keeps at least: a replica that was away for more has to be made anew.
+    pub binlog_kept: usize,
 }
 
 impl Config {
@@ -60,6 +62,7 @@ impl Config {
             variables: Vec::new(),
             start_replica: true,
             schemas: vec!["test".into()],
+            binlog_kept: usize::MAX,
         }
     }
 }

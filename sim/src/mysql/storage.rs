@@ -10,10 +10,7 @@ use std::rc::Rc;
 use weir_core::gtid::Position;
 
 /// The redo log is folded into the tables on disk when it has this many records.
-const CHECKPOINT_RECORDS: usize = 4096;
-/// Transactions that the binary log keeps at least: a replica that was away for more has to be made anew. Twice as many
-/// before the older half is purged, far more than a scenario writes.
-const BINLOG_RECORDS: usize = 8192;
+const CHECKPOINT_RECORDS: usize = 256;
 
 /// A committed transaction, as the binary log carries it.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,13 +123,15 @@ impl Storage {
         Recovered { tables, executed, slave_pos }
     }
 
-    /// Purges what is durable, and settled in the redo log, from the binary log when that has grown long.
-    pub fn expire(&mut self) {
-        if self.binlog.since(0).len() < 2 * BINLOG_RECORDS {
+    /// Purges what is durable, and settled in the redo log, from the binary log when that has twice as many transactions as
+    /// are to be kept.
+    pub fn expire(&mut self, kept: usize) {
+        let count = self.binlog.since(0).len();
+        if count < kept.saturating_mul(2) {
             return;
         }
         let unsettled = self.redo.since(0).iter().find_map(|redo| redo.binlog_index);
-        let end = (self.binlog.first() + BINLOG_RECORDS as u64).min(self.binlog.synced());
+        let end = (self.binlog.end() - kept as u64).min(self.binlog.synced());
         let end = unsettled.map_or(end, |index| end.min(index));
         let count = end.saturating_sub(self.binlog.first()) as usize;
         for transaction in &self.binlog.since(0)[..count] {
@@ -280,19 +279,19 @@ mod tests {
     #[test]
     fn what_expires_is_still_known_to_have_been_executed() {
         let mut storage = Storage::default();
-        let written = 2 * BINLOG_RECORDS as u64;
+        let (kept, written) = (500, 1000);
         for seq in 1..=written {
             commit(&mut storage, seq);
         }
-        storage.expire();
+        storage.expire(kept);
         assert_eq!(storage.binlog.first(), 0, "nothing is durable");
         storage.redo.mark_synced(written);
         storage.binlog.mark_synced(written);
-        storage.expire();
+        storage.expire(kept);
         assert_eq!(storage.binlog.first(), 0, "recovery needs it");
         storage.checkpoint();
-        storage.expire();
-        assert_eq!(storage.binlog.first(), BINLOG_RECORDS as u64);
+        storage.expire(kept);
+        assert_eq!(storage.binlog.first(), 500);
         assert_eq!(storage.recover().executed.to_string(), format!("0-1-{written}"));
     }
 }

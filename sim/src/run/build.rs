@@ -63,7 +63,7 @@ pub(super) fn stage(scenario: &Scenario, seed: u64, options: Options) -> Stage {
             Some(_) => Vec::new(),
             None => follow(flavor),
         };
-        let config = server_config(flavor, number, wait_timeout);
+        let config = server_config(flavor, number, wait_timeout, scenario.cluster.binlog_kept);
         let setup = ServerSetup {
             config: if scenario.failover.is_some() { failover::managed(config) } else { config },
             users: Rc::clone(&users),
@@ -97,7 +97,7 @@ fn operator_setup(scenario: &Scenario, servers: Vec<Address>) -> OperatorSetup {
     OperatorSetup { errands, servers, victim: APPLICATION.0.to_owned(), login: owned(ADMINISTRATOR) }
 }
 
-fn server_config(flavor: gtid::Flavor, number: u32, wait_timeout: i64) -> Config {
+fn server_config(flavor: gtid::Flavor, number: u32, wait_timeout: i64, binlog_kept: usize) -> Config {
     let mut variables = vec![
         ("slave_net_timeout", 10),
         ("sync_binlog", 1),
@@ -109,7 +109,7 @@ fn server_config(flavor: gtid::Flavor, number: u32, wait_timeout: i64) -> Config
         variables.push(("read_only", 1));
     }
     let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), Value::Int(value))).collect();
-    Config { variables, ..Config::new(flavor, number) }
+    Config { variables, binlog_kept, ..Config::new(flavor, number) }
 }
 
 fn follow(flavor: gtid::Flavor) -> Vec<String> {

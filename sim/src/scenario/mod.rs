@@ -76,6 +76,8 @@ pub struct Cluster {
     pub patience: Span,
     /// How long servers let a connection be idle, in whole seconds.
     pub wait_timeout: Span,
+    /// Transactions that servers keep in their binary logs at least. Checks that read the logs want them whole.
+    pub binlog_kept: usize,
     /// The primary gets heartbeats, by which replicas' lags are measured; else their servers reckon.
     pub heartbeats: bool,
     /// Replicas that fail or are slow are ejected for a time. It takes some of them out of the way of other faults.
@@ -315,6 +317,7 @@ impl Default for Cluster {
             read_after_write_timeout: Span::millis(500),
             patience: Span::seconds(3),
             wait_timeout: Span::seconds(28_800),
+            binlog_kept: 100_000,
             heartbeats: true,
             ejection: false,
             transaction_replay: false,
