@@ -1,12 +1,15 @@
 //! One orchestrator's work on one shard: hear the tablets, take the lock, find what is wrong, and put it right.
 //!
-//! Owns the evidence, the plan under way and the repairs; `service` has who is out of service. It may not know connections or where tablets are: a driver carries
-//! orders to tablets, brings back what they say, and asks the topology.
+//! Owns the evidence, and which of its parts acts: the plan of a change ([`recovery`](super::recovery)), what comes before a
+//! planned one ([`handover`](super::handover)), [`repairs`](super::repairs), or `rebuilding`; `service` has who is out of
+//! service. It may not know connections or where tablets are: a driver carries orders to tablets, brings back what they say, and
+//! asks the topology.
 //!
 //! Several orchestrators hear the same; the one with the lock acts. It reads the entry under the lock, applies the rules of
 //! [`analysis`](super::analysis) to it again and again, and begins a [`Recovery`] or orders repairs. Repairs never keep a recovery waiting: they
 //! are orders of the settled term, which any recovery outdates.
 
+mod rebuilding;
 mod service;
 
 use super::analysis::{Code, Facts, Problem, Remedy, Rule, Sighting, analyse};
@@ -15,9 +18,9 @@ use super::handover::{self, Handover, Obstacle};
 use super::lock::{self, Entry, Event, Request, ShardLock};
 use super::rebuild::{self, Errant};
 use super::recovery::{self, Asked, Cause, Cohort, End, Record, Recovery, Reign, Step};
-use crate::gtid::Position;
+use super::repairs::{self, Errand, Repairs};
 use crate::mutants::{Mutant, Mutants};
-use crate::tablet::orders::{CatchUp, Order, Refusal, Report, Stage, State};
+use crate::tablet::orders::{Order, Refusal, Report, State};
 use crate::time::{Duration, Instant};
 use crate::topo::TabletAlias;
 use core::fmt;
@@ -26,14 +29,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The rules are applied this often.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// A repair is ordered again after this, when it did not help.
-pub const REPAIR_INTERVAL: Duration = Duration::from_secs(1);
-/// A tablet with errant transactions is asked again after this: somebody may have rebuilt it.
-pub const QUARANTINE_INTERVAL: Duration = Duration::from_secs(5);
-/// A copy that came to nothing is begun again after this.
-pub const RECOPY_INTERVAL: Duration = Duration::from_secs(10);
-/// One that was rebuilt and is not whole after this is rebuilt again, when nobody has to ask for it.
-pub const REBUILD_INTERVAL: Duration = Duration::from_secs(60);
 /// Orders that wait for their answer, at most; the oldest is forgotten.
 const PENDING_MAX: usize = 256;
 
@@ -143,9 +138,7 @@ enum Purpose {
         term: u64,
         to: Asked,
     },
-    Repair {
-        tablet: TabletAlias,
-    },
+    Repair(Errand),
     /// To get another's data, or to put them in place (true).
     Rebuild {
         tablet: TabletAlias,
@@ -153,18 +146,6 @@ enum Purpose {
     },
     /// Of a change that has not begun yet.
     Handover(u64),
-    /// The primary is asked where it is, for a replica's sake.
-    CatchUp {
-        replica: TabletAlias,
-        incarnation: u64,
-        term: u64,
-    },
-    /// The primary is asked where it is: a replica has this beyond the beginning of the term.
-    Judge {
-        replica: TabletAlias,
-        extra: Position,
-        term: u64,
-    },
 }
 
 /// The machine.
@@ -179,10 +160,9 @@ pub struct Orchestrator {
     writing: Option<Entry>,
     plan: Option<Recovery>,
     seen: BTreeMap<TabletAlias, Sighting>,
-    errant: BTreeMap<TabletAlias, Position>,
     /// What is wrong, and since when.
     problems: BTreeMap<Problem, Instant>,
-    repair_at: BTreeMap<TabletAlias, Instant>,
+    repairs: Repairs,
     wanted: Option<TabletAlias>,
     errants: Errant,
     /// Whom somebody wants to be rebuilt.
@@ -212,9 +192,8 @@ impl Orchestrator {
             writing: None,
             plan: None,
             seen: BTreeMap::new(),
-            errant: BTreeMap::new(),
             problems: BTreeMap::new(),
-            repair_at: BTreeMap::new(),
+            repairs: Repairs::new(mutants),
             wanted: None,
             errants: Errant::default(),
             to_rebuild: BTreeSet::new(),
@@ -230,23 +209,10 @@ impl Orchestrator {
         }
     }
 
-    /// The same, doing this about servers with transactions of their own.
-    #[must_use]
-    pub fn with_errant(self, errants: Errant) -> Self {
-        Self { errants, ..self }
-    }
-
     /// What the topology has, as far as it is known here: only while the lock is held.
     #[must_use]
     pub fn entry(&self) -> Option<&Entry> {
         self.entry.as_ref()
-    }
-
-    /// How far a tablet is that is being rebuilt, as far as it is known here: only while the lock is held.
-    #[must_use]
-    pub fn rebuilding(&self, now: Instant, tablet: &TabletAlias) -> Option<rebuild::Progress> {
-        let facts = Facts { now, entry: self.entry.as_ref()?, seen: &self.seen, errant: &self.errant };
-        Some(rebuild::progress(&facts, tablet, self.to_rebuild.contains(tablet)))
     }
 
     /// What is wrong now.
@@ -314,6 +280,8 @@ impl Orchestrator {
         loop {
             if let Some(event) = self.lock.poll_event() {
                 self.topology_said(now, event);
+            } else if let Some(output) = self.repairs.poll_output() {
+                self.repair_wants(output);
             } else if let Some(output) = self.plan.as_mut().and_then(Recovery::poll_output) {
                 self.plan_wants(now, output);
             } else if let Some(output) = self.handover.as_mut().and_then(Handover::poll_output) {
@@ -410,7 +378,7 @@ impl Orchestrator {
             recovery::Output::Undecided(why) => self.news(News::Undecided(why)),
             recovery::Output::Ended(end) => {
                 self.plan = None;
-                self.repair_at.clear();
+                self.repairs.begin_anew();
                 match end {
                     End::Settled(reign) => self.news(News::Settled(reign)),
                     End::Superseded => {
@@ -432,7 +400,7 @@ impl Orchestrator {
             return;
         }
         let Some(entry) = self.entry.as_ref().filter(|_| self.lock.is_held()) else { return };
-        let facts = Facts { now, entry, seen: &self.seen, errant: &self.errant };
+        let facts = Facts { now, entry, seen: &self.seen, errant: self.repairs.errant() };
         let is_seen = |(rule, _): &(&Rule, Problem)| !self.mutants.breaks(Mutant::Blind(rule.code));
         let found: Vec<(&'static Rule, Problem)> = analyse(&facts).filter(is_seen).collect();
         let before = core::mem::take(&mut self.problems);
@@ -457,7 +425,9 @@ impl Orchestrator {
         // Orders of a repair and of the change would take each other's place.
         if self.handover.is_none() {
             for (rule, problem) in &confirmed {
-                self.put_right(now, rule.remedy, problem.tablet.clone());
+                if let Some(entry) = &self.entry {
+                    self.repairs.put_right(now, entry, &self.seen, rule.remedy, problem.tablet.clone());
+                }
             }
             self.rebuild(now, &confirmed);
             self.hand_over(now);
@@ -471,7 +441,7 @@ impl Orchestrator {
 
     /// A repair that was made lately comes first, as broken rules have it.
     fn hesitates(&self) -> bool {
-        self.mutants.breaks(Mutant::CoolDown) && !self.repair_at.is_empty()
+        self.mutants.breaks(Mutant::CoolDown) && self.repairs.has_repaired()
     }
 
     /// Somebody wants another primary, and nothing more urgent is wrong.
@@ -482,7 +452,7 @@ impl Orchestrator {
         match self.wanted.take().filter(|to| Some(to) != current && may(to)) {
             Some(to) if entry.record.step == Step::Settled => {
                 let Some(reign) = entry.record.reigns.last() else { return };
-                let slowly = lead(entry, reign, true);
+                let slowly = repairs::lead(entry, reign, true);
                 self.handover = Some(Handover::new(now, reign.primary.clone(), slowly, to, self.drain_time));
             }
             _ => {}
@@ -505,146 +475,14 @@ impl Orchestrator {
         }
     }
 
-    // Repairs.
-
-    fn put_right(&mut self, now: Instant, remedy: Remedy, tablet: TabletAlias) {
-        let Some(entry) = &self.entry else { return };
-        let Some(reign) = entry.record.reigns.last().cloned() else { return };
-        let term = entry.record.term;
-        if self.repair_at.get(&tablet).is_some_and(|at| now < *at) {
-            return;
-        }
-        let lead = lead(entry, &reign, false);
-        match remedy {
-            Remedy::Lead => self.order(tablet.clone(), term, lead, Purpose::Repair { tablet: tablet.clone() }),
-            Remedy::Follow => self.follow(tablet.clone(), term, reign.begins_at, None),
-            Remedy::CatchUp => {
-                let status = self.seen.get(&tablet).and_then(|sighting| sighting.state.status.as_ref());
-                let Some(incarnation) = status.map(|status| status.incarnation) else { return };
-                let purpose = Purpose::CatchUp { replica: tablet.clone(), incarnation, term };
-                self.order(reign.primary, term, lead, purpose);
-            }
-            Remedy::Reparent | Remedy::Rebuild | Remedy::Gather | Remedy::Alert => return,
-        }
-        let stuck = self.seen.get(&tablet).and_then(|sighting| sighting.state.status.as_ref());
-        let stuck = stuck.is_some_and(|status| status.cannot_follow) || self.errant.contains_key(&tablet);
-        let pause = if stuck { QUARANTINE_INTERVAL } else { REPAIR_INTERVAL };
-        self.repair_at.insert(tablet, now + pause);
-    }
-
-    /// The primary has said where it is: the replica has everything once it is there as well.
-    fn catch_up(&mut self, replica: TabletAlias, incarnation: u64, term: u64, position: Position) {
-        let Some(reign) = self.entry.as_ref().and_then(|entry| entry.record.reigns.last()) else { return };
-        let begins_at = reign.begins_at.clone();
-        self.follow(replica, term, begins_at, Some(CatchUp { incarnation, position }));
-    }
-
-    /// Orders a replica of the term to follow its primary, unless there is another term by now.
-    fn follow(&mut self, replica: TabletAlias, term: u64, begins_at: Position, caught_up_at: Option<CatchUp>) {
-        let is_led = |entry: &&Entry| entry.record.term == term && entry.record.step != Step::Recruiting;
-        let Some(entry) = self.entry.as_ref().filter(is_led) else { return };
-        let Some(Reign { primary: source, .. }) = entry.record.reigns.last().cloned() else { return };
-        let acknowledges = entry.cohort.policy.counts(&source, &replica);
-        let order = Order::Follow { source, begins_at, caught_up_at, acknowledges };
-        let tablet = replica.clone();
-        let purpose = match &self.plan {
-            Some(_) => Purpose::Plan { tablet, term, to: Asked::Follow },
-            None => Purpose::Repair { tablet },
+    fn repair_wants(&mut self, output: repairs::Output) {
+        let repairs::Output { tablet, term, order, errand } = output;
+        let purpose = match errand {
+            // While a term is being settled, who follows is of interest to the plan.
+            Errand::Obey { tablet } if self.plan.is_some() => Purpose::Plan { tablet, term, to: Asked::Follow },
+            errand => Purpose::Repair(errand),
         };
-        self.order(replica, term, order, purpose);
-    }
-
-    /// Beyond the beginning of the term, a replica has what others passed on to it after that, or what nobody else has.
-    fn judge(&mut self, replica: TabletAlias, extra: Position) {
-        // While a change has not come to its new primary, the last one stays as it is.
-        let Some(entry) = self.entry.as_ref().filter(|entry| entry.record.step != Step::Recruiting) else { return };
-        let Some(reign) = entry.record.reigns.last().cloned() else { return };
-        let (term, lead) = (entry.record.term, lead(entry, &reign, false));
-        self.order(reign.primary, term, lead, Purpose::Judge { replica, extra, term });
-    }
-
-    /// The primary has said where it is, and the replica stands still: what it has is of that history, or errant. What waits
-    /// at the primary may wait for this very replica.
-    fn judged(&mut self, replica: TabletAlias, extra: Position, term: u64, report: Report) {
-        let mut history = report.position;
-        if !self.mutants.breaks(Mutant::OverlookWaiting) {
-            // Of another flavour, or too large: then there is none of it.
-            let _ = history.merge(&report.waiting);
-        }
-        let passed_on = !self.mutants.breaks(Mutant::CondemnUnheard) && history.explains(&extra);
-        if passed_on {
-            // A later place in the same term does as well as its beginning.
-            self.follow(replica, term, history, None);
-        } else {
-            self.errant.insert(replica, extra);
-        }
-    }
-
-    // Rebuilding.
-
-    fn want_rebuilt(&mut self, now: Instant, tablet: TabletAlias) {
-        match self.next_to_rebuild(now, &tablet) {
-            None => {}
-            Some(Ok(_)) => _ = self.to_rebuild.insert(tablet),
-            Some(Err(why)) => self.news(News::NotRebuilt(tablet, why)),
-        }
-    }
-
-    fn next_to_rebuild(&self, now: Instant, tablet: &TabletAlias) -> Option<Result<rebuild::Next, rebuild::Obstacle>> {
-        let entry = self.entry.as_ref().filter(|_| self.is_in_charge())?;
-        let facts = Facts { now, entry, seen: &self.seen, errant: &self.errant };
-        Some(rebuild::next(&facts, tablet, self.mutants))
-    }
-
-    /// Goes on with the first that is to be rebuilt and can be.
-    fn rebuild(&mut self, now: Instant, confirmed: &[(&'static Rule, Problem)]) {
-        let found = confirmed.iter().filter(|(rule, problem)| self.may_rebuild(now, rule, problem));
-        let found = found.map(|(_, problem)| problem.tablet.clone());
-        let candidates: BTreeSet<TabletAlias> = found.chain(self.to_rebuild.iter().cloned()).collect();
-        for tablet in candidates {
-            let copy = self.seen.get(&tablet).and_then(|sighting| sighting.state.copy.as_ref());
-            let is_broken = copy.is_some_and(|copy| matches!(copy.stage, Stage::Broken(_)));
-            let pause = if is_broken { RECOPY_INTERVAL } else { REPAIR_INTERVAL };
-            if self.rebuilt_at.get(&tablet).is_some_and(|at| now < *at + pause) {
-                continue;
-            }
-            let (order, restores) = match self.next_to_rebuild(now, &tablet) {
-                Some(Ok(rebuild::Next::Copy(from))) => {
-                    self.news(News::Rebuilding(tablet.clone(), from.clone()));
-                    (Order::Copy { from }, false)
-                }
-                Some(Ok(rebuild::Next::Restore)) => (Order::Restore, true),
-                Some(Ok(rebuild::Next::Wait) | Err(_)) | None => continue,
-            };
-            let Some(term) = self.entry.as_ref().map(|entry| entry.record.term) else { return };
-            self.rebuilt_at.insert(tablet.clone(), now);
-            self.order(tablet.clone(), term, order, Purpose::Rebuild { tablet, restores });
-            // One at a time.
-            return;
-        }
-    }
-
-    /// Nobody has to be asked: it was begun, or there is nothing to lose, or the operator has said so once for all.
-    fn may_rebuild(&self, now: Instant, rule: &Rule, problem: &Problem) -> bool {
-        let state = self.seen.get(&problem.tablet).map(|sighting| &sighting.state);
-        let is_empty = state.and_then(|state| state.status.as_ref()).is_some_and(|status| status.executed.is_empty());
-        let lately = self.rebuilt_at.get(&problem.tablet).is_some_and(|at| now < *at + REBUILD_INTERVAL);
-        let allowed = self.errants == Errant::Rebuild || is_empty;
-        rule.remedy == Remedy::Rebuild && (problem.code == Code::UnfinishedRebuild || allowed && !lately)
-    }
-
-    fn rebuild_answered(&mut self, tablet: TabletAlias, restores: bool, outcome: &Result<Report, Refusal>) {
-        if outcome.is_err() {
-            return;
-        }
-        // From now on it is on the tablet's disk that it is wanted.
-        self.to_rebuild.remove(&tablet);
-        if restores {
-            self.errant.remove(&tablet);
-            self.seen.remove(&tablet);
-            self.repair_at.remove(&tablet);
-            self.news(News::Rebuilt(tablet));
-        }
+        self.order(tablet, term, order, purpose);
     }
 
     // Orders.
@@ -661,14 +499,14 @@ impl Orchestrator {
 
     fn answered(&mut self, now: Instant, id: u64, outcome: Result<Report, Refusal>) {
         let Some(purpose) = self.pending.remove(&id) else { return };
-        if let (Purpose::Plan { tablet, to: Asked::Follow, .. } | Purpose::Repair { tablet }, Ok(_)) =
-            (&purpose, &outcome)
-        {
-            self.errant.remove(tablet);
-        }
         match (purpose, outcome) {
-            (Purpose::Plan { tablet, to: Asked::Follow, .. }, Err(Refusal::Errant(extra))) => self.judge(tablet, extra),
+            (Purpose::Plan { tablet, to: Asked::Follow, .. }, Err(Refusal::Errant(extra))) => {
+                self.repairs.judge(self.entry.as_ref(), tablet, extra);
+            }
             (Purpose::Plan { tablet, term, to }, outcome) => {
+                if to == Asked::Follow && outcome.is_ok() {
+                    self.repairs.obeyed(&tablet);
+                }
                 if let Some(plan) = &mut self.plan {
                     plan.handle(now, recovery::Input::Answered { tablet, term, to, outcome });
                 }
@@ -678,22 +516,12 @@ impl Orchestrator {
                     handover.answered(now, number, outcome);
                 }
             }
-            (Purpose::CatchUp { replica, incarnation, term }, Ok(report)) => {
-                self.catch_up(replica, incarnation, term, report.position);
-            }
-            (Purpose::Repair { tablet }, Err(Refusal::Errant(extra))) => self.judge(tablet, extra),
-            (Purpose::Judge { replica, extra, term }, Ok(report)) => self.judged(replica, extra, term, report),
+            (Purpose::Repair(errand), outcome) => self.repairs.answered(self.entry.as_ref(), errand, outcome),
             (Purpose::Rebuild { tablet, restores }, outcome) => self.rebuild_answered(tablet, restores, &outcome),
-            (Purpose::CatchUp { .. } | Purpose::Repair { .. } | Purpose::Judge { .. }, _) => {}
         }
     }
 
     fn news(&mut self, news: News) {
         self.outputs.push_back(Output::News(news));
     }
-}
-
-/// How the primary of the settled term is to be one.
-fn lead(entry: &Entry, reign: &Reign, slowly: bool) -> Order {
-    Order::Lead { acks: entry.cohort.policy.acks(), begins_at: reign.begins_at.clone(), slowly }
 }
