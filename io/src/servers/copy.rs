@@ -92,7 +92,20 @@ pub(super) fn go_on(dir: &ServerDir) -> Result<()> {
 /// Statements for the first start with a copy in place.
 pub(super) fn first_statements(dir: &ServerDir) -> Result<Option<String>> {
     let in_place = read(dir)?.filter(|_| !dir.file("copy").exists()).and_then(|note| note.position);
-    Ok(in_place.map(|position| format!("SET GLOBAL gtid_slave_pos = {};\n", literal(&position.to_string()))))
+    Ok(in_place.map(|position| begin_at(&position)))
+}
+
+/// What the copy's own table says of a replica's data is as new as these, and the position that was noted beside them may be older:
+/// a replica that applies in parallel commits before it says so. Of what a primary wrote itself the table knows nothing.
+fn begin_at(position: &Position) -> String {
+    let noted = literal(&position.to_string());
+    let only = position.as_mariadb().and_then(|position| match position.gtids() {
+        [only] => Some(only.seq),
+        _ => None,
+    });
+    let Some(seq) = only else { return format!("SET GLOBAL gtid_slave_pos = {noted};\n") };
+    let in_table = "CAST(SUBSTRING_INDEX(@@GLOBAL.gtid_slave_pos, '-', -1) AS UNSIGNED)";
+    format!("SET GLOBAL gtid_slave_pos = IF({in_table} >= {seq}, @@GLOBAL.gtid_slave_pos, {noted});\n")
 }
 
 /// The first start has succeeded.
@@ -387,7 +400,8 @@ mod tests {
         assert_eq!((kept.len(), older.exists()), (1, false));
         assert_eq!(fs::read_to_string(kept[0].join("whose")).unwrap(), "own");
         assert_eq!(stage(dir), None);
-        assert_eq!(first_statements(dir).unwrap().unwrap(), "SET GLOBAL gtid_slave_pos = '0-1-7';\n");
+        let statements = first_statements(dir).unwrap().unwrap();
+        assert!(statements.contains(">= 7, @@GLOBAL.gtid_slave_pos, '0-1-7')"), "{statements}");
         is_started(dir).unwrap();
         assert_eq!(first_statements(dir).unwrap(), None);
     }
