@@ -72,7 +72,8 @@ impl Weir {
     /// What it said when it failed.
     pub fn ctl(args: &[&str]) -> Result<String, String> {
         let program = program();
-        let run = Command::new(&program).arg("ctl").args(args).stdin(Stdio::null()).output();
+        // One that is never done fails its test, and does not hold all others up.
+        let run = Command::new("timeout").arg("180").arg(&program).arg("ctl").args(args).stdin(Stdio::null()).output();
         let run = run.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         if run.status.success() { Ok(text(&run.stdout)) } else { Err(text(&run.stderr)) }

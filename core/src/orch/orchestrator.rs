@@ -1,7 +1,7 @@
 //! One orchestrator's work on one shard: hear the tablets, take the lock, find what is wrong, and put it right.
 //!
-//! Owns the evidence, and which of its parts acts: the plan of a change ([`recovery`](super::recovery)), what comes before a
-//! planned one ([`handover`](super::handover)), [`repairs`](super::repairs), or `rebuilding`; `service` has who is out of
+//! Owns the evidence, and which of its parts acts: the plan of a change ([`recovery`]), what comes before a
+//! planned one ([`handover`]), [`repairs`], or `rebuilding`; `service` has who is out of
 //! service. It may not know connections or where tablets are: a driver carries orders to tablets, brings back what they say, and
 //! asks the topology.
 //!
