@@ -19,7 +19,7 @@ use super::{log_tail, spawner};
 use crate::durable::ValueFile;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -248,6 +248,7 @@ fn prepare(programs: &Programs, tools: &CopyPrograms, order: &Order<'_>) -> Resu
 fn roll_back(programs: &Programs, order: &Order<'_>) -> Result<()> {
     const DONE: &str = "Please restart without --tc-heuristic-recover";
     let (dir, log) = (order.target, Log::go_on(order.target)?);
+    let before = log.size()?;
     let scratch = dir.file("tmp");
     let place = |option: &str, path: PathBuf| format!("--{option}={}", path.display());
     let mut server = spawner::command(&programs.setpriv, &programs.server);
@@ -263,7 +264,8 @@ fn roll_back(programs: &Programs, order: &Order<'_>) -> Result<()> {
     ]);
     let mut running = log.start(&mut server, &programs.server)?;
     let ended = log.finish(&mut running, order);
-    if log_tail(&dir.file("rebuild.log")).contains(DONE) { Ok(()) } else { ended }
+    // Not only in the last lines: each transaction that is rolled back has a line, too.
+    if log.said_since(before)?.contains(DONE) { Ok(()) } else { ended }
 }
 
 /// The third word of `xtrabackup_binlog_info`: `@@gtid_binlog_pos` at the moment of the copy.
@@ -295,6 +297,21 @@ impl<'a> Log<'a> {
         let path = dir.file("rebuild.log");
         let file = File::options().append(true).open(&path).context(|| format!("write {}", path.display()))?;
         Ok(Self { dir, file })
+    }
+
+    fn size(&self) -> Result<u64> {
+        let path = self.dir.file("rebuild.log");
+        self.file.metadata().map(|about| about.len()).context(|| format!("read {}", path.display()))
+    }
+
+    fn said_since(&self, size: u64) -> Result<String> {
+        let path = self.dir.file("rebuild.log");
+        let doing = || format!("read {}", path.display());
+        let mut file = File::open(&path).context(doing)?;
+        file.seek(SeekFrom::Start(size)).context(doing)?;
+        let mut said = Vec::new();
+        file.read_to_end(&mut said).context(doing)?;
+        Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
     fn start(&self, command: &mut Command, program: &std::path::Path) -> Result<Running> {
@@ -414,6 +431,18 @@ mod tests {
         go_on(dir).unwrap();
         assert_eq!(whose(dir), "other");
         assert!(first_statements(dir).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_a_program_says_is_found_among_much_else() {
+        let Place { dir, .. } = &place();
+        let mut log = Log::begin(dir).unwrap();
+        log.file.write_all(b"begun\n").unwrap();
+        let before = log.size().unwrap();
+        log.file.write_all(b"done\n").unwrap();
+        log.file.write_all("something else\n".repeat(100).as_bytes()).unwrap();
+        let said = log.said_since(before).unwrap();
+        assert!(said.contains("done") && !said.contains("begun"));
     }
 
     #[test]
