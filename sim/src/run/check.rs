@@ -120,7 +120,7 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
     }
     if let Some(failover) = &stage.failover {
         add(Check::Finds, finds::check(stage, failover, scenario));
-        add(Check::Terms, failover.check_terms(stage));
+        add(Check::Terms, failover.check_terms(stage, scenario));
         add(Check::Planned, failover.check_planned(&stage.world, scenario));
     }
     add(Check::Whole, not_whole(stage, scenario));

@@ -137,11 +137,13 @@ const FOUNDER: u32 = 1;
 
 impl Failover {
     /// What the topology and the final history say of primaries and their terms.
-    pub(super) fn check_terms(&self, stage: &Stage) -> Vec<Violation> {
+    pub(super) fn check_terms(&self, stage: &Stage, scenario: &Scenario) -> Vec<Violation> {
         let reigns = self.history(&stage.world).iter().flat_map(|entry| &entry.record.reigns);
         let reigns: Vec<_> = reigns.map(|reign| terms::Reign { term: reign.term, server: reign.primary.uid }).collect();
         let origins: Vec<u32> = written(stage, stage.primary()).filter_map(|gtid| origin(&gtid.to_string())).collect();
-        let mut violations = terms::check(&reigns, &origins, FOUNDER);
+        let strays = scenario.faults.iter().filter(|fault| fault.kind == Kind::Sql);
+        let strays: Vec<u32> = strays.filter_map(|fault| fault.on.strip_prefix("server ")?.parse().ok()).collect();
+        let mut violations = terms::check(&reigns, &origins, FOUNDER, &strays);
         let broke =
             |id: &&ProcessId| stage.world.process::<TabletProcess>(**id).is_some_and(TabletProcess::broke_promise);
         let broken = self.tablets.iter().zip(&self.aliases).filter(|(id, _)| broke(id));
