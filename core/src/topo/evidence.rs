@@ -1,6 +1,6 @@
 //! What is known of a shard's servers: what each said of itself, and when.
 
-use super::ServerVersion;
+use super::{Membership, ServerVersion};
 use crate::gtid::Position;
 use crate::time::{Duration, Instant};
 use core::fmt;
@@ -67,6 +67,9 @@ pub struct Observation {
     pub threads_running: Option<u32>,
     /// The number in its heartbeat table; `None` when there is none, or it may not be read.
     pub beat: Option<u64>,
+    /// The group that it is a member of, or is set up for; `None` when it is of none.
+    #[serde(default)]
+    pub group: Option<Membership>,
 }
 
 /// One replication channel, as its replica sees it.
@@ -108,26 +111,39 @@ pub struct Sighting {
     pub address: Address,
     /// It has been asked at least once, and answered or failed to.
     pub asked: bool,
+    /// It has not answered when it was asked last.
+    #[serde(default)]
+    pub silent: bool,
     /// The last observation and when it was made; `None` when there never was one.
     pub seen: Option<(Instant, Observation)>,
+    /// When it was first seen in the view of the group that it was last seen in.
+    #[serde(default)]
+    pub view_since: Option<Instant>,
 }
 
 impl Sighting {
     /// A server that nobody has asked yet.
     #[must_use]
     pub fn new(address: Address) -> Self {
-        Self { address, asked: false, seen: None }
+        Self { address, asked: false, silent: false, seen: None, view_since: None }
     }
 
     /// Takes in an answer.
     pub fn answered(&mut self, at: Instant, observation: Observation) {
-        self.asked = true;
+        let view = |seen: &Observation| seen.group.as_ref().map(|group| (group.group, group.view));
+        let before = self.seen.as_ref().and_then(|(_, before)| view(before));
+        self.view_since = match view(&observation) {
+            None => None,
+            now if now == before => self.view_since,
+            Some(_) => Some(at),
+        };
+        (self.asked, self.silent) = (true, false);
         self.seen = Some((at, observation));
     }
 
     /// Takes in that no answer came. What was seen before stays until it is too old: one lost report changes nothing.
     pub fn failed(&mut self) {
-        self.asked = true;
+        (self.asked, self.silent) = (true, true);
     }
 }
 

@@ -49,6 +49,10 @@ pub enum NotServing {
     NoRole,
     /// Its server cannot be reached.
     Unreachable,
+    /// Its server's part of the group has not the quorum.
+    WithoutQuorum,
+    /// Its server is a member of a group, and not online there.
+    NotOnline,
     /// It is primary, and its server is `read_only`.
     ReadOnly,
     /// It is primary and will be succeeded: what is open there ends, and nothing else begins.
@@ -62,6 +66,8 @@ impl fmt::Display for NotServing {
         f.write_str(match self {
             Self::NoRole => "its role is not known",
             Self::Unreachable => "its server cannot be reached",
+            Self::WithoutQuorum => "its server's part of the group has not the quorum",
+            Self::NotOnline => "its server is not online in its group",
             Self::ReadOnly => "its server is read_only",
             Self::Draining => "it is drained before another takes its place",
             Self::Stopping => "it is shutting down",

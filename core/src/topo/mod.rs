@@ -4,11 +4,12 @@
 //! themselves. Knows nothing of connections, pools or clients.
 //!
 //! Start with [`Target`] and [`Role`] for the words; with [`discover`](mod@discover) for the rules, which judge the
-//! [`Observation`]s of all tablets of a shard; with [`ShardRecord`] for what is kept of the verdicts. [`Health`] is what a
+//! [`Observation`]s of all tablets of a shard; with [`group`] for servers that elect by themselves; with [`ShardRecord`] for what is kept of the verdicts. [`Health`] is what a
 //! tablet tells gateways.
 
 pub mod discover;
 mod evidence;
+pub mod group;
 mod health;
 mod names;
 mod record;
@@ -17,6 +18,7 @@ mod target;
 mod version;
 
 pub use evidence::{Address, Observation, Receiver, Sighting, SourceLink};
+pub use group::Membership;
 pub use health::{Health, Load, NotServing};
 pub use names::{Cell, Keyspace, NameError, Shard, TabletAlias};
 pub use record::{Change, ShardRecord};

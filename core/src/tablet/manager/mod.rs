@@ -386,9 +386,13 @@ impl Tablet {
         if self.is_stopping {
             return Some(NotServing::Stopping);
         }
-        match (self.role, self.monitor.seen().filter(|_| self.monitor.is_reachable())) {
+        let seen = self.monitor.seen().filter(|_| self.monitor.is_reachable());
+        let in_group = seen.and_then(|seen| seen.group.as_ref()?.obstacle(self.role));
+        match (self.role, seen) {
             // Also without a role: whoever waits for an answer from the server must know.
             (_, None) => Some(NotServing::Unreachable),
+            // Its group is heard here before the roles follow.
+            _ if in_group.is_some() => in_group,
             (Role::Unknown, _) => Some(NotServing::NoRole),
             (Role::Primary, Some(seen)) if seen.read_only => Some(NotServing::ReadOnly),
             _ => None,

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::gtid::Position;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
-use crate::topo::{Observation, ServerVersion, SourceLink};
+use crate::topo::{Membership, Observation, ServerVersion, SourceLink};
 use serde::{Deserialize, Serialize};
 
 /// What a new role demands of the server comes about in this time, or not so soon.
@@ -51,6 +51,8 @@ pub(super) struct Seen {
     /// How far it was behind its sources at most; `None` when that was never known.
     pub(super) lag: Option<Duration>,
     pub(super) read_only: bool,
+    /// What it said of its group.
+    pub(super) group: Option<Membership>,
     pub(super) version: ServerVersion,
     /// When the server last told its lag, and what it told.
     lag_told: Option<(Instant, Duration)>,
@@ -210,6 +212,7 @@ impl Seen {
             // What a server has when it stops following only gets older with the time.
             lag: lag_told.map(|(told_at, lag)| lag + (at - told_at)),
             read_only: observation.read_only,
+            group: observation.group,
             version: observation.version,
             lag_told,
         }

@@ -6,7 +6,8 @@ use super::*;
 use crate::gtid::{Flavor, Position};
 use crate::link::{ConnectionClass, ConnectionTraits};
 use crate::tablet::pool::{Acquire, CloseReason, ConnId, Fate, Ticket};
-use crate::topo::{Address, Receiver, ServerVersion, SourceLink};
+use crate::topo::group::{Elected, MemberState, View};
+use crate::topo::{Address, Membership, Receiver, ServerVersion, SourceLink};
 use std::sync::Arc;
 
 struct Bench {
@@ -41,6 +42,7 @@ fn seen(seq: u64, read_only: bool, sources: &[Option<Duration>]) -> Observation 
         replicas_connected: None,
         threads_running: None,
         beat: None,
+        group: None,
     }
 }
 
@@ -274,6 +276,31 @@ fn a_primary_that_is_read_only_does_not_serve() {
 }
 
 /// A replica that becomes primary some time after its last probe.
+/// What a writable member of a group says.
+fn member(has_quorum: bool, state: MemberState) -> Observation {
+    let (view, elected) = (View { epoch: 0, number: 5 }, Elected::Everyone);
+    let group =
+        Membership { group: Some([1; 16]), member: Some([2; 16]), view, has_quorum, state, elected, members: 3 };
+    Observation { group: Some(group), ..seen(7, false, &[]) }
+}
+
+#[test]
+fn a_member_of_a_group_serves_only_while_it_says_that_it_may() {
+    use MemberState::{Desynced, Joining, Online};
+    let not_serving = |role, has_quorum, state| {
+        let mut bench = Bench::serving(role);
+        bench.answer(member(has_quorum, state));
+        bench.health().not_serving
+    };
+    for role in [Role::Primary, Role::Replica] {
+        assert_eq!(not_serving(role, true, Online), None);
+        assert_eq!(not_serving(role, false, Online), Some(NotServing::WithoutQuorum), "before its role is taken away");
+        assert_eq!(not_serving(role, true, Joining), Some(NotServing::NotOnline));
+    }
+    assert_eq!(not_serving(Role::Primary, true, Desynced), None);
+    assert_eq!(not_serving(Role::Replica, true, Desynced), Some(NotServing::NotOnline));
+}
+
 fn promoted() -> Bench {
     let mut bench = Bench::serving(Role::Replica);
     bench.now += Duration::from_millis(300);

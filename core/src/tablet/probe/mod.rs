@@ -8,8 +8,10 @@
 //! observation and named in [`Missing`].
 //!
 //! Rights it takes, besides connecting: on MariaDB from 10.5 SLAVE MONITOR, before REPLICATION CLIENT; on MySQL
-//! REPLICATION CLIENT and PROCESS. To read heartbeats: SELECT on `weir.heartbeat`.
+//! REPLICATION CLIENT and PROCESS, and for Group Replication SELECT on `performance_schema`. To read heartbeats: SELECT on
+//! `weir.heartbeat`.
 
+mod group;
 mod questions;
 mod reading;
 #[cfg(test)]
@@ -18,7 +20,7 @@ mod tests;
 pub use questions::{Question, Topic, primary_position};
 
 use crate::error::{Component, Error, Kind};
-use crate::gtid::Position;
+use crate::gtid::{Flavor, Position};
 use crate::mysql::resultset::{Answer, TextResultSet};
 use crate::topo::{Observation, ServerVersion};
 
@@ -79,7 +81,10 @@ impl Probe {
                 }
                 Err(why) => self.failure = Some(unusable(&why)),
             },
-            (answer, Some(observation)) => self.missing.extend(read(observation, question, answer)),
+            (answer, Some(observation)) => {
+                self.missing.extend(read(observation, question, answer));
+                self.questions = questions::after(question.topics, observation).unwrap_or(rest);
+            }
         }
     }
 
@@ -137,11 +142,16 @@ fn read(observation: &mut Observation, question: &Question, answer: &Answer) -> 
 fn fill_in(observation: &mut Observation, topic: Topic, result: &TextResultSet) -> Result<(), String> {
     match topic {
         Topic::Identity => {}
-        Topic::Position => observation.position = Some(position(observation.version, result)?),
+        Topic::Position => {
+            observation.position = None;
+            observation.position = Some(position(observation.version, result)?);
+        }
         Topic::Sources => observation.sources = Some(reading::sources(result)?),
         Topic::ReplicasConnected => observation.replicas_connected = Some(reading::count(result, "Slaves_connected")?),
         Topic::ThreadsRunning => observation.threads_running = Some(reading::count(result, "Threads_running")?),
         Topic::Heartbeat => observation.beat = Some(reading::beat(result)?),
+        Topic::Group if observation.version.flavor == Flavor::MariaDb => observation.group = group::galera(result)?,
+        Topic::Group => observation.group = group::replication(result)?,
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::gtid::Flavor;
 use crate::tablet::heartbeat;
-use crate::topo::ServerVersion;
+use crate::topo::{Observation, ServerVersion};
 use core::fmt;
 
 /// What a question is about.
@@ -20,6 +20,8 @@ pub enum Topic {
     ThreadsRunning,
     /// The heartbeat that it has.
     Heartbeat,
+    /// The group that it is a member of.
+    Group,
 }
 
 impl fmt::Display for Topic {
@@ -31,6 +33,7 @@ impl fmt::Display for Topic {
             Self::ReplicasConnected => "connected replicas",
             Self::ThreadsRunning => "running threads",
             Self::Heartbeat => "heartbeat",
+            Self::Group => "group",
         })
     }
 }
@@ -57,6 +60,8 @@ const HEARTBEAT: Question = question(&[Topic::Heartbeat], heartbeat::READ);
 
 /// `gtid_current_pos` is what a replica has committed together with what a server wrote itself. `gtid_binlog_pos` would not
 /// do: it is ahead of what a read sees, and empty without a binary log.
+///
+/// Status whose name begins with `wsrep` tells of a Galera cluster; other servers have some of it, but no `wsrep_local_state`.
 static MARIADB: [Question; 4] = [
     question(
         WHO_AND_WHERE,
@@ -64,11 +69,32 @@ static MARIADB: [Question; 4] = [
     ),
     question(&[Topic::Sources], "SHOW ALL SLAVES STATUS"),
     question(
-        &[Topic::ReplicasConnected, Topic::ThreadsRunning],
-        "SHOW GLOBAL STATUS WHERE Variable_name IN ('Slaves_connected', 'Threads_running')",
+        &[Topic::ReplicasConnected, Topic::ThreadsRunning, Topic::Group],
+        "SHOW GLOBAL STATUS WHERE Variable_name IN ('Slaves_connected', 'Threads_running', 'wsrep_cluster_conf_id', \
+         'wsrep_cluster_size', 'wsrep_cluster_state_uuid', 'wsrep_cluster_status', 'wsrep_gcomm_uuid', 'wsrep_local_state', \
+         'wsrep_ready')",
     ),
     HEARTBEAT,
 ];
+
+/// Asked of the member of a Galera cluster instead of what is left of the round.
+///
+/// What it has committed, wherever it was written: `gtid_current_pos` knows nothing of what other members wrote. It takes
+/// `wsrep_gtid_mode = ON`; without it a position means nothing beyond its server, and none is told.
+static GALERA: [Question; 2] = [
+    question(&[Topic::Position], "SELECT IF(@@GLOBAL.wsrep_gtid_mode, WSREP_LAST_SEEN_GTID(), NULL) AS position"),
+    HEARTBEAT,
+];
+
+/// One row for each member, as this server sees them. Its own name is `server_uuid`.
+const MEMBERS: Question = question(
+    &[Topic::Group],
+    "SELECT members.MEMBER_ID AS member, members.MEMBER_STATE AS state, members.MEMBER_ROLE AS role, \
+     stats.VIEW_ID AS view, connection.GROUP_NAME AS group_name, @@GLOBAL.server_uuid AS own \
+     FROM performance_schema.replication_group_members AS members \
+     LEFT JOIN performance_schema.replication_group_member_stats AS stats USING (CHANNEL_NAME, MEMBER_ID) \
+     LEFT JOIN performance_schema.replication_connection_status AS connection USING (CHANNEL_NAME)",
+);
 
 const MYSQL_IDENTITY: Question = question(
     WHO_AND_WHERE,
@@ -78,8 +104,8 @@ const MYSQL_IDENTITY: Question = question(
 const MYSQL_REPLICAS: &str = "SELECT COUNT(*) AS replicas FROM information_schema.PROCESSLIST \
      WHERE COMMAND IN ('Binlog Dump', 'Binlog Dump GTID')";
 
-/// From 8.0.22: new words, and a process list that takes no global lock.
-static MYSQL: [Question; 5] = [
+/// From 8.0.22: new words, a process list that takes no global lock, and groups whose members have roles.
+static MYSQL: [Question; 6] = [
     MYSQL_IDENTITY,
     question(&[Topic::Sources], "SHOW REPLICA STATUS"),
     question(
@@ -88,6 +114,7 @@ static MYSQL: [Question; 5] = [
          WHERE COMMAND IN ('Binlog Dump', 'Binlog Dump GTID')",
     ),
     THREADS_RUNNING,
+    MEMBERS,
     HEARTBEAT,
 ];
 
@@ -126,6 +153,12 @@ pub const fn primary_position(flavor: Flavor) -> &'static str {
         Flavor::MariaDb => "SELECT @@GLOBAL.gtid_current_pos AS position, @@GLOBAL.read_only AS read_only",
         Flavor::MySql => "SELECT @@GLOBAL.gtid_executed AS position, @@GLOBAL.read_only AS read_only",
     }
+}
+
+/// What to go on with after an answer that changes what is worth asking.
+pub(super) fn after(topics: &[Topic], seen: &Observation) -> Option<&'static [Question]> {
+    let in_galera = topics.contains(&Topic::Group) && seen.version.flavor == Flavor::MariaDb && seen.group.is_some();
+    in_galera.then_some(&GALERA)
 }
 
 pub(super) fn for_version(version: ServerVersion) -> &'static [Question] {

@@ -32,6 +32,7 @@ pub(super) fn identity(version: ServerVersion, result: &TextResultSet) -> Result
         replicas_connected: None,
         threads_running: None,
         beat: None,
+        group: None,
     })
 }
 

@@ -8,7 +8,8 @@ use crate::gtid::Flavor;
 use crate::mysql::column::ColumnDefinition;
 use crate::mysql::packet::OkPacket;
 use crate::time::Duration;
-use crate::topo::{Address, Receiver};
+use crate::topo::group::{Elected, MemberState, View};
+use crate::topo::{Address, Membership, Receiver};
 use std::collections::BTreeMap;
 
 const PRIMARY: &str = include_str!("fixtures/mariadb-10.11-primary.txt");
@@ -16,6 +17,9 @@ const REPLICA: &str = include_str!("fixtures/mariadb-10.11-replica.txt");
 const BROKEN: &str = include_str!("fixtures/mariadb-10.11-replica-broken.txt");
 const MYSQL_5_6: &str = include_str!("fixtures/mysql-5.6-replica.txt");
 const MYSQL_8_0: &str = include_str!("fixtures/mysql-8.0-replica.txt");
+const GALERA: &str = include_str!("fixtures/mariadb-10.11-galera.txt");
+/// The members of a group, with the columns of the manual ("The replication_group_members Table").
+const GROUP: &str = include_str!("fixtures/mysql-8.0-group.txt");
 
 fn version(text: &str) -> ServerVersion {
     ServerVersion::parse(text).expect("a version")
@@ -206,8 +210,11 @@ fn every_version_is_asked_in_its_own_words() {
             probe.answer(&identity);
         }
         let topics: Vec<Topic> = asked.iter().flat_map(|question| question.topics).copied().collect();
-        use Topic::{Heartbeat, Identity, Position, ReplicasConnected, Sources, ThreadsRunning};
-        assert_eq!(topics, [Identity, Position, Sources, ReplicasConnected, ThreadsRunning, Heartbeat]);
+        use Topic::{Group, Heartbeat, Identity, Position, ReplicasConnected, Sources, ThreadsRunning};
+        let before = [Identity, Position, Sources, ReplicasConnected, ThreadsRunning];
+        assert_eq!(topics[..5], before);
+        let has_groups = maria().flavor == version(text).flavor || version(text).at_least(8, 0, 22);
+        assert_eq!(topics[5..], if has_groups { vec![Group, Heartbeat] } else { vec![Heartbeat] });
         (asked[0].sql.contains("super_read_only"), asked[1].sql)
     };
     assert_eq!(sources("10.3.39-MariaDB"), (false, "SHOW ALL SLAVES STATUS"));
@@ -223,4 +230,82 @@ fn every_version_is_asked_in_its_own_words() {
 fn a_long_error_is_cut() {
     let text = BROKEN.replace("Error 'Table", &format!("Error '{}Table", "é".repeat(2 * ERROR_CHARS_MAX)));
     assert_eq!(see(maria(), &text).sources.expect("it told")[0].error.chars().count(), ERROR_CHARS_MAX);
+}
+
+fn galera(from: &str, to: &str) -> Membership {
+    assert!(GALERA.contains(from), "{from}");
+    see(maria(), &GALERA.replace(from, to)).group.expect("a member")
+}
+
+#[test]
+fn a_galera_member_tells_its_cluster_and_what_it_has_committed() {
+    let seen = see(maria(), GALERA);
+    assert_eq!(seen.position.map(|position| position.to_string()), Some("7-1-4".into()), "not gtid_current_pos");
+    assert_eq!(seen.beat, Some(41));
+    let group = seen.group.expect("a member");
+    assert!(group.is_online());
+    assert_eq!((group.view, group.members, group.elected), (View { epoch: 0, number: 6 }, 3, Elected::Everyone));
+    assert_eq!(group.group.map(|id| id[0]), Some(0x06));
+    assert_eq!(group.member.map(|id| id[0]), Some(0xca));
+    assert_eq!(see(maria(), PRIMARY).group, None, "a server of no cluster");
+}
+
+#[test]
+fn a_galera_member_is_as_far_as_it_says_and_ready() {
+    let state = |number: u8| galera("Value: 4", &format!("Value: {number}")).state;
+    use MemberState::{Desynced, Joining, Online, Out};
+    assert_eq!([0, 1, 2, 3, 4, 5].map(state), [Out, Joining, Desynced, Joining, Online, Out]);
+    let unready = galera("Value: ON", "Value: OFF");
+    assert_eq!((unready.state, unready.is_online()), (Joining, false));
+    let alone = galera("Primary", "non-Primary");
+    assert_eq!((alone.has_quorum, alone.view, alone.is_online()), (false, View::default(), false));
+}
+
+#[test]
+fn a_position_that_galera_does_not_keep_is_not_taken_from_elsewhere() {
+    let text = GALERA.replace("position: 7-1-4", "position: NULL").replace("position: \n", "position: 0-1-3\n");
+    let (seen, missing) = run(maria(), &answers(&text)).expect("an observation");
+    assert_eq!((seen.position, missing[0].topic), (None, Topic::Position));
+}
+
+/// What the second member of [`GROUP`] says, with something changed.
+fn group(from: &str, to: &str) -> Option<Membership> {
+    assert!(GROUP.contains(from), "{from}");
+    let mut some = answers(MYSQL_8_0);
+    some.extend(answers(&GROUP.replace(from, to)));
+    let (seen, missing) = run(version("8.0.36"), &some).expect("an observation");
+    assert_eq!(missing, []);
+    seen.group
+}
+
+#[test]
+fn a_member_of_a_mysql_group_tells_whom_it_has_elected() {
+    let seen = group("", "").expect("a member");
+    assert!(seen.is_online() && !seen.is_elected());
+    assert_eq!(seen.view, View { epoch: 16_974_357_129_034_190, number: 7 });
+    assert_eq!((seen.members, seen.group.map(|id| id[0])), (3, Some(0xaa)));
+    let Elected::One(primary) = seen.elected else { panic!("{:?}", seen.elected) };
+    assert_eq!((primary[0], seen.member.map(|id| id[0])), (0x3e, Some(0x8a)));
+    assert_eq!(group("SECONDARY", "PRIMARY").map(|seen| seen.elected), Some(Elected::Everyone));
+    assert_eq!(group("PRIMARY", "SECONDARY").map(|seen| seen.elected), Some(Elected::Nobody));
+    assert_eq!(see(version("8.0.36"), MYSQL_8_0).group, None, "a server of no group");
+}
+
+#[test]
+fn a_mysql_group_has_the_quorum_while_most_members_are_reached() {
+    let quorum = |from, to| group(from, to).map(|seen| (seen.has_quorum, seen.state));
+    assert_eq!(quorum("RECOVERING", "UNREACHABLE"), Some((true, MemberState::Online)));
+    assert_eq!(quorum("ONLINE", "ERROR"), Some((false, MemberState::Out)));
+    assert_eq!(quorum("ONLINE", "RECOVERING"), Some((true, MemberState::Joining)));
+    let mut some = answers(MYSQL_8_0);
+    let text = GROUP.replacen("ONLINE", "UNREACHABLE", 1).replace("RECOVERING", "UNREACHABLE");
+    some.extend(answers(&text));
+    let alone = run(version("8.0.36"), &some).expect("an observation").0.group.expect("a member");
+    assert_eq!((alone.has_quorum, alone.state), (false, MemberState::Online));
+}
+
+#[test]
+fn a_mysql_server_that_has_not_joined_is_out_of_its_group() {
+    let seen = group("member: 8aabbf4f-5074-11ed-abfd-fa163e3555a2", "member: ").expect("of a group");
+    assert_eq!((seen.state, seen.has_quorum, seen.member), (MemberState::Out, false, None));
 }

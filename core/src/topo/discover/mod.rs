@@ -49,6 +49,10 @@
 //! at another server, in the shard or outside, it is UNKNOWN. One that is `Gone` keeps REPLICA if it was one (whether it
 //! serves is a question of health). One without source that is not primary is UNKNOWN.
 //!
+//! # Groups
+//!
+//! Servers that elect by themselves have rules of their own, in `group.rs`.
+//!
 //! # Limits
 //!
 //! These rules find out what others decided; they fence nobody. A holder cut off with us goes on serving what reaches it while
@@ -57,12 +61,14 @@
 //! In a chain of replicas, an intermediate one that is out of our reach but not of its replica's looks like a primary that
 //! others promoted. If nobody else follows the holder, the rules refuse until it is seen again: better no primary than two.
 
+mod group;
 mod links;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
+pub use group::VIEW_GRACE;
 pub use verdict::{Conflict, Hold, Note, Primary, Verdict};
 
 use super::{Role, Sighting, TabletAlias};
@@ -86,9 +92,12 @@ pub fn discover(
     holder: Option<&TabletAlias>,
     roles: &BTreeMap<TabletAlias, Role>,
 ) -> Verdict {
+    let holder = holder.filter(|holder| evidence.contains_key(*holder));
+    if let Some(verdict) = group::judge(now, evidence, holder) {
+        return verdict;
+    }
     let links = Links::new(now, evidence);
     let ends: Ends<'_> = evidence.keys().map(|tablet| (tablet, links.ends(tablet))).collect();
-    let holder = holder.filter(|holder| evidence.contains_key(*holder));
     let primary = judge_primary(&links, evidence, &ends, holder);
     let mut roles_now = BTreeMap::new();
     for tablet in evidence.keys() {

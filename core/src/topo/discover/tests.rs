@@ -58,6 +58,7 @@ fn observation(n: u32, server: &Server) -> Observation {
         replicas_connected: None,
         threads_running: None,
         beat: None,
+        group: None,
     }
 }
 
@@ -65,7 +66,7 @@ fn observation(n: u32, server: &Server) -> Observation {
 fn evidence(servers: &[Option<Server>]) -> Evidence {
     let sightings = (1..).zip(servers).map(|(n, server)| {
         let seen = server.as_ref().map(|server| (NOW, observation(n, server)));
-        (tablet(n), Sighting { address: address(n), asked: true, seen })
+        (tablet(n), Sighting { asked: true, seen, ..Sighting::new(address(n)) })
     });
     sightings.collect()
 }

@@ -100,6 +100,19 @@ pub enum Conflict {
     },
     /// Replicas follow this one, which is `read_only`, while another was primary last.
     FollowedButReadOnly(TabletAlias),
+    /// No tablet answers from a part of the group that has the quorum.
+    NoQuorum,
+    /// These are members of groups, and not of one.
+    SeveralGroups(Vec<TabletAlias>),
+    /// Of these, some take themselves for members of a view that others cannot be in: parts of a group that each were told to go
+    /// on without the other.
+    SplitGroup(Vec<TabletAlias>),
+    /// The group has the quorum, but no member that answers is online.
+    NobodyOnline,
+    /// Each of these says that the group has elected it.
+    SeveralElected(Vec<TabletAlias>),
+    /// The group has elected nobody yet, or no tablet of the shard.
+    ElectedUnseen,
 }
 
 impl fmt::Display for Conflict {
@@ -123,6 +136,18 @@ impl fmt::Display for Conflict {
             Self::FollowedButReadOnly(tablet) => {
                 write!(f, "replicas follow {tablet}, which is read_only and was not primary before")
             }
+            Self::NoQuorum => f.write_str("no server answers from a part of the group with the quorum"),
+            Self::SeveralGroups(tablets) => write!(f, "members of different groups: {}", List(tablets)),
+            Self::SplitGroup(tablets) => {
+                write!(
+                    f,
+                    "two parts of the group both claim the quorum; members of one or the other: {}",
+                    List(tablets)
+                )
+            }
+            Self::NobodyOnline => f.write_str("the group has the quorum, but no member that answers is online"),
+            Self::SeveralElected(tablets) => write!(f, "each says that the group has elected it: {}", List(tablets)),
+            Self::ElectedUnseen => f.write_str("the group has not elected a primary that Weir can see"),
         }
     }
 }
@@ -147,6 +172,12 @@ pub enum Note {
     SourcesHidden(TabletAlias),
     /// Two servers have one `server_id`.
     SameServerId(TabletAlias, TabletAlias),
+    /// The shard's others are members of a group, and it is not.
+    NotInGroup(TabletAlias),
+    /// Its part of the group has not the quorum.
+    WithoutQuorum(TabletAlias),
+    /// It says that it has the quorum, but the group has gone on without it.
+    LeftBehind(TabletAlias),
 }
 
 impl fmt::Display for Note {
@@ -160,6 +191,9 @@ impl fmt::Display for Note {
                 write!(f, "{tablet} does not tell its sources; grant REPLICATION CLIENT or SLAVE MONITOR")
             }
             Self::SameServerId(one, other) => write!(f, "{one} and {other} have the same server_id"),
+            Self::NotInGroup(tablet) => write!(f, "{tablet} is not a member of the group that others are in"),
+            Self::WithoutQuorum(tablet) => write!(f, "{tablet} is in a part of its group without the quorum"),
+            Self::LeftBehind(tablet) => write!(f, "{tablet} is in a view that its group has left"),
         }
     }
 }

@@ -114,6 +114,7 @@ fn seen(seq: u64) -> Observation {
         replicas_connected: None,
         threads_running: None,
         beat: None,
+        group: None,
     }
 }
 
