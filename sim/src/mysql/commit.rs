@@ -322,6 +322,20 @@ impl Server {
     /// Moves commits on as far as they can go, in binary-log order.
     pub(super) fn advance(&mut self, now: Instant) {
         let had_commits = !self.pipeline.is_empty();
+        if had_commits {
+            self.move_commits_on(now);
+        }
+        if self.pipeline.is_empty() {
+            if self.commit_waiters > 0 {
+                self.wake(|wait| *wait == Wait::Commits);
+            }
+            if had_commits {
+                self.wake_fences();
+            }
+        }
+    }
+
+    fn move_commits_on(&mut self, now: Instant) {
         let after_sync = self.globals.text(const { known("rpl_semi_sync_master_wait_point") }) == "AFTER_SYNC";
         while let Some(at) = self.pipeline.iter().position(|pending| !pending.visible) {
             if !self.is_logged(&self.pipeline[at]) || (after_sync && !self.is_acknowledged(now, at)) {
@@ -334,12 +348,6 @@ impl Server {
                 break;
             }
             self.finish_commit();
-        }
-        if self.pipeline.is_empty() {
-            self.wake(|wait| *wait == Wait::Commits);
-            if had_commits {
-                self.wake_fences();
-            }
         }
     }
 

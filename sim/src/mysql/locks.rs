@@ -31,22 +31,36 @@ pub(super) enum Asked {
 
 #[derive(Debug, Default)]
 struct Lock {
-    holders: BTreeMap<Owner, Mode>,
+    /// In the order of their numbers. Most rows have one.
+    holders: Vec<(Owner, Mode)>,
     queue: VecDeque<(Owner, Mode)>,
 }
 
 impl Lock {
     /// Those who keep `owner` from holding it in this mode.
     fn blockers(&self, owner: Owner, mode: Mode) -> impl Iterator<Item = Owner> {
-        let blocks = move |(holder, held): &(&Owner, &Mode)| {
-            **holder != owner && (mode == Mode::Exclusive || **held == Mode::Exclusive)
+        let blocks = move |(holder, held): &&(Owner, Mode)| {
+            *holder != owner && (mode == Mode::Exclusive || *held == Mode::Exclusive)
         };
         self.holders.iter().filter(blocks).map(|(holder, _)| *holder)
     }
 
     fn grant(&mut self, owner: Owner, mode: Mode) {
-        let held = self.holders.entry(owner).or_insert(mode);
-        *held = (*held).max(mode);
+        self.hold(owner, Some(self.held(owner).map_or(mode, |held| held.max(mode))));
+    }
+
+    fn held(&self, owner: Owner) -> Option<Mode> {
+        self.holders.iter().find(|(holder, _)| *holder == owner).map(|(_, mode)| *mode)
+    }
+
+    /// Lets an owner hold it in this mode, or not at all.
+    fn hold(&mut self, owner: Owner, mode: Option<Mode>) {
+        match (self.holders.binary_search_by_key(&owner, |(holder, _)| *holder), mode) {
+            (Ok(at), Some(mode)) => self.holders[at].1 = mode,
+            (Ok(at), None) => drop(self.holders.remove(at)),
+            (Err(at), Some(mode)) => self.holders.insert(at, (owner, mode)),
+            (Err(_), None) => {}
+        }
     }
 }
 
@@ -61,11 +75,11 @@ impl Locks {
     /// Asks for a lock. An owner may wait for one lock at a time.
     pub(super) fn ask(&mut self, key: &LockKey, owner: Owner, mode: Mode) -> Asked {
         let lock = self.locks.entry(key.clone()).or_default();
-        if lock.holders.get(&owner).is_some_and(|held| *held >= mode) {
+        if lock.held(owner).is_some_and(|held| held >= mode) {
             return Asked::Granted;
         }
         // Who comes later than a waiting one waits behind it, unless it holds the row already.
-        let behind = !lock.holders.contains_key(&owner) && lock.queue.iter().any(|(waiter, _)| *waiter != owner);
+        let behind = lock.held(owner).is_none() && lock.queue.iter().any(|(waiter, _)| *waiter != owner);
         if !behind && lock.blockers(owner, mode).next().is_none() {
             lock.grant(owner, mode);
             return Asked::Granted;
@@ -85,7 +99,7 @@ impl Locks {
     /// Keys of a table that somebody other than `owner` holds, in order.
     pub(super) fn held_by_others(&self, table: u32, owner: Owner) -> impl Iterator<Item = &Value> {
         let of_table = self.locks.range((table, Value::Null)..).take_while(move |(key, _)| key.0 == table);
-        of_table.filter(move |(_, lock)| lock.holders.keys().any(|holder| *holder != owner)).map(|(key, _)| &key.1)
+        of_table.filter(move |(_, lock)| lock.holders.iter().any(|(holder, _)| *holder != owner)).map(|(key, _)| &key.1)
     }
 
     /// Whether `owner` would have to wait for the lock.
@@ -132,16 +146,13 @@ impl Locks {
 
     /// How `owner` holds a row.
     pub(super) fn held(&self, key: &LockKey, owner: Owner) -> Option<Mode> {
-        self.locks.get(key)?.holders.get(&owner).copied()
+        self.locks.get(key)?.held(owner)
     }
 
     /// Lets `owner` hold a row as it did before it asked for more. Returns who can go on.
     pub(super) fn put_back(&mut self, key: &LockKey, owner: Owner, before: Option<Mode>) -> Vec<Owner> {
         if let Some(lock) = self.locks.get_mut(key) {
-            match before {
-                Some(mode) => lock.holders.insert(owner, mode),
-                None => lock.holders.remove(&owner),
-            };
+            lock.hold(owner, before);
         }
         self.pass_on(key)
     }

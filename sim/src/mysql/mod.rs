@@ -16,6 +16,7 @@ mod error;
 mod exec;
 pub mod host;
 mod locks;
+mod named;
 mod replica;
 mod semisync;
 mod server;

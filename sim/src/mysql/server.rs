@@ -139,6 +139,8 @@ pub struct Server {
     pub(super) ack_deadline: Option<Instant>,
     pub(super) disk_full: bool,
     pub(super) position_waiters: usize,
+    /// Sessions that wait for all commits that have begun.
+    pub(super) commit_waiters: usize,
     /// Sessions that wait until nobody writes.
     pub(super) fences: usize,
     /// Whom a lock has passed to: sessions, or the applier (0).
@@ -181,6 +183,7 @@ impl Server {
             ack_deadline: None,
             disk_full: false,
             position_waiters: 0,
+            commit_waiters: 0,
             fences: 0,
             ready: VecDeque::new(),
             deadlines: BTreeSet::new(),
@@ -419,6 +422,15 @@ impl Server {
         self.statements.parse(self.config.flavor, sql)
     }
 
+    /// Parses the first statement of a text that is run and not prepared, and gives what its parameters stand for.
+    ///
+    /// # Errors
+    /// 1064 and 1065.
+    pub fn parse_to_run(&mut self, sql: &str) -> Result<(Parsed, Rc<[Value]>), SqlError> {
+        let (parsed, numbers) = self.statements.parse_to_run(self.config.flavor, sql)?;
+        Ok((parsed, numbers.unwrap_or_else(|| self.no_parameters())))
+    }
+
     /// The columns a statement will answer with, for the answer to PREPARE.
     ///
     /// # Errors
@@ -438,8 +450,8 @@ impl Server {
 
     /// Executes the first statement of `sql`. `None` when it is suspended.
     pub fn execute(&mut self, now: Instant, id: SessionId, sql: &str) -> Option<Outcome> {
-        match self.parse(sql) {
-            Ok(parsed) => self.run(now, id, parsed.statement, self.no_parameters()),
+        match self.parse_to_run(sql) {
+            Ok((parsed, parameters)) => self.run(now, id, parsed.statement, parameters),
             Err(error) => self.refuse(id, error),
         }
     }

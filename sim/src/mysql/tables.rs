@@ -3,6 +3,7 @@
 //! A row keeps an old version only while a snapshot may still see it. Uncommitted changes are not here: a transaction
 //! carries them until it commits.
 
+use super::named::Named;
 use super::sql::{ColumnDef, ColumnKind};
 use super::value::{Row, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -179,7 +180,7 @@ impl Table {
 /// All schemas.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
-    schemas: BTreeMap<String, BTreeMap<String, Table>>,
+    schemas: Named<Named<Table>>,
     tables_made: u32,
     /// Some table has dead rows.
     has_dead: bool,
@@ -200,17 +201,17 @@ impl Tables {
     /// Whether a schema is there.
     #[must_use]
     pub fn has_schema(&self, schema: &str) -> bool {
-        self.schemas.contains_key(schema)
+        self.schemas.get(schema).is_some()
     }
 
     /// Names of all schemas.
     pub fn schemas(&self) -> impl Iterator<Item = &str> {
-        self.schemas.keys().map(String::as_str)
+        self.schemas.names()
     }
 
     /// Names of a schema's tables.
     pub fn names(&self, schema: &str) -> impl Iterator<Item = &str> {
-        self.schemas.get(schema).into_iter().flat_map(|tables| tables.keys().map(String::as_str))
+        self.schemas.get(schema).into_iter().flat_map(Named::names)
     }
 
     /// Whether a change fits what is here.
@@ -257,14 +258,16 @@ impl Tables {
             }
             Change::CreateTable(def) => self.create(def),
             Change::DropTable(name) => {
-                self.schemas.get_mut(&name.schema).and_then(|tables| tables.remove(&name.name));
+                if let Some(tables) = self.schemas.get_mut(&name.schema) {
+                    tables.remove(&name.name);
+                }
             }
             Change::Truncate(name) => {
                 let def = self.get(&name.schema, &name.name).map(|table| Rc::clone(&table.def));
                 def.iter().for_each(|def| self.create(def));
             }
             Change::CreateSchema(name) => {
-                self.schemas.entry(name.clone()).or_default();
+                self.schemas.get_or_default(name);
             }
             Change::DropSchema(name) => {
                 self.schemas.remove(name);
@@ -283,21 +286,21 @@ impl Tables {
             dead: BTreeSet::new(),
         };
         let name = &def.reference;
-        self.schemas.entry(name.schema.clone()).or_default().insert(name.name.clone(), table);
+        self.schemas.get_or_default(&name.schema).insert(&name.name, table);
     }
 
     /// Drops what only snapshots could see: there are none any more.
     pub fn purge_dead(&mut self) {
         if core::mem::take(&mut self.has_dead) {
-            self.schemas.values_mut().flat_map(BTreeMap::values_mut).for_each(Table::purge_dead);
+            self.schemas.values_mut().flat_map(Named::values_mut).for_each(Table::purge_dead);
         }
     }
 
     /// What makes all of this out of nothing.
     #[must_use]
     pub fn as_changes(&self) -> Vec<Change> {
-        let mut changes: Vec<Change> = self.schemas.keys().cloned().map(Change::CreateSchema).collect();
-        for table in self.schemas.values().flat_map(BTreeMap::values) {
+        let mut changes: Vec<Change> = self.schemas.names().map(str::to_owned).map(Change::CreateSchema).collect();
+        for table in self.schemas.values().flat_map(Named::values) {
             changes.push(Change::CreateTable(Rc::clone(&table.def)));
             let name = &table.def.reference;
             let rows = table.rows(View::Latest);
@@ -308,7 +311,7 @@ impl Tables {
 
     /// All rows of all tables, for checkers that compare servers.
     pub fn contents(&self) -> impl Iterator<Item = (&TableRef, &Value, &Row)> {
-        let tables = self.schemas.values().flat_map(BTreeMap::values);
+        let tables = self.schemas.values().flat_map(Named::values);
         tables.flat_map(|table| table.rows(View::Latest).map(|(key, row)| (&*table.def.reference, key, row)))
     }
 }

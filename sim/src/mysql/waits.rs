@@ -22,6 +22,7 @@ impl Server {
             self.deadlines.insert((at, session.id));
         }
         self.position_waiters += usize::from(matches!(wait, Wait::Position(_)));
+        self.commit_waiters += usize::from(wait == Wait::Commits);
         self.fences += usize::from(wait == Wait::Writers);
         if matches!(&wait, Wait::UserLock(name) if !self.user_locks.contains_key(name)) {
             self.ready.push_back(session.id);
@@ -42,6 +43,7 @@ impl Server {
                 self.wake_fences();
             }
             Wait::Position(_) => self.position_waiters -= 1,
+            Wait::Commits => self.commit_waiters -= 1,
             Wait::Writers => {
                 self.fences -= 1;
                 self.wake(|wait| *wait == Wait::Fence);

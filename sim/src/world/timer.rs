@@ -1,7 +1,7 @@
 //! Timers of processes: a deadline that may be moved as often as one likes.
 //!
-//! They have a heap of their own, in which a timer stands at most once and is moved in place: most deadlines are set and never
-//! come, and must not leave anything behind.
+//! They have a heap of their own, in which a timer stands at most once. Most deadlines are moved on and on and never come: a
+//! timer stays where it stands when it is to come later or not at all, and finds its place when it is first in the heap.
 
 use super::process::ProcessId;
 use super::queue::Rank;
@@ -21,7 +21,9 @@ struct Timer {
     token: u64,
     /// In the owner's local time.
     deadline: Option<Instant>,
-    /// Where it stands in the heap, while it is armed.
+    /// When it comes in the order of everything, while it is armed.
+    rank: Rank,
+    /// Where it stands in the heap: at its rank or an earlier one.
     place: Option<usize>,
 }
 
@@ -30,7 +32,7 @@ struct Timer {
 pub(super) struct Timers {
     slots: Vec<Timer>,
     free: Vec<u32>,
-    /// Armed timers by their slots: a binary heap whose least rank is first.
+    /// Timers by their slots: a binary heap whose least rank is first. All that are armed are there, and some that were.
     heap: Vec<(Rank, u32)>,
 }
 
@@ -42,18 +44,21 @@ impl Timers {
             return TimerId { slot, generation: timer.generation };
         }
         let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 timers");
-        self.slots.push(Timer { generation: 0, owner: Some(owner), token, deadline: None, place: None });
+        let rank = Rank::new(Instant::ZERO, 0);
+        self.slots.push(Timer { generation: 0, owner: Some(owner), token, deadline: None, rank, place: None });
         TimerId { slot, generation: 0 }
     }
 
     /// Sets the deadline, in local time; `rank` is when it comes in the order of everything.
     pub(super) fn arm(&mut self, id: TimerId, deadline: Instant, rank: Rank) {
         let Some(timer) = self.get_mut(id) else { return };
-        timer.deadline = Some(deadline);
+        (timer.deadline, timer.rank) = (Some(deadline), rank);
         match timer.place {
             Some(place) => {
-                self.heap[place].0 = rank;
-                self.sift(place);
+                if rank < self.heap[place].0 {
+                    self.heap[place].0 = rank;
+                    self.sift(place);
+                }
             }
             None => {
                 self.heap.push((rank, id.slot));
@@ -63,21 +68,32 @@ impl Timers {
     }
 
     pub(super) fn disarm(&mut self, id: TimerId) {
-        let Some(timer) = self.get_mut(id) else { return };
-        timer.deadline = None;
-        if let Some(place) = timer.place.take() {
-            self.take_out(place);
+        if let Some(timer) = self.get_mut(id) {
+            timer.deadline = None;
         }
     }
 
     /// When the next one comes up.
-    pub(super) fn next(&self) -> Option<Rank> {
-        self.heap.first().map(|(rank, _)| *rank)
+    pub(super) fn next(&mut self) -> Option<Rank> {
+        loop {
+            let (rank, slot) = *self.heap.first()?;
+            let timer = &mut self.slots[slot as usize];
+            if timer.deadline.is_none() {
+                timer.place = None;
+                self.take_out(0);
+            } else if timer.rank == rank {
+                return Some(rank);
+            } else {
+                self.heap[0].0 = timer.rank;
+                self.sift(0);
+            }
+        }
     }
 
     /// Disarms the timer that comes up next. Returns whose it is, and its token.
     pub(super) fn pop(&mut self) -> Option<(Instant, ProcessId, u64)> {
-        let (rank, slot) = *self.heap.first()?;
+        let rank = self.next()?;
+        let slot = self.heap[0].1;
         self.take_out(0);
         let timer = &mut self.slots[slot as usize];
         (timer.deadline, timer.place) = (None, None);
@@ -85,10 +101,12 @@ impl Timers {
     }
 
     pub(super) fn free(&mut self, id: TimerId) {
-        self.disarm(id);
         let Some(timer) = self.get_mut(id) else { return };
         timer.generation = timer.generation.wrapping_add(1);
-        timer.owner = None;
+        (timer.owner, timer.deadline) = (None, None);
+        if let Some(place) = timer.place.take() {
+            self.take_out(place);
+        }
         self.free.push(id.slot);
     }
 

@@ -106,7 +106,8 @@ fn int(reader: &mut Reader<'_>) -> Option<u64> {
 }
 
 fn text(reader: &mut Reader<'_>) -> Option<String> {
-    Some(String::from_utf8_lossy(reader.lenenc_str("text").ok()?).into_owned())
+    let bytes = reader.lenenc_str("text").ok()?;
+    Some(core::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned))
 }
 
 fn put_position(out: &mut Vec<u8>, position: &Position) {

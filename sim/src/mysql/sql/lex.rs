@@ -52,7 +52,10 @@ pub(super) fn next(sql: &str, at: usize) -> Token<'_> {
         }
         b'0'..=b'9' => number(rest, at),
         b'.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => number(rest, at),
-        _ if word_len(rest) > 0 => token(What::Word(&rest[..word_len(rest)]), word_len(rest)),
+        _ if is_word(first) => {
+            let len = word_len(rest);
+            token(What::Word(&rest[..len]), len)
+        }
         _ => match SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
             Some(symbol) => token(What::Symbol(symbol), symbol.len()),
             None => token(What::Unknown, rest.chars().next().map_or(0, char::len_utf8)),
@@ -68,9 +71,12 @@ fn hexadecimal(rest: &str) -> Option<(Vec<u8>, usize)> {
     Some((bytes, digits.len() + 3))
 }
 
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
 fn word_len(text: &str) -> usize {
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80;
-    text.bytes().take_while(|byte| is_word(*byte)).count()
+    text.bytes().position(|byte| !is_word(byte)).unwrap_or(text.len())
 }
 
 fn number(rest: &str, at: usize) -> Token<'_> {
@@ -112,6 +118,14 @@ fn quoted(rest: &str, quote: u8) -> Option<(Vec<u8>, usize)> {
 
 fn skip_blank(sql: &str, mut at: usize) -> usize {
     loop {
+        match sql.as_bytes().get(at) {
+            Some(b' ') => {
+                at += 1;
+                continue;
+            }
+            Some(b'!'..=b'"' | b'$'..=b',' | b'.' | b'0'..=b'~') => return at,
+            _ => {}
+        }
         let rest = &sql[at..];
         let blank = rest.len() - rest.trim_start().len();
         at += blank;

@@ -6,6 +6,7 @@ mod ast;
 mod cache;
 mod lex;
 mod parse;
+mod shape;
 
 pub use ast::{
     Assignment, ColumnDef, ColumnKind, Delete, Expr, Insert, Item, Locking, Operator, Replication, Scope, Select, Show,

@@ -109,6 +109,14 @@ impl<'a> Parser<'a> {
         if self.take_word(word) { Ok(()) } else { Err(self.error()) }
     }
 
+    fn is_name(&self) -> bool {
+        match self.token.what {
+            What::Word(word) => !is_reserved(word),
+            What::Quoted(_) => true,
+            _ => false,
+        }
+    }
+
     fn name(&mut self) -> Result<String> {
         match &self.token.what {
             What::Word(word) if !is_reserved(word) => {
@@ -220,7 +228,11 @@ impl<'a> Parser<'a> {
             let begin = p.token.at;
             let expr = p.expression()?;
             let written = p.sql[begin..p.token.at].trim_end();
-            let alias = if p.take_word("AS") { Some(p.alias()?) } else { p.name().ok() };
+            let alias = match p.take_word("AS") {
+                true => Some(p.alias()?),
+                false if p.is_name() => Some(p.name()?),
+                false => None,
+            };
             let name = match (&alias, &expr) {
                 (Some(alias), _) => alias.clone(),
                 (None, Expr::Column(column)) => column.clone(),

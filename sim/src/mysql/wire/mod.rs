@@ -10,6 +10,7 @@ use super::session::{Outcome, SessionId};
 use super::sql::Statement;
 use super::value::Value;
 use answer::{Answer, Format};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -253,13 +254,13 @@ impl Link {
             ClientCommand::Quit => self.phase = Phase::Closed,
             ClientCommand::Ping => self.answer_ok(server, sequence),
             ClientCommand::Query(sql) => {
-                self.query(server, now, &String::from_utf8_lossy(sql), sequence);
+                self.query(server, now, &text(sql), sequence);
             }
             ClientCommand::InitDb(schema) => {
                 let outcome = server.use_schema(now, self.id, &String::from_utf8_lossy(schema));
                 self.finish(server, now, outcome, Running { rest: String::new(), binary: false, sequence });
             }
-            ClientCommand::Prepare(sql) => self.prepare(server, &String::from_utf8_lossy(sql), sequence),
+            ClientCommand::Prepare(sql) => self.prepare(server, &text(sql), sequence),
             ClientCommand::Execute { statement_id, body } => self.execute(server, now, statement_id, body, sequence),
             ClientCommand::SendLongData { statement_id, parameter, data } => {
                 if let Some(prepared) = self.statements.get_mut(&statement_id) {
@@ -297,9 +298,8 @@ impl Link {
 
     /// Runs the statements of a packet until one is suspended or fails.
     fn query(&mut self, server: &mut Server, now: Instant, sql: &str, sequence: u8) {
-        let parsed = server.parse(sql);
-        let (statement, rest) = match parsed {
-            Ok(parsed) => (parsed.statement, sql[parsed.len..].trim().to_owned()),
+        let (statement, parameters, rest) = match server.parse_to_run(sql) {
+            Ok((parsed, parameters)) => (parsed.statement, parameters, sql[parsed.len..].trim().to_owned()),
             Err(error) => {
                 let outcome = server.refuse(self.id, error);
                 return self.finish(server, now, outcome, Running { rest: String::new(), binary: false, sequence });
@@ -307,7 +307,7 @@ impl Link {
         };
         let running = Running { rest, binary: false, sequence };
         let outcome = if running.rest.is_empty() || self.multi_statements {
-            server.run(now, self.id, statement, server.no_parameters())
+            server.run(now, self.id, statement, parameters)
         } else {
             server.refuse(self.id, SqlError::syntax(server.flavor(), &running.rest, 1))
         };
@@ -380,6 +380,11 @@ impl Link {
             self.query(server, now, &running.rest, sequence);
         }
     }
+}
+
+/// Bytes as text. Most are, which is quickly seen.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    core::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 #[cfg(test)]
