@@ -2,7 +2,9 @@
 //! gets past it.
 
 use proptest::prelude::*;
-use weir_core::sql::{Classification, Dialect, Effects, Lexer, Route, TokenKind, classify, set_names_collation};
+use weir_core::sql::{
+    Classification, Dialect, Effects, Lexer, Route, TokenKind, Verdicts, classify, leaves, set_names_collation,
+};
 
 /// The statements of the data file.
 fn statements() -> Vec<String> {
@@ -188,5 +190,55 @@ proptest! {
         let sql = format!("{sql} /* é */");
         prop_assert_ne!(classify(sql.as_bytes(), dialect).route, Route::Replica);
         prop_assert!(!classify(sql.as_bytes(), dialect).effects.contains(Effects::READ_ONLY));
+    }
+}
+
+/// The text with other numbers and strings in it.
+fn with_other_values(sql: &str, mut values: impl Iterator<Item = u32>) -> String {
+    let mut other = String::new();
+    let mut last = 0;
+    for token in Lexer::new(sql.as_bytes(), Dialect::default()) {
+        let value = match token.kind {
+            TokenKind::Number => values.next().map(|value| value.to_string()),
+            TokenKind::String if token.text.starts_with(b"'") => values.next().map(|value| format!("'v{value}'")),
+            _ => None,
+        };
+        if let Some(value) = value {
+            other.push_str(&sql[last..token.start]);
+            other.push_str(&value);
+            last = token.end();
+        }
+    }
+    other + &sql[last..]
+}
+
+proptest! {
+    /// A verdict that is remembered is the one that would be reached.
+    #[test]
+    fn what_is_remembered_is_what_would_be_found(
+        sql in any_statement(),
+        dialect in any_dialect(),
+        values in proptest::collection::vec(proptest::collection::vec(0_u32..4, 40), 4),
+    ) {
+        let mut verdicts = Verdicts::default();
+        for values in values {
+            let sql = with_other_values(&sql, values.into_iter());
+            let (class, remembered) = verdicts.judge(sql.as_bytes(), dialect);
+            prop_assert_eq!(&class, &classify(sql.as_bytes(), dialect), "{}", sql);
+            if let Some(remembered) = remembered {
+                prop_assert_eq!(remembered, leaves(sql.as_bytes(), dialect, &class), "{}", sql);
+            }
+        }
+    }
+
+    /// Nor does it matter what was said before.
+    #[test]
+    fn what_is_remembered_of_one_text_is_not_taken_for_another(texts in proptest::collection::vec(any_text(), 1..40)) {
+        let mut verdicts = Verdicts::default();
+        for sql in texts {
+            let sql = format!("SELECT {sql}");
+            let found = verdicts.judge(sql.as_bytes(), Dialect::default()).0;
+            prop_assert_eq!(found, classify(sql.as_bytes(), Dialect::default()), "{}", sql);
+        }
     }
 }

@@ -6,6 +6,8 @@
 //! start there. A write that goes to a replica is the one error that cannot be made good, a read that goes to the primary
 //! only costs; so a read is what is provably one, and everything else is the primary's.
 //!
+//! [`Verdicts`] remembers what was decided of texts of the same shape.
+//!
 //! What no text shows, no rule can see: a view that calls a stored function, a trigger, the default schema
 //! (see [`is_system_schema`]), and what stored code leaves in the session ([`Effects::RUNS_STORED_CODE`]).
 
@@ -24,6 +26,7 @@ mod statement;
 mod stream;
 pub mod token;
 mod variable;
+mod verdicts;
 
 pub use asked::{Number, Numbered, Numbers, ShowConditions, show_conditions, with_numbers};
 pub use classification::{Classification, Effects, Kill, Kind, Own, OwnAssignment, OwnColumn, Route, Show, Victim};
@@ -34,3 +37,4 @@ pub use lexer::Lexer;
 pub use rules::{RuleNote, is_system_schema, rule_notes};
 pub use set::set_names_collation;
 pub use token::{Dialect, Token, TokenKind};
+pub use verdicts::Verdicts;

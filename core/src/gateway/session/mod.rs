@@ -54,7 +54,7 @@ use crate::mysql::frame::{self, PacketReader};
 use crate::mysql::handshake::{ServerHandshake, Transport};
 use crate::mysql::packet::{self, OkHeader, OkPacket};
 use crate::rng::Rng;
-use crate::sql::Show;
+use crate::sql::{Show, Verdicts};
 use crate::time::{Duration, Instant};
 use crate::topo::ServerVersion;
 use activity::Activity;
@@ -269,6 +269,8 @@ pub struct Session {
     sequence: u8,
     state: State,
     statements: Statements,
+    /// What is known of texts like those that the client has sent.
+    verdicts: Verdicts,
     reader: PacketReader,
     out: Outbox,
     events: VecDeque<Event>,
@@ -312,6 +314,7 @@ impl Session {
             sequence: 0,
             state: State::new(0, config.variables.clone()),
             statements: Statements::new(config.limits.statements_max),
+            verdicts: Verdicts::default(),
             reader: PacketReader::new(config.limits.packet_bytes_max),
             out: Outbox::default(),
             events: VecDeque::new(),

@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 impl Session {
     pub(super) fn on_query(&mut self, now: Instant, sql: &[u8], payload: &[u8]) {
-        let classification = sql::classify(sql, self.dialect());
+        let dialect = self.dialect();
+        let (classification, leaves) = self.verdicts.judge(sql, dialect);
         if self.transaction_lost && !self.acknowledges_loss(&classification) {
             return;
         }
@@ -29,7 +30,7 @@ impl Session {
         }
         let mut job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);
         if classification.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
-            if let Some(show) = sql::show_conditions(sql, self.dialect())
+            if let Some(show) = sql::show_conditions(sql, dialect)
                 && self.show_conditions(show, None)
             {
                 return;
@@ -40,7 +41,8 @@ impl Session {
                 job.command = Command::Plain(payload_of(&ClientCommand::Query(&sql)));
             }
         }
-        let mut intent = Intent::of(&classification, sql::leaves(sql, self.dialect(), &classification));
+        let leaves = leaves.unwrap_or_else(|| sql::leaves(sql, dialect, &classification));
+        let mut intent = Intent::of(&classification, leaves);
         job.leaves = intent.leaves;
         let locks = sql.ends_with(b"FOR UPDATE") || sql.ends_with(b"LOCK IN SHARE MODE");
         if locks && self.config.mutants.breaks(Mutant::SplitLockingReads) {
@@ -51,7 +53,7 @@ impl Session {
         job.effects = classification.effects;
         job.read_only = classification.effects.contains(Effects::READ_ONLY);
         if classification.effects.contains(Effects::SETS_VARIABLES) {
-            job.collation_after = sql::set_names_collation(sql, self.dialect()).map(<[u8]>::to_vec);
+            job.collation_after = sql::set_names_collation(sql, dialect).map(<[u8]>::to_vec);
         }
         if classification.effects.contains(Effects::CHANGES_SCHEMA) {
             job.role_after = Some(None);

@@ -23,6 +23,7 @@ impl BackendConn {
         if let Some(wait) = wait.filter(|wait| !wait.position.is_empty()) {
             self.send_wait(&wait)?;
         }
+        self.tracked.share(&wish);
         let mut held = Arc::clone(self.tracked.settings());
         if let Some(statement) = to_prepare {
             held = self.send_prepare(&held, statement)?;

@@ -1,0 +1,228 @@
+//! Verdicts that were reached before: clients say the same few things again and again, with other values.
+//!
+//! Owns a few verdicts of one client. What decides is in `classify` and `leaves`; here is what two texts must have in common for
+//! the verdict on one to be that on the other: their *shape*, which is the text with one number for all numbers and one string
+//! for all strings. Texts in which a number or a string may be more than a value have none, and are judged each time.
+
+use super::classification::{Classification, Effects, Kind, Route};
+use super::classify::classify;
+use super::leaves::{Leaves, leaves};
+use super::token::Dialect;
+
+/// Verdicts kept. A verdict takes the place of an older one that its shape's hash gives it.
+const VERDICTS_MAX: usize = 16;
+/// Longest shape whose verdict is kept, in bytes.
+const SHAPE_BYTES_MAX: usize = 256;
+
+/// The verdicts on what one client says. Empty until it says something.
+#[derive(Debug, Default)]
+pub struct Verdicts(Vec<Option<Verdict>>);
+
+#[derive(Debug)]
+struct Verdict {
+    shape: Box<[u8]>,
+    dialect: Dialect,
+    route: Route,
+    kind: Kind,
+    effects: Effects,
+    statements: u32,
+    rule: &'static str,
+    leaves: Leaves,
+}
+
+impl Verdicts {
+    /// As [`classify`]; and as [`leaves`], where that is known already. Allocates nothing for a text like an earlier one.
+    pub fn judge<'a>(&mut self, sql: &'a [u8], dialect: Dialect) -> (Classification<'a>, Option<Leaves>) {
+        let mut buffer = [0; SHAPE_BYTES_MAX];
+        let Some(shape) = shape(sql, &mut buffer) else { return (classify(sql, dialect), None) };
+        let place = (hash(shape) % VERDICTS_MAX as u64) as usize;
+        let known = self.0.get(place).and_then(Option::as_ref);
+        if let Some(known) = known.filter(|known| known.dialect == dialect && *known.shape == *shape) {
+            return (known.classification(), Some(known.leaves));
+        }
+        let class = classify(sql, dialect);
+        if !is_settled(&class) {
+            return (class, None);
+        }
+        let leaves = leaves(sql, dialect, &class);
+        self.0.resize_with(VERDICTS_MAX, || None);
+        self.0[place] = Some(Verdict::new(shape, dialect, &class, leaves));
+        (class, Some(leaves))
+    }
+}
+
+impl Verdict {
+    fn new(shape: &[u8], dialect: Dialect, class: &Classification<'_>, leaves: Leaves) -> Self {
+        let Classification { route, kind, effects, statements, rule, .. } = *class;
+        Self { shape: shape.into(), dialect, route, kind, effects, statements, rule, leaves }
+    }
+
+    fn classification<'a>(&self) -> Classification<'a> {
+        let Self { route, kind, effects, statements, rule, .. } = *self;
+        Classification { route, kind, effects, statements, rule, hint_role: None, hint: None, own: None }
+    }
+}
+
+/// Whether the shape alone decides. The gateway's own statements are made of their values.
+fn is_settled(class: &Classification<'_>) -> bool {
+    let is_data = matches!(class.kind, Kind::Select | Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete);
+    is_data && class.own.is_none() && class.hint.is_none()
+}
+
+/// What a byte is to a shape.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Byte {
+    /// Of a name, and no digit.
+    Name,
+    Digit,
+    /// White space, or an operator whatever stands beside it.
+    Plain,
+    Dot,
+    Quote,
+    Backquote,
+    /// Two of them may open a comment.
+    Minus,
+    Slash,
+    /// What is not looked into: quotes whose meaning the SQL mode decides, variables, comments, bytes beyond ASCII.
+    Other,
+}
+
+const BYTES: [Byte; 256] = {
+    let mut bytes = [Byte::Other; 256];
+    let mut at = 0;
+    while at < 128 {
+        bytes[at] = match at as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$' => Byte::Name,
+            b'0'..=b'9' => Byte::Digit,
+            b' ' | b'\t' | b'\n' | b'\r' | b'(' | b')' | b',' | b';' | b'?' => Byte::Plain,
+            b'=' | b'<' | b'>' | b'!' | b'+' | b'*' | b'%' | b'&' | b'|' | b'^' | b'~' => Byte::Plain,
+            b'.' => Byte::Dot,
+            b'\'' => Byte::Quote,
+            b'`' => Byte::Backquote,
+            b'-' => Byte::Minus,
+            b'/' => Byte::Slash,
+            _ => Byte::Other,
+        };
+        at += 1;
+    }
+    bytes
+};
+
+/// Writes the shape of a text: its words, names and operators as they are, `1` for a number, `''` for a string. `0` stays: with
+/// `LIMIT 0` the gateway does not answer what it would with `LIMIT 1`.
+fn shape<'b>(sql: &[u8], buffer: &'b mut [u8; SHAPE_BYTES_MAX]) -> Option<&'b [u8]> {
+    let byte_at = |at: usize| sql.get(at).map_or(Byte::Plain, |byte| BYTES[*byte as usize]);
+    let (mut at, mut len) = (0, 0);
+    while at < sql.len() {
+        // What it takes of the text, and what that leaves in the shape.
+        let (taken, left): (usize, &[u8]) = match byte_at(at) {
+            Byte::Name => {
+                while matches!(byte_at(at), Byte::Name | Byte::Digit) {
+                    *buffer.get_mut(len)? = sql[at];
+                    (at, len) = (at + 1, len + 1);
+                }
+                if byte_at(at) == Byte::Quote {
+                    // A string of another kind, or in a character set of its own.
+                    return None;
+                }
+                continue;
+            }
+            Byte::Digit => {
+                let digits = sql[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                if matches!(byte_at(at + digits), Byte::Name | Byte::Dot | Byte::Other) {
+                    return None;
+                }
+                (digits, if sql[at..at + digits] == *b"0" { b"0" } else { b"1" })
+            }
+            Byte::Quote => (string(&sql[at..])?, b"''"),
+            Byte::Backquote => {
+                let end = memchr::memchr(b'`', &sql[at + 1..])? + 2;
+                let name = &sql[at..at + end];
+                if !name.is_ascii() || name.contains(&0) {
+                    return None;
+                }
+                (end, name)
+            }
+            Byte::Dot if byte_at(at + 1) == Byte::Digit => return None,
+            Byte::Minus if byte_at(at + 1) == Byte::Minus => return None,
+            Byte::Slash if sql.get(at + 1) == Some(&b'*') => return None,
+            Byte::Other => return None,
+            Byte::Plain | Byte::Dot | Byte::Minus | Byte::Slash => (1, &sql[at..=at]),
+        };
+        buffer.get_mut(len..len + left.len())?.copy_from_slice(left);
+        (at, len) = (at + taken, len + left.len());
+    }
+    Some(&buffer[..len])
+}
+
+/// Length of the string that `text` begins with, if it is one in every SQL mode and character set.
+fn string(text: &[u8]) -> Option<usize> {
+    let end = memchr::memchr2(b'\'', b'\\', &text[1..])? + 1;
+    (text[end] == b'\'' && text[..end].is_ascii()).then_some(end + 1)
+}
+
+/// Spreads shapes over the places. Who has another's hash takes its place, and no more.
+fn hash(shape: &[u8]) -> u64 {
+    let (words, rest) = shape.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let words = words.iter().chain([&last]).map(|word| u64::from_le_bytes(*word));
+    let mixed =
+        words.fold(shape.len() as u64, |hash, word| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29));
+    mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape_of(sql: &str) -> Option<String> {
+        let mut buffer = [0; SHAPE_BYTES_MAX];
+        shape(sql.as_bytes(), &mut buffer).map(|shape| String::from_utf8(shape.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn values_are_no_part_of_a_shape() {
+        for (sql, shape) in [
+            ("SELECT c FROM t1 WHERE id=42", "SELECT c FROM t1 WHERE id=1"),
+            ("UPDATE `t 2` SET a = 'it', b = b - 17", "UPDATE `t 2` SET a = '', b = b - 1"),
+            ("INSERT INTO d.t VALUES (0, 00, 'a''b')", "INSERT INTO d.t VALUES (0, 1, '''')"),
+        ] {
+            assert_eq!(shape_of(sql).as_deref(), Some(shape));
+        }
+        for sql in
+            ["1.5", ".5", "t.5", "1e5", "0x1f", "1abc", "1.", "n'a'", "_latin1'a'", "'a\\'", "'é'", "'a", "`a", "`é`"]
+        {
+            assert_eq!(shape_of(sql), None, "{sql}");
+        }
+        for sql in ["\"a\"", "@a", "@@a", "-- a", "--1", "/* a */", "/*! a */", "# a", "a \\ b", "é", "{d 1}", "a := 1"]
+        {
+            assert_eq!(shape_of(sql), None, "{sql}");
+        }
+        assert_eq!(shape_of(&"a".repeat(SHAPE_BYTES_MAX)).map(|shape| shape.len()), Some(SHAPE_BYTES_MAX));
+        assert_eq!(shape_of(&"a".repeat(SHAPE_BYTES_MAX + 1)), None);
+    }
+
+    #[test]
+    fn a_verdict_is_reached_once() {
+        let mut verdicts = Verdicts::default();
+        let dialect = Dialect::default();
+        let first = verdicts.judge(b"UPDATE t SET a = 1 WHERE id = 2", dialect);
+        assert_eq!(first.0, classify(b"UPDATE t SET a = 1 WHERE id = 2", dialect));
+        // That the second is not judged shows in a verdict that no judging reaches.
+        verdicts.0.iter_mut().flatten().for_each(|known| known.rule = "remembered");
+        let second = verdicts.judge(b"UPDATE t SET a = 3 WHERE id = 4", dialect);
+        assert_eq!((second.0.rule, second.1), ("remembered", first.1));
+        let mariadb = Dialect { mariadb: true, ..dialect };
+        assert_eq!(verdicts.judge(b"UPDATE t SET a = 5 WHERE id = 6", mariadb).0.rule, first.0.rule);
+    }
+
+    #[test]
+    fn what_is_made_of_its_values_is_judged_each_time() {
+        let mut verdicts = Verdicts::default();
+        for sql in ["KILL 5", "SELECT CONNECTION_ID()", "SHOW WEIR STATUS", "SET autocommit = 1", "BEGIN"] {
+            verdicts.judge(sql.as_bytes(), Dialect::default());
+        }
+        assert!(verdicts.0.is_empty());
+    }
+}
