@@ -14,6 +14,9 @@ const STATEMENTS_MAX: usize = 128;
 /// Longest statement kept, in bytes.
 const STATEMENT_BYTES_MAX: usize = 512;
 
+/// A statement to run, and what its parameters stand for when numbers were taken out of its text.
+pub type ToRun = (Parsed, Option<Rc<[Value]>>);
+
 /// The parsed statements of a server, by the hashes of their texts.
 #[derive(Debug, Default)]
 pub struct Cache {
@@ -44,7 +47,7 @@ impl Cache {
     ///
     /// # Errors
     /// As [`parse`].
-    pub fn parse_to_run(&mut self, flavor: Flavor, sql: &str) -> Result<(Parsed, Option<Rc<[Value]>>), SqlError> {
+    pub fn parse_to_run(&mut self, flavor: Flavor, sql: &str) -> Result<ToRun, SqlError> {
         if begins_a_write(sql)
             && let Some(found) = self.parse_shape(flavor, sql)
         {
@@ -53,7 +56,7 @@ impl Cache {
         self.parse(flavor, sql).map(|parsed| (parsed, None))
     }
 
-    fn parse_shape(&mut self, flavor: Flavor, sql: &str) -> Option<(Parsed, Option<Rc<[Value]>>)> {
+    fn parse_shape(&mut self, flavor: Flavor, sql: &str) -> Option<ToRun> {
         let mut shape = core::mem::take(&mut self.shape);
         let found = if shape.take(sql) { self.parse_taken(flavor, &shape) } else { None };
         let numbers = Rc::from(shape.numbers.as_slice());

@@ -12,5 +12,5 @@ pub use ast::{
     Assignment, ColumnDef, ColumnKind, Delete, Expr, Insert, Item, Locking, Operator, Replication, Scope, Select, Show,
     Source, Statement, TableName, TransactionMode, Update,
 };
-pub use cache::Cache;
+pub use cache::{Cache, ToRun};
 pub use parse::{Parsed, parse};
