@@ -12,7 +12,7 @@ use weir_core::orch::lock::Entry;
 use weir_core::tablet::orders::State;
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::discover::Evidence;
-use weir_core::topo::{self, Change, Keyspace, Role, Shard, ShardRecord, Sighting, TabletAlias};
+use weir_core::topo::{self, Change, Keyspace, Observation, Role, Shard, ShardRecord, Sighting, TabletAlias};
 
 /// How often outliers are looked for.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -110,6 +110,7 @@ impl EmbeddedShard {
         match news {
             News::Health(id, health) => self.cluster.handle(now, Input::Health(id, health)),
             News::Observed(id, observation) => {
+                self.note_group(id, &observation);
                 if let Some(sighting) = self.sighting(id) {
                     sighting.answered(now, *observation);
                     self.judge(now);
@@ -128,6 +129,15 @@ impl EmbeddedShard {
                 }
                 self.hear_state(now, id, (state.role, state.promised));
             }
+        }
+    }
+
+    /// What a tablet that takes orders notes is more than this.
+    fn note_group(&self, id: TabletId, observation: &Observation) {
+        if self.roles == Roles::Found
+            && let Some(member) = self.members.get(&id)
+        {
+            member.tablet.note(observation.group.as_ref().map(ToString::to_string));
         }
     }
 

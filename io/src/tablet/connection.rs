@@ -59,16 +59,29 @@ pub struct Connection {
 }
 
 impl Connector {
-    /// Connects and logs in.
+    /// Connects and logs in, for statements of Weir's own.
     ///
     /// # Errors
     /// What the network or the server said; nothing was executed.
     pub async fn connect(&self, id: ConnId, class: ConnectionClass) -> Result<Box<Connection>, Error> {
+        self.connect_to(id, class, false).await
+    }
+
+    /// Connects and logs in, for sessions, to a server that is a member of a group or not.
+    ///
+    /// # Errors
+    /// What the network or the server said; nothing was executed.
+    pub(super) async fn connect_to(
+        &self,
+        id: ConnId,
+        class: ConnectionClass,
+        in_group: bool,
+    ) -> Result<Box<Connection>, Error> {
         let opening = tokio::time::timeout(self.connect_time_max, Stream::connect(&self.address));
         let stream = opening.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let stream = stream.map_err(|error| self.unreachable(&error))?;
         let login = self.accounts.login(class.account).ok_or_else(unknown_account)?;
-        let config = Arc::new(self.config(class, &login, &stream));
+        let config = Arc::new(BackendConfig { in_group, ..self.config(class, &login, &stream) });
         let machine = BackendConn::new(config, clock::now());
         let mut connection = Connection {
             id,

@@ -185,8 +185,12 @@ impl LocalTablet {
     /// # Errors
     /// When it is not that, or the server does not answer.
     pub async fn primary_position(&self, term: u64) -> Result<Position, Error> {
-        self.state().machine.vouch(term)?;
-        let position = self.positions.lock().await.primary_position().await?;
+        let in_group = {
+            let state = self.state();
+            state.machine.vouch(term)?;
+            state.machine.in_group()
+        };
+        let position = self.positions.lock().await.primary_position(in_group).await?;
         self.state().machine.vouch(term)?;
         Ok(position)
     }
@@ -415,7 +419,8 @@ impl LocalTablet {
     }
 
     async fn open(self: Arc<Self>, conn: ConnId, class: weir_core::link::ConnectionClass) {
-        let opened = self.connector.connect(conn, class).await;
+        let in_group = self.state().machine.in_group();
+        let opened = self.connector.connect_to(conn, class, in_group).await;
         let mut state = self.state();
         let input = match opened {
             Ok(connection) => {

@@ -87,7 +87,7 @@ impl Dialogue {
         match self {
             Self::Round(round) => round.next().map(|question| question.sql),
             Self::Position { version, asked, .. } => {
-                (!core::mem::replace(asked, true)).then(|| primary_position(version.flavor))
+                (!core::mem::replace(asked, true)).then(|| primary_position(version.flavor, false))
             }
             Self::Beat(beating) => beating.next(),
             Self::Errand(talk) => talk.next(),

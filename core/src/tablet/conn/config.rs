@@ -50,6 +50,8 @@ pub struct BackendConfig {
     pub reset_timeout: Duration,
     /// Most prepared statements that are kept.
     pub statements_max: usize,
+    /// The server is a member of a group, and knows positions as such: see [`crate::topo::group`].
+    pub in_group: bool,
     /// Rules broken on purpose.
     pub mutants: Mutants,
 }
@@ -65,6 +67,7 @@ impl BackendConfig {
             request_timeout: None,
             reset_timeout: RESET_TIMEOUT,
             statements_max: STATEMENTS_MAX,
+            in_group: false,
             mutants: Mutants::NONE,
         }
     }

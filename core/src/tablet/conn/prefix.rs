@@ -76,7 +76,7 @@ impl BackendConn {
     }
 
     fn send_wait(&mut self, wait: &Wait) -> Result<(), Failure> {
-        let sql = self.server.as_ref().and_then(|server| wait::statement(wait, server));
+        let sql = self.server.as_ref().and_then(|server| wait::statement(wait, server, self.config.in_group));
         let sql = sql.ok_or(Failure::WaitTimedOut)?;
         self.ask(&ClientCommand::Query(sql.as_bytes()), Purpose::Wait);
         Ok(())
@@ -102,7 +102,7 @@ impl BackendConn {
             Purpose::Wait => {
                 let row = heard.row().unwrap_or_default();
                 let Some(awaited) = self.busy().and_then(|busy| busy.request.wait.take()) else { return Ok(()) };
-                let answer = wait::answer(&awaited, &row);
+                let answer = wait::answer(&awaited, &row, self.config.in_group);
                 self.executed = Some(answer.executed);
                 if !answer.is_reached && !self.config.mutants.breaks(Mutant::AnswerAfterWait) {
                     return Err(Failure::WaitTimedOut);

@@ -9,12 +9,17 @@ use crate::time::Duration;
 /// The statement that waits for a position that is not empty, and then tells the server's own; `None` when it is not of this
 /// server's flavour, and can never be reached.
 ///
-/// A server may look at its own position before it waits: then it tells less than it could. MariaDB counts what its replication has applied (`MASTER_GTID_WAIT` looks at `gtid_slave_pos`): on a server that was
-/// never a replica the position is not reached.
-pub(super) fn statement(wait: &Wait, server: &ServerInfo) -> Option<String> {
+/// A server may look at its own position before it waits: then it tells less than it could. MariaDB counts what its replication
+/// has applied (`MASTER_GTID_WAIT` looks at `gtid_slave_pos`): on a server that was never a replica the position is not reached.
+/// The member of a Galera cluster has functions of its own for that.
+pub(super) fn statement(wait: &Wait, server: &ServerInfo, in_group: bool) -> Option<String> {
     let position = &wait.position;
     let seconds = patience(wait, server)?.as_secs_f64();
     match position.flavor()? {
+        Flavor::MariaDb if in_group => Some(format!(
+            "SELECT WSREP_SYNC_WAIT_UPTO_GTID('{position}', {seconds:.3}), \
+             IF(@@GLOBAL.wsrep_gtid_mode, WSREP_LAST_SEEN_GTID(), NULL)"
+        )),
         Flavor::MariaDb => {
             Some(format!("SELECT MASTER_GTID_WAIT('{position}', {seconds:.3}), @@GLOBAL.gtid_current_pos"))
         }
@@ -59,10 +64,17 @@ pub(super) struct Answer {
 }
 
 /// What the statement's two values say. NULL in place of the first: the server is no replica.
-pub(super) fn answer(wait: &Wait, row: &[Option<&[u8]>]) -> Answer {
+///
+/// Galera's first value says nothing: it is the same for positions of another domain, or of another cluster, which are not waited
+/// for. The second counts.
+pub(super) fn answer(wait: &Wait, row: &[Option<&[u8]>], in_group: bool) -> Answer {
     let text = |at: usize| core::str::from_utf8((*row.get(at)?)?).ok();
-    let is_reached = text(0) == Some("0");
-    let own = wait.position.flavor().and_then(|flavor| Position::parse(flavor, text(1)?).ok()).unwrap_or_default();
+    let flavor = wait.position.flavor();
+    let own = flavor.and_then(|flavor| Position::parse(flavor, text(1)?).ok()).unwrap_or_default();
+    let is_reached = match flavor {
+        Some(Flavor::MariaDb) if in_group => own.contains(&wait.position).unwrap_or(false),
+        _ => text(0) == Some("0"),
+    };
     let awaited = if is_reached { wait.position.clone() } else { Position::default() };
     // Both are of one flavour.
     Answer { is_reached, executed: awaited.union(&own).unwrap_or(awaited) }
@@ -83,6 +95,10 @@ mod tests {
     use crate::mysql::packet::OkPacket;
 
     fn asked(version: &str, position: &str, timeout_ms: u64) -> Option<String> {
+        asked_in(version, position, timeout_ms, false)
+    }
+
+    fn asked_in(version: &str, position: &str, timeout_ms: u64, in_group: bool) -> Option<String> {
         let server = ServerInfo {
             version: version.into(),
             capabilities: CapabilityFlags::empty(),
@@ -93,7 +109,7 @@ mod tests {
             ok: OkPacket::default(),
         };
         let position: Position = position.parse().unwrap();
-        statement(&Wait { position, timeout: Duration::from_millis(timeout_ms) }, &server)
+        statement(&Wait { position, timeout: Duration::from_millis(timeout_ms) }, &server, in_group)
     }
 
     #[test]
@@ -109,8 +125,24 @@ mod tests {
 
     fn told(row: &[Option<&[u8]>]) -> (bool, String) {
         let wait = Wait { position: "0-1-7".parse().unwrap(), timeout: Duration::from_secs(1) };
-        let Answer { is_reached, executed } = answer(&wait, row);
+        let Answer { is_reached, executed } = answer(&wait, row, false);
         (is_reached, executed.to_string())
+    }
+
+    #[test]
+    fn a_member_of_a_galera_cluster_is_asked_as_such_and_only_its_position_counts() {
+        let sql = asked_in("10.11.6-MariaDB", "7-1-5", 250, true).unwrap();
+        assert!(sql.starts_with("SELECT WSREP_SYNC_WAIT_UPTO_GTID('7-1-5', 0.200), "), "{sql}");
+        let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
+        assert_eq!(asked_in("8.0.36", uuid, 250, true), asked("8.0.36", uuid, 250));
+        let wait = Wait { position: "7-1-5".parse().unwrap(), timeout: Duration::from_secs(1) };
+        let told = |row: &[Option<&[u8]>]| answer(&wait, row, true);
+        let told = |position| told(&[Some(b"1"), position]);
+        assert!(told(Some(b"7-1-5")).is_reached && told(Some(b"7-1-6")).is_reached);
+        for not in [Some(&b"7-1-4"[..]), Some(b"8-1-9"), Some(b""), Some(b"nonsense"), None] {
+            assert!(!told(not).is_reached);
+        }
+        assert_eq!(told(Some(b"7-1-4")).executed.to_string(), "7-1-4");
     }
 
     #[test]

@@ -293,6 +293,12 @@ impl Tablet {
         &self.executed
     }
 
+    /// Its server has last said that it is a member of a group.
+    #[must_use]
+    pub fn in_group(&self) -> bool {
+        self.monitor.seen().is_some_and(|seen| seen.group.is_some())
+    }
+
     /// What the pool counts.
     #[must_use]
     pub fn counters(&self) -> pool::Counters {

@@ -147,9 +147,16 @@ static MYSQL_5_6: [Question; 5] = [
 /// ahead of what can be read yet, which makes a reader wait a little longer, never see less. Where a primary was a replica
 /// before, what it had applied then is in it too. On MySQL `gtid_executed` takes a transaction in when it is committed, and
 /// its client is told after that.
+///
+/// Members of a Galera cluster may have other gateways write elsewhere. So the server is told to answer when it has committed
+/// everything that the cluster had ordered when the question came (`wsrep_sync_wait`), and one that is cut off does not answer.
 #[must_use]
-pub const fn primary_position(flavor: Flavor) -> &'static str {
+pub const fn primary_position(flavor: Flavor, in_group: bool) -> &'static str {
     match flavor {
+        Flavor::MariaDb if in_group => {
+            "SET STATEMENT wsrep_sync_wait = 1 FOR SELECT IF(@@GLOBAL.wsrep_gtid_mode, WSREP_LAST_SEEN_GTID(), NULL) AS position, \
+             @@GLOBAL.read_only AS read_only"
+        }
         Flavor::MariaDb => "SELECT @@GLOBAL.gtid_current_pos AS position, @@GLOBAL.read_only AS read_only",
         Flavor::MySql => "SELECT @@GLOBAL.gtid_executed AS position, @@GLOBAL.read_only AS read_only",
     }
