@@ -58,7 +58,8 @@ pub struct Observation {
     /// Where it replicates from, running or not; empty when it has no source. `None` when that could not be read: such an
     /// observation says nothing of roles.
     pub sources: Option<Vec<SourceLink>>,
-    /// What it has executed; `None` when it could not be read.
+    /// What it has executed; `None` when it could not be read, and for the member of a Galera cluster: what that says of itself
+    /// leaves out what other members wrote, or is ahead of what reads see.
     pub position: Option<Position>,
     /// Replicas that are connected to it, Weir's or not; `None` when it could not be read. MySQL counts 0 to those without
     /// the PROCESS privilege.

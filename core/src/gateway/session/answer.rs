@@ -5,6 +5,7 @@ use super::insert_id::InsertId;
 use super::job::{Job, Origin};
 use super::replay::GoesOn;
 use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State};
+use super::waiting::takes_nothing;
 use super::{Event, Fate, Phase, Pins, Reason, Session};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::link::{Command, Ended, Interrupt, Reply, Settings};
@@ -130,9 +131,10 @@ impl Session {
             kept.result.take_error(error.code);
         }
         let on_replica = self.lease.is_some_and(|lease| lease.role != Role::Primary);
-        if job.origin == Origin::Client && on_replica && !job.answered && refuses_writes(error.code) && self.may_move()
-        {
-            // A view or a function that writes after all: nothing was changed, and the primary will take it.
+        let refuses = refuses_writes(error.code) || takes_nothing(&error);
+        if job.origin == Origin::Client && on_replica && !job.answered && refuses && self.may_move() {
+            // A view or a function that writes after all, or a server without its group: nothing was changed, and the primary will
+            // take it.
             if let Phase::Running(job) = &mut self.phase {
                 job.refused_write = true;
             }

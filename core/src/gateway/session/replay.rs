@@ -13,7 +13,7 @@ use super::history::{History, Kept, Sum};
 use super::job::{Job, Origin};
 use super::settle::Marker;
 use super::state::IN_TRANSACTION;
-use super::waiting::tells_of_read_only;
+use super::waiting::takes_no_writes;
 use super::{Event, Fate, Phase, Pins, Session};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::link::{Asks, ClientFormat, Request, Settings};
@@ -305,7 +305,7 @@ impl Session {
             return self.replay_next(now);
         }
         match job.last_error.take() {
-            Some(error) if tells_of_read_only(&error) => self.replay_elsewhere(now, error),
+            Some(error) if takes_no_writes(&error) => self.replay_elsewhere(now, error),
             Some(error) if error.code == DEADLOCK && replay.deadlocks < DEADLOCKS_MAX => {
                 Mark::ReplayDeadlocks.hit();
                 replay.deadlocks += 1;

@@ -8,7 +8,7 @@
 use super::follow::is_plain;
 use super::job::{Job, Origin};
 use super::replay::{Replayed, Stage, unsettled};
-use super::waiting::tells_of_read_only;
+use super::waiting::takes_no_writes;
 use super::{Event, Phase, Session};
 use crate::link::{Asks, Command, Digesting, MARKS_TABLE, OWN_FORMAT, Request};
 use crate::marks::Mark;
@@ -88,7 +88,7 @@ impl Session {
                 replay.marker.state = State::Set(now);
             }
             Some(error) if changes_nothing(error.code) => replay.marker.state = State::Refused,
-            Some(error) if tells_of_read_only(&error) => return self.leave_old_primary(now, then, error),
+            Some(error) if takes_no_writes(&error) => return self.leave_old_primary(now, then, error),
             // The server may have rolled the transaction back: COMMIT would succeed, and commit nothing.
             Some(error) => return self.end_replay(now, Replayed::GivenUp, &error),
         }
@@ -127,7 +127,7 @@ impl Session {
             return self.become_idle(now);
         };
         match job.last_error.take() {
-            Some(error) if tells_of_read_only(&error) => self.leave_old_primary(now, commit, error),
+            Some(error) if takes_no_writes(&error) => self.leave_old_primary(now, commit, error),
             Some(error) => {
                 let why = String::from_utf8_lossy(&error.message).into_owned();
                 self.end_replay(now, Replayed::CommitUnknown, &unsettled(&why));

@@ -63,7 +63,7 @@ impl Session {
     pub(super) fn is_refused_by_old_primary(&self, job: &Job, error: &Error) -> bool {
         let as_a_whole = !job.effects.intersects(Effects::MULTI | Effects::RUNS_STORED_CODE);
         let alone = self.state.pins.is_empty() && !self.state.in_transaction();
-        (alone || self.could_begin_again()) && as_a_whole && !job.answered && tells_of_read_only(error)
+        (alone || self.could_begin_again()) && as_a_whole && !job.answered && takes_no_writes(error)
     }
 
     /// A server that does not take writes any more has refused `job`.
@@ -86,14 +86,21 @@ impl Session {
 /// The error says that the primary is lost, changes, or is not known; not that it is busy, or does not take the account.
 fn is_sign(error: &Error) -> bool {
     let kinds = [Kind::Unavailable, Kind::ReadOnly, Kind::ServerLost, Kind::OutcomeUnknown, Kind::Shutdown];
-    kinds.iter().any(|kind| error.is(*kind)) || tells_of_read_only(error)
+    kinds.iter().any(|kind| error.is(*kind)) || takes_no_writes(error)
 }
 
-/// ER_READ_ONLY_MODE, or ER_OPTION_PREVENTS_STATEMENT by the option `read_only`: other options have the same number.
-pub(super) fn tells_of_read_only(error: &Error) -> bool {
+/// A server refuses all that writes, as no primary does, and has done nothing: it is read-only, or a part of its group without
+/// the quorum. ER_READ_ONLY_MODE; ER_OPTION_PREVENTS_STATEMENT by the option `read_only`, for other options have the same number.
+pub(super) fn takes_no_writes(error: &Error) -> bool {
     let names_option = || {
         let message = String::from_utf8_lossy(&error.message);
         message.contains("read-only") || message.contains("read_only")
     };
-    error.code == 1836 || (error.code == 1290 && names_option())
+    error.code == 1836 || (error.code == 1290 && names_option()) || takes_nothing(error)
+}
+
+/// A member of a Galera cluster that is not ready refuses every statement on a table, and COMMIT. Its number,
+/// ER_UNKNOWN_COM_ERROR, has other uses.
+pub(super) fn takes_nothing(error: &Error) -> bool {
+    error.code == 1047 && error.message.starts_with(b"WSREP")
 }

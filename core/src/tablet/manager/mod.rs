@@ -362,7 +362,10 @@ impl Tablet {
         let (beat, position) = (observation.beat, observation.position.clone());
         if self.monitor.observe(now, probe, observation) {
             self.beats.seen(now, beat);
-            self.executed = position.unwrap_or_default();
+            // Where none is told for being of no use, what was waited for stays.
+            if position.is_some() || !self.in_group() {
+                self.executed = position.unwrap_or_default();
+            }
             self.waits.stir();
             if self.obstacle() == Some(NotServing::ReadOnly) {
                 self.monitor.look_again(now);

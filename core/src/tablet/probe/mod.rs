@@ -81,10 +81,7 @@ impl Probe {
                 }
                 Err(why) => self.failure = Some(unusable(&why)),
             },
-            (answer, Some(observation)) => {
-                self.missing.extend(read(observation, question, answer));
-                self.questions = questions::after(question.topics, observation).unwrap_or(rest);
-            }
+            (answer, Some(observation)) => self.missing.extend(read(observation, question, answer)),
         }
     }
 
@@ -142,15 +139,17 @@ fn read(observation: &mut Observation, question: &Question, answer: &Answer) -> 
 fn fill_in(observation: &mut Observation, topic: Topic, result: &TextResultSet) -> Result<(), String> {
     match topic {
         Topic::Identity => {}
-        Topic::Position => {
-            observation.position = None;
-            observation.position = Some(position(observation.version, result)?);
-        }
+        Topic::Position => observation.position = Some(position(observation.version, result)?),
         Topic::Sources => observation.sources = Some(reading::sources(result)?),
         Topic::ReplicasConnected => observation.replicas_connected = Some(reading::count(result, "Slaves_connected")?),
         Topic::ThreadsRunning => observation.threads_running = Some(reading::count(result, "Threads_running")?),
         Topic::Heartbeat => observation.beat = Some(reading::beat(result)?),
-        Topic::Group if observation.version.flavor == Flavor::MariaDb => observation.group = group::galera(result)?,
+        Topic::Group if observation.version.flavor == Flavor::MariaDb => {
+            observation.group = group::galera(result)?;
+            if observation.group.is_some() {
+                observation.position = None;
+            }
+        }
         Topic::Group => observation.group = group::replication(result)?,
     }
     Ok(())

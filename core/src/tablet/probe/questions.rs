@@ -2,7 +2,7 @@
 
 use crate::gtid::Flavor;
 use crate::tablet::heartbeat;
-use crate::topo::{Observation, ServerVersion};
+use crate::topo::ServerVersion;
 use core::fmt;
 
 /// What a question is about.
@@ -74,15 +74,6 @@ static MARIADB: [Question; 4] = [
          'wsrep_cluster_size', 'wsrep_cluster_state_uuid', 'wsrep_cluster_status', 'wsrep_gcomm_uuid', 'wsrep_local_state', \
          'wsrep_ready')",
     ),
-    HEARTBEAT,
-];
-
-/// Asked of the member of a Galera cluster instead of what is left of the round.
-///
-/// What it has committed, wherever it was written: `gtid_current_pos` knows nothing of what other members wrote. It takes
-/// `wsrep_gtid_mode = ON`; without it a position means nothing beyond its server, and none is told.
-static GALERA: [Question; 2] = [
-    question(&[Topic::Position], "SELECT IF(@@GLOBAL.wsrep_gtid_mode, WSREP_LAST_SEEN_GTID(), NULL) AS position"),
     HEARTBEAT,
 ];
 
@@ -160,12 +151,6 @@ pub const fn primary_position(flavor: Flavor, in_group: bool) -> &'static str {
         Flavor::MariaDb => "SELECT @@GLOBAL.gtid_current_pos AS position, @@GLOBAL.read_only AS read_only",
         Flavor::MySql => "SELECT @@GLOBAL.gtid_executed AS position, @@GLOBAL.read_only AS read_only",
     }
-}
-
-/// What to go on with after an answer that changes what is worth asking.
-pub(super) fn after(topics: &[Topic], seen: &Observation) -> Option<&'static [Question]> {
-    let in_galera = topics.contains(&Topic::Group) && seen.version.flavor == Flavor::MariaDb && seen.group.is_some();
-    in_galera.then_some(&GALERA)
 }
 
 pub(super) fn for_version(version: ServerVersion) -> &'static [Question] {

@@ -238,9 +238,9 @@ fn galera(from: &str, to: &str) -> Membership {
 }
 
 #[test]
-fn a_galera_member_tells_its_cluster_and_what_it_has_committed() {
+fn a_galera_member_tells_its_cluster_and_no_position_of_use() {
     let seen = see(maria(), GALERA);
-    assert_eq!(seen.position.map(|position| position.to_string()), Some("7-1-4".into()), "not gtid_current_pos");
+    assert_eq!(seen.position, None, "gtid_current_pos is what it wrote itself");
     assert_eq!(seen.beat, Some(41));
     let group = seen.group.expect("a member");
     assert!(group.is_online());
@@ -259,13 +259,6 @@ fn a_galera_member_is_as_far_as_it_says_and_ready() {
     assert_eq!((unready.state, unready.is_online()), (Joining, false));
     let alone = galera("Primary", "non-Primary");
     assert_eq!((alone.has_quorum, alone.view, alone.is_online()), (false, View::default(), false));
-}
-
-#[test]
-fn a_position_that_galera_does_not_keep_is_not_taken_from_elsewhere() {
-    let text = GALERA.replace("position: 7-1-4", "position: NULL").replace("position: \n", "position: 0-1-3\n");
-    let (seen, missing) = run(maria(), &answers(&text)).expect("an observation");
-    assert_eq!((seen.position, missing[0].topic), (None, Topic::Position));
 }
 
 /// What the second member of [`GROUP`] says, with something changed.

@@ -175,6 +175,18 @@ fn a_read_that_turns_out_to_write_moves_to_the_primary() {
 }
 
 #[test]
+fn a_read_on_a_server_without_its_group_moves_to_the_primary() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT a FROM t");
+    assert_ne!(bench.lend().0, PRIMARY);
+    let error = Error::new(Component::Server, Kind::ReadOnly, "WSREP has not yet prepared node for application use");
+    let replies = vec![Reply::Err { seq: 1, error: Error { code: 1047, ..error } }, Reply::End(Ended::Answered)];
+    assert!(bench.answer(replies).is_empty(), "the client hears nothing of it");
+    assert!(matches!(bench.event(), Some(Event::Release(_))));
+    assert_eq!(bench.lend().0, PRIMARY);
+}
+
+#[test]
 fn what_seemed_to_be_a_read_and_writes_is_not_run_twice() {
     let mut bench = Bench::logged_in();
     bench.query("SELECT a FROM view_that_calls_a_function");

@@ -46,6 +46,23 @@ fn a_write_that_the_primary_refuses_as_read_only_runs_on_the_new_one() {
     resume_on_the_new_primary(&mut bench);
 }
 
+#[test]
+fn what_a_server_without_its_group_refuses_waits_for_a_primary() {
+    const UNREADY: &str = "WSREP has not yet prepared node for application use";
+    for sql in ["INSERT INTO t VALUES (1)", "SELECT a FROM t FOR UPDATE"] {
+        let mut bench = Bench::logged_in();
+        bench.query(sql);
+        bench.lend();
+        assert!(bench.answer(err(1047, UNREADY)).is_empty(), "the client does not hear of it");
+        assert!(matches!(bench.event(), Some(Event::Release(Fate::Close))));
+        assert_eq!(bench.hold().refused_by, Some(OLD));
+    }
+    let mut bench = Bench::logged_in();
+    bench.query("INSERT INTO t VALUES (1)");
+    bench.lend();
+    assert_eq!(error_code(&bench.answer(err(1047, "Unknown command"))[0]), 1047, "the same number, of something else");
+}
+
 /// The number is also that of options that stay as they are, and what ran before the refusal stays done.
 #[test]
 fn other_refusals_are_the_clients() {
