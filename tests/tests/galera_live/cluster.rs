@@ -150,11 +150,12 @@ impl Galera {
     fn launch(&mut self, number: usize, more: &[&str]) {
         let all: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.group_port)).collect();
         let Node { dir, port, group_port, transfer_port, copy_port, .. } = self.node(number);
-        // What others wait for before they give a silent member up, a quarter of the default.
+        // How long others wait before they give a silent member up, little more than half of the default. On a busy machine those that
+        // wait for less give up one that lives.
         let provider = format!(
             "gmcast.listen_addr=tcp://127.0.0.1:{group_port};ist.recv_addr=127.0.0.1:{transfer_port};gcache.size=8M;\
-             evs.suspect_timeout=PT1.25S;evs.inactive_timeout=PT4S;evs.inactive_check_period=PT0.25S;\
-             evs.keepalive_period=PT0.25S"
+             evs.suspect_timeout=PT3S;evs.inactive_timeout=PT9S;evs.inactive_check_period=PT0.25S;\
+             evs.keepalive_period=PT0.5S"
         );
         let mut server = server(dir);
         server

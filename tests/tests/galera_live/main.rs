@@ -13,7 +13,7 @@ use weir_tests::{Weir, application, as_application, eventually};
 use writers::Writers;
 
 /// Writes wait for a primary so long and no longer.
-const BUFFER_MS: &str = "8000";
+const BUFFER_MS: &str = "10000";
 /// However busy the machine, roles are as they should be in this time.
 const ROLES_MAX: Duration = Duration::from_secs(30);
 

@@ -466,3 +466,16 @@ fn what_the_server_has_executed_is_learnt_from_waits_until_it_says_otherwise_or_
     bench.feed(Input::RoleAssigned { role: Role::RdOnly, term: 6 });
     assert_eq!(bench.tablet.executed(), &Position::default());
 }
+
+#[test]
+fn what_a_galera_member_was_waited_for_stays_until_it_may_come_back_with_less() {
+    let mut bench = Bench::serving(Role::Replica);
+    let silent_on_positions = || Observation { position: None, ..member(true, MemberState::Online) };
+    bench.answer(silent_on_positions());
+    bench.feed(Input::Pool(pool::Input::Lost { conn: ConnId(77) }));
+    bench.feed(Input::Waited { conn: ConnId(1), executed: Position::mariadb(7, 1, 9) });
+    bench.answer(silent_on_positions());
+    assert_eq!(bench.tablet.executed(), &Position::mariadb(7, 1, 9));
+    bench.answer(Observation { position: None, ..member(true, MemberState::Joining) });
+    assert_eq!(bench.tablet.executed(), &Position::default());
+}
