@@ -104,6 +104,9 @@ async fn rebuild_and_tell(writer: &mut WriteHalf<'_>, wishes: &Wishes, tablet: T
             Ok(Progress::Copies(Copy { stage: Stage::Broken(why), .. })) => {
                 return Err(format!("{why} (it is tried again)"));
             }
+            Ok(progress @ Progress::Stuck) => {
+                return Err(format!("{tablet} {progress}: its server's error log says why"));
+            }
             Ok(progress) => format!("{PROGRESS} {tablet} {progress}"),
             Err(why) => format!("{PROGRESS} {why}"),
         };

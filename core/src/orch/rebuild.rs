@@ -80,6 +80,8 @@ pub enum Progress {
     Copies(Copy),
     /// The copy is in place; it fetches what was written since.
     CatchesUp,
+    /// It has no copy, or had one put in place, and what it fetches cannot be applied.
+    Stuck,
     /// It follows, and has everything.
     Follows,
 }
@@ -90,6 +92,7 @@ impl fmt::Display for Progress {
             Self::Waits => f.write_str("waits for its turn"),
             Self::Copies(copy) => write!(f, "{copy}"),
             Self::CatchesUp => f.write_str("catches up with the primary"),
+            Self::Stuck => f.write_str("cannot apply what the primary writes"),
             Self::Follows => f.write_str("follows the primary, and has everything"),
         }
     }
@@ -102,6 +105,7 @@ pub fn progress(facts: &Facts<'_>, tablet: &TabletAlias, asked: bool) -> Progres
         _ if asked => Progress::Waits,
         Some(copy) => Progress::Copies(copy.clone()),
         None if is_whole(facts, tablet) => Progress::Follows,
+        None if cannot_follow(facts, tablet) => Progress::Stuck,
         None => Progress::CatchesUp,
     }
 }
@@ -165,6 +169,11 @@ fn is_whole(facts: &Facts<'_>, tablet: &TabletAlias) -> bool {
     follows && facts.state(tablet).is_some_and(is)
 }
 
+fn cannot_follow(facts: &Facts<'_>, tablet: &TabletAlias) -> bool {
+    let status = facts.state(tablet).and_then(|state| state.status.as_ref());
+    status.is_some_and(|status| status.cannot_follow)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::analysis::Sighting;
@@ -224,9 +233,16 @@ mod tests {
             self.with(uid, |state| state.copy = Some(Copy { from: alias(2), term, stage }))
         }
 
+        fn facts(&self) -> Facts<'_> {
+            Facts { now: NOW, entry: &self.entry, seen: &self.seen, errant: &self.errant }
+        }
+
         fn next(&self, uid: u32) -> Result<Next, Obstacle> {
-            let facts = Facts { now: NOW, entry: &self.entry, seen: &self.seen, errant: &self.errant };
-            next(&facts, &alias(uid), Mutants::NONE)
+            next(&self.facts(), &alias(uid), Mutants::NONE)
+        }
+
+        fn progress(&self, uid: u32, asked: bool) -> Progress {
+            progress(&self.facts(), &alias(uid), asked)
         }
     }
 
@@ -276,6 +292,19 @@ mod tests {
         let alone = Shard::of(4).with_copy(3, 4, Stage::Ready).with(1, |state| state.intact = false);
         let alone = alone.with(2, |state| state.status = None);
         assert_eq!(alone.next(3), Err(Obstacle::Needed));
+    }
+
+    #[test]
+    fn it_is_told_how_far_it_is() {
+        assert_eq!(Shard::of(3).progress(3, true), Progress::Waits);
+        let copies = Copy { from: alias(2), term: 4, stage: Stage::UnderWay(7) };
+        assert_eq!(Shard::of(3).with_copy(3, 4, Stage::UnderWay(7)).progress(3, false), Progress::Copies(copies));
+        assert_eq!(Shard::of(3).progress(3, false), Progress::Follows);
+        let restarts = Shard::of(3).with(3, |state| state.status = None);
+        assert_eq!(restarts.progress(3, false), Progress::CatchesUp);
+        let stuck = Shard::of(3).with(3, |state| state.status.as_mut().expect("it answers").cannot_follow = true);
+        assert_eq!(stuck.progress(3, false), Progress::Stuck);
+        assert_eq!(stuck.progress(3, true), Progress::Waits);
     }
 
     #[test]
