@@ -157,11 +157,13 @@ fn set_aside(dir: &ServerDir) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(is_own).collect()
 }
 
-/// Makes a copy, from the beginning, and tells how many bytes have come. It is whole when this returns.
+/// Makes a copy, from the beginning, and tells how many bytes have come, first when a start would know of it. It is whole when this
+/// returns.
 pub(super) fn make(programs: &Programs, order: &Order<'_>, tell: &dyn Fn(u64)) -> Result<()> {
     let (dir, Order { from, term, .. }) = (order.target, order);
     let tools = CopyPrograms::find()?;
     write(dir, &Note { from: from.clone(), term: *term, position: None })?;
+    tell(0);
     let copy = dir.file("copy");
     remove_if_there(&copy)?;
     make_private(&copy)?;

@@ -122,7 +122,7 @@ impl Shard {
         out()
     }
 
-    fn wait_until(&self, what_is_wrong: &str, limit: Duration, is_so: impl Fn() -> bool) {
+    pub(crate) fn wait_until(&self, what_is_wrong: &str, limit: Duration, is_so: impl Fn() -> bool) {
         let started = Instant::now();
         while !is_so() {
             assert!(started.elapsed() < limit, "{what_is_wrong} in {limit:?}:\n{}", self.output());

@@ -45,6 +45,15 @@ impl fmt::Display for Copy {
     }
 }
 
+/// A copy that was ordered, and that the disk does not know of yet.
+#[derive(Debug)]
+pub(super) struct Ordered {
+    from: TabletAlias,
+    term: u64,
+    /// The order to be answered.
+    id: u64,
+}
+
 impl Orders {
     /// The same, whose disk has this copy.
     #[must_use]
@@ -52,27 +61,42 @@ impl Orders {
         Self { copy, ..self }
     }
 
-    /// Begins to copy, unless that was done in this term.
+    /// Begins to copy, unless that was done in this term. Answered once the disk knows, so that whoever starts next goes on.
     pub(super) fn copy_from(&mut self, now: Instant, id: u64, term: u64, from: TabletAlias) {
         let promised = self.promise.promised;
         if term < promised {
             return self.answer(id, Err(Refusal::OldTerm(promised)));
         }
         let goes_on = |copy: &Copy| copy.term == term && !matches!(copy.stage, Stage::Broken(_));
-        if !self.copy.as_ref().is_some_and(goes_on) {
-            self.copy = Some(Copy { from: from.clone(), term, stage: Stage::UnderWay(0) });
-            self.outputs.push_back(Output::Copy { from, term });
-            self.tell(now);
+        if self.copy.as_ref().is_some_and(goes_on) {
+            let report = self.report(now, Position::default());
+            return self.answer(id, Ok(report));
         }
-        let report = self.report(now, Position::default());
-        self.answer(id, Ok(report));
+        let before = match &mut self.ordered_copy {
+            Some(ordered) if ordered.term == term => Some(core::mem::replace(&mut ordered.id, id)),
+            ordered => {
+                self.outputs.push_back(Output::Copy { from: from.clone(), term });
+                ordered.replace(Ordered { from, term, id }).map(|before| before.id)
+            }
+        };
+        if let Some(before) = before {
+            self.answer(before, Err(Refusal::Failed("it was ordered again".into())));
+        }
     }
 
     /// The driver says how far it is. What it says of a copy that was given up since came late.
     pub(super) fn copied(&mut self, now: Instant, copy: Copy) {
-        if self.copy.as_ref().is_some_and(|own| (&own.from, own.term) == (&copy.from, copy.term)) {
-            self.copy = Some(copy);
-            self.tell(now);
+        let is_it = |from: &TabletAlias, term| (from, term) == (&copy.from, copy.term);
+        let ordered = self.ordered_copy.take_if(|ordered| is_it(&ordered.from, ordered.term));
+        let is_own = self.copy.as_ref().is_some_and(|own| is_it(&own.from, own.term));
+        if ordered.is_none() && (!is_own || self.ordered_copy.is_some()) {
+            return;
+        }
+        self.copy = Some(copy);
+        self.tell(now);
+        if let Some(Ordered { id, .. }) = ordered {
+            let report = self.report(now, Position::default());
+            self.answer(id, Ok(report));
         }
     }
 
@@ -132,6 +156,19 @@ mod tests {
         drain(machine)
     }
 
+    fn copied(machine: &mut Orders, copy: Copy) -> Vec<Output> {
+        machine.handle(Instant::ZERO, Input::Copied(copy));
+        drain(machine)
+    }
+
+    fn told(machine: &Orders) -> Option<Stage> {
+        machine.state(Instant::ZERO).copy.map(|copy| copy.stage)
+    }
+
+    fn is_done(outputs: &[Output]) -> bool {
+        matches!(outputs, [Output::Answer { outcome: Ok(_), .. }])
+    }
+
     fn copy(term: u64, stage: Stage) -> Copy {
         Copy { from: alias(3), term, stage }
     }
@@ -143,17 +180,29 @@ mod tests {
     #[test]
     fn a_copy_is_begun_once_in_a_term_and_again_when_it_broke() {
         let mut machine = with(None);
-        let begins = |outputs: &[Output]| outputs.contains(&Output::Copy { from: alias(3), term: 4 });
         let order = || Order::Copy { from: alias(3) };
-        let outputs = ordered(&mut machine, 4, order());
-        assert!(begins(&outputs) && matches!(outputs[1], Output::Answer { outcome: Ok(_), .. }), "{outputs:?}");
-        assert!(!begins(&ordered(&mut machine, 4, order())), "it is at it");
-        machine.handle(Instant::ZERO, Input::Copied(copy(4, Stage::Broken("gone".into()))));
-        assert!(begins(&ordered(&mut machine, 4, order())));
-        machine.handle(Instant::ZERO, Input::Copied(copy(3, Stage::Ready)));
-        assert_eq!(machine.state(Instant::ZERO).copy, Some(copy(4, Stage::UnderWay(0))), "that one was given up");
+        let begins = [Output::Copy { from: alias(3), term: 4 }];
+        assert_eq!(ordered(&mut machine, 4, order()), begins);
+        copied(&mut machine, copy(4, Stage::UnderWay(0)));
+        assert!(is_done(&ordered(&mut machine, 4, order())), "it is at it");
+        copied(&mut machine, copy(4, Stage::Broken("gone".into())));
+        assert_eq!(ordered(&mut machine, 4, order()), begins);
+        copied(&mut machine, copy(3, Stage::Ready));
+        assert!(matches!(told(&machine), Some(Stage::Broken(_))), "that one was given up");
         let refused = ordered(&mut machine, 3, order());
         assert_eq!(refused, [Output::Answer { id: 1, outcome: Err(Refusal::OldTerm(4)) }]);
+    }
+
+    #[test]
+    fn nobody_hears_of_a_copy_of_which_the_disk_does_not_know() {
+        let mut machine = with(None);
+        let order = || Order::Copy { from: alias(3) };
+        ordered(&mut machine, 4, order());
+        assert_eq!(told(&machine), None);
+        let again = ordered(&mut machine, 4, order());
+        assert!(matches!(again[..], [Output::Answer { outcome: Err(Refusal::Failed(_)), .. }]), "the first: {again:?}");
+        assert!(is_done(&copied(&mut machine, copy(4, Stage::UnderWay(0)))), "the second");
+        assert_eq!(told(&machine), Some(Stage::UnderWay(0)));
     }
 
     #[test]

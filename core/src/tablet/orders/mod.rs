@@ -79,7 +79,8 @@ pub enum Order {
         /// What is open may take so long to end; meanwhile nothing else begins.
         drain: Duration,
     },
-    /// Begin to copy the data of another's server, to a place beside one's own. Answered at once; changes nothing. See [`Copy`](struct@Copy).
+    /// Begin to copy the data of another's server, to a place beside one's own. Answered when it has begun; changes nothing. See
+    /// [`Copy`](struct@Copy).
     Copy {
         /// Whose.
         from: TabletAlias,
@@ -238,7 +239,8 @@ pub enum Output {
     Look,
     /// Do this to the server; answer with `Acted`.
     Act(Action),
-    /// Begin to copy, beside everything else, and give up any copy that was begun before. Say how it goes with `Copied`.
+    /// Begin to copy, beside everything else, and give up any copy that was begun before. Say how it goes with `Copied`: first when
+    /// it is on disk that there is a copy, or when nothing comes of it.
     Copy {
         /// Whose data.
         from: TabletAlias,
@@ -293,6 +295,7 @@ pub struct Orders {
     /// It was ordered to lead the promised term, and has done so.
     leads: bool,
     copy: Option<Copy>,
+    ordered_copy: Option<copy::Ordered>,
     /// Without an order the server is looked at this often, if at all.
     watch: Option<Duration>,
     watch_at: Instant,
@@ -330,6 +333,7 @@ impl Orders {
             seen,
             leads,
             copy: None,
+            ordered_copy: None,
             watch,
             watch_at,
             look_at,

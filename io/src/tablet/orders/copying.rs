@@ -44,14 +44,17 @@ impl Copying {
             // What is not heard in time is followed by more.
             let tell = |bytes| _ = said.try_send(copy(Stage::UnderWay(bytes)));
             let made = match &other {
-                Some(other) => keeper.copy_from(other, (from.clone(), term), throttle, &stop, &tell),
-                None => return,
+                Some(other) => {
+                    let made = keeper.copy_from(other, (from.clone(), term), throttle, &stop, &tell);
+                    made.map_err(|why| why.to_string())
+                }
+                None => Err("its server is not kept here".to_owned()),
             };
             let stage = match made {
                 Ok(()) => Stage::Ready,
                 Err(why) => {
                     warn!("server {} could not copy the data of {from}: {why}", keeper.number());
-                    Stage::Broken(why.to_string())
+                    Stage::Broken(why)
                 }
             };
             // Nobody listens any more when the tablet is gone.

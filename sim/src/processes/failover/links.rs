@@ -6,6 +6,9 @@ use weir_core::time::{Duration, Instant};
 /// From the end of a connection to the next attempt.
 const RETRY: Duration = Duration::from_millis(300);
 
+/// A connection that is not there after so long is tried anew.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
+
 /// What became of an event.
 pub(crate) enum Heard {
     /// It was about no connection of these.
@@ -23,6 +26,7 @@ struct Link {
     address: Address,
     conn: Option<ConnId>,
     connected: bool,
+    /// When something was heard last, or the connection was begun.
     heard_at: Instant,
     retry_at: Instant,
     inbox: Vec<u8>,
@@ -124,13 +128,13 @@ impl Links {
         let now = ctx.now();
         let mut given_up = false;
         for link in &mut self.links {
-            let silent = link.connected && self.silence_max.is_some_and(|max| now >= link.heard_at + max);
+            let silent = link.deadline(self.silence_max).is_some_and(|deadline| now >= deadline);
             if let Some(conn) = link.conn.filter(|_| silent) {
                 ctx.reset(conn);
+                given_up |= link.connected;
                 link.lose(now);
-                given_up = true;
             } else if link.conn.is_none() && now >= link.retry_at {
-                link.conn = Some(ctx.connect(link.address));
+                (link.conn, link.heard_at) = (Some(ctx.connect(link.address)), now);
             }
         }
         self.arm(ctx);
@@ -138,10 +142,9 @@ impl Links {
     }
 
     fn arm(&self, ctx: &mut Ctx<'_>) {
-        let due = |link: &Link| match (link.conn, link.connected) {
-            (None, _) => Some(link.retry_at),
-            (Some(_), true) => self.silence_max.map(|max| link.heard_at + max),
-            (Some(_), false) => None,
+        let due = |link: &Link| match link.conn {
+            None => Some(link.retry_at),
+            Some(_) => link.deadline(self.silence_max),
         };
         ctx.arm(self.timer, self.links.iter().filter_map(due).min());
     }
@@ -159,6 +162,12 @@ impl Link {
             let taken = ctx.write(conn, &self.outbox);
             self.outbox.drain(..taken);
         }
+    }
+
+    /// When its connection is given up.
+    fn deadline(&self, silence_max: Option<Duration>) -> Option<Instant> {
+        let max = if self.connected { silence_max } else { Some(CONNECT_MAX) };
+        max.map(|max| self.heard_at + max)
     }
 
     fn lose(&mut self, now: Instant) {

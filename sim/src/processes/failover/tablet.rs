@@ -14,7 +14,7 @@ use weir_core::mutants::{Mutant, Mutants};
 use weir_core::mysql::auth::Secret;
 use weir_core::orch::recovery::Cohort;
 use weir_core::tablet::operations::Servers;
-use weir_core::tablet::orders::{Action, Input, Order, Orders, Output, Promise, Stage, State, WATCH_INTERVAL};
+use weir_core::tablet::orders::{Action, Copy, Input, Order, Orders, Output, Promise, Stage, State, WATCH_INTERVAL};
 use weir_core::tablet::proof::{self, Proof};
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::TabletAlias;
@@ -243,7 +243,10 @@ impl TabletProcess {
         }
         let donor = self.setup.others.iter().find(|(other, _)| *other == from).map(|(_, address)| address.host);
         let Some((donor, timer)) = donor.zip(self.copying_timer) else { return };
-        self.copying = Some(Copying::begin(ctx, timer, donor, from, term));
+        self.copying = Some(Copying::begin(ctx, timer, donor, from.clone(), term));
+        let copy = Copy { from, term, stage: Stage::UnderWay(0) };
+        self.kept = Some((copy.clone(), Vec::new()));
+        self.machine.handle(ctx.now(), Input::Copied(copy));
     }
 
     /// What the copy's own event leads to; `None` is its timer.
