@@ -71,6 +71,9 @@ impl fmt::Display for Undecided {
 
 /// Chooses among the recruited. `wanted` is whom the operator named; it still needs to have everything.
 ///
+/// What was acknowledged is on those that are intact. One that may have lost something has everything as well if it has all that
+/// they have, and what it has beyond that is better kept than left to be errant.
+///
 /// # Errors
 /// Why there is no safe choice.
 pub fn choose(
@@ -78,26 +81,32 @@ pub fn choose(
     promotion: &BTreeMap<TabletAlias, Promotion>,
     wanted: Option<&TabletAlias>,
 ) -> Result<Choice, Undecided> {
-    let followed = reports.values().map(|report| report.followed).max().ok_or(Undecided::Nobody)?;
-    let latest: Vec<_> = reports.iter().filter(|(_, report)| report.followed == followed).collect();
-    let (ahead, begins_at) = most_advanced(&latest)?;
+    let intact = || reports.iter().filter(|(_, report)| report.intact);
+    let followed = intact().map(|(_, report)| report.followed).max().ok_or(Undecided::Nobody)?;
+    let latest: Vec<_> = intact().filter(|(_, report)| report.followed == followed).collect();
     let rule = |tablet: &TabletAlias| promotion.get(tablet).copied().unwrap_or_default();
-    let complete = latest.iter().filter(|(_, report)| has(report, &begins_at));
-    let complete: Tablets = complete.map(|(tablet, _)| (*tablet).clone()).collect();
-    debug_assert!(complete.contains(ahead), "whoever is ahead has everything");
+    let least = most_advanced(&latest)?;
+    let begins_at = reports
+        .iter()
+        .filter(|(tablet, report)| !report.intact && report.followed == followed && rule(tablet) != Promotion::MustNot)
+        .fold(least, |most, (_, report)| if has(report, &most) { report.position.clone() } else { most });
+    let complete = reports.iter().filter(|(_, report)| report.followed == followed && has(report, &begins_at));
+    let complete: Tablets = complete.map(|(tablet, _)| tablet.clone()).collect();
     let may = complete.iter().filter(|tablet| rule(tablet) != Promotion::MustNot);
     let best = may.min_by_key(|tablet| (Reverse(wanted == Some(*tablet)), rule(tablet)));
     let tablet = best.cloned().ok_or_else(|| Undecided::NoneMay(complete.into_iter().collect()))?;
     Ok(Choice { tablet, errant: errant(reports, &begins_at), begins_at })
 }
 
-fn has(report: &Report, position: &Position) -> bool {
-    report.position.contains(position).unwrap_or(false)
+/// It has all of a history, as far as positions tell.
+fn has(report: &Report, history: &Position) -> bool {
+    let diverges = matches!(report.position.divergence(history), Ok(Divergence::Proven));
+    !diverges && report.position.contains(history).unwrap_or(false)
 }
 
-/// The one whose position contains all others'.
-fn most_advanced<'a>(latest: &[(&'a TabletAlias, &Report)]) -> Result<(&'a TabletAlias, Position), Undecided> {
-    let (mut ahead, first) = latest.first().map(|(tablet, report)| (*tablet, *report)).ok_or(Undecided::Nobody)?;
+/// The position that contains all others'.
+fn most_advanced(latest: &[(&TabletAlias, &Report)]) -> Result<Position, Undecided> {
+    let (mut ahead, first) = latest.first().copied().ok_or(Undecided::Nobody)?;
     let mut position = &first.position;
     for (tablet, report) in latest {
         let unreadable = |_| Undecided::Unreadable((*tablet).clone());
@@ -108,7 +117,7 @@ fn most_advanced<'a>(latest: &[(&'a TabletAlias, &Report)]) -> Result<(&'a Table
             (ahead, position) = (tablet, &report.position);
         }
     }
-    Ok((ahead, position.clone()))
+    Ok(position.clone())
 }
 
 /// Transactions that are on a tablet but not in the shard's history, found on every tablet that reports, whether it
@@ -139,6 +148,7 @@ mod tests {
             promised: 9,
             followed,
             position: position.parse().expect("a position"),
+            intact: true,
             ..Report::default()
         };
         list.iter().map(|(tablet, followed, position)| (alias(tablet), report(*followed, position))).collect()
@@ -194,6 +204,28 @@ mod tests {
         let choice = chosen(&[("a-1", 1, &old), ("a-2", 2, &new)], &[], Some("a-1")).expect("a choice");
         assert_eq!((choice.tablet, choice.begins_at.to_string()), (alias("a-2"), new));
         assert_eq!(choice.errant, BTreeMap::from([(alias("a-1"), format!("{A}:6-9").parse().expect("a position"))]));
+    }
+
+    #[test]
+    fn one_that_may_have_lost_something_is_chosen_when_it_has_everything_and_more() {
+        let choose_with = |position: &str, followed, rule| {
+            let mut reports = reports(&[("a-1", 2, "0-1-5"), ("a-2", 2, "0-1-4"), ("a-3", followed, position)]);
+            reports.get_mut(&alias("a-3")).expect("it is there").intact = false;
+            choose(&reports, &BTreeMap::from([(alias("a-3"), rule)]), None).expect("a choice")
+        };
+        let choice = choose_with("0-1-6", 2, Promotion::Neutral);
+        let ahead = (alias("a-3"), "0-1-6".to_owned(), BTreeMap::new());
+        assert_eq!((choice.tablet, choice.begins_at.to_string(), choice.errant), ahead);
+        let as_before = [
+            ("0-1-4", 2, Promotion::Neutral, "it has too little"),
+            ("0-2-5", 2, Promotion::Neutral, "it has something else"),
+            ("0-1-6", 1, Promotion::Neutral, "what it has beyond is of an earlier term"),
+            ("0-1-6", 2, Promotion::MustNot, "it may not"),
+        ];
+        for (position, followed, rule, why) in as_before {
+            let choice = choose_with(position, followed, rule);
+            assert_eq!((choice.tablet, choice.begins_at.to_string()), (alias("a-1"), "0-1-5".to_owned()), "{why}");
+        }
     }
 
     #[test]

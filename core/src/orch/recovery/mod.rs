@@ -509,9 +509,7 @@ impl Recovery {
             Mark::ProofsAwaited.hit();
             return;
         }
-        let intact =
-            |(tablet, report): (&TabletAlias, &Report)| report.intact.then(|| (tablet.clone(), report.clone()));
-        let mut reports: Reports = self.reports.iter().filter_map(intact).collect();
+        let mut reports = self.reports.clone();
         let promotion =
             if self.mutants.breaks(Mutant::IgnorePromotion) { BTreeMap::new() } else { self.cohort.promotion.clone() };
         if let Err(Undecided::Incomparable(_, other)) = choose(&reports, &promotion, None)
