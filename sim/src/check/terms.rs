@@ -17,7 +17,7 @@ pub struct Reign {
 
 /// Checks the reigns, and the servers on which the transactions of the final history were written, in their order. `founder`
 /// is the server that was set up with data before the first term. `strays` are servers on which somebody wrote one transaction past
-/// everybody, each as often as that: such a write counts once a server that has it is needed to begin a term.
+/// everybody that may count, each as often as that.
 #[must_use]
 pub fn check(reigns: &[Reign], origins: &[u32], founder: u32, strays: &[u32]) -> Vec<Violation> {
     let mut by_term: BTreeMap<u64, u32> = BTreeMap::new();

@@ -141,7 +141,7 @@ impl Failover {
         let reigns = self.history(&stage.world).iter().flat_map(|entry| &entry.record.reigns);
         let reigns: Vec<_> = reigns.map(|reign| terms::Reign { term: reign.term, server: reign.primary.uid }).collect();
         let origins: Vec<u32> = written(stage, stage.primary()).filter_map(|gtid| origin(&gtid.to_string())).collect();
-        let strays = scenario.faults.iter().filter(|fault| fault.kind == Kind::Sql);
+        let strays = scenario.faults.iter().filter(|fault| fault.kind == Kind::Sql && fault.may_count);
         let strays: Vec<u32> = strays.filter_map(|fault| fault.on.strip_prefix("server ")?.parse().ok()).collect();
         let mut violations = terms::check(&reigns, &origins, FOUNDER, &strays);
         let broke =

@@ -205,6 +205,9 @@ pub struct Fault {
     /// What is run there, for `sql`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sql: Vec<String>,
+    /// What `sql` writes may become part of the history: nobody can tell when the server is needed to begin a term.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub may_count: bool,
     /// How many times as slow, for `slow-disk`.
     #[serde(default = "times", skip_serializing_if = "is_times")]
     pub times: u32,
@@ -345,6 +348,7 @@ impl Fault {
             jitter: Span::default(),
             loss_percent: 0,
             sql: Vec::new(),
+            may_count: false,
             times: times(),
             jump_ns: 0,
             drift_ppb: 0,
