@@ -212,8 +212,12 @@ impl Stage {
         }
     }
 
-    /// As an administrator does when the disks have room again.
+    /// As an administrator does when the disks have room again, where no orchestrator does: it would start what a change of
+    /// primary has stopped.
     fn resume_replication(&mut self) {
+        if self.failover.is_some() {
+            return;
+        }
         for id in self.servers.clone() {
             self.world.with(id, ServerProcess::resume_replication);
         }
