@@ -14,7 +14,7 @@
 
 use super::{Divergence, Error};
 use core::cmp::Ordering;
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 /// Most replication domains in one position. Real set-ups use one, or one per multi-source channel.
 pub const DOMAINS_MAX: usize = 1_024;
@@ -32,7 +32,12 @@ pub struct Gtid {
 
 impl fmt::Display for Gtid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}", self.domain, self.server, self.seq)
+        let mut number = itoa::Buffer::new();
+        f.write_str(number.format(self.domain))?;
+        f.write_char('-')?;
+        f.write_str(number.format(self.server))?;
+        f.write_char('-')?;
+        f.write_str(number.format(self.seq))
     }
 }
 

@@ -3,11 +3,14 @@
 //! Source: MySQL source documentation, "OK_Packet: Session State Information".
 
 use super::ProtocolError;
-use super::wire::{Reader, put_lenenc_str};
+use super::wire::{Reader, put_lenenc_int, put_lenenc_str};
 use mysql_common::constants::SessionStateType;
 
 /// GTIDs travel behind one byte that says how they are encoded; text is the only encoding there is.
 const GTID_ENCODING_TEXT: u8 = 0;
+
+/// A kind, and a length.
+const ENTRY_HEADER_BYTES_MAX: usize = 10;
 
 /// One change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,8 +136,8 @@ impl SessionStateBuilder {
                 SessionStateType::SESSION_TRACK_SYSTEM_VARIABLES
             }
             Change::StateChange(changed) => {
-                data.push(if changed { b'1' } else { b'0' });
-                SessionStateType::SESSION_TRACK_STATE_CHANGE
+                let digit = if changed { b'1' } else { b'0' };
+                return self.entry(SessionStateType::SESSION_TRACK_STATE_CHANGE, &[digit]);
             }
             Change::Gtids(gtids) => {
                 data.push(GTID_ENCODING_TEXT);
@@ -155,10 +158,12 @@ impl SessionStateBuilder {
 
     /// Adds one session variable's new value, as an entry of its own like servers do.
     pub fn variable(&mut self, name: &[u8], value: &[u8]) {
-        let mut data = Vec::new();
-        put_lenenc_str(&mut data, name);
-        put_lenenc_str(&mut data, value);
-        self.entry(SessionStateType::SESSION_TRACK_SYSTEM_VARIABLES, &data);
+        let bytes = lenenc_str_bytes(name) + lenenc_str_bytes(value);
+        self.block.reserve(bytes + ENTRY_HEADER_BYTES_MAX);
+        self.block.push(SessionStateType::SESSION_TRACK_SYSTEM_VARIABLES.into());
+        put_lenenc_int(&mut self.block, bytes as u64);
+        put_lenenc_str(&mut self.block, name);
+        put_lenenc_str(&mut self.block, value);
     }
 
     fn entry(&mut self, kind: SessionStateType, data: &[u8]) {
@@ -171,6 +176,17 @@ impl SessionStateBuilder {
     pub fn finish(self) -> Vec<u8> {
         self.block
     }
+}
+
+/// How long [`put_lenenc_str`] writes it.
+fn lenenc_str_bytes(text: &[u8]) -> usize {
+    let length = match text.len() {
+        0..=0xfa => 1,
+        0xfb..=0xffff => 3,
+        0x1_0000..=0xff_ffff => 4,
+        _ => 9,
+    };
+    length + text.len()
 }
 
 #[cfg(test)]

@@ -114,45 +114,61 @@ fn shape<'b>(sql: &[u8], buffer: &'b mut [u8; SHAPE_BYTES_MAX]) -> Option<&'b [u
     let byte_at = |at: usize| sql.get(at).map_or(Byte::Plain, |byte| BYTES[*byte as usize]);
     let (mut at, mut len) = (0, 0);
     while at < sql.len() {
-        // What it takes of the text, and what that leaves in the shape.
-        let (taken, left): (usize, &[u8]) = match byte_at(at) {
-            Byte::Name => {
-                while matches!(byte_at(at), Byte::Name | Byte::Digit) {
-                    *buffer.get_mut(len)? = sql[at];
-                    (at, len) = (at + 1, len + 1);
-                }
-                if byte_at(at) == Byte::Quote {
-                    // A string of another kind, or in a character set of its own.
+        let next = byte_at(at + 1);
+        match byte_at(at) {
+            Byte::Plain => {}
+            // A string behind a name is of another kind, or in a character set of its own.
+            Byte::Name if next != Byte::Quote => {}
+            Byte::Dot if next != Byte::Digit => {}
+            Byte::Minus if next != Byte::Minus => {}
+            Byte::Slash if sql.get(at + 1) != Some(&b'*') => {}
+            Byte::Digit if is_within_name(sql, at) => {
+                if next == Byte::Quote {
                     return None;
                 }
-                continue;
             }
             Byte::Digit => {
-                let digits = sql[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-                if matches!(byte_at(at + digits), Byte::Name | Byte::Dot | Byte::Other) {
-                    return None;
-                }
-                (digits, if sql[at..at + digits] == *b"0" { b"0" } else { b"1" })
+                let end = at + number(&sql[at..])?;
+                *buffer.get_mut(len)? = if sql[at..end] == *b"0" { b'0' } else { b'1' };
+                (at, len) = (end, len + 1);
+                continue;
             }
-            Byte::Quote => (string(&sql[at..])?, b"''"),
+            Byte::Quote => {
+                at += string(&sql[at..])?;
+                buffer.get_mut(len..len + 2)?.copy_from_slice(b"''");
+                len += 2;
+                continue;
+            }
             Byte::Backquote => {
-                let end = memchr::memchr(b'`', &sql[at + 1..])? + 2;
-                let name = &sql[at..at + end];
-                if !name.is_ascii() || name.contains(&0) {
-                    return None;
-                }
-                (end, name)
+                let name = name(&sql[at..])?;
+                buffer.get_mut(len..len + name.len())?.copy_from_slice(name);
+                (at, len) = (at + name.len(), len + name.len());
+                continue;
             }
-            Byte::Dot if byte_at(at + 1) == Byte::Digit => return None,
-            Byte::Minus if byte_at(at + 1) == Byte::Minus => return None,
-            Byte::Slash if sql.get(at + 1) == Some(&b'*') => return None,
-            Byte::Other => return None,
-            Byte::Plain | Byte::Dot | Byte::Minus | Byte::Slash => (1, &sql[at..=at]),
-        };
-        buffer.get_mut(len..len + left.len())?.copy_from_slice(left);
-        (at, len) = (at + taken, len + left.len());
+            _ => return None,
+        }
+        *buffer.get_mut(len)? = sql[at];
+        (at, len) = (at + 1, len + 1);
     }
     Some(&buffer[..len])
+}
+
+/// Whether the digit there follows a byte of its name.
+fn is_within_name(sql: &[u8], at: usize) -> bool {
+    at.checked_sub(1).is_some_and(|before| matches!(BYTES[sql[before] as usize], Byte::Name | Byte::Digit))
+}
+
+/// Length of the whole number that `text` begins with, if it is one.
+fn number(text: &[u8]) -> Option<usize> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let next = text.get(digits).map_or(Byte::Plain, |byte| BYTES[*byte as usize]);
+    (!matches!(next, Byte::Name | Byte::Dot | Byte::Other)).then_some(digits)
+}
+
+/// The name in backquotes that `text` begins with, if it is the same in every character set.
+fn name(text: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memchr(b'`', &text[1..])? + 2;
+    Some(&text[..end]).filter(|name| name.is_ascii() && !name.contains(&0))
 }
 
 /// Length of the string that `text` begins with, if it is one in every SQL mode and character set.

@@ -402,36 +402,37 @@ impl Server {
         match pending.owner {
             Some(0) => self.applied(),
             Some(owner) => {
-                let Some(mut session) = self.sessions.remove(&owner) else { return };
+                let Some(mut session) = self.sessions.take(owner) else { return };
                 if pending.binlog_end.is_some() {
                     self.track_gtid(&mut session, &pending.transaction.gtid);
                 }
                 session.suspended = None;
                 let outcome = session.outcome(pending.body);
-                self.sessions.insert(owner, session);
+                self.sessions.put(session);
                 self.outputs.push_back(Output::Done { session: owner, outcome });
             }
             None => {
                 let passing = pending.passing.filter(|_| pending.binlog_end.is_some());
-                let Some(mut session) = passing.and_then(|id| self.sessions.remove(&id)) else { return };
+                let Some(mut session) = passing.and_then(|id| self.sessions.take(id)) else { return };
                 let told = core::mem::take(&mut session.tracked);
                 self.track_gtid(&mut session, &pending.transaction.gtid);
                 let news = core::mem::replace(&mut session.tracked, told);
                 session.untold.extend(news);
-                self.sessions.insert(session.id, session);
+                self.sessions.put(session);
             }
         }
     }
 
     fn track_gtid(&self, session: &mut Session, gtid: &Position) {
-        session.last_gtid = gtid.to_string();
+        let text = gtid.to_string();
         match self.config.flavor {
-            Flavor::MariaDb => self.track_variable(session, "last_gtid", &session.last_gtid.clone()),
+            Flavor::MariaDb => self.track_variable(session, "last_gtid", &text),
             Flavor::MySql => match session.values.text(const { known("session_track_gtids") }).as_ref() {
-                "OWN_GTID" => session.tracked.push(Tracked::Gtids(session.last_gtid.clone())),
+                "OWN_GTID" => session.tracked.push(Tracked::Gtids(text.clone())),
                 "ALL_GTIDS" => session.tracked.push(Tracked::Gtids(self.executed.to_string())),
                 _ => {}
             },
         }
+        session.last_gtid = text;
     }
 }

@@ -21,6 +21,7 @@ mod replica;
 mod semisync;
 mod server;
 mod session;
+mod sessions;
 pub mod sql;
 mod storage;
 mod tables;

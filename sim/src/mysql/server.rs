@@ -10,6 +10,7 @@ use super::locks::{Locks, Owner};
 use super::replica::Replica;
 use super::semisync::SemiSync;
 use super::session::{Body, Job, Outcome, Session, SessionId, Tracked, Wait};
+use super::sessions::Sessions;
 use super::sql::{Cache, Parsed, Statement};
 use super::storage::{Storage, Transaction};
 use super::tables::Tables;
@@ -124,7 +125,7 @@ pub struct Server {
     pub(super) user_locks: BTreeMap<String, SessionId>,
     pub(super) globals: Values,
     statements: Cache,
-    pub(super) sessions: BTreeMap<SessionId, Box<Session>>,
+    pub(super) sessions: Sessions,
     last_session: SessionId,
     pub(super) pipeline: VecDeque<Pending>,
     pub(super) semi_sync: SemiSync,
@@ -170,7 +171,7 @@ impl Server {
             user_locks: BTreeMap::new(),
             globals: Values::default(),
             statements: Cache::default(),
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
             last_session: 0,
             pipeline: VecDeque::new(),
             semi_sync: SemiSync::default(),
@@ -305,7 +306,7 @@ impl Server {
         if self.sessions.len() >= limit + usize::from(is_super) {
             return Err(SqlError::too_many_connections());
         }
-        self.sessions.insert(id, Box::new(self.fresh_session(id, user, is_super, found_rows)));
+        self.sessions.put(Box::new(self.fresh_session(id, user, is_super, found_rows)));
         Ok(())
     }
 
@@ -339,7 +340,7 @@ impl Server {
 
     /// A client is gone: its transaction is rolled back.
     pub fn disconnect(&mut self, now: Instant, id: SessionId) {
-        if let Some(mut session) = self.sessions.remove(&id) {
+        if let Some(mut session) = self.sessions.take(id) {
             self.forget_wait(&mut session);
             self.rollback(&mut session);
             self.release_user_locks(id, None);
@@ -349,14 +350,14 @@ impl Server {
 
     /// COM_RESET_CONNECTION: the session as it was after connecting.
     pub fn reset_session(&mut self, now: Instant, id: SessionId) -> Option<Outcome> {
-        let mut old = self.sessions.remove(&id)?;
+        let mut old = self.sessions.take(id)?;
         self.forget_wait(&mut old);
         self.rollback(&mut old);
         self.release_user_locks(id, None);
         let mut session = self.fresh_session(id, &old.user, old.is_super, old.found_rows);
         session.schema = old.schema;
         let outcome = session.outcome(Body::ok());
-        self.sessions.insert(id, Box::new(session));
+        self.sessions.put(Box::new(session));
         self.settle(now);
         Some(outcome)
     }
@@ -436,7 +437,7 @@ impl Server {
     /// # Errors
     /// Those of unknown tables and columns.
     pub fn describe(&self, id: SessionId, statement: &Statement) -> Result<Vec<super::session::Column>, SqlError> {
-        let (Statement::Select(select), Some(session)) = (statement, self.sessions.get(&id)) else {
+        let (Statement::Select(select), Some(session)) = (statement, self.sessions.get(id)) else {
             return Ok(Vec::new());
         };
         self.columns_of(session, select)
@@ -445,7 +446,7 @@ impl Server {
     /// STATUS_* bits of a session.
     #[must_use]
     pub fn status(&self, id: SessionId) -> u16 {
-        self.sessions.get(&id).map_or(0, |session| session.status())
+        self.sessions.get(id).map_or(0, |session| session.status())
     }
 
     /// Executes the first statement of `sql`. `None` when it is suspended.
@@ -464,7 +465,7 @@ impl Server {
 
     /// The outcome of a statement that could not be run at all.
     pub fn refuse(&mut self, id: SessionId, error: SqlError) -> Option<Outcome> {
-        let session = self.sessions.get_mut(&id)?;
+        let session = self.sessions.get_mut(id)?;
         session.warned = false;
         session.row_count = -1;
         session.condition("Error", &error);
@@ -481,7 +482,7 @@ impl Server {
         statement: Rc<Statement>,
         parameters: Rc<[Value]>,
     ) -> Option<Outcome> {
-        let session = self.sessions.get_mut(&id)?;
+        let session = self.sessions.get_mut(id)?;
         debug_assert!(session.suspended.is_none(), "a session runs one statement at a time");
         session.forget_warnings(&statement);
         let job = Job { statement, parameters, returned: Vec::new(), waits_since: None, has_begun: false };
@@ -502,7 +503,7 @@ impl Server {
 
     /// Runs a statement, from its beginning.
     pub(super) fn go_on(&mut self, now: Instant, id: SessionId, mut job: Job) -> Option<Outcome> {
-        let mut session = self.sessions.remove(&id)?;
+        let mut session = self.sessions.take(id)?;
         let keep = session.trx.as_ref().map_or(0, |trx| trx.changes.len());
         session.statement_insert_id = None;
         let done = self.perform(now, &mut session, &job);
@@ -518,7 +519,7 @@ impl Server {
             Err(Stop::Error(error)) => Some(self.fail(&mut session, keep, error)),
         };
         session.idle_since = Some(now);
-        self.sessions.insert(id, session);
+        self.sessions.put(session);
         outcome
     }
 

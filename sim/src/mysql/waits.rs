@@ -55,7 +55,7 @@ impl Server {
 
     /// Makes the sessions go on whose waits `done` picks.
     pub(super) fn wake(&mut self, done: impl Fn(&Wait) -> bool) {
-        let waiting = self.sessions.values().filter(|s| s.suspended.as_ref().is_some_and(|s| done(&s.wait)));
+        let waiting = self.sessions.iter().filter(|s| s.suspended.as_ref().is_some_and(|s| done(&s.wait)));
         let ids: Vec<SessionId> = waiting.map(|session| session.id).collect();
         self.ready.extend(ids);
     }
@@ -101,21 +101,21 @@ impl Server {
     pub(super) fn release_user_locks(&mut self, id: SessionId, name: Option<&str>) {
         self.user_locks.retain(|held, holder| *holder != id || name.is_some_and(|name| name != held));
         let free = |wait: &Wait| matches!(wait, Wait::UserLock(name) if !self.user_locks.contains_key(name));
-        let waiting = self.sessions.values().filter(|s| s.suspended.as_ref().is_some_and(|s| free(&s.wait)));
+        let waiting = self.sessions.iter().filter(|s| s.suspended.as_ref().is_some_and(|s| free(&s.wait)));
         self.ready.extend(waiting.map(|session| session.id).collect::<Vec<_>>());
     }
 
     fn resume(&mut self, now: Instant, id: SessionId) {
-        let Some(mut session) = self.sessions.remove(&id) else { return };
+        let Some(mut session) = self.sessions.take(id) else { return };
         let lost = |wait: &Wait| matches!(wait, Wait::UserLock(name) if self.user_locks.contains_key(name));
         if session.suspended.as_ref().is_some_and(|suspended| lost(&suspended.wait)) {
             // Another was faster.
-            self.sessions.insert(id, session);
+            self.sessions.put(session);
             return;
         }
         let suspended = self.forget_wait(&mut session);
         let Some(Suspended { mut job, wait, .. }) = suspended else {
-            self.sessions.insert(id, session);
+            self.sessions.put(session);
             return;
         };
         match wait {
@@ -127,7 +127,7 @@ impl Server {
             Wait::Lock(key) => session.transaction().locks.push(key),
             _ => {}
         }
-        self.sessions.insert(id, session);
+        self.sessions.put(session);
         if let Some(outcome) = self.go_on(now, id, job) {
             self.outputs.push_back(Output::Done { session: id, outcome });
         }
@@ -177,14 +177,15 @@ impl Server {
             session.suspended.is_none()
                 && session.idle_since.is_some_and(|since| since + Duration::from_secs(seconds) <= now)
         };
-        let over: Vec<SessionId> = self.sessions.iter().filter(|(_, s)| is_over(s)).map(|(id, _)| *id).collect();
+        let over: Vec<SessionId> =
+            self.sessions.iter().filter(|session| is_over(session)).map(|session| session.id).collect();
         for id in over {
             self.end_session(id);
         }
     }
 
     fn end_session(&mut self, id: SessionId) {
-        if let Some(mut session) = self.sessions.remove(&id) {
+        if let Some(mut session) = self.sessions.take(id) {
             self.rollback(&mut session);
             self.release_user_locks(id, None);
             self.outputs.push_back(Output::Close { session: id });
@@ -192,9 +193,9 @@ impl Server {
     }
 
     fn time_out(&mut self, now: Instant, id: SessionId) {
-        let Some(mut session) = self.sessions.remove(&id) else { return };
+        let Some(mut session) = self.sessions.take(id) else { return };
         let Some(Suspended { mut job, wait, .. }) = self.forget_wait(&mut session) else {
-            self.sessions.insert(id, session);
+            self.sessions.put(session);
             return;
         };
         if matches!(wait, Wait::Lock(_) | Wait::Writers) {
@@ -202,7 +203,7 @@ impl Server {
             let too_long = wait == Wait::Writers && self.config.flavor == Flavor::MariaDb;
             let error = if too_long { SqlError::statement_timeout() } else { SqlError::lock_wait_timeout() };
             let outcome = self.fail(&mut session, keep, error);
-            self.sessions.insert(id, session);
+            self.sessions.put(session);
             self.outputs.push_back(Output::Done { session: id, outcome });
             return;
         }
@@ -211,7 +212,7 @@ impl Server {
             Wait::Position(_) if self.config.flavor == Flavor::MySql => Value::Int(1),
             _ => Value::Int(-1),
         });
-        self.sessions.insert(id, session);
+        self.sessions.put(session);
         if let Some(outcome) = self.go_on(now, id, job) {
             self.outputs.push_back(Output::Done { session: id, outcome });
         }
@@ -222,7 +223,7 @@ impl Server {
         if id == killer.id {
             return Err(if query { SqlError::interrupted() } else { SqlError::killed() });
         }
-        let Some(mut session) = self.sessions.remove(&id) else { return Err(SqlError::unknown_thread(id)) };
+        let Some(mut session) = self.sessions.take(id) else { return Err(SqlError::unknown_thread(id)) };
         // A statement that is committing can no longer be stopped.
         let committing = session.suspended.as_ref().is_some_and(|s| s.wait == Wait::Commit);
         if !committing && self.forget_wait(&mut session).is_some() {
@@ -231,7 +232,7 @@ impl Server {
             let outcome = self.fail(&mut session, keep, error);
             self.outputs.push_back(Output::Done { session: id, outcome });
         }
-        self.sessions.insert(id, session);
+        self.sessions.put(session);
         if !query {
             self.end_session(id);
         }

@@ -34,9 +34,10 @@ impl Script for Register {
         let draw = turn.rng.below(100);
         if draw < 40 {
             self.version += 1;
-            let (own, version) = (self.own, self.version);
-            self.under_way = Some(Op::Write(version));
-            return ask(format!("UPDATE registers SET v = {version} WHERE id = {own} AND v < {version}"));
+            self.under_way = Some(Op::Write(self.version));
+            let (own, version) = (&mut itoa::Buffer::new(), &mut itoa::Buffer::new());
+            let (own, version) = (own.format(self.own), version.format(self.version));
+            return ask(["UPDATE registers SET v = ", version, " WHERE id = ", own, " AND v < ", version].concat());
         }
         let key = if turn.rng.chance(0.5) { self.own } else { turn.rng.below(self.keys) };
         let locking = draw >= 85;
@@ -46,7 +47,7 @@ impl Script for Register {
             85.. => " LOCK IN SHARE MODE",
             _ => "",
         };
-        ask(format!("SELECT v FROM registers WHERE id = {key}{lock}"))
+        ask(["SELECT v FROM registers WHERE id = ", itoa::Buffer::new().format(key), lock].concat())
     }
 
     fn answered(&mut self, turn: &mut Turn<'_>, said: &Said) -> Next {

@@ -239,9 +239,12 @@ impl Env<'_> {
 
     fn wait_for_position(&self, position: &Value, seconds: Option<f64>) -> Result<Value, Stop> {
         let Value::Text(text) = position else { return Ok(Value::Null) };
+        if let Some(returned) = self.turn.job.returned.get(self.waits.get()) {
+            self.waits.set(self.waits.get() + 1);
+            return Ok(returned.clone());
+        }
         let wanted = Position::parse(self.flavor(), text).map_err(|_| SqlError::gtid_text())?;
-        if self.waits.get() >= self.turn.job.returned.len() && self.server.reached().contains(&wanted).unwrap_or(false)
-        {
+        if self.server.reached().contains(&wanted).unwrap_or(false) {
             return Ok(Value::Int(0));
         }
         if seconds.is_some_and(|s| s < 0.0) && self.flavor() == Flavor::MariaDb {

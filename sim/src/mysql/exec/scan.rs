@@ -16,7 +16,6 @@ use std::rc::Rc;
 
 /// A search for rows to lock.
 pub(super) struct Scan<'a> {
-    pub(super) table: &'a TableName,
     pub(super) def: &'a TableDef,
     pub(super) id: u32,
     pub(super) filter: Option<&'a Expr>,
@@ -40,7 +39,7 @@ impl Server {
         let committed = session.transaction().isolation == Isolation::ReadCommitted;
         let no_wait = session.values.int(const { known("innodb_lock_wait_timeout") }) == 0;
         let (keys, named) = self.looked_at(turn, session, scan);
-        let mut found_some = false;
+        let mut found = Vec::new();
         for key in keys {
             let lock = (scan.id, key);
             let row = self.current(session, scan.def, &lock);
@@ -53,12 +52,13 @@ impl Server {
             }
             let before = self.locks.held(&lock, session.id);
             let locked = self.lock(turn.now, session, lock.clone(), scan.mode);
-            if locked.is_err() && scan.writes && found_some {
+            if locked.is_err() && scan.writes && !found.is_empty() {
                 session.transaction().logged = true;
             }
             locked?;
-            found_some |= matches;
-            if committed && !matches {
+            if let Some(row) = row.filter(|_| matches) {
+                found.push((lock.1, row));
+            } else if committed {
                 if before.is_none() {
                     session.transaction().locks.retain(|held| *held != lock);
                 }
@@ -66,14 +66,14 @@ impl Server {
                 self.ready.extend(next);
             }
         }
-        self.find(turn, session, scan.table, scan.def, scan.filter, View::Latest)
+        Ok(found)
     }
 
     /// The keys that a search looks at, others' uncommitted rows among them; and whether the filter names them.
-    fn looked_at(&self, turn: Turn<'_>, session: &Session, scan: &Scan<'_>) -> (BTreeSet<Value>, bool) {
+    fn looked_at(&self, turn: Turn<'_>, session: &Session, scan: &Scan<'_>) -> (Vec<Value>, bool) {
         let env = self.env(turn, session, Some(scan.def), Clause::Where);
         if let Some(keys) = scan.filter.and_then(|filter| points(&env, scan.def, filter)) {
-            return (keys.into_iter().collect(), true);
+            return (keys, true);
         }
         let mut keys: BTreeSet<Value> = self.locks.held_by_others(scan.id, session.id).cloned().collect();
         if let Some(table) = self.tables.get(&scan.def.reference.schema, &scan.def.reference.name) {
@@ -81,7 +81,7 @@ impl Server {
         }
         let own = session.trx.iter().flat_map(|trx| trx.overlay.keys());
         keys.extend(own.filter(|(table, _)| *table == scan.id).map(|(_, key)| key.clone()));
-        (keys, false)
+        (keys.into_iter().collect(), false)
     }
 
     /// Rows that pass a filter, in key order, as the session's transaction sees them.

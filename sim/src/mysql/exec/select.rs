@@ -65,7 +65,7 @@ impl Server {
             self.find_locked(
                 turn,
                 session,
-                &Scan { table: &from.table, def: &def, id, filter, mode, writes: false, semi_consistent: false },
+                &Scan { def: &def, id, filter, mode, writes: false, semi_consistent: false },
             )?
         } else {
             let view = session.trx.as_ref().map_or(View::Latest, |trx| trx.view());

@@ -115,7 +115,7 @@ impl Server {
     }
 
     fn status_value(&self, now: Instant, name: &str) -> Value {
-        let running = || self.sessions.values().filter(|session| session.suspended.is_some()).count() + 1;
+        let running = || self.sessions.iter().filter(|session| session.suspended.is_some()).count() + 1;
         let number = match name {
             "Rpl_semi_sync_master_status" => return on_off(self.semi_sync.is_active()),
             "Rpl_semi_sync_master_clients" => self.semi_sync.replicas(),
@@ -143,7 +143,7 @@ impl Server {
                 Value::text(command),
             ])
         };
-        let mut listed: Vec<Row> = self.sessions.values().map(|session| row(session, command(session))).collect();
+        let mut listed: Vec<Row> = self.sessions.iter().map(|session| row(session, command(session))).collect();
         listed.push(row(asking, "Query"));
         listed
     }

@@ -208,7 +208,6 @@ impl Server {
             def.column(name).ok_or_else(|| SqlError::unknown_column(self.config.flavor, name, Clause::Set))?;
         }
         let scan = Scan {
-            table: &update.table,
             def: &def,
             id,
             filter: update.filter.as_ref(),
@@ -229,7 +228,10 @@ impl Server {
         }
         let affected = if session.found_rows { matched } else { changed };
         let insert_id = session.statement_insert_id.and_then(|id| u64::try_from(id).ok()).unwrap_or(0);
-        let info = format!("Rows matched: {matched}  Changed: {changed}  Warnings: {}", session.warning_count());
+        let numbers = &mut [itoa::Buffer::new(); 3];
+        let [m, c, w] = numbers;
+        let (m, c, w) = (m.format(matched), c.format(changed), w.format(session.warning_count()));
+        let info = ["Rows matched: ", m, "  Changed: ", c, "  Warnings: ", w].concat();
         Ok(Body::Ok { affected, insert_id, info })
     }
 
@@ -263,7 +265,6 @@ impl Server {
     pub(super) fn delete(&mut self, turn: Turn<'_>, session: &mut Session, delete: &Delete) -> Done {
         let (def, id) = self.writable_table(session, &delete.table)?;
         let scan = Scan {
-            table: &delete.table,
             def: &def,
             id,
             filter: delete.filter.as_ref(),

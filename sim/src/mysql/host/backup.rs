@@ -19,7 +19,7 @@ pub(super) fn of(server: &Server) -> Option<Vec<u8>> {
 
 /// What a copy holds, taken off `input`, if it is whole.
 pub(super) fn take(input: &mut &[u8]) -> Option<Rc<Transaction>> {
-    match take_message(input)? {
+    match take_message(input, &mut None)? {
         Some(Message::Transaction { transaction, .. }) => Some(transaction),
         _ => None,
     }

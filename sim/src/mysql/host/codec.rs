@@ -27,8 +27,11 @@ pub(super) enum Message {
     Refused(ThreadError),
 }
 
+/// The table that was named last: most changes are of the same one.
+pub(super) type LastTable = Option<Rc<TableRef>>;
+
 /// Takes the first message off `input`, if it is whole. The inner `None` stands for bytes that are no message.
-pub(super) fn take_message(input: &mut &[u8]) -> Option<Option<Message>> {
+pub(super) fn take_message(input: &mut &[u8], last: &mut LastTable) -> Option<Option<Message>> {
     let (len, rest) = input.split_first_chunk::<4>()?;
     let len = u32::from_le_bytes(*len) as usize;
     if len > MESSAGE_BYTES_MAX {
@@ -37,7 +40,7 @@ pub(super) fn take_message(input: &mut &[u8]) -> Option<Option<Message>> {
     }
     let (body, rest) = rest.split_at_checked(len)?;
     *input = rest;
-    Some(Message::decode(body))
+    Some(Message::decode(body, last))
 }
 
 impl Message {
@@ -74,7 +77,7 @@ impl Message {
         out[start..start + 4].copy_from_slice(&len.to_le_bytes());
     }
 
-    fn decode(body: &[u8]) -> Option<Self> {
+    fn decode(body: &[u8], last: &mut LastTable) -> Option<Self> {
         let mut reader = Reader::new(body);
         match reader.u8("kind").ok()? {
             1 => {
@@ -87,7 +90,7 @@ impl Message {
                 let end = int(&mut reader)?;
                 let gtid = position(&mut reader)?;
                 let count = int(&mut reader)?;
-                let changes = (0..count).map(|_| change(&mut reader)).collect::<Option<Vec<Change>>>()?;
+                let changes = (0..count).map(|_| change(&mut reader, last)).collect::<Option<Vec<Change>>>()?;
                 Some(Self::Transaction { end, transaction: Rc::new(Transaction { gtid, changes }) })
             }
             3 => Some(Self::Acknowledge { end: int(&mut reader)? }),
@@ -106,8 +109,7 @@ fn int(reader: &mut Reader<'_>) -> Option<u64> {
 }
 
 fn text(reader: &mut Reader<'_>) -> Option<String> {
-    let bytes = reader.lenenc_str("text").ok()?;
-    Some(core::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned))
+    Some(String::from_utf8_lossy(reader.lenenc_str("text").ok()?).into_owned())
 }
 
 fn put_position(out: &mut Vec<u8>, position: &Position) {
@@ -125,8 +127,14 @@ fn put_table(out: &mut Vec<u8>, table: &TableRef) {
     put_lenenc_str(out, table.name.as_bytes());
 }
 
-fn table(reader: &mut Reader<'_>) -> Option<Rc<TableRef>> {
-    Some(Rc::new(TableRef { schema: text(reader)?, name: text(reader)? }))
+fn table(reader: &mut Reader<'_>, last: &mut LastTable) -> Option<Rc<TableRef>> {
+    let (schema, name) = (reader.lenenc_str("schema").ok()?, reader.lenenc_str("table").ok()?);
+    let is_it = |table: &&mut Rc<TableRef>| table.schema.as_bytes() == schema && table.name.as_bytes() == name;
+    if let Some(table) = last.as_mut().filter(is_it) {
+        return Some(Rc::clone(table));
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some(Rc::clone(last.insert(Rc::new(TableRef { schema: text(schema), name: text(name) }))))
 }
 
 fn put_value(out: &mut Vec<u8>, value: &Value) {
@@ -204,14 +212,14 @@ fn put_change(out: &mut Vec<u8>, change: &Change) {
     }
 }
 
-fn change(reader: &mut Reader<'_>) -> Option<Change> {
+fn change(reader: &mut Reader<'_>, last: &mut LastTable) -> Option<Change> {
     Some(match reader.u8("change").ok()? {
-        1 => Change::Insert(table(reader)?, value(reader)?, row(reader)?),
-        2 => Change::Update(table(reader)?, value(reader)?, row(reader)?),
-        3 => Change::Delete(table(reader)?, value(reader)?),
-        4 => Change::CreateTable(Rc::new(def(reader)?)),
-        5 => Change::DropTable(table(reader)?),
-        6 => Change::Truncate(table(reader)?),
+        1 => Change::Insert(table(reader, last)?, value(reader)?, row(reader)?),
+        2 => Change::Update(table(reader, last)?, value(reader)?, row(reader)?),
+        3 => Change::Delete(table(reader, last)?, value(reader)?),
+        4 => Change::CreateTable(Rc::new(def(reader, last)?)),
+        5 => Change::DropTable(table(reader, last)?),
+        6 => Change::Truncate(table(reader, last)?),
         7 => Change::CreateSchema(text(reader)?),
         8 => Change::DropSchema(text(reader)?),
         9 => Change::NoEffect,
@@ -240,8 +248,8 @@ fn put_def(out: &mut Vec<u8>, def: &TableDef) {
     }
 }
 
-fn def(reader: &mut Reader<'_>) -> Option<TableDef> {
-    let reference = table(reader)?;
+fn def(reader: &mut Reader<'_>, last: &mut LastTable) -> Option<TableDef> {
+    let reference = table(reader, last)?;
     let primary_key = usize::try_from(int(reader)?).ok()?.checked_sub(1);
     let count = int(reader)?;
     let column = |_| {
@@ -300,18 +308,18 @@ mod tests {
         let mut bytes = Vec::new();
         messages.iter().for_each(|message| message.encode(&mut bytes));
         for cut in 0..bytes.len() {
-            let mut first = &bytes[..cut];
-            let mut decoded: Vec<_> = core::iter::from_fn(|| take_message(&mut first)).flatten().collect();
+            let (mut first, mut last) = (&bytes[..cut], None);
+            let mut decoded: Vec<_> = core::iter::from_fn(|| take_message(&mut first, &mut last)).flatten().collect();
             let mut rest = &bytes[cut - first.len()..];
-            decoded.extend(core::iter::from_fn(|| take_message(&mut rest)).flatten());
+            decoded.extend(core::iter::from_fn(|| take_message(&mut rest, &mut last)).flatten());
             assert_eq!(decoded, messages, "cut at {cut}");
         }
     }
 
     #[test]
     fn garbage_is_no_message() {
-        assert_eq!(take_message(&mut &b"\x01\0\0\0\x09"[..]), Some(None));
-        assert_eq!(take_message(&mut &b"\xff\xff\xff\xff"[..]), Some(None));
-        assert_eq!(take_message(&mut &b"\x05\0"[..]), None);
+        assert_eq!(take_message(&mut &b"\x01\0\0\0\x09"[..], &mut None), Some(None));
+        assert_eq!(take_message(&mut &b"\xff\xff\xff\xff"[..], &mut None), Some(None));
+        assert_eq!(take_message(&mut &b"\x05\0"[..], &mut None), None);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::super::replica::ThreadError;
 use super::super::server::Server;
-use super::codec::{Message, take_message};
+use super::codec::{LastTable, Message, take_message};
 use super::{flush, replication_address};
 use crate::world::{ConnId, Ctx, HostId, STREAM_BUFFER_BYTES_MAX};
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ pub(super) struct Dump {
 impl Dump {
     pub(super) fn handle_bytes(&mut self, server: &mut Server, now: Instant, input: &[u8]) -> usize {
         let mut rest = input;
-        while let Some(message) = take_message(&mut rest) {
+        while let Some(message) = take_message(&mut rest, &mut None) {
             match message {
                 Some(Message::Hello { replica, semi_sync, heartbeat_ms, has }) => {
                     self.heartbeat = Duration::from_millis(heartbeat_ms);
@@ -106,6 +106,7 @@ pub(super) struct Receiver {
     silence_ends: Option<Instant>,
     /// The beginning of a long message.
     held: Vec<u8>,
+    last_table: LastTable,
     out: Vec<u8>,
 }
 
@@ -193,11 +194,11 @@ impl Receiver {
     }
 
     /// Takes in the messages that are whole; what is left.
-    fn take_messages<'a>(&self, server: &mut Server, now: Instant, input: &'a [u8]) -> &'a [u8] {
+    fn take_messages<'a>(&mut self, server: &mut Server, now: Instant, input: &'a [u8]) -> &'a [u8] {
         let mut rest = input;
         loop {
             let mut after = rest;
-            let Some(message) = take_message(&mut after) else { break };
+            let Some(message) = take_message(&mut after, &mut self.last_table) else { break };
             // The receiver waits for room on the disk, and the transaction waits in the stream.
             if server.is_disk_full() && matches!(message, Some(Message::Transaction { .. })) {
                 break;

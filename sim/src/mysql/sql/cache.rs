@@ -35,8 +35,7 @@ impl Cache {
             return Ok(parsed);
         }
         let parsed = parse(flavor, sql)?;
-        // Writes carry values that do not come again.
-        if !is_write(&parsed) {
+        if !carries_values(&parsed, sql) {
             self.keep(hash, sql, &parsed);
         }
         Ok(parsed)
@@ -65,16 +64,17 @@ impl Cache {
     }
 
     fn parse_taken(&mut self, flavor: Flavor, shape: &Shape) -> Option<Rc<Statement>> {
-        let hash = hash_bytes(shape.text.as_bytes());
-        if let Some(parsed) = self.find(hash, &shape.text) {
+        let text = shape.text();
+        let hash = hash_bytes(text.as_bytes());
+        if let Some(parsed) = self.find(hash, text) {
             return Some(parsed.statement);
         }
-        let parsed = parse(flavor, &shape.text).ok()?;
+        let parsed = parse(flavor, text).ok()?;
         // Where a number is no value (LIMIT), the shape is no statement, or has another number of values.
-        if !is_write(&parsed) || parsed.parameters != shape.numbers.len() || parsed.len != shape.text.len() {
+        if !is_write(&parsed) || parsed.parameters != shape.numbers.len() || parsed.len != text.len() {
             return None;
         }
-        self.keep(hash, &shape.text, &parsed);
+        self.keep(hash, text, &parsed);
         Some(parsed.statement)
     }
 
@@ -94,6 +94,12 @@ impl Cache {
 
 fn is_write(parsed: &Parsed) -> bool {
     matches!(*parsed.statement, Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_))
+}
+
+/// Whether it has values in it that do not come again: writes have, and calls with strings (waits for a position).
+fn carries_values(parsed: &Parsed, sql: &str) -> bool {
+    let calls = matches!(&*parsed.statement, Statement::Select(select) if select.from.is_none());
+    is_write(parsed) || calls && sql.contains('\'')
 }
 
 fn begins_a_write(sql: &str) -> bool {

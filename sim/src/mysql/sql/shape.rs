@@ -5,7 +5,7 @@ use super::super::value::Value;
 /// A statement's text with a placeholder for each whole number, and the numbers.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
-    pub(super) text: String,
+    text: Vec<u8>,
     pub(super) numbers: Vec<Value>,
 }
 
@@ -15,32 +15,45 @@ impl Shape {
     pub(super) fn take(&mut self, sql: &str) -> bool {
         self.text.clear();
         self.numbers.clear();
-        let mut rest = sql;
-        while let Some(first) = rest.bytes().next() {
-            let len = match first {
-                b'0'..=b'9' => {
-                    let Some(len) = self.number(rest) else { return false };
-                    rest = &rest[len..];
-                    continue;
+        let sql = sql.as_bytes();
+        let mut at = 0;
+        while let Some(byte) = sql.get(at).copied() {
+            match byte {
+                b'0'..=b'9' => match self.number(&sql[at..]) {
+                    Some(len) => at += len - 1,
+                    None => return false,
+                },
+                b'.' if sql.get(at + 1).is_some_and(u8::is_ascii_digit) => return false,
+                b' ' | b',' | b'(' | b')' | b'=' | b'<' | b'>' | b'+' | b'*' | b'.' => self.text.push(byte),
+                _ if is_word(byte) => {
+                    let len = word_len(&sql[at..]);
+                    self.text.extend_from_slice(&sql[at..at + len]);
+                    at += len - 1;
                 }
-                _ if is_word(first) => word_len(rest),
-                b'.' if rest[1..].starts_with(|next: char| next.is_ascii_digit()) => return false,
-                b' ' | b',' | b'(' | b')' | b'=' | b'<' | b'>' | b'+' | b'*' | b'.' => 1,
                 _ => return false,
-            };
-            self.text.push_str(&rest[..len]);
-            rest = &rest[len..];
+            }
+            at += 1;
         }
         true
     }
 
-    fn number(&mut self, rest: &str) -> Option<usize> {
+    /// The text with placeholders.
+    pub(super) fn text(&self) -> &str {
+        core::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    /// Takes out a whole number; how long it is.
+    fn number(&mut self, rest: &[u8]) -> Option<usize> {
         let len = word_len(rest);
-        if rest.as_bytes().get(len) == Some(&b'.') {
+        if rest.get(len) == Some(&b'.') {
             return None;
         }
-        self.numbers.push(Value::Int(rest[..len].parse().ok()?));
-        self.text.push('?');
+        let number = rest[..len].iter().try_fold(0_i64, |number, byte| {
+            let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
+            number.checked_mul(10)?.checked_add(digit)
+        });
+        self.numbers.push(Value::Int(number?));
+        self.text.push(b'?');
         Some(len)
     }
 }
@@ -49,8 +62,8 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-fn word_len(text: &str) -> usize {
-    text.bytes().position(|byte| !is_word(byte)).unwrap_or(text.len())
+fn word_len(text: &[u8]) -> usize {
+    text.iter().position(|byte| !is_word(*byte)).unwrap_or(text.len())
 }
 
 #[cfg(test)]
@@ -62,7 +75,7 @@ mod tests {
         let mut shape = Shape::default();
         assert!(shape.take("UPDATE d.t1 SET v2 = v2 + 17 WHERE id=4"));
         assert_eq!(
-            (shape.text.as_str(), &*shape.numbers),
+            (shape.text(), &*shape.numbers),
             ("UPDATE d.t1 SET v2 = v2 + ? WHERE id=?", &[Value::Int(17), Value::Int(4)][..])
         );
         for sql in [
