@@ -112,14 +112,14 @@ impl EmbeddedShard {
             News::Observed(id, observation) => {
                 self.note_group(id, &observation);
                 if let Some(sighting) = self.sighting(id) {
-                    sighting.answered(now, *observation);
-                    self.judge(now);
+                    let repeated = sighting.answered(now, *observation);
+                    self.judge(now, repeated);
                 }
             }
             News::Silent(id) => {
                 if let Some(sighting) = self.sighting(id) {
                     sighting.failed();
-                    self.judge(now);
+                    self.judge(now, false);
                 }
             }
             News::State(id, state) => {
@@ -165,11 +165,11 @@ impl EmbeddedShard {
         self.evidence.get_mut(&self.members.get(&id)?.alias)
     }
 
-    fn judge(&mut self, now: Instant) {
+    fn judge(&mut self, now: Instant, repeated: bool) {
         if self.roles == Roles::Ordered {
             return;
         }
-        let changes = self.record.judge(now, &self.evidence);
+        let changes = self.record.judge_answer(now, &self.evidence, repeated);
         if changes.is_empty() {
             return;
         }

@@ -1,5 +1,6 @@
 //! What is known of a shard's servers: what each said of itself, and when.
 
+use super::discover::EVIDENCE_AGE_MAX;
 use super::{Membership, ServerVersion};
 use crate::gtid::Position;
 use crate::time::{Duration, Instant};
@@ -73,6 +74,17 @@ pub struct Observation {
     pub group: Option<Membership>,
 }
 
+impl Observation {
+    /// Whether another says the same of roles.
+    fn says_as_much(&self, other: &Self) -> bool {
+        let of_roles = |it: &Self| (it.server_id, it.server_uuid, it.read_only);
+        of_roles(self) == of_roles(other)
+            && self.sources == other.sources
+            && self.group == other.group
+            && self.version == other.version
+    }
+}
+
 /// One replication channel, as its replica sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SourceLink {
@@ -129,8 +141,10 @@ impl Sighting {
         Self { address, asked: false, silent: false, seen: None, view_since: None }
     }
 
-    /// Takes in an answer.
-    pub fn answered(&mut self, at: Instant, observation: Observation) {
+    /// Takes in an answer. Returns whether the one before, if it is not too old yet, said the same of roles.
+    pub fn answered(&mut self, at: Instant, observation: Observation) -> bool {
+        let before = self.seen.as_ref().filter(|(then, _)| at.since(*then) <= EVIDENCE_AGE_MAX);
+        let repeated = before.is_some_and(|(_, before)| before.says_as_much(&observation));
         let view = |seen: &Observation| seen.group.as_ref().map(|group| (group.group, group.view));
         let before = self.seen.as_ref().and_then(|(_, before)| view(before));
         self.view_since = match view(&observation) {
@@ -140,6 +154,13 @@ impl Sighting {
         };
         (self.asked, self.silent) = (true, false);
         self.seen = Some((at, observation));
+        repeated
+    }
+
+    /// It was seen lately, and in no group: then only what it says can change what is concluded from it.
+    pub(super) fn is_plain(&self, now: Instant) -> bool {
+        let is_plain = |at: &Instant, seen: &Observation| now.since(*at) <= EVIDENCE_AGE_MAX && seen.group.is_none();
+        self.seen.as_ref().is_some_and(|(at, seen)| is_plain(at, seen))
     }
 
     /// Takes in that no answer came. What was seen before stays until it is too old: one lost report changes nothing.

@@ -20,6 +20,9 @@ pub struct ShardRecord {
     pub holder: Option<TabletAlias>,
     /// The last verdict.
     pub verdict: Verdict,
+    /// The last judgement changed nothing: from the same evidence another would not, either.
+    #[serde(skip)]
+    settled: bool,
 }
 
 /// Something that changed in a shard.
@@ -63,7 +66,7 @@ impl ShardRecord {
     pub fn new(keyspace: Keyspace, shard: Shard) -> Self {
         let primary = Primary::None(Conflict::NothingSeen);
         let verdict = Verdict { primary, roles: BTreeMap::new(), notes: Vec::new() };
-        Self { keyspace, shard, term: 0, holder: None, verdict }
+        Self { keyspace, shard, term: 0, holder: None, verdict, settled: false }
     }
 
     /// Who takes writes in this term.
@@ -84,7 +87,21 @@ impl ShardRecord {
         let verdict = discover(now, evidence, self.holder.as_ref(), &self.verdict.roles);
         let before = core::mem::replace(&mut self.verdict, verdict);
         self.advance_term();
-        self.changes_since(before)
+        let changes = self.changes_since(before);
+        self.settled = changes.is_empty();
+        changes
+    }
+
+    /// As [`Self::judge`], when all that has happened is that a tablet answered; `repeated` is what [`Sighting::answered`]
+    /// returned. Most answers say what was said before: then nothing has to be judged.
+    ///
+    /// [`Sighting::answered`]: super::Sighting::answered
+    pub fn judge_answer(&mut self, now: Instant, evidence: &Evidence, repeated: bool) -> Vec<Change> {
+        if repeated && self.settled && evidence.values().all(|sighting| sighting.is_plain(now)) {
+            debug_assert!(self.clone().judge(now, evidence).is_empty(), "the same evidence is judged in the same way");
+            return Vec::new();
+        }
+        self.judge(now, evidence)
     }
 
     fn advance_term(&mut self) {

@@ -70,15 +70,15 @@ impl EmbeddedShard {
             }
             News::Observed(id, observation) => {
                 let Some(sighting) = self.sighting(id) else { return Vec::new() };
-                sighting.answered(now, *observation);
-                self.judge(now)
+                let repeated = sighting.answered(now, *observation);
+                self.judge(now, repeated)
             }
             // It is the server's own tablet that wants to know.
             News::Open(..) => Vec::new(),
             News::Silent(id) => {
                 let Some(sighting) = self.sighting(id) else { return Vec::new() };
                 sighting.failed();
-                self.judge(now)
+                self.judge(now, false)
             }
         }
     }
@@ -103,8 +103,8 @@ impl EmbeddedShard {
         self.evidence.get_mut(self.members.get(&id)?)
     }
 
-    fn judge(&mut self, now: Instant) -> Vec<(TabletId, Role, u64)> {
-        if self.record.judge(now, &self.evidence).is_empty() {
+    fn judge(&mut self, now: Instant, repeated: bool) -> Vec<(TabletId, Role, u64)> {
+        if self.record.judge_answer(now, &self.evidence, repeated).is_empty() {
             return Vec::new();
         }
         let term = self.record.term;
