@@ -60,7 +60,7 @@ fn look(cluster: &Cluster) -> Evidence {
         let address = Address { host: "localhost".into(), port: server.address().port() };
         let mut sighting = Sighting::new(address);
         match probe(server) {
-            Some(observation) => sighting.answered(NOW, observation),
+            Some(observation) => _ = sighting.answered(NOW, observation),
             None => sighting.failed(),
         }
         (alias(server), sighting)
