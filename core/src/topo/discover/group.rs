@@ -10,7 +10,7 @@
 //! | none, or older than [`EVIDENCE_AGE_MAX`], or of no group | no |
 //! | without the quorum, or [out](MemberState::Out) of the group | no |
 //! | in the newest view that a tablet which answers has the quorum in | yes |
-//! | in an older one, has answered since, and the newest has been known for less than [`VIEW_GRACE`] | yes: it may be there by now |
+//! | in an older one, answers, was asked before the newest was known or [hardly later](VIEW_SPREAD), and that is no longer than [`VIEW_GRACE`] ago | yes: it may be there by now |
 //! | in any other one: it is left behind, or gone | no |
 //!
 //! If those that count speak of several groups, or of one view in which there cannot be so many, nobody has a role.
@@ -50,6 +50,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// once more, so that no member is dropped because another was asked first.
 pub const VIEW_GRACE: Duration = Duration::from_secs(2);
 
+/// Members enter a view within this time of each other. Who says later that it is in an older one has been left behind: it stood
+/// still, or does not hear the others.
+pub const VIEW_SPREAD: Duration = Duration::from_millis(500);
+
 /// Judges the evidence of a shard whose servers are members of a group; `None` for any other.
 pub(super) fn judge(now: Instant, evidence: &Evidence, holder: Option<&TabletAlias>) -> Option<Verdict> {
     let last = |sighting: &Sighting| sighting.seen.as_ref().is_some_and(|(_, seen)| seen.group.is_some());
@@ -82,6 +86,7 @@ struct Group<'a> {
 
 #[derive(Clone, Copy)]
 struct Member<'a> {
+    at: Instant,
     says: &'a Membership,
     read_only: bool,
     silent: bool,
@@ -97,10 +102,11 @@ impl<'a> Group<'a> {
         let mut members: BTreeMap<_, _> = with_quorum.collect();
         let newest = members.values().max_by_key(|member| (!member.silent, member.says.view));
         if let Some(newest) = newest.map(|member| member.says.view) {
-            let in_grace = now.since(known_since(evidence, &members, newest)) <= VIEW_GRACE;
+            let known_since = known_since(evidence, &members, newest);
+            let in_grace = now.since(known_since) <= VIEW_GRACE;
             members.retain(|_, member| {
-                let may_have_moved = in_grace && !member.silent && member.says.view < newest;
-                member.says.view == newest || may_have_moved
+                let may_have_moved = !member.silent && member.at <= known_since + VIEW_SPREAD;
+                member.says.view == newest || (in_grace && may_have_moved && member.says.view < newest)
             });
         }
         Self { members }
@@ -173,7 +179,7 @@ fn fresh(now: Instant, sighting: &Sighting) -> Option<Member<'_>> {
     let (at, seen) = sighting.seen.as_ref().filter(|(at, _)| now.since(*at) <= EVIDENCE_AGE_MAX)?;
     debug_assert!(*at <= now, "evidence of the future");
     let says = seen.group.as_ref()?;
-    Some(Member { says, read_only: seen.read_only, silent: sighting.silent })
+    Some(Member { at: *at, says, read_only: seen.read_only, silent: sighting.silent })
 }
 
 /// When the first of those in a view was first seen there.

@@ -68,7 +68,7 @@ mod rules;
 mod tests;
 mod verdict;
 
-pub use group::VIEW_GRACE;
+pub use group::{VIEW_GRACE, VIEW_SPREAD};
 pub use verdict::{Conflict, Hold, Note, Primary, Verdict};
 
 use super::{Role, Sighting, TabletAlias};

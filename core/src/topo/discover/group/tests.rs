@@ -25,6 +25,8 @@ struct Server {
     silent: bool,
     /// How long its view has been known.
     known: Duration,
+    /// How long ago it was asked.
+    asked: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,7 +51,7 @@ fn online() -> Server {
         elected: Elected::Everyone,
         members: 3,
     };
-    Server { says: Some(says), read_only: false, silent: false, known: LONG }
+    Server { says: Some(says), read_only: false, silent: false, known: LONG, asked: Duration::ZERO }
 }
 
 impl Server {
@@ -68,6 +70,10 @@ impl Server {
 
     fn known(self, known: Duration) -> Option<Self> {
         Some(Self { known, ..self })
+    }
+
+    fn asked(self, asked: Duration) -> Option<Self> {
+        Some(Self { asked, ..self })
     }
 }
 
@@ -117,7 +123,7 @@ fn evidence(servers: &[Option<Server>]) -> Evidence {
         let mut sighting = Sighting::new(Address { host: format!("db{n}"), port: 3306 });
         sighting.failed();
         if let Some(server) = server {
-            sighting.answered(NOW, observation(n, server));
+            sighting.answered(Instant(NOW.0 - server.asked.as_nanos() as u64), observation(n, server));
             sighting.silent = server.silent;
             sighting.view_since = sighting.view_since.map(|_| Instant(NOW.0 - server.known.as_nanos() as u64));
         }
@@ -213,13 +219,26 @@ fn a_silent_writer_gives_way_as_soon_as_the_group_has_gone_on() {
 
 #[test]
 fn a_new_view_drops_nobody_who_had_no_time_to_tell() {
-    let new = |known| [Some(in_view(5)), Some(in_view(5)), in_view(6).known(known)];
+    let before = |known| in_view(5).asked(known);
+    let new = |known| [before(known), before(known), in_view(6).known(known)];
     let verdict = judge(&new(VIEW_GRACE), 1);
     assert_eq!(verdict.primary, serving(1));
     assert_eq!(verdict.notes, []);
     let verdict = judge(&new(VIEW_GRACE + Duration::from_nanos(1)), 1);
-    assert_eq!(verdict.primary, serving(3), "it answers, and is still in a view that is gone");
+    assert_eq!(verdict.primary, serving(3), "they were given the time");
     assert_eq!(verdict.notes, [Note::LeftBehind(tablet(1)), Note::LeftBehind(tablet(2))]);
+}
+
+#[test]
+fn who_wakes_in_a_view_that_the_group_has_left_is_left_behind() {
+    let known = VIEW_SPREAD + Duration::from_nanos(1);
+    let servers = [Some(in_view(5)), in_view(6).known(known), in_view(6).known(known)];
+    let verdict = judge(&servers, 1);
+    assert_eq!(verdict.primary, serving(2));
+    assert_eq!(verdict.notes, [Note::LeftBehind(tablet(1))]);
+    assert_eq!(roles(&servers, 2), [U, P, R]);
+    let servers = [Some(in_view(5)), in_view(6).known(VIEW_SPREAD), in_view(6).known(VIEW_SPREAD)];
+    assert_eq!(roles(&servers, 1), [P, R, R], "it may just be the last to hear");
 }
 
 #[test]
