@@ -36,6 +36,7 @@ pub(super) struct Pending {
 }
 
 /// What a commit is made of.
+#[derive(Debug)]
 pub(super) struct Commit {
     pub(super) owner: Option<Owner>,
     pub(super) passing: Option<SessionId>,
@@ -46,6 +47,7 @@ pub(super) struct Commit {
 }
 
 /// What is committed.
+#[derive(Debug)]
 pub(super) enum What {
     /// Changes of this server's own, which get their GTID now.
     Own(Vec<Change>),
@@ -105,16 +107,29 @@ impl Server {
         }
     }
 
-    /// Puts a transaction into the logs and the pipeline.
-    pub(super) fn submit(&mut self, commit: Commit) {
+    /// Puts a transaction into the logs and the pipeline; one of a group's member waits for the group before.
+    pub(super) fn submit(&mut self, mut commit: Commit) {
         let replicated = matches!(commit.what, What::Received(_));
-        let transaction = match commit.what {
+        if let Some(group) = self.group.as_mut().filter(|_| commit.logged && !replicated) {
+            group.push(commit);
+            return;
+        }
+        let transaction = match core::mem::replace(&mut commit.what, What::Own(Vec::new())) {
             What::Received(transaction) => transaction,
             What::Own(changes) => {
                 let gtid = if commit.logged { self.next_gtid() } else { Position::default() };
                 Rc::new(Transaction { gtid, changes })
             }
         };
+        self.log_and_queue(commit, transaction, replicated);
+    }
+
+    /// The group has decided a transaction of this server's own.
+    pub(super) fn submit_decided(&mut self, commit: Commit, transaction: Rc<Transaction>) {
+        self.log_and_queue(commit, transaction, false);
+    }
+
+    fn log_and_queue(&mut self, commit: Commit, transaction: Rc<Transaction>, replicated: bool) {
         let binlog_index = commit.logged.then(|| self.storage.binlog.append(Rc::clone(&transaction)));
         let prepared_first = matches!(self.globals.int(const { known("innodb_flush_log_at_trx_commit") }), 1 | 3);
         let redo = Redo { transaction: Rc::clone(&transaction), binlog_index, replicated, prepared_first };
@@ -148,16 +163,26 @@ impl Server {
             )
         };
         let pending = self.pipeline.iter().filter(|pending| !pending.visible);
-        pending.flat_map(|pending| &pending.transaction.changes).any(defines)
+        let changes = pending.flat_map(|pending| &pending.transaction.changes);
+        changes.chain(self.undecided_changes()).any(defines)
     }
 
     /// What the session committed on the way to something else is not there for others yet.
     pub(super) fn is_committing(&self, id: SessionId) -> bool {
+        let mut undecided = self.group.iter().flat_map(|group| group.commits());
         self.pipeline.iter().any(|pending| !pending.visible && pending.passing == Some(id))
+            || undecided.any(|commit| commit.passing == Some(id))
     }
 
     /// Lets the last commit in the pipeline answer for the session. False when that is not the session's own.
     pub(super) fn answer_with_last_commit(&mut self, session: &Session, body: Body) -> bool {
+        if let Some(last) = self.group.as_mut().and_then(|group| group.last_commit()) {
+            let is_own = last.owner.is_none() && last.passing == Some(session.id);
+            if is_own {
+                (last.owner, last.body) = (Some(session.id), body);
+            }
+            return is_own;
+        }
         let is_own = |last: &&mut Pending| last.owner.is_none() && last.passing == Some(session.id);
         let Some(last) = self.pipeline.back_mut().filter(is_own) else { return false };
         last.owner = Some(session.id);
@@ -174,14 +199,19 @@ impl Server {
             }
             Flavor::MySql => {
                 self.last_seq += 1;
-                Position::mysql(Source::new(self.config.uuid), self.last_seq)
+                Position::mysql(self.gtid_source(), self.last_seq)
             }
         }
     }
 
+    /// Whose GTIDs it writes: MySQL's are the server's, or its group's.
+    fn gtid_source(&self) -> Source {
+        Source::new(self.config.group.as_ref().map_or(self.config.uuid, |group| group.name))
+    }
+
     /// Notes the sequence numbers a replicated or recovered GTID uses up.
     pub(super) fn note_seq(&mut self, gtid: &Position) {
-        let own = Source::new(self.config.uuid);
+        let own = self.gtid_source();
         let seq = match (gtid.as_mariadb(), gtid.as_mysql()) {
             (Some(position), _) => position.of(0).map(|gtid| gtid.seq),
             (_, Some(set)) => set.last_of(&own),
@@ -325,7 +355,7 @@ impl Server {
         if had_commits {
             self.move_commits_on(now);
         }
-        if self.pipeline.is_empty() {
+        if !self.is_busy() {
             if self.commit_waiters > 0 {
                 self.wake(|wait| *wait == Wait::Commits);
             }
@@ -348,6 +378,19 @@ impl Server {
                 break;
             }
             self.finish_commit();
+        }
+    }
+
+    /// Commits have begun and are not over.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.pipeline.is_empty() || self.group.as_ref().is_some_and(|group| group.commits().next().is_some())
+    }
+
+    /// Those who wait for commits look again: what has begun is over in another way.
+    pub(super) fn wake_committed(&mut self) {
+        if !self.is_busy() {
+            self.wake(|wait| *wait == Wait::Commits);
+            self.wake_fences();
         }
     }
 

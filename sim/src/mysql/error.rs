@@ -213,6 +213,11 @@ impl SqlError {
         Self::new(1969, "70100", "Query execution was interrupted (max_statement_time exceeded)")
     }
 
+    /// The group did not decide the transaction through this member.
+    pub(super) fn rolled_back_by_plugin() -> Self {
+        Self::new(3101, "40000", "Plugin instructed the server to rollback the current transaction.")
+    }
+
     pub(super) fn interrupted() -> Self {
         Self::new(1317, "70100", "Query execution was interrupted")
     }

@@ -6,7 +6,7 @@
 //! What it promises: row-level write locks with queues, deadlock detection and timeouts; READ COMMITTED and
 //! REPEATABLE READ snapshots as InnoDB has them (a locking read or a write sees the last committed version); a two-phase
 //! commit between redo and binary log, each with its own durability; GTIDs; a replica's receiver and applier, apart;
-//! semi-sync at both wait points.
+//! semi-sync at both wait points; and [`group`] replication, where the servers elect their primary by themselves.
 //!
 //! What it leaves out, on purpose: gap locks, metadata locks (a definition does not wait for transactions that
 //! use its table), dirty reads, secondary keys, joins and subqueries, collations other than binary.
@@ -14,6 +14,7 @@
 mod commit;
 mod error;
 mod exec;
+pub mod group;
 pub mod host;
 mod locks;
 mod named;

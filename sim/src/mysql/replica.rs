@@ -172,6 +172,15 @@ impl Server {
         self.settle(now);
     }
 
+    /// A transaction that the group has decided, of another member.
+    pub(super) fn receive_decided(&mut self, now: Instant, transaction: Rc<Transaction>) {
+        merge(&mut self.replica.received, &transaction.gtid);
+        let index = self.storage.relay.append(transaction);
+        self.replica.arrivals.insert(index, now);
+        self.storage.relay.write();
+        self.run_applier(now);
+    }
+
     fn begin_relay_sync(&mut self) {
         let ends = (self.storage.binlog.end(), self.storage.redo.end(), self.storage.relay.end());
         self.sync_under_way = Some(ends);

@@ -6,6 +6,7 @@
 
 use super::commit::Pending;
 use super::error::SqlError;
+use super::group::{self, Group};
 use super::locks::{Locks, Owner};
 use super::replica::Replica;
 use super::semisync::SemiSync;
@@ -43,6 +44,8 @@ pub struct Config {
     pub schemas: Vec<String>,
     /// Transactions that the binary log keeps at least: a replica that was away for more has to be made anew.
     pub binlog_kept: usize,
+    /// The group that it is to be a member of.
+    pub group: Option<group::Config>,
 }
 
 impl Config {
@@ -64,6 +67,7 @@ impl Config {
             start_replica: true,
             schemas: vec!["test".into()],
             binlog_kept: usize::MAX,
+            group: None,
         }
     }
 }
@@ -132,6 +136,7 @@ pub struct Server {
     /// Replicas that read the binary log.
     pub(super) replicas_attached: usize,
     pub(super) replica: Replica,
+    pub(super) group: Option<Box<Group>>,
     pub(super) sync_under_way: Option<(u64, u64, u64)>,
     pub(super) syncs: u64,
     pub(super) background_sync_at: Option<Instant>,
@@ -177,6 +182,7 @@ impl Server {
             semi_sync: SemiSync::default(),
             replicas_attached: 0,
             replica: Replica::default(),
+            group: None,
             sync_under_way: None,
             syncs: 0,
             background_sync_at: None,
@@ -265,7 +271,7 @@ impl Server {
     #[must_use]
     pub fn copy(&self) -> Option<Transaction> {
         let gtid = self.executed.union(&self.slave_pos).ok()?;
-        self.pipeline.is_empty().then(|| Transaction { gtid, changes: self.tables.as_changes() })
+        (!self.is_busy()).then(|| Transaction { gtid, changes: self.tables.as_changes() })
     }
 
     /// What it had been given as a whole before its binary log begins.

@@ -84,6 +84,9 @@ impl Server {
     /// Lets everything go on that can, until nothing can.
     pub(super) fn settle(&mut self, now: Instant) {
         loop {
+            if self.group.is_some() {
+                self.run_group(now);
+            }
             self.flush_logs(now);
             let Some(owner) = self.ready.pop_front() else { break };
             if owner == 0 {
@@ -139,6 +142,7 @@ impl Server {
         let session = self.deadlines.first().map(|(at, _)| *at);
         let replication = earliest(self.ack_deadline, self.applier_deadline());
         let sync = earliest(self.background_sync_at, self.group_sync_at);
+        let replication = earliest(replication, self.group_deadline());
         earliest(earliest(session, earliest(sync, self.idle_check_at)), replication)
     }
 
@@ -156,6 +160,7 @@ impl Server {
             self.ack_deadline = None;
             self.advance(now);
         }
+        self.tick_group(now);
         if self.applier_deadline().is_some_and(|at| at <= now) {
             self.run_applier(now);
         }

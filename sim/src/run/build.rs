@@ -1,6 +1,6 @@
 //! Builds the world of a scenario: hosts, servers, gateways, clients, faults.
 
-use super::{Options, Stage, failover};
+use super::{Options, Stage, failover, group};
 use crate::check::history::Asked;
 use crate::mysql::host::{CLIENT_PORT, ServerProcess, ServerSetup};
 use crate::mysql::wire::Users;
@@ -53,7 +53,7 @@ pub(super) fn stage(scenario: &Scenario, seed: u64, options: Options) -> Stage {
     let users = [(APPLICATION, false), (MONITOR, true), (ADMINISTRATOR, true)];
     let users = Rc::new(Users::new(&users.map(|((user, password), is_super)| (user, password, is_super))));
     let wait_timeout = i64::try_from(scenario.cluster.wait_timeout.0.as_secs()).unwrap_or(i64::MAX);
-    if scenario.failover.is_some() {
+    if scenario.failover.is_some() || scenario.group.is_some() {
         server_hosts.iter().for_each(|host| world.set_keepalive(*host, failover::KEEPALIVE));
     }
     let mut servers = Vec::new();
@@ -61,15 +61,16 @@ pub(super) fn stage(scenario: &Scenario, seed: u64, options: Options) -> Stage {
         let init = match &scenario.failover {
             _ if number == 1 => tables(scenario),
             Some(_) => Vec::new(),
+            None if scenario.group.is_some() => Vec::new(),
             None => follow(flavor),
         };
         let config = server_config(flavor, number, wait_timeout, scenario.cluster.binlog_kept);
-        let setup = ServerSetup {
-            config: if scenario.failover.is_some() { failover::managed(config) } else { config },
-            users: Rc::clone(&users),
-            names: Rc::clone(&by_name),
-            init,
+        let config = match (&scenario.failover, &scenario.group) {
+            (Some(_), _) => failover::managed(config),
+            (None, Some(wanted)) => group::member(config, wanted, scenario.cluster.servers),
+            (None, None) => config,
         };
+        let setup = ServerSetup { config, users: Rc::clone(&users), names: Rc::clone(&by_name), init };
         servers.push(world.spawn(*host, ServerProcess::program(setup)));
     }
     let addresses: Vec<Address> = server_hosts.iter().map(|host| Address { host: *host, port: CLIENT_PORT }).collect();

@@ -114,7 +114,7 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
     add(Check::Outcomes, outcomes::check(&log.notes));
     add(Check::Session, log.surprises.clone());
     add(Check::Undisturbed, log.disturbed.clone());
-    add(Check::Errors, odd_errors(&log, stage.failover.is_some()));
+    add(Check::Errors, odd_errors(&log, stage.failover.is_some() || scenario.group.is_some()));
     if !scenario.kills_connections() {
         add(Check::Kills, kills::check(&log.interrupted, &log.kills));
     }

@@ -1,6 +1,6 @@
 //! The faults of a run: as a scenario names them, as the world suffers them, and as a person reads them.
 
-use super::Stage;
+use super::{Stage, group};
 use crate::mysql::host::{SIGNAL_APPLIER_SLOW, SIGNAL_APPLIER_STALLS};
 use crate::processes::failover::orchestrator::{SIGNAL_DRAIN, SIGNAL_REPARENT};
 use crate::processes::failover::topology::{SIGNAL_FORGET, SIGNAL_LEADERLESS, SIGNAL_RESTORE};
@@ -11,7 +11,7 @@ use crate::world::swarm::{self, Budget, Group};
 use crate::world::{HostId, ProcessId, Worse};
 use core::fmt;
 use weir_core::rng::Rng;
-use weir_core::time::Instant;
+use weir_core::time::{Duration, Instant};
 
 /// What befalls the cluster from `begun` on.
 pub(super) fn inject(stage: &mut Stage, scenario: &Scenario, seed: u64, begun: Instant) {
@@ -38,6 +38,7 @@ fn drawn(stage: &Stage, scenario: &Scenario, seed: u64, begun: Instant) -> Vec<f
         faults_max: swarm.faults_max,
         lasts_min: swarm.lasts_min.0,
         lasts_max: swarm.lasts_max.0,
+        recovers_within: scenario.group.as_ref().map_or(Duration::ZERO, |_| group::RECOVERS_WITHIN),
     };
     // A stream of its own: more faults do not change what the network does.
     swarm::draw(&mut Rng::new(seed ^ 0x5_0a4b_1e55), &budget)
@@ -106,7 +107,7 @@ fn groups(stage: &Stage, scenario: &Scenario, servers_impaired_max: usize) -> Ve
     let failover = stage.failover.as_ref();
     let servers = (0..).zip(&stage.servers).map(|(host, server)| {
         let mut signals = vec![(stage.operator, SIGNAL_KILLS + u32::from(host))];
-        if host > 0 || failover.is_some() {
+        if host > 0 || failover.is_some() || scenario.group.is_some() {
             signals.extend([(*server, SIGNAL_APPLIER_STALLS), (*server, SIGNAL_APPLIER_SLOW)]);
         }
         let mut member = member(host, *server, signals);

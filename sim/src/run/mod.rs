@@ -8,6 +8,7 @@ mod check;
 mod failover;
 mod faults;
 mod finds;
+mod group;
 mod levels;
 mod whole;
 
@@ -130,7 +131,7 @@ pub(crate) struct Stage {
 pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     let scenario = &scenario.drawn(seed);
     let mut stage = build::stage(scenario, seed, options);
-    stage.wait_for_primary();
+    stage.wait_for_primary(scenario);
     stage.begun = stage.world.now();
     let begun = stage.begun;
     build::clients(&mut stage, scenario, options);
@@ -193,10 +194,11 @@ impl Stage {
         all.map(actor).collect()
     }
 
-    fn wait_for_primary(&mut self) {
+    fn wait_for_primary(&mut self, scenario: &Scenario) {
         let all_know = |stage: &Self| {
             let mut gateways = stage.gateways.iter();
             gateways.all(|id| stage.world.process::<GatewayProcess>(*id).is_some_and(GatewayProcess::has_primary))
+                && group::is_whole(stage, scenario)
         };
         while !all_know(self) && self.world.now() < Instant::ZERO + START_MAX {
             self.world.run_for(Duration::from_millis(100));
@@ -305,7 +307,7 @@ impl Stage {
     /// The server that holds the data that counts, by its number: the first, unless somebody has changed that.
     pub(crate) fn primary(&self) -> usize {
         let changed = self.failover.as_ref().and_then(|failover| failover.primary(&self.world));
-        changed.unwrap_or(0)
+        changed.or_else(|| group::primary(self)).unwrap_or(0)
     }
 
     pub(crate) fn server(&self, number: usize) -> Option<&ServerProcess> {

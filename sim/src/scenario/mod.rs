@@ -5,6 +5,7 @@
 mod drawn;
 mod failover;
 mod finds;
+mod group;
 pub mod library;
 mod span;
 
@@ -13,6 +14,7 @@ use crate::run::Check;
 pub use drawn::Drawn;
 pub use failover::{Failover, Policy};
 pub use finds::Finds;
+pub use group::Group;
 use serde::{Deserialize, Serialize};
 pub use span::Span;
 
@@ -39,6 +41,9 @@ pub struct Scenario {
     /// Who changes the primary, if anybody does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failover: Option<Failover>,
+    /// The servers elect their primary by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
     /// Who works, and on what.
     pub clients: Vec<Clients>,
     /// What goes wrong, and when.
@@ -388,6 +393,12 @@ impl Scenario {
             if several && fault.with.is_none() {
                 return Err(format!("{:?} on {:?} says not with whom", fault.kind, fault.on));
             }
+        }
+        if self.group.is_some() && (self.failover.is_some() || self.cluster.flavor != Flavor::MySql) {
+            return Err("a group is of MySQL servers, which elect their primary by themselves".into());
+        }
+        for number in self.group.iter().flat_map(|group| &group.prefer) {
+            self.host(&format!("server {number}"))?;
         }
         for number in self.failover.iter().flat_map(|failover| failover.prefer.iter().chain(&failover.must_not)) {
             self.host(&format!("server {number}"))?;

@@ -41,6 +41,8 @@ pub struct Budget {
     pub lasts_min: Duration,
     /// …and this.
     pub lasts_max: Duration,
+    /// Who has suffered counts as impaired for this much longer.
+    pub recovers_within: Duration,
 }
 
 /// The kinds a swarm turns on and off.
@@ -111,7 +113,7 @@ pub fn draw(rng: &mut Rng, budget: &Budget) -> Vec<Fault> {
             continue;
         }
         if let Some(kind) = aim(rng, kind, member, &everyone) {
-            impaired.push(Impaired { group, host: member.host, ends });
+            impaired.push(Impaired { group, host: member.host, ends: ends + budget.recovers_within });
             faults.push(Fault { begins, lasts, kind });
         }
     }
@@ -197,6 +199,7 @@ mod tests {
             faults_max: 20,
             lasts_min: Duration::from_millis(100),
             lasts_max: Duration::from_secs(20),
+            recovers_within: Duration::ZERO,
         }
     }
 

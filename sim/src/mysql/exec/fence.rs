@@ -16,7 +16,7 @@ impl Server {
     pub(super) fn wait_for_writers(&self, turn: Turn<'_>, session: &Session, value: &Value) -> Result<(), Stop> {
         let is_on = self.globals.int(const { known("read_only") }) != 0;
         let mut waits = self.sessions.iter().filter_map(|other| other.suspended.as_ref());
-        let mut writes = || !self.pipeline.is_empty() || waits.any(|other| matches!(other.wait, Wait::Lock(_)));
+        let mut writes = || self.is_busy() || waits.any(|other| matches!(other.wait, Wait::Lock(_)));
         if value.truth() != Some(true) || is_on || !writes() {
             return Ok(());
         }

@@ -14,6 +14,7 @@ use core::cell::Cell;
 use std::rc::Rc;
 
 const INFORMATION_SCHEMA: &str = "information_schema";
+const PERFORMANCE_SCHEMA: &str = "performance_schema";
 const PROCESS_LIST: &str = "PROCESSLIST";
 
 impl Server {
@@ -45,6 +46,11 @@ impl Server {
         }
         if is_process_list(&from.table) {
             return self.select_processes(turn, session, select);
+        }
+        if is_of(&from.table, PERFORMANCE_SCHEMA)
+            && let Some((columns, rows)) = self.group_tables(turn.now, &from.table.name, &from.joined)
+        {
+            return self.select_made_up(turn, session, select, &columns, rows);
         }
         let def = self.table_def(session, &from.table)?;
         if updates {
@@ -86,19 +92,30 @@ impl Server {
 
     /// SELECT from `information_schema.PROCESSLIST`.
     fn select_processes(&mut self, turn: Turn<'_>, session: &Session, select: &Select) -> Done {
-        let column = |(name, kind): (&str, ColumnKind)| ColumnDef {
-            name: name.to_owned(),
-            kind,
+        let text = ColumnKind::Text(64);
+        let columns = [("ID", ColumnKind::BigInt), ("USER", text), ("DB", text), ("COMMAND", text)];
+        let rows = self.processes(session);
+        self.select_made_up(turn, session, select, &columns, rows)
+    }
+
+    /// SELECT from rows that are no table's.
+    fn select_made_up(
+        &mut self,
+        turn: Turn<'_>,
+        session: &Session,
+        select: &Select,
+        columns: &[(&str, ColumnKind)],
+        rows: Vec<Row>,
+    ) -> Done {
+        let column = |(name, kind): &(&str, ColumnKind)| ColumnDef {
+            name: (*name).to_owned(),
+            kind: *kind,
             nullable: true,
             default: None,
             auto_increment: false,
         };
-        let text = ColumnKind::Text(64);
-        let columns = [("ID", ColumnKind::BigInt), ("USER", text), ("DB", text), ("COMMAND", text)];
-        let (schema, name) = (INFORMATION_SCHEMA.to_owned(), PROCESS_LIST.to_owned());
-        let reference = Rc::new(TableRef { schema, name });
-        let def = TableDef { reference, columns: columns.map(column).to_vec(), primary_key: None };
-        let rows = self.processes(session);
+        let reference = Rc::new(TableRef { schema: String::new(), name: String::new() });
+        let def = TableDef { reference, columns: columns.iter().map(column).collect(), primary_key: None };
         let env = self.env(turn, session, Some(&def), Clause::Where);
         let mut found = Vec::new();
         for row in rows {
@@ -168,9 +185,12 @@ impl Server {
     }
 }
 
+fn is_of(table: &TableName, schema: &str) -> bool {
+    table.schema.as_deref().unwrap_or_default().eq_ignore_ascii_case(schema)
+}
+
 fn is_process_list(table: &TableName) -> bool {
-    let schema = table.schema.as_deref().unwrap_or_default();
-    schema.eq_ignore_ascii_case(INFORMATION_SCHEMA) && table.name.eq_ignore_ascii_case(PROCESS_LIST)
+    is_of(table, INFORMATION_SCHEMA) && table.name.eq_ignore_ascii_case(PROCESS_LIST)
 }
 
 fn sort(env: &Env<'_>, rows: &mut [(Value, Row)], order: &[(Expr, bool)]) -> Result<(), Stop> {

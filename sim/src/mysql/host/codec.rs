@@ -10,7 +10,7 @@ use weir_core::gtid::Position;
 use weir_core::mysql::wire::{Reader, put_lenenc_int, put_lenenc_str};
 
 /// A message may have this many bytes.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(super) const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What the two ends say.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,9 +58,7 @@ impl Message {
             Self::Transaction { end, transaction } => {
                 out.push(2);
                 put_lenenc_int(out, *end);
-                put_position(out, &transaction.gtid);
-                put_lenenc_int(out, transaction.changes.len() as u64);
-                transaction.changes.iter().for_each(|change| put_change(out, change));
+                put_transaction(out, transaction);
             }
             Self::Acknowledge { end } => {
                 out.push(3);
@@ -88,10 +86,7 @@ impl Message {
             }
             2 => {
                 let end = int(&mut reader)?;
-                let gtid = position(&mut reader)?;
-                let count = int(&mut reader)?;
-                let changes = (0..count).map(|_| change(&mut reader, last)).collect::<Option<Vec<Change>>>()?;
-                Some(Self::Transaction { end, transaction: Rc::new(Transaction { gtid, changes }) })
+                Some(Self::Transaction { end, transaction: transaction(&mut reader, last)? })
             }
             3 => Some(Self::Acknowledge { end: int(&mut reader)? }),
             4 => {
@@ -104,12 +99,25 @@ impl Message {
     }
 }
 
-fn int(reader: &mut Reader<'_>) -> Option<u64> {
+pub(super) fn int(reader: &mut Reader<'_>) -> Option<u64> {
     reader.lenenc_int("number").ok()
 }
 
 fn text(reader: &mut Reader<'_>) -> Option<String> {
     Some(String::from_utf8_lossy(reader.lenenc_str("text").ok()?).into_owned())
+}
+
+pub(super) fn put_transaction(out: &mut Vec<u8>, transaction: &Transaction) {
+    put_position(out, &transaction.gtid);
+    put_lenenc_int(out, transaction.changes.len() as u64);
+    transaction.changes.iter().for_each(|change| put_change(out, change));
+}
+
+pub(super) fn transaction(reader: &mut Reader<'_>, last: &mut LastTable) -> Option<Rc<Transaction>> {
+    let gtid = position(reader)?;
+    let count = int(reader)?;
+    let changes = (0..count).map(|_| change(reader, last)).collect::<Option<Vec<Change>>>()?;
+    Some(Rc::new(Transaction { gtid, changes }))
 }
 
 fn put_position(out: &mut Vec<u8>, position: &Position) {

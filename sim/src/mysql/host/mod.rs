@@ -5,6 +5,7 @@
 
 mod backup;
 mod codec;
+mod group;
 mod peer;
 mod supervisor;
 
@@ -17,6 +18,7 @@ use super::storage::Storage;
 use super::wire::{Link, Users};
 use crate::world::disk::Crash;
 use crate::world::{Address, ConnId, Ctx, Event, HostId, Image, Process, Program, TimerId};
+use group::{GROUP_PORT, Mesh};
 use peer::{Dump, Receiver};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -39,6 +41,9 @@ pub const SLOW_APPLY: Duration = Duration::from_millis(200);
 
 /// A note of a server: whether it takes writes (1) or not (0); the second value is the term, 0 while there is none.
 pub const NOTE_WRITABLE: &str = "writable";
+
+/// Who starts a group, by its `server_id`: it has the data that a scenario begins with.
+const FOUNDER: u32 = 1;
 
 /// What a server's process needs to know.
 #[derive(Clone, Debug)]
@@ -67,6 +72,10 @@ pub struct ServerProcess {
     /// Clients' connections that the current event concerns: others have nothing to send.
     touched: Vec<ConnId>,
     receiver: Receiver,
+    /// The other members of its group.
+    mesh: Mesh,
+    /// It starts the group, if there is to be one.
+    founds_group: bool,
     /// Tells this start of the server from others.
     incarnation: u64,
     supervised: BTreeSet<ConnId>,
@@ -91,6 +100,7 @@ impl ServerProcess {
             server.initialize(&setup.init);
         }
         Self {
+            founds_group: fresh && setup.config.server_id == FOUNDER,
             setup,
             server,
             rng: Rng::new(0),
@@ -101,6 +111,7 @@ impl ServerProcess {
             copies: BTreeMap::new(),
             touched: Vec::new(),
             receiver: Receiver::default(),
+            mesh: Mesh::default(),
             incarnation: 0,
             supervised: BTreeSet::new(),
             was_full: false,
@@ -139,6 +150,17 @@ impl ServerProcess {
         ctx.listen(SUPERVISOR_PORT);
         ctx.listen(BACKUP_PORT);
         self.incarnation = ctx.now().0 + 1;
+        if self.setup.config.group.is_some() {
+            ctx.listen(GROUP_PORT);
+            self.join_group(ctx.now());
+        }
+    }
+
+    /// As founder, once; else it asks to be let in, whatever it was before.
+    fn join_group(&mut self, now: Instant) {
+        let founds = core::mem::take(&mut self.founds_group);
+        self.server.start_group(now, self.incarnation, founds);
+        self.mesh = Mesh::new(now, &self.server, &self.setup.names);
     }
 
     fn readable(&mut self, ctx: &mut Ctx<'_>, conn: ConnId) {
@@ -154,14 +176,16 @@ impl ServerProcess {
         } else if self.receiver.is(conn) {
             self.receiver.handle_bytes(&mut self.server, now, ctx.peek(conn))
         } else {
-            ctx.peek(conn).len()
+            let input = ctx.peek(conn);
+            self.mesh.handle_bytes(&mut self.server, now, conn, input).unwrap_or(input.len())
         };
         ctx.consume(conn, taken);
     }
 
     fn closed(&mut self, ctx: &Ctx<'_>, conn: ConnId) {
         let now = ctx.now();
-        if self.supervised.remove(&conn) || self.copies.remove(&conn).is_some() {
+        let is_other = self.supervised.remove(&conn) || self.copies.remove(&conn).is_some();
+        if is_other || self.mesh.closed(conn, now) {
             return;
         }
         if let Some(link) = self.clients.remove(&conn) {
@@ -245,6 +269,7 @@ impl ServerProcess {
             ctx.close(conn);
         }
         self.receiver.run(ctx, &mut self.server, &self.setup.names);
+        self.mesh.run(ctx, &mut self.server);
     }
 }
 
@@ -266,12 +291,14 @@ impl Process for ServerProcess {
             }
             Event::Accepted { conn, port: BACKUP_PORT, .. } => _ = self.copies.insert(conn, None),
             Event::Accepted { conn, port: SUPERVISOR_PORT, .. } => _ = self.supervised.insert(conn),
+            Event::Accepted { conn, port: GROUP_PORT, .. } => self.mesh.accept(conn),
             Event::Accepted { conn, .. } => {
                 let link = Link::new(&mut self.server, &self.setup.users, &mut self.rng);
                 self.by_session.insert(link.session(), conn);
                 self.clients.insert(conn, link);
                 self.touched.push(conn);
             }
+            Event::Connected { conn } if self.mesh.connected(conn, now) => {}
             Event::Connected { conn } => self.receiver.connected(conn, &self.server),
             Event::ConnectFailed { conn, .. } | Event::Closed { conn, .. } => {
                 if !matches!(event, Event::ConnectFailed { .. }) {

@@ -36,8 +36,10 @@ impl ServerProcess {
     /// The server dies without warning and starts from what becomes of its disk.
     fn restart(&mut self, ctx: &mut Ctx<'_>, change: impl FnOnce(Storage) -> Storage) {
         let copies = self.copies.keys();
-        for conn in self.clients.keys().chain(self.dumps.keys()).chain(&self.receiver.conn()).chain(copies) {
-            ctx.reset(*conn);
+        let receiver = self.receiver.conn();
+        let conns = self.clients.keys().chain(self.dumps.keys()).chain(&receiver).chain(copies).copied();
+        for conn in conns.chain(self.mesh.conns()) {
+            ctx.reset(conn);
         }
         self.clients.clear();
         self.by_session.clear();
@@ -50,5 +52,6 @@ impl ServerProcess {
         self.server = Server::start(Instant::ZERO, self.setup.config.clone(), change(storage));
         self.incarnation = ctx.now().0.max(self.incarnation + 1);
         self.was_full = false;
+        self.join_group(ctx.now());
     }
 }

@@ -178,6 +178,8 @@ pub struct Delete {
 pub struct Source {
     /// The table.
     pub table: TableName,
+    /// Others of its schema, joined to it.
+    pub joined: Vec<String>,
     /// FOR UPDATE or LOCK IN SHARE MODE.
     pub locking: Option<Locking>,
 }

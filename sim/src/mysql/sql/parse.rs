@@ -203,7 +203,7 @@ impl<'a> Parser<'a> {
         let items = if self.take_symbol("*") { Vec::new() } else { self.items()? };
         let mut select = Select { items, from: None, filter: None, order: Vec::new(), limit: None };
         if self.take_word("FROM") {
-            select.from = Some(Source { table: self.table_name()?, locking: None });
+            select.from = Some(self.source()?);
             select.filter = self.filter()?;
             if self.take_words(&["ORDER", "BY"])? {
                 select.order = self.comma_separated(Self::order_term)?;
@@ -221,6 +221,26 @@ impl<'a> Parser<'a> {
             from.locking = locking;
         }
         Ok(Statement::Select(select))
+    }
+
+    /// A table; or several of `performance_schema`, each joined to those before it by the columns that they share.
+    fn source(&mut self) -> Result<Source> {
+        let mut source = Source { table: self.table_name()?, joined: Vec::new(), locking: None };
+        let joins = source.table.schema.as_deref().is_some_and(|name| name.eq_ignore_ascii_case("performance_schema"));
+        if joins && self.take_word("AS") {
+            self.name()?;
+        }
+        while joins && self.take_words(&["LEFT", "JOIN"])? {
+            source.joined.push(self.table_name()?.name);
+            if self.take_word("AS") {
+                self.name()?;
+            }
+            self.expect_word("USING")?;
+            self.expect_symbol("(")?;
+            self.comma_separated(Self::name)?;
+            self.expect_symbol(")")?;
+        }
+        Ok(source)
     }
 
     fn items(&mut self) -> Result<Vec<Item>> {
