@@ -171,6 +171,12 @@ mutants! {
     GuessCommitDone = "guess-commit-done",
     /// A tablet whose server is rebuilt has forgotten what it promised.
     RebuildForgetsPromise = "rebuild-forgets-promise",
+    /// A member of a group that has lost the majority is believed like any other.
+    BelieveMinority = "believe-minority",
+    /// The first member of a group that takes itself for elected is believed, however old its view.
+    BelieveOldView = "believe-old-view",
+    /// A member that gets what it lacks takes reads.
+    ReadJoining = "read-joining",
     /// A server is rebuilt from whoever answers.
     RebuildFromAnybody = "rebuild-from-anybody",
     /// A server that is rebuilt goes on from where the primary is, not from where its copy ends.

@@ -1,7 +1,8 @@
 //! What is kept of a shard: its term, who holds it, and the last verdict.
 
-use super::discover::{Conflict, Evidence, Note, Primary, Verdict, discover};
+use super::discover::{Conflict, Evidence, Note, Primary, Verdict, discover_broken};
 use super::{Keyspace, Role, Shard, TabletAlias};
+use crate::mutants::Mutants;
 use crate::time::Instant;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -84,7 +85,12 @@ impl ShardRecord {
     /// Judges the evidence as of `now`, keeps the verdict, and says what changed: roles in order of alias, then the primary,
     /// then notes. To be called whenever a tablet answered, failed to, was added or was removed.
     pub fn judge(&mut self, now: Instant, evidence: &Evidence) -> Vec<Change> {
-        let verdict = discover(now, evidence, self.holder.as_ref(), &self.verdict.roles);
+        self.judge_broken(now, evidence, Mutants::NONE)
+    }
+
+    /// The same, by rules of which one may be broken.
+    pub fn judge_broken(&mut self, now: Instant, evidence: &Evidence, mutants: Mutants) -> Vec<Change> {
+        let verdict = discover_broken(now, evidence, self.holder.as_ref(), &self.verdict.roles, mutants);
         let before = core::mem::replace(&mut self.verdict, verdict);
         self.advance_term();
         let changes = self.changes_since(before);

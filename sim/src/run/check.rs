@@ -1,6 +1,6 @@
 //! From histories and final data to what was wrong.
 
-use super::{Levels, Stage, failover, finds, whole};
+use super::{Levels, Stage, failover, finds, group, whole};
 use crate::check::freshness::Promise;
 use crate::check::{Violation, appends, bank, freshness, kills, linear, once, outcomes, serial};
 use crate::processes::client::ClientProcess;
@@ -60,6 +60,7 @@ checks! {
     Planned = "planned", "Planned changes of primary come about, or are declined, as the scenario says.";
     Finds = "finds", "What the scenario brings about is found, and over in time.";
     Whole = "whole", "In the end, one server takes writes, and the others replicate from it, as the policy wants.";
+    Members = "members", "Servers are not read for as long as their group has not let them in with all its data.";
     Progress = "progress", "Every client gets what it asks for once faults are over.";
 }
 
@@ -124,6 +125,7 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
         add(Check::Planned, failover.check_planned(&stage.world, scenario));
     }
     add(Check::Whole, not_whole(stage, scenario));
+    add(Check::Members, group::read_early(stage));
     failures.extend(converged(stage, scenario));
     (failures, levels)
 }
@@ -135,6 +137,10 @@ pub(super) fn is_at_rest(stage: &Stage, scenario: &Scenario) -> bool {
 }
 
 fn not_whole(stage: &Stage, scenario: &Scenario) -> Vec<Violation> {
+    if !group::is_whole(stage, scenario) {
+        let story = "a server is no full member in the end";
+        return vec![Violation::new("every server is a member of the group in the end", story)];
+    }
     let shard = stage.failover.as_ref().zip(scenario.failover.as_ref());
     shard.map_or_else(Vec::new, |(failover, wanted)| whole::check(stage, failover, wanted))
 }

@@ -1,6 +1,7 @@
 //! A group of servers in a run: how they are set up, and whom they have elected.
 
 use super::Stage;
+use crate::check::Violation;
 use crate::mysql::group::{self, State, View};
 use crate::mysql::host::ServerProcess;
 use crate::mysql::{Config, Value};
@@ -36,6 +37,16 @@ fn newest(stage: &Stage) -> Option<&View> {
 /// The primary of the newest view, by its number: it has everything that was acknowledged.
 pub(super) fn primary(stage: &Stage) -> Option<usize> {
     newest(stage).map(|view| view.primary.id as usize - 1)
+}
+
+/// Servers that users read although they were RECOVERING, and that was known.
+pub(super) fn read_early(stage: &Stage) -> Vec<Violation> {
+    let reads = |number: usize| stage.server(number).map_or(0, |process| process.server().early_reads());
+    let told = (0..stage.servers.len()).filter(|number| reads(*number) > 0).map(|number| {
+        let story = format!("server {} was read {} times while it was RECOVERING", number + 1, reads(number));
+        Violation::new("a server that lacks data is not read", story)
+    });
+    told.collect()
 }
 
 /// Every server is a member, and has all that was there before it.

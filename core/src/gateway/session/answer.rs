@@ -28,6 +28,23 @@ const fn refuses_writes(code: u16) -> bool {
     matches!(code, 1290 | 1792 | 1836)
 }
 
+/// ER_TRANSACTION_ROLLBACK_DURING_COMMIT. A member of a group says so when others contradict, and also when it has left its group
+/// while the transaction was under way: then the others may have it all the same, and commit it.
+const ROLLED_BACK_BY_PLUGIN: u16 = 3101;
+
+/// What a client is told of an error of its server: nothing less than may have happened.
+fn told(error: Error) -> Error {
+    if error.code != ROLLED_BACK_BY_PLUGIN {
+        return error;
+    }
+    let said = String::from_utf8_lossy(&error.message);
+    let message = format!(
+        "weir-gateway: the server has left its group, or others contradict, while the transaction was being committed ({said}); \
+         the group may have committed it all the same: look before you repeat it"
+    );
+    Error::new(Component::Gateway, Kind::OutcomeUnknown, message).with_effect(Effect::Unknown)
+}
+
 impl Session {
     /// A piece of the answer to the request submitted last.
     pub fn handle_reply(&mut self, now: Instant, reply: Reply) {
@@ -159,7 +176,7 @@ impl Session {
                 if !self.config.mutants.breaks(Mutant::AcknowledgeLate) {
                     self.notice_failed_write();
                 }
-                self.write_error(&error);
+                self.write_error(&told(error));
             }
             Origin::Login | Origin::CheckAccount => job.login_error = Some(error),
             Origin::Mark | Origin::Replay | Origin::Settle => job.last_error = Some(error),

@@ -397,6 +397,7 @@ impl Tablet {
         }
         let seen = self.monitor.seen().filter(|_| self.monitor.is_reachable());
         let in_group = seen.and_then(|seen| seen.group.as_ref()?.obstacle(self.role));
+        let in_group = in_group.filter(|obstacle| !self.overlooks(obstacle));
         match (self.role, seen) {
             // Also without a role: whoever waits for an answer from the server must know.
             (_, None) => Some(NotServing::Unreachable),
@@ -405,6 +406,16 @@ impl Tablet {
             (Role::Unknown, _) => Some(NotServing::NoRole),
             (Role::Primary, Some(seen)) if seen.read_only => Some(NotServing::ReadOnly),
             _ => None,
+        }
+    }
+
+    /// Only broken rules do.
+    fn overlooks(&self, obstacle: &NotServing) -> bool {
+        let mutants = self.config.pool.mutants;
+        match obstacle {
+            NotServing::WithoutQuorum => mutants.breaks(Mutant::BelieveMinority),
+            NotServing::NotOnline => mutants.breaks(Mutant::ReadJoining),
+            _ => false,
         }
     }
 

@@ -41,6 +41,7 @@
 mod tests;
 
 use super::{Conflict, EVIDENCE_AGE_MAX, Evidence, Hold, Note, Primary, Verdict};
+use crate::mutants::{Mutant, Mutants};
 use crate::time::{Duration, Instant};
 use crate::topo::group::{Elected, Id, MemberState, Membership, View};
 use crate::topo::{Role, Sighting, TabletAlias};
@@ -55,12 +56,17 @@ pub const VIEW_GRACE: Duration = Duration::from_secs(2);
 pub const VIEW_SPREAD: Duration = Duration::from_millis(500);
 
 /// Judges the evidence of a shard whose servers are members of a group; `None` for any other.
-pub(super) fn judge(now: Instant, evidence: &Evidence, holder: Option<&TabletAlias>) -> Option<Verdict> {
+pub(super) fn judge(
+    now: Instant,
+    evidence: &Evidence,
+    holder: Option<&TabletAlias>,
+    mutants: Mutants,
+) -> Option<Verdict> {
     let last = |sighting: &Sighting| sighting.seen.as_ref().is_some_and(|(_, seen)| seen.group.is_some());
     if !evidence.values().any(last) {
         return None;
     }
-    let group = Group::new(now, evidence);
+    let group = Group::new(now, evidence, mutants);
     let primary = judge_primary(evidence, &group, holder);
     let roles = evidence.keys().map(|tablet| (tablet.clone(), group.role(tablet, &primary))).collect();
     Some(Verdict { primary, roles, notes: notes(now, evidence, &group) })
@@ -82,6 +88,7 @@ fn judge_primary(evidence: &Evidence, group: &Group<'_>, holder: Option<&TabletA
 /// Those that count.
 struct Group<'a> {
     members: BTreeMap<&'a TabletAlias, Member<'a>>,
+    mutants: Mutants,
 }
 
 #[derive(Clone, Copy)]
@@ -93,14 +100,16 @@ struct Member<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn new(now: Instant, evidence: &'a Evidence) -> Self {
+    fn new(now: Instant, evidence: &'a Evidence, mutants: Mutants) -> Self {
         let with_quorum = evidence.iter().filter_map(|(tablet, sighting)| {
             let member = fresh(now, sighting)?;
-            let counts = member.says.has_quorum && member.says.state != MemberState::Out;
+            let has_quorum = member.says.has_quorum || mutants.breaks(Mutant::BelieveMinority);
+            let counts = has_quorum && member.says.state != MemberState::Out;
             counts.then_some((tablet, member))
         });
         let mut members: BTreeMap<_, _> = with_quorum.collect();
         let newest = members.values().max_by_key(|member| (!member.silent, member.says.view));
+        let newest = newest.filter(|_| !mutants.breaks(Mutant::BelieveOldView));
         if let Some(newest) = newest.map(|member| member.says.view) {
             let known_since = known_since(evidence, &members, newest);
             let in_grace = now.since(known_since) <= VIEW_GRACE;
@@ -109,7 +118,7 @@ impl<'a> Group<'a> {
                 member.says.view == newest || (in_grace && may_have_moved && member.says.view < newest)
             });
         }
-        Self { members }
+        Self { members, mutants }
     }
 
     /// What those that count say cannot all be so.
@@ -154,8 +163,9 @@ impl<'a> Group<'a> {
         let is_able = |member: &Member<'_>| member.says.is_elected() && member.says.state == MemberState::Online;
         let claims = || self.members.iter().filter(|(_, member)| is_able(member));
         let last = claims().map(|(_, member)| member.says.view).max();
-        let mut claims = claims().filter(|(_, member)| Some(member.says.view) == last);
-        match (claims.next(), claims.next()) {
+        let any = self.mutants.breaks(Mutant::BelieveOldView);
+        let mut claims = claims().filter(|(_, member)| any || Some(member.says.view) == last);
+        match (claims.next(), claims.next().filter(|_| !any)) {
             (Some((tablet, member)), None) => installed(tablet, member),
             (Some((one, _)), Some((other, _))) => {
                 Primary::None(Conflict::SeveralElected(vec![(*one).clone(), (*other).clone()]))
@@ -165,7 +175,9 @@ impl<'a> Group<'a> {
     }
 
     fn role(&self, tablet: &TabletAlias, primary: &Primary) -> Role {
-        let is_online = || self.members.get(tablet).is_some_and(|member| member.says.state == MemberState::Online);
+        let too_early = |state| state == MemberState::Joining && self.mutants.breaks(Mutant::ReadJoining);
+        let is_readable = |state| state == MemberState::Online || too_early(state);
+        let is_online = || self.members.get(tablet).is_some_and(|member| is_readable(member.says.state));
         match primary {
             Primary::Serving(primary) | Primary::Held(primary, _) if primary == tablet => Role::Primary,
             Primary::None(Conflict::SeveralGroups(_) | Conflict::SplitGroup(_)) => Role::Unknown,

@@ -72,6 +72,7 @@ pub use group::{VIEW_GRACE, VIEW_SPREAD};
 pub use verdict::{Conflict, Hold, Note, Primary, Verdict};
 
 use super::{Role, Sighting, TabletAlias};
+use crate::mutants::Mutants;
 use crate::time::{Duration, Instant};
 use links::{End, Links, Standing};
 use rules::{Followed, Ruling, Votes, ruling};
@@ -92,8 +93,19 @@ pub fn discover(
     holder: Option<&TabletAlias>,
     roles: &BTreeMap<TabletAlias, Role>,
 ) -> Verdict {
+    discover_broken(now, evidence, holder, roles, Mutants::NONE)
+}
+
+/// The same, by rules of which one may be broken.
+pub(super) fn discover_broken(
+    now: Instant,
+    evidence: &Evidence,
+    holder: Option<&TabletAlias>,
+    roles: &BTreeMap<TabletAlias, Role>,
+    mutants: Mutants,
+) -> Verdict {
     let holder = holder.filter(|holder| evidence.contains_key(*holder));
-    if let Some(verdict) = group::judge(now, evidence, holder) {
+    if let Some(verdict) = group::judge(now, evidence, holder, mutants) {
         return verdict;
     }
     let links = Links::new(now, evidence);

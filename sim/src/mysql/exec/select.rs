@@ -39,6 +39,7 @@ impl Server {
     }
 
     pub(super) fn select(&mut self, turn: Turn<'_>, session: &mut Session, select: &Select) -> Done {
+        self.note_read(turn.now, session);
         let Some(from) = &select.from else { return self.select_values(turn, session, select) };
         let updates = from.locking == Some(Locking::Update);
         if updates && session.is_read_only_transaction() {
@@ -48,7 +49,7 @@ impl Server {
             return self.select_processes(turn, session, select);
         }
         if is_of(&from.table, PERFORMANCE_SCHEMA)
-            && let Some((columns, rows)) = self.group_tables(turn.now, &from.table.name, &from.joined)
+            && let Some((columns, rows)) = self.group_tables(&from.table.name, &from.joined)
         {
             return self.select_made_up(turn, session, select, &columns, rows);
         }

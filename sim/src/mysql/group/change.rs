@@ -68,19 +68,19 @@ impl Member {
         let under_way = self.attempt.as_ref().is_some_and(|attempt| now.since(attempt.since) < RETRY);
         if under_way {
             self.propose_next(now);
-        } else if self.has_majority(now) && self.wants_change(now, &view) {
+        } else if self.has_majority() && self.wants_change(now, &view) {
             self.attempt(now, &view);
         }
     }
 
     fn wants_change(&self, now: Instant, view: &View) -> bool {
         if view.primary == self.me {
-            return self.vote.is_sealed() || self.sees_gone(now) || self.sees_sealed() || self.seeker(now).is_some();
+            return self.vote.is_sealed() || self.sees_gone() || self.sees_sealed() || self.seeker(now).is_some();
         }
         let rank = view.seats.iter().filter(|seat| **seat != view.primary && seat.id < self.me.id).count();
         let turn = STAGGER * u32::try_from(rank).unwrap_or(u32::MAX);
         let stuck = |since: Instant| now.since(since) >= RETRY + turn;
-        self.vote.since.map_or_else(|| self.is_silent(now, view.primary, EXPEL + turn), stuck)
+        self.vote.since.map_or_else(|| self.is_silent(view.primary, EXPEL + turn), stuck)
     }
 
     fn attempt(&mut self, now: Instant, view: &View) {
@@ -104,7 +104,7 @@ impl Member {
     /// Somebody wants the next view. A member that hears its primary helps nobody else.
     pub(super) fn prepare(&mut self, now: Instant, from: Seat, number: u64, ballot: u64, end: u64) {
         let Some(view) = self.view.as_ref().filter(|view| view.number == number && view.has(from)) else { return };
-        let primary_gone = view.primary != self.me && self.is_silent(now, view.primary, SUSPECT);
+        let primary_gone = view.primary != self.me && self.is_silent(view.primary, SUSPECT);
         if ballot <= self.vote.ballot || !(from == view.primary || self.vote.is_sealed() || primary_gone) {
             return;
         }
@@ -134,7 +134,7 @@ impl Member {
     fn propose_next(&mut self, now: Instant) {
         let (Some(view), Some(attempt)) = (&self.view, &self.attempt) else { return };
         let promised = &attempt.promises;
-        let awaited = |seat: &Seat| !promised.contains_key(seat) && !self.is_silent(now, *seat, SUSPECT);
+        let awaited = |seat: &Seat| !promised.contains_key(seat) && !self.is_silent(*seat, SUSPECT);
         let waits = view.seats.iter().any(awaited) && now.since(attempt.since) < COLLECT;
         if attempt.next.is_some() || waits || !view.is_majority(promised.len()) {
             return;
@@ -173,7 +173,7 @@ impl Member {
         }
         let leads = view.primary == self.me;
         // The primary has all that others may have: it can keep those that are only slow.
-        let stays = |seat: &&Seat| promises.contains_key(*seat) || (leads && !self.is_silent(now, **seat, EXPEL));
+        let stays = |seat: &&Seat| promises.contains_key(*seat) || (leads && !self.is_silent(**seat, EXPEL));
         let mut seats: Vec<Seat> = view.seats.iter().filter(stays).copied().collect();
         let primary = if promises.contains_key(&view.primary) { view.primary } else { self.elect(promises) };
         if let Some(seeker) = self.seeker(now).filter(|seeker| seeker.id != primary.id) {

@@ -5,7 +5,7 @@ use super::change::{Attempt, Vote};
 use super::message::{Message, Status};
 use super::view::{Seat, View};
 use super::{Config, ENTRIES_MAX, EXPEL, FETCH_AGAIN, REJOIN, SUSPECT, TICK};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use weir_core::gtid::Position;
 use weir_core::gtid::mysql::Source;
@@ -63,6 +63,11 @@ pub struct Member {
     rejoin_at: Option<Instant>,
     fetch_at: Instant,
     tick_at: Instant,
+    /// Silence is reckoned up to here: one tick late, so that who has slept listens before it suspects.
+    watched_to: Instant,
+    ticked: Instant,
+    /// Servers that have missed the latest view.
+    behind: BTreeSet<u32>,
     outputs: VecDeque<(u32, Message)>,
     has_left: bool,
 }
@@ -92,6 +97,9 @@ impl Member {
             rejoin_at: None,
             fetch_at: now,
             tick_at: now,
+            watched_to: now,
+            ticked: now,
+            behind: BTreeSet::new(),
             outputs: VecDeque::new(),
             has_left: false,
         }
@@ -116,13 +124,13 @@ impl Member {
 
     /// What another member is, as far as this one knows; `None` when it is unreachable.
     #[must_use]
-    pub fn state_of(&self, now: Instant, seat: Seat) -> Option<State> {
+    pub fn state_of(&self, seat: Seat) -> Option<State> {
         if seat == self.me {
             return Some(self.state);
         }
         let is_online = |peer: &Peer| peer.seat == seat && peer.status.online;
         let online = self.peers.get(&seat.id).is_some_and(is_online);
-        let reachable = !self.is_silent(now, seat, SUSPECT);
+        let reachable = !self.is_silent(seat, SUSPECT);
         reachable.then_some(if online { State::Online } else { State::Recovering })
     }
 
@@ -244,11 +252,17 @@ impl Member {
             return;
         }
         self.tick_at = now + TICK;
+        self.watched_to = core::mem::replace(&mut self.ticked, now);
         if self.rejoin_at.is_some_and(|at| at <= now) {
             self.rejoin_at = None;
         }
         self.watch_majority(now);
         self.change_view(now);
+        if let Some(view) = self.view.clone() {
+            for id in core::mem::take(&mut self.behind) {
+                self.send(id, Message::Install(view.clone()));
+            }
+        }
         let status = self.status(now);
         let ids: Vec<u32> = self.servers().filter(|id| *id != self.me.id).collect();
         for id in ids {
@@ -271,7 +285,7 @@ impl Member {
 
     /// Without a majority for too long it leaves, where that is wanted.
     fn watch_majority(&mut self, now: Instant) {
-        if self.has_majority(now) || self.view.is_none() {
+        if self.has_majority() || self.view.is_none() {
             self.majority_lost = None;
             return;
         }
@@ -283,18 +297,19 @@ impl Member {
 
     /// Whether it hears a majority of its view, and is heard.
     #[must_use]
-    pub fn has_majority(&self, now: Instant) -> bool {
+    pub fn has_majority(&self) -> bool {
         self.view.as_ref().is_some_and(|view| {
-            let reachable = view.others(self.me).filter(|seat| !self.is_silent(now, *seat, SUSPECT));
+            let reachable = view.others(self.me).filter(|seat| !self.is_silent(*seat, SUSPECT));
             view.is_majority(reachable.count() + 1)
         })
     }
 
-    /// Whether a member was not heard, or did not hear us, for a time.
-    pub(super) fn is_silent(&self, now: Instant, seat: Seat, time: weir_core::time::Duration) -> bool {
+    /// Whether a member was not heard, or did not hear us, for a time when that was last looked at.
+    pub(super) fn is_silent(&self, seat: Seat, time: weir_core::time::Duration) -> bool {
         let peer = self.peers.get(&seat.id).filter(|peer| peer.seat == seat);
         let last = peer.and_then(|peer| Some(peer.heard.min(peer.hears_us?)));
-        now.since(last.map_or(self.view_since, |last| last.max(self.view_since))) >= time
+        let since = last.map_or(self.view_since, |last| last.max(self.view_since));
+        self.watched_to.since(since) >= time
     }
 
     /// The servers that may be members.
@@ -330,22 +345,28 @@ impl Member {
 
     fn heard(&mut self, now: Instant, from: Seat, status: Status) {
         let before = self.peers.get(&from.id).filter(|peer| peer.seat == from);
-        let hears_us =
-            if status.hears.contains(&self.me.id) { Some(now) } else { before.and_then(|peer| peer.hears_us) };
+        // Members of different views do not hear one another as members.
+        let as_member = self.view.as_ref().is_none_or(|view| [0, view.number].contains(&status.view));
+        let hears_us = if as_member && status.hears.contains(&self.me.id) {
+            Some(now)
+        } else {
+            before.and_then(|peer| peer.hears_us)
+        };
         if self.peers.get(&from.id).is_some_and(|peer| peer.seat.start > from.start) {
             return;
         }
         self.peers.insert(from.id, Peer { seat: from, status: status.clone(), heard: now, hears_us });
-        let Some(view) = self.view.clone() else { return };
+        let Some(view) = &self.view else { return };
         if status.view < view.number && (view.has(from) || status.view > 0) {
             // It has missed that, or does not know that it was expelled.
-            self.send(from.id, Message::Install(view));
+            self.behind.insert(from.id);
         } else if status.view == view.number {
+            let primary = view.primary;
             self.decided = self.decided.max(status.decided.min(self.end()));
             if !status.sealed {
                 self.note_received(from, status.end);
             }
-            let serves = if from == view.primary { status.end } else { status.decided };
+            let serves = if from == primary { status.end } else { status.decided };
             self.fetch(now, from.id, serves);
         }
     }
@@ -463,7 +484,7 @@ impl Member {
     }
 
     /// Whether somebody of the view is to be expelled.
-    pub(super) fn sees_gone(&self, now: Instant) -> bool {
-        self.view.as_ref().is_some_and(|view| view.others(self.me).any(|seat| self.is_silent(now, seat, EXPEL)))
+    pub(super) fn sees_gone(&self) -> bool {
+        self.view.as_ref().is_some_and(|view| view.others(self.me).any(|seat| self.is_silent(seat, EXPEL)))
     }
 }

@@ -46,8 +46,9 @@ use weir_core::time::Duration;
 pub const TICK: Duration = Duration::from_millis(200);
 /// A member that was not heard for this long, or does not hear us, is shown as UNREACHABLE and may be succeeded.
 pub const SUSPECT: Duration = Duration::from_millis(1000);
-/// One that was not heard for this long is expelled (suspicion and `group_replication_member_expel_timeout`).
-pub const EXPEL: Duration = Duration::from_millis(1600);
+/// One that was not heard for this long is expelled: suspicion, and `group_replication_member_expel_timeout` after it, which is as long as
+/// Weir needs to see that a member has lost the majority.
+pub const EXPEL: Duration = Duration::from_millis(3000);
 /// A change of view that is not through after this is tried again.
 const RETRY: Duration = Duration::from_millis(800);
 /// A change of view waits for members that are reachable for this long.

@@ -4,14 +4,17 @@
 use super::super::commit::{Commit, What};
 use super::super::error::SqlError;
 use super::super::server::{Output, Server};
-use super::super::session::SessionId;
+use super::super::session::{Session, SessionId};
 use super::super::tables::Change;
 use super::super::value::Value;
 use super::super::variables::known;
 use super::{Member, Message, Seat, State};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use weir_core::time::Instant;
+use weir_core::time::{Duration, Instant};
+
+/// After this everybody who asks the server now and then knows that it is RECOVERING.
+const KNOWN_AFTER: Duration = Duration::from_secs(3);
 
 /// What a server has of its group.
 #[derive(Debug)]
@@ -23,6 +26,9 @@ pub(in super::super) struct Group {
     proposed: VecDeque<(u64, Commit)>,
     /// Everything up to here was given to the pipeline or the applier.
     delivered: u64,
+    /// Since when it has been RECOVERING.
+    recovers_since: Option<Instant>,
+    early_reads: u64,
 }
 
 impl Group {
@@ -54,7 +60,14 @@ impl Server {
             member.bootstrap(now);
         }
         let delivered = member.decided();
-        self.group = Some(Box::new(Group { member, queue: VecDeque::new(), proposed: VecDeque::new(), delivered }));
+        self.group = Some(Box::new(Group {
+            member,
+            queue: VecDeque::new(),
+            proposed: VecDeque::new(),
+            delivered,
+            recovers_since: None,
+            early_reads: 0,
+        }));
         self.replica.applier_on = true;
         self.settle(now);
     }
@@ -72,6 +85,19 @@ impl Server {
         let member = &mut self.group.as_mut()?.member;
         let (to, message) = member.poll_output()?;
         Some((to, member.seat(), message))
+    }
+
+    /// Somebody reads here, or waits to.
+    pub(in super::super) fn note_read(&mut self, now: Instant, session: &Session) {
+        let Some(group) = self.group.as_mut().filter(|_| !session.is_super) else { return };
+        let known = group.recovers_since.is_some_and(|since| now.since(since) >= KNOWN_AFTER);
+        group.early_reads += u64::from(known);
+    }
+
+    /// Reads of users while it was known to be RECOVERING, for checkers.
+    #[must_use]
+    pub fn early_reads(&self) -> u64 {
+        self.group.as_ref().map_or(0, |group| group.early_reads)
     }
 
     /// Its part in its group, for checkers.
@@ -95,6 +121,8 @@ impl Server {
         let executed = self.executed.as_mysql().map_or(0, weir_core::gtid::mysql::GtidSet::count);
         let Some(group) = &mut self.group else { return };
         group.member.note_applied(executed);
+        let recovers = group.member.state() == State::Recovering;
+        group.recovers_since = group.recovers_since.or(Some(now)).filter(|_| recovers);
         if group.member.take_left() {
             self.roll_back_undecided();
         }

@@ -5,7 +5,6 @@ use super::super::sql::ColumnKind;
 use super::super::value::{Row, Value};
 use super::{Seat, State};
 use weir_core::gtid::mysql::write_uuid;
-use weir_core::time::Instant;
 
 const TEXT: ColumnKind = ColumnKind::Text(255);
 /// Every row is of this channel.
@@ -79,22 +78,17 @@ fn left_join((mut columns, rows): (Vec<Column>, Vec<Row>), right: Columns, other
 
 impl Server {
     /// A table of `performance_schema` about the group as this member sees it, with others joined to it.
-    pub(in super::super) fn group_tables(
-        &self,
-        now: Instant,
-        name: &str,
-        joined: &[String],
-    ) -> Option<(Vec<Column>, Vec<Row>)> {
-        let (columns, rows) = self.group_table(now, name)?;
+    pub(in super::super) fn group_tables(&self, name: &str, joined: &[String]) -> Option<(Vec<Column>, Vec<Row>)> {
+        let (columns, rows) = self.group_table(name)?;
         let mut all = (columns.to_vec(), rows);
         for name in joined {
-            let (columns, rows) = self.group_table(now, name)?;
+            let (columns, rows) = self.group_table(name)?;
             all = left_join(all, columns, &rows);
         }
         Some(all)
     }
 
-    fn group_table(&self, now: Instant, name: &str) -> Option<(Columns, Vec<Row>)> {
+    fn group_table(&self, name: &str) -> Option<(Columns, Vec<Row>)> {
         let members = self.member().map(|member| {
             let seats = member.view().map_or_else(|| vec![member.seat()], |view| view.seats.clone());
             (member, seats)
@@ -103,7 +97,7 @@ impl Server {
             members.iter().flat_map(|(_, seats)| seats).map(|seat| row(*seat)).collect()
         };
         match name.to_ascii_lowercase().as_str() {
-            "replication_group_members" => Some((MEMBERS, rows(&|seat| self.member_row(now, seat)))),
+            "replication_group_members" => Some((MEMBERS, rows(&|seat| self.member_row(seat)))),
             "replication_group_member_stats" => Some((STATS, rows(&|seat| self.stats_row(seat)))),
             "replication_connection_status" => {
                 let group = self.config.group.as_ref();
@@ -114,8 +108,8 @@ impl Server {
         }
     }
 
-    fn member_row(&self, now: Instant, seat: Seat) -> Row {
-        let state = self.member().map(|member| member.state_of(now, seat));
+    fn member_row(&self, seat: Seat) -> Row {
+        let state = self.member().map(|member| member.state_of(seat));
         let primary = self.member().and_then(|member| member.view()).map(|view| view.primary);
         let role = match primary {
             None => "",

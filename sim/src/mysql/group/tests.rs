@@ -153,12 +153,12 @@ fn a_primary_that_is_cut_off_is_succeeded_and_decides_nothing_alone() {
     bench.run(100);
     bench.isolate(1);
     bench.propose(1, "lost");
-    bench.run(1200);
-    let (now, seat) = (bench.now, bench.members[&2].seat());
-    assert!(!bench.members[&1].has_majority(now));
-    assert_eq!(bench.members[&1].state_of(now, seat), None, "unreachable");
+    bench.run(1500);
+    let seat = bench.members[&2].seat();
+    assert!(!bench.members[&1].has_majority());
+    assert_eq!(bench.members[&1].state_of(seat), None, "unreachable");
     assert!(bench.members[&1].is_primary(), "it knows of nobody else");
-    bench.run(2000);
+    bench.run(2500);
     assert_eq!(bench.primary(), 2);
     assert_eq!(bench.propose(2, "b"), Some(2));
     bench.run(500);
@@ -177,7 +177,7 @@ fn what_a_majority_may_have_is_carried_over() {
     bench.run(30);
     // Others have it; that they have reaches nobody.
     bench.isolate(1);
-    bench.run(4000);
+    bench.run(5000);
     assert_eq!((bench.primary(), bench.members[&5].decided()), (2, 1));
 }
 
@@ -187,7 +187,7 @@ fn a_minority_does_not_elect() {
     [1, 2, 3].into_iter().for_each(|id| bench.isolate(id));
     bench.run(8000);
     assert_eq!(bench.primary(), 1);
-    assert!((4..=5).all(|id| !bench.members[&id].has_majority(bench.now)));
+    assert!((4..=5).all(|id| !bench.members[&id].has_majority()));
     bench.cut.clear();
     bench.run(8000);
     assert!(bench.is_whole());
@@ -220,7 +220,7 @@ fn the_heaviest_is_elected() {
 
 #[test]
 fn under_any_faults_all_agree_and_in_the_end_the_group_is_whole() {
-    for seed in 0..60 {
+    for seed in 0..20 {
         let servers = 3 + 2 * (seed % 2) as u32;
         let mut bench = Bench::new(100 + seed, servers);
         let mut acknowledged = 0;

@@ -335,7 +335,8 @@ impl GatewayProcess {
         }
         let known = self.shared.tablets.iter().map(|(id, tablet)| (*id, tablet.alias().clone()));
         let cluster = self.setup.cluster.clone();
-        self.shard = Some(EmbeddedShard::new(ctx.now(), keyspace, shard, cluster, known.zip(&members)));
+        self.shard =
+            Some(EmbeddedShard::new(ctx.now(), keyspace, shard, cluster, known.zip(&members), self.setup.mutants));
         if !self.setup.told_by.is_empty() {
             let token = Timed::Roles.token();
             let mut hello = Vec::new();
@@ -445,7 +446,7 @@ impl GatewayProcess {
         while let Some(message) = self.told_by.as_mut().and_then(|links| mail::take::<FromTablet>(links.inbox(number)))
         {
             let (Some(FromTablet::State(_, state)), Some(shard)) = (message, &mut self.shard) else { continue };
-            if let Some((role, term)) = shard.told(ctx.now(), id, &state, self.setup.mutants) {
+            if let Some((role, term)) = shard.told(ctx.now(), id, &state) {
                 self.tablet(ctx, id, |tablet, hands| tablet.assign(hands, role, term));
             }
             self.tablet(ctx, id, |tablet, hands| tablet.told_of_drain(hands, state.draining));

@@ -30,6 +30,7 @@ pub(super) struct EmbeddedShard {
     measure_at: Instant,
     /// What the servers' own tablets have said: roles and terms.
     told: BTreeMap<TabletId, (Role, u64)>,
+    mutants: Mutants,
     /// How often somebody was taken for the primary because it was writable, as broken rules have it.
     trusted: u64,
 }
@@ -42,6 +43,7 @@ impl EmbeddedShard {
         shard: Shard,
         config: Config,
         members: impl Iterator<Item = ((TabletId, TabletAlias), &'a Member)>,
+        mutants: Mutants,
     ) -> Self {
         let mut shard = Self {
             record: ShardRecord::new(keyspace, shard),
@@ -50,6 +52,7 @@ impl EmbeddedShard {
             members: BTreeMap::new(),
             measure_at: now + MEASURE_EVERY,
             told: BTreeMap::new(),
+            mutants,
             trusted: 0,
         };
         for ((id, alias), member) in members {
@@ -84,9 +87,9 @@ impl EmbeddedShard {
     }
 
     /// Takes in what a server's own tablet says it is; returns it when it is news.
-    pub(super) fn told(&mut self, now: Instant, id: TabletId, state: &State, mutants: Mutants) -> Option<(Role, u64)> {
+    pub(super) fn told(&mut self, now: Instant, id: TabletId, state: &State) -> Option<(Role, u64)> {
         let mut said = (state.role, state.promised);
-        if mutants.breaks(Mutant::TrustReadOnly) && state.status.as_ref().is_some_and(|status| !status.read_only) {
+        if self.mutants.breaks(Mutant::TrustReadOnly) && state.status.as_ref().is_some_and(|status| !status.read_only) {
             self.trusted += u64::from(self.told.get(&id).is_none_or(|(role, _)| *role != Role::Primary));
             said = (Role::Primary, state.promised.max(TRUSTED + self.trusted));
         }
@@ -104,7 +107,11 @@ impl EmbeddedShard {
     }
 
     fn judge(&mut self, now: Instant, repeated: bool) -> Vec<(TabletId, Role, u64)> {
-        if self.record.judge_answer(now, &self.evidence, repeated).is_empty() {
+        let changes = match self.mutants {
+            Mutants::NONE => self.record.judge_answer(now, &self.evidence, repeated),
+            broken => self.record.judge_broken(now, &self.evidence, broken),
+        };
+        if changes.is_empty() {
             return Vec::new();
         }
         let term = self.record.term;
