@@ -1,5 +1,4 @@
 //! Groups of servers that elect their primary by themselves, in the simulator: the scenarios hold, and broken rules are missed.
-
 //!
 //! With `WEIR_SIM_SEEDS=100`, each scenario runs with as many seeds.
 

@@ -145,7 +145,8 @@ impl Server {
             group.delivered += 1;
             let number = group.delivered;
             let Some(transaction) = group.member.entry(number).map(Rc::clone) else { continue };
-            let own = group.proposed.pop_front_if(|(proposed, _)| *proposed == number);
+            let is_own = group.proposed.front().is_some_and(|(proposed, _)| *proposed == number);
+            let own = if is_own { group.proposed.pop_front() } else { None };
             match own {
                 Some((_, commit)) => self.submit_decided(commit, transaction),
                 None => self.receive_decided(now, transaction),

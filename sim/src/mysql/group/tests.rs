@@ -100,7 +100,7 @@ impl Bench {
     fn run(&mut self, ms: u64) {
         let end = self.now + Duration::from_millis(ms);
         while self.now < end {
-            self.now = self.now + Duration::from_millis(5);
+            self.now += Duration::from_millis(5);
             let now = self.now;
             while let Some(((at, n), _)) = self.mail.first_key_value().filter(|((at, _), _)| *at <= now) {
                 let key = (*at, *n);
