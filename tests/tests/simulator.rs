@@ -58,6 +58,9 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::GuessCommitLost, "failover/commits-lost", Check::Once),
     (Mutant::GuessCommitDone, "failover/commits-lost", Check::Once),
     (Mutant::DrainHoldsOpen, "failover/planned-under-transfers", Check::Planned),
+    (Mutant::BelieveMinority, "consensus/minority", Check::Global),
+    (Mutant::BelieveOldView, "consensus/primary-paused", Check::Appends),
+    (Mutant::ReadJoining, "consensus/rejoin", Check::Members),
 ];
 
 /// Rules of failover: the other tests of the simulator find some, tests of their machines others.

@@ -1,6 +1,7 @@
 //! Behaviour of the model server, statement by statement.
 
 mod durability;
+mod group;
 mod replication;
 mod statements;
 mod transactions;

@@ -25,6 +25,19 @@ fn a_write_of_unknown_outcome_is_reported_and_never_run_again() {
     bench.expect_rest();
 }
 
+/// A member of a group that leaves it while it commits says that it rolled back; its group may have the transaction all the same.
+#[test]
+fn what_a_group_may_have_decided_is_of_unknown_outcome() {
+    let mut bench = Bench::logged_in();
+    bench.query("INSERT INTO t VALUES (1)");
+    bench.lend();
+    let message = "Plugin instructed the server to rollback the current transaction.";
+    let error = Error { code: 3101, ..Error::new(Component::Server, Kind::TransactionLost, message) };
+    let packets = bench.answer(vec![Reply::Err { seq: 1, error }]);
+    assert_eq!(error_code(&packets[0]), 1160);
+    assert!(matches!(bench.event(), Some(Event::Acknowledged(_))), "it may have happened");
+}
+
 #[test]
 fn a_write_that_was_never_sent_is_tried_elsewhere_and_then_reported_with_the_reason() {
     let mut bench = Bench::logged_in();
