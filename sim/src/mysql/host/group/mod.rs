@@ -16,7 +16,7 @@ use weir_core::time::{Duration, Instant};
 pub(super) const GROUP_PORT: u16 = 33061;
 /// A connection that was lost is made again after this.
 const RETRY: Duration = Duration::from_millis(150);
-/// A connection over which nothing gets through for this long is made anew.
+/// A connection over which nothing gets through for this long, or which does not come about, is made anew.
 const DEAF_MAX: Duration = Duration::from_secs(2);
 /// Bytes that wait to be sent to a member before more are dropped.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
@@ -34,7 +34,7 @@ struct Peer {
     address: Address,
     conn: Option<ConnId>,
     connected: bool,
-    /// When it was made, or is to be made.
+    /// When it was begun or made, or is to be made.
     at: Instant,
     out: Vec<u8>,
 }
@@ -46,12 +46,12 @@ impl Peer {
 
     fn run(&mut self, ctx: &mut Ctx<'_>, is_heard: bool) {
         let now = ctx.now();
-        if let Some(conn) = self.conn.filter(|_| self.connected && !is_heard && self.at + DEAF_MAX <= now) {
+        if let Some(conn) = self.conn.filter(|_| !is_heard && self.at + DEAF_MAX <= now) {
             ctx.reset(conn);
             self.lost(now);
         }
         match self.conn {
-            None if self.at <= now => self.conn = Some(ctx.connect(self.address)),
+            None if self.at <= now => (self.conn, self.at) = (Some(ctx.connect(self.address)), now),
             Some(conn) if self.connected => flush(ctx, conn, &mut self.out),
             _ => {}
         }
