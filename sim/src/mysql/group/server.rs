@@ -170,10 +170,10 @@ impl Server {
     }
 
     fn refuse_commit(&mut self, owner: SessionId) {
-        let Some(mut session) = self.sessions.remove(&owner) else { return };
+        let Some(mut session) = self.sessions.take(owner) else { return };
         session.suspended = None;
         let outcome = self.fail(&mut session, 0, SqlError::rolled_back_by_plugin());
-        self.sessions.insert(owner, session);
+        self.sessions.put(session);
         self.outputs.push_back(Output::Done { session: owner, outcome });
     }
 

@@ -107,9 +107,10 @@ impl EmbeddedShard {
     }
 
     fn judge(&mut self, now: Instant, repeated: bool) -> Vec<(TabletId, Role, u64)> {
-        let changes = match self.mutants {
-            Mutants::NONE => self.record.judge_answer(now, &self.evidence, repeated),
-            broken => self.record.judge_broken(now, &self.evidence, broken),
+        let changes = if self.mutants == Mutants::NONE {
+            self.record.judge_answer(now, &self.evidence, repeated)
+        } else {
+            self.record.judge_broken(now, &self.evidence, self.mutants)
         };
         if changes.is_empty() {
             return Vec::new();
