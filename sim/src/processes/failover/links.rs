@@ -39,15 +39,15 @@ pub(crate) struct Links {
     links: Vec<Link>,
     timer: TimerId,
     token: u64,
-    /// A peer that says nothing for so long is connected to anew; `None`: it need not say anything.
-    silence_max: Option<Duration>,
+    /// A peer that says nothing for so long is connected to anew.
+    silence_max: Duration,
     /// What every connection begins with.
     greeting: Vec<u8>,
 }
 
 impl Links {
     /// Connects to all of them. `token` is the timer's.
-    pub(crate) fn new(ctx: &mut Ctx<'_>, peers: &[Address], token: u64, silence_max: Option<Duration>) -> Self {
+    pub(crate) fn new(ctx: &mut Ctx<'_>, peers: &[Address], token: u64, silence_max: Duration) -> Self {
         let link = |address: &Address| Link {
             address: *address,
             conn: None,
@@ -128,8 +128,7 @@ impl Links {
         let now = ctx.now();
         let mut given_up = false;
         for link in &mut self.links {
-            let silent = link.deadline(self.silence_max).is_some_and(|deadline| now >= deadline);
-            if let Some(conn) = link.conn.filter(|_| silent) {
+            if let Some(conn) = link.conn.filter(|_| now >= link.deadline(self.silence_max)) {
                 ctx.reset(conn);
                 given_up |= link.connected;
                 link.lose(now);
@@ -143,10 +142,10 @@ impl Links {
 
     fn arm(&self, ctx: &mut Ctx<'_>) {
         let due = |link: &Link| match link.conn {
-            None => Some(link.retry_at),
+            None => link.retry_at,
             Some(_) => link.deadline(self.silence_max),
         };
-        ctx.arm(self.timer, self.links.iter().filter_map(due).min());
+        ctx.arm(self.timer, self.links.iter().map(due).min());
     }
 
     /// Breaks all of them.
@@ -165,9 +164,8 @@ impl Link {
     }
 
     /// When its connection is given up.
-    fn deadline(&self, silence_max: Option<Duration>) -> Option<Instant> {
-        let max = if self.connected { silence_max } else { Some(CONNECT_MAX) };
-        max.map(|max| self.heard_at + max)
+    fn deadline(&self, silence_max: Duration) -> Instant {
+        self.heard_at + if self.connected { silence_max } else { CONNECT_MAX }
     }
 
     fn lose(&mut self, now: Instant) {

@@ -25,7 +25,7 @@ pub const NOTE_BEGINS: &str = "begins term";
 pub const NOTE_SETTLED: &str = "settled";
 /// A note of an orchestrator: a tablet gets the data of another.
 pub const NOTE_REBUILDING: &str = "rebuilding";
-/// A tablet that says nothing for so long is connected to anew.
+/// A tablet that says nothing for so long, or a topology that is asked every second, is connected to anew.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// One that has died comes back after this.
 const DEATH: Duration = Duration::from_secs(1);
@@ -93,8 +93,8 @@ impl OrchestratorProcess {
 
     fn connect(&mut self, ctx: &mut Ctx<'_>) {
         let tablets: Vec<Address> = self.setup.tablets.iter().map(|(_, address)| *address).collect();
-        let tablets = Links::new(ctx, &tablets, TOKEN_TABLETS, Some(SILENCE_MAX));
-        let topology = Links::new(ctx, &[self.setup.topology], TOKEN_TOPOLOGY, None);
+        let tablets = Links::new(ctx, &tablets, TOKEN_TABLETS, SILENCE_MAX);
+        let topology = Links::new(ctx, &[self.setup.topology], TOKEN_TOPOLOGY, SILENCE_MAX);
         self.links = Some((tablets, topology));
         self.handle(ctx, Input::Timeout);
     }

@@ -152,7 +152,7 @@ impl TabletProcess {
         self.timer = Some(ctx.timer(TOKEN_MACHINE));
         self.proof_timer = Some(ctx.timer(TOKEN_PROOF));
         let others: Vec<Address> = self.setup.others.iter().map(|(_, address)| *address).collect();
-        self.others = Some(Links::new(ctx, &others, TOKEN_OTHERS, Some(SILENCE_MAX)));
+        self.others = Some(Links::new(ctx, &others, TOKEN_OTHERS, SILENCE_MAX));
         let (user, password) = &self.setup.login;
         let connector = Connector {
             address: Address { host: self.setup.host, port: CLIENT_PORT },

@@ -341,7 +341,7 @@ impl GatewayProcess {
             let token = Timed::Roles.token();
             let mut hello = Vec::new();
             mail::put(&mut hello, &ToTablet::Open(Open::default()));
-            let links = Links::new(ctx, &self.setup.told_by, token, Some(ROLE_SILENCE_MAX));
+            let links = Links::new(ctx, &self.setup.told_by, token, ROLE_SILENCE_MAX);
             self.told_by = Some(links.greeting(hello));
         }
     }
