@@ -70,6 +70,7 @@ fn a_server_that_died_is_started_again_as_what_it_was() {
         revived.extend(cluster.revive().into_iter().map(|(number, outcome)| (number, outcome.is_ok())));
         revived.len() == 2
     });
+    revived.sort_unstable();
     assert_eq!(revived, [(1, true), (2, true)]);
     cluster.primary().query("CREATE DATABASE d").unwrap();
     cluster.wait_for_replicas();

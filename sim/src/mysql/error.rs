@@ -226,12 +226,12 @@ impl SqlError {
         Self::new(1364, "HY000", format!("Field '{column}' doesn't have a default value"))
     }
 
-    pub(super) fn not_an_integer(value: &str, schema: &str, table: &str, column: &str) -> Self {
-        Self::new(
-            1366,
-            "22007",
-            format!("Incorrect integer value: '{value}' for column `{schema}`.`{table}`.`{column}` at row 1"),
-        )
+    pub(super) fn not_an_integer(flavor: Flavor, value: &str, schema: &str, table: &str, column: &str) -> Self {
+        let (state, column) = match flavor {
+            Flavor::MariaDb => ("22007", format!("`{schema}`.`{table}`.`{column}`")),
+            Flavor::MySql => ("HY000", format!("'{column}'")),
+        };
+        Self::new(1366, state, format!("Incorrect integer value: '{value}' for column {column} at row 1"))
     }
 
     pub(super) fn too_long(column: &str) -> Self {
@@ -250,8 +250,12 @@ impl SqlError {
         Self::new(1690, "22003", format!("BIGINT value is out of range in '{expression}'"))
     }
 
-    pub(super) fn read_only_transaction() -> Self {
-        Self::new(1792, "25006", "Cannot execute statement in a READ ONLY transaction")
+    pub(super) fn read_only_transaction(flavor: Flavor) -> Self {
+        let message = match flavor {
+            Flavor::MariaDb => "Cannot execute statement in a READ ONLY transaction",
+            Flavor::MySql => "Cannot execute statement in a READ ONLY transaction.",
+        };
+        Self::new(1792, "25006", message)
     }
 
     pub(super) fn killed() -> Self {

@@ -24,6 +24,22 @@ pub(crate) fn shared_statement(rng: &mut Rng) -> String {
     }
 }
 
+/// A statement that MySQL 5.6 knows as well.
+pub(crate) fn mysql_statement(rng: &mut Rng) -> String {
+    match rng.below(100) {
+        0..35 => write(rng, filter),
+        35..50 => read(rng, filter),
+        50..70 => match transaction(rng) {
+            // How long that lasts differs between 5.6, MySQL 8 and MariaDB.
+            read_only if read_only.contains(" READ ") => "COMMIT".into(),
+            other => other,
+        },
+        70..76 => pick(rng, &["SELECT @a, @b", "SET @a = 5, @b = 'x'", "SET @a = @a + 1", "USE test", "DO 1"]),
+        76..90 => definition(rng),
+        _ => wrong(rng),
+    }
+}
+
 fn one(rng: &mut Rng) -> String {
     match rng.below(100) {
         0..30 => write(rng, filter),

@@ -25,8 +25,8 @@ pub(crate) struct Model {
 
 impl Model {
     /// A server as the test's real one is set up: an administrator and an application.
-    pub(crate) fn start(server_id: u32) -> Self {
-        let server = Server::start(Instant::ZERO, Config::new(Flavor::MariaDb, server_id), Storage::default());
+    pub(crate) fn start(flavor: Flavor, server_id: u32) -> Self {
+        let server = Server::start(Instant::ZERO, Config::new(flavor, server_id), Storage::default());
         let users = Rc::new(Users::new(&[("root", "r", true), ("app", "a", false)]));
         Self { server, users, links: Vec::new(), now: Instant::ZERO }
     }

@@ -101,7 +101,10 @@ impl Env<'_> {
             if operator == Operator::Modulo && b == 0 {
                 return Ok(Value::Null);
             }
-            let result = compute(a, b).ok_or_else(|| SqlError::bigint_range(&format!("{a} {sign} {b}")))?;
+            let result = compute(a, b).ok_or_else(|| {
+                let sum = format!("{a} {sign} {b}");
+                SqlError::bigint_range(&if self.flavor() == Flavor::MySql { format!("({sum})") } else { sum })
+            })?;
             return Ok(Value::Int(result));
         }
         let Some(order) = left.compare(&right) else { return Ok(Value::Null) };

@@ -54,8 +54,11 @@ impl Server {
                 }
                 if self.tables.get(&reference.schema, &reference.name).is_some() {
                     let error = SqlError::table_exists(&reference.name);
+                    if *if_not_exists && self.config.flavor == Flavor::MySql {
+                        return self.unless(true, session, error);
+                    }
                     if *if_not_exists {
-                        // Unlike the others, this is not logged.
+                        // Unlike the others, MariaDB does not log this.
                         session.note(&error);
                         return Ok(Body::ok());
                     }
@@ -147,7 +150,7 @@ impl Server {
         self.commit_implicitly(session)?;
         (session.next_isolation, session.next_read_only) = (None, None);
         if session.values.int(const { known("tx_read_only") }) != 0 {
-            Err(SqlError::read_only_transaction())
+            Err(SqlError::read_only_transaction(self.config.flavor))
         } else {
             Ok(())
         }

@@ -43,7 +43,7 @@ impl Server {
         let Some(from) = &select.from else { return self.select_values(turn, session, select) };
         let updates = from.locking == Some(Locking::Update);
         if updates && session.is_read_only_transaction() {
-            return Err(SqlError::read_only_transaction().into());
+            return Err(SqlError::read_only_transaction(self.config.flavor).into());
         }
         if is_process_list(&from.table) {
             return self.select_processes(turn, session, select);

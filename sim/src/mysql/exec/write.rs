@@ -11,12 +11,13 @@ use super::eval::Input;
 use super::scan::Scan;
 use super::{Done, Turn};
 use std::rc::Rc;
+use weir_core::gtid::Flavor;
 
 impl Server {
     fn writable_table(&self, session: &mut Session, table: &TableName) -> Result<(Rc<TableDef>, u32), SqlError> {
         self.check_writable(session)?;
         if session.is_read_only_transaction() {
-            return Err(SqlError::read_only_transaction());
+            return Err(SqlError::read_only_transaction(self.config.flavor));
         }
         let def = self.table_def(session, table)?;
         let id = self.tables.get(&def.reference.schema, &def.reference.name).map_or(0, |table| table.id);
@@ -98,7 +99,7 @@ impl Server {
                     None => return Err(SqlError::no_default(&column.name).into()),
                 },
             };
-            full.push(fit(def, index, value)?);
+            full.push(fit(self.config.flavor, def, index, value)?);
         }
         Ok((Row::from(full), generated))
     }
@@ -190,7 +191,7 @@ impl Server {
             let column =
                 def.column(name).ok_or_else(|| SqlError::unknown_column(self.config.flavor, name, Clause::Set))?;
             let env = self.env(turn, session, Some(def), Clause::Set);
-            let value = fit(def, column, env.eval(expr, Input::Row(&row))?)?;
+            let value = fit(self.config.flavor, def, column, env.eval(expr, Input::Row(&row))?)?;
             let insert_id = env.insert_id.get();
             if insert_id.is_some() {
                 session.statement_insert_id = insert_id;
@@ -304,7 +305,7 @@ impl Tally {
 }
 
 /// A value as a column stores it, in strict mode.
-fn fit(def: &TableDef, index: usize, value: Value) -> Result<Value, SqlError> {
+fn fit(flavor: Flavor, def: &TableDef, index: usize, value: Value) -> Result<Value, SqlError> {
     let column = &def.columns[index];
     let value = match (column.kind, value) {
         (_, Value::Null) if !column.nullable => return Err(SqlError::not_null(&column.name)),
@@ -321,7 +322,8 @@ fn fit(def: &TableDef, index: usize, value: Value) -> Result<Value, SqlError> {
             let number = core::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
             let name = &def.reference;
             Value::Int(number.ok_or_else(|| {
-                SqlError::not_an_integer(&String::from_utf8_lossy(&text), &name.schema, &name.name, &column.name)
+                let text = String::from_utf8_lossy(&text);
+                SqlError::not_an_integer(flavor, &text, &name.schema, &name.name, &column.name)
             })?)
         }
         (_, number) => number,
