@@ -5,6 +5,7 @@
 
 mod generate;
 mod model;
+mod semisync;
 
 use model::Model;
 use std::net::SocketAddr;

@@ -9,7 +9,7 @@ use weir_core::mysql::frame::{PacketReader, write_with};
 use weir_core::mysql::handshake::{ClientConfig, ClientEvent, ClientHandshake, RsaKey, TlsMode, Transport};
 use weir_core::mysql::resultset::{Answer, ResultReader};
 use weir_core::rng::Rng;
-use weir_core::time::Instant;
+use weir_core::time::{Duration, Instant};
 use weir_sim::mysql::wire::{Link, Users};
 use weir_sim::mysql::{Config, Output, Server, Storage};
 
@@ -20,6 +20,8 @@ pub(crate) struct Model {
     server: Server,
     users: Rc<Users>,
     links: Vec<(Link, CapabilityFlags)>,
+    /// What it has received, and not yet told its source.
+    acks: Vec<u64>,
     now: Instant,
 }
 
@@ -28,7 +30,7 @@ impl Model {
     pub(crate) fn start(flavor: Flavor, server_id: u32) -> Self {
         let server = Server::start(Instant::ZERO, Config::new(flavor, server_id), Storage::default());
         let users = Rc::new(Users::new(&[("root", "r", true), ("app", "a", false)]));
-        Self { server, users, links: Vec::new(), now: Instant::ZERO }
+        Self { server, users, links: Vec::new(), acks: Vec::new(), now: Instant::ZERO }
     }
 
     /// Logs in; the number is the session's.
@@ -62,10 +64,18 @@ impl Model {
 
     /// Runs a text of one statement or several. Waiting costs nothing: time jumps to the next deadline.
     pub(crate) fn run(&mut self, session: usize, sql: &str) -> Vec<Answer> {
+        self.begin(session, sql);
+        self.finish(session)
+    }
+
+    fn begin(&mut self, session: usize, sql: &str) {
         let mut packet = Vec::new();
         write_with(&mut packet, &mut 0, |out| ClientCommand::Query(sql.as_bytes()).encode(out));
         self.links[session].0.handle_bytes(&mut self.server, self.now, &packet);
         self.drain();
+    }
+
+    fn finish(&mut self, session: usize) -> Vec<Answer> {
         while self.links[session].0.output().is_empty() {
             self.now = self.server.poll_timeout().expect("a statement under way waits for something").max(self.now);
             self.server.handle_timeout(self.now);
@@ -84,8 +94,66 @@ impl Model {
                     let (link, _) = link.expect("the session of a statement");
                     link.handle_outcome(&mut self.server, self.now, outcome);
                 }
-                Output::Close { .. } | Output::Acknowledge { .. } => {}
+                Output::Acknowledge { end } => self.acks.push(end),
+                Output::Close { .. } => {}
             }
+        }
+    }
+}
+
+/// A source and its replica, joined by hand: nothing takes time but waiting.
+pub(crate) struct Couple {
+    pub(crate) source: Model,
+    pub(crate) replica: Model,
+    /// What the replica gets next, and its connection.
+    joined: Option<(u64, u64)>,
+}
+
+impl Couple {
+    pub(crate) fn start() -> Self {
+        let [source, replica] = [1, 2].map(|id| Model::start(Flavor::MariaDb, id));
+        let mut couple = Self { source, replica, joined: None };
+        let administrator = couple.replica.open(true);
+        couple
+            .replica
+            .run(administrator, "CHANGE MASTER TO MASTER_HOST='s', MASTER_PORT=3306, MASTER_USE_GTID=slave_pos");
+        couple
+    }
+
+    /// Runs a statement on the source; how long it took.
+    pub(crate) fn run(&mut self, session: usize, sql: &str) -> (Vec<Answer>, Duration) {
+        let begun = self.source.now;
+        self.source.begin(session, sql);
+        self.carry();
+        let answers = self.source.finish(session);
+        self.carry();
+        (answers, self.source.now.since(begun))
+    }
+
+    /// Connects the replica or breaks its connection, as its receiver has it, and carries what there is.
+    pub(crate) fn carry(&mut self) {
+        let now = self.source.now;
+        match (self.replica.server.receiver_wants(), self.joined) {
+            (Some((_, has)), None) => {
+                let (has, semi_sync) = (has.clone(), self.replica.server.is_semi_sync_replica());
+                self.joined = Some(self.source.server.attach_replica(now, 2, semi_sync, &has).expect("it has the log"));
+                self.replica.server.receiver_connected(true, None);
+            }
+            (None, Some((_, connection))) => {
+                self.source.server.detach_replica(2, connection);
+                self.joined = None;
+            }
+            _ => {}
+        }
+        let Some((next, _)) = &mut self.joined else { return };
+        while let Some(transaction) = self.source.server.dump(*next).cloned() {
+            *next += 1;
+            self.replica.server.receive(self.replica.now, transaction, *next);
+            self.replica.drain();
+            for end in self.replica.acks.drain(..) {
+                self.source.server.acknowledge(now, 2, end);
+            }
+            self.source.drain();
         }
     }
 }
