@@ -58,7 +58,7 @@ const STATUS: StatusFlags = StatusFlags::SERVER_STATUS_IN_TRANS
 
 /// A real server.
 enum Real {
-    MariaDb(TestCluster),
+    MariaDb(Box<TestCluster>),
     MySql(MySql56),
 }
 
@@ -97,7 +97,7 @@ struct Both {
 impl Both {
     fn start() -> Self {
         let sql = ["SET GLOBAL max_connections = 151", "SET GLOBAL innodb_lock_wait_timeout = 1"];
-        Self::of(Real::MariaDb(TestCluster::start(1)), Flavor::MariaDb, &sql)
+        Self::of(Real::MariaDb(Box::new(TestCluster::start(1))), Flavor::MariaDb, &sql)
     }
 
     /// The same, in MySQL's flavour.
