@@ -6,7 +6,7 @@
 
 use super::ProtocolError;
 use super::binary::{NullBitmap, Value, put_value, read_value, type_of};
-use super::capability::ColumnType;
+use super::capability::{ColumnType, StatusFlags};
 use super::wire::Reader;
 
 /// Flag: open a read-only cursor instead of sending the rows.
@@ -16,6 +16,23 @@ pub const TYPE_BYTES: usize = 2;
 const UNSIGNED: u8 = 0x80;
 /// How many times to execute; the protocol knows no other number.
 const ITERATIONS: u32 = 1;
+
+/// Whether the execution with this body asks for a cursor.
+#[must_use]
+pub fn asks_for_cursor(body: &[u8]) -> bool {
+    body.first().is_some_and(|flags| flags & CURSOR_READ_ONLY != 0)
+}
+
+/// Whether an execution that asked for a cursor has got one, by the status flags of its columns' end.
+///
+/// MariaDB raises the same flag in what a procedure or a function returns that has used a cursor of its own: there the rows follow,
+/// and after a procedure's always more. Where no cursor was asked for, the flag means nothing.
+#[must_use]
+pub const fn got_cursor(status: u16) -> bool {
+    const CURSOR: u16 = StatusFlags::SERVER_STATUS_CURSOR_EXISTS.bits();
+    const MORE: u16 = StatusFlags::SERVER_MORE_RESULTS_EXISTS.bits();
+    status & (CURSOR | MORE) == CURSOR
+}
 
 /// The parts of an execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use crate::link::{Command, Ended, Interrupt, Reply, Settings};
 use crate::marks::Mark;
 use crate::mutants::{Mutant, Mutants};
 use crate::mysql::capability::CapabilityFlags;
+use crate::mysql::execute;
 use crate::mysql::frame;
 use crate::mysql::packet::{self, OkPacket};
 use crate::sql::Effects;
@@ -124,7 +125,11 @@ impl Session {
         job.row_count = Some(if rows.is_some() { -1 } else { i64::try_from(ok.affected_rows).unwrap_or(i64::MAX) });
         job.sent_rows = rows.or(job.sent_rows);
         if rows.is_some() && job.statement.is_some() {
-            let open = ok.status & CURSOR_EXISTS != 0 && ok.status & LAST_ROW_SENT == 0;
+            let got_cursor = match &job.command {
+                Command::Execute { payload, .. } => execute::asks_for_cursor(payload) && execute::got_cursor(ok.status),
+                _ => ok.status & CURSOR_EXISTS != 0,
+            };
+            let open = got_cursor && ok.status & LAST_ROW_SENT == 0;
             if let Some(prepared) = job.statement.and_then(|id| self.statements.get_mut(id)) {
                 prepared.cursor = open;
             }

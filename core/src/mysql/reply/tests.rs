@@ -158,6 +158,7 @@ impl Encoder {
 
 fn shape(answer: &Answer) -> Shape {
     match answer {
+        Answer::Results { last: Last::Cursor(_), .. } => Shape::Cursor,
         Answer::Results { .. } => Shape::Results,
         Answer::Prepare { .. } => Shape::Prepare,
         Answer::Rows { .. } => Shape::Rows,
@@ -358,7 +359,8 @@ proptest! {
         bytes in vec(any::<u8>(), 0..200),
         flip in any::<(bool, bool)>(),
         shape in prop_oneof![
-            Just(Shape::Results), Just(Shape::Prepare), Just(Shape::Rows), Just(Shape::Text), Just(Shape::Simple)
+            Just(Shape::Results), Just(Shape::Cursor), Just(Shape::Prepare), Just(Shape::Rows), Just(Shape::Text),
+            Just(Shape::Simple)
         ],
     ) {
         let mut walker = ReplyWalker::new(shape, format(flip.0), ClientFormat { deprecate_eof: flip.1 }, 0);
@@ -446,6 +448,32 @@ fn the_end_of_columns_says_what_the_server_said_but_for_its_trackers() {
             let heard = walk(Shape::Results, false, false, &sent(status | STATE_CHANGED), cuts).unwrap();
             assert_eq!(heard.read, sent(status), "{status:#x}");
         }
+    }
+}
+
+/// MariaDB says so of results of a procedure, or a function, that has used a cursor of its own.
+#[test]
+fn rows_that_come_although_a_cursor_is_spoken_of_are_relayed() {
+    let result = |more: u16| {
+        let mut encoder = Encoder::new(format(false));
+        encoder.columns(&[b"\x03def".to_vec()]);
+        encoder.with(|out| EofPacket { warnings: 0, status: STATUS | CURSOR | more }.encode(out));
+        encoder.rows(&[b"\x011".to_vec()]);
+        encoder.end(&OkPacket { status: STATUS | CURSOR | more, ..OkPacket::default() });
+        encoder
+    };
+    let of_function = result(0).out;
+    assert_eq!(
+        walk(Shape::Results, false, false, &of_function, &[]).expect("no cursor was asked for").read,
+        of_function
+    );
+    let mut of_procedure = result(MORE);
+    of_procedure.ok(&OkPacket { status: STATUS, ..OkPacket::default() });
+    for shape in [Shape::Results, Shape::Cursor] {
+        assert_eq!(
+            walk(shape, false, false, &of_procedure.out, &[]).expect("a procedure's rows").read,
+            of_procedure.out
+        );
     }
 }
 

@@ -4,6 +4,7 @@ use super::{COLUMNS_MAX, HELD_PACKET_BYTES_MAX, Pieces};
 use crate::link::{ClientFormat, Reply};
 use crate::mysql::ProtocolError;
 use crate::mysql::capability::{CapabilityFlags, StatusFlags};
+use crate::mysql::execute;
 use crate::mysql::frame::{FrameHeader, HEADER_BYTES, write_with};
 use crate::mysql::packet::{self, EOF, ERR, EofPacket, LOCAL_INFILE, OK, OkPacket, PrepareOk};
 use crate::mysql::wire::Reader;
@@ -24,6 +25,8 @@ type Result<T> = core::result::Result<T, ProtocolError>;
 pub enum Shape {
     /// COM_QUERY and COM_STMT_EXECUTE: OK, ERR, a request for a local file, or a result set; possibly several.
     Results,
+    /// COM_STMT_EXECUTE that asks for a cursor: the same, or columns and an end mark alone.
+    Cursor,
     /// COM_STMT_PREPARE: PrepareOk, then parameter and column definitions.
     Prepare,
     /// COM_STMT_FETCH (rows) and COM_FIELD_LIST (definitions): packets up to an end mark.
@@ -90,6 +93,8 @@ struct Front {
 #[derive(Debug)]
 pub struct ReplyWalker {
     phase: Phase,
+    /// A cursor was asked for.
+    may_open_cursor: bool,
     /// What was negotiated with the server.
     capabilities: CapabilityFlags,
     client: ClientFormat,
@@ -121,7 +126,7 @@ impl ReplyWalker {
     #[must_use]
     pub fn new(shape: Shape, capabilities: CapabilityFlags, client: ClientFormat, status: u16) -> Self {
         let phase = match shape {
-            Shape::Results => Phase::First,
+            Shape::Results | Shape::Cursor => Phase::First,
             Shape::Prepare => Phase::PrepareFirst,
             Shape::Rows => Phase::Rows { begun: true },
             Shape::Text => Phase::Text,
@@ -129,6 +134,7 @@ impl ReplyWalker {
         };
         Self {
             phase,
+            may_open_cursor: shape == Shape::Cursor,
             capabilities,
             client,
             status,
@@ -461,7 +467,7 @@ impl ReplyWalker {
 
     fn end_of_rows(&mut self, begun: bool, payload: &[u8], out: &mut Pieces) -> Result<Verdict> {
         let ok = packet::parse_end_of_rows(payload, self.capabilities)?;
-        if !begun && !opens_cursor(&ok) {
+        if !begun && !self.opens_cursor(&ok) {
             self.put_eof(self.held_sequence, out);
         }
         self.result_ended(ok, true, out)
@@ -475,6 +481,11 @@ impl ReplyWalker {
         let rows = core::mem::take(&mut self.rows);
         out.push(Reply::Ok { seq: self.client_sequence(), ends_rows, rows, ok });
         Ok(Verdict::Taken)
+    }
+
+    /// The rows are to be fetched.
+    fn opens_cursor(&self, ok: &OkPacket) -> bool {
+        self.may_open_cursor && execute::got_cursor(ok.status)
     }
 
     fn local_infile(&mut self, filename: &[u8], out: &mut Pieces) -> Result<Verdict> {
@@ -496,7 +507,7 @@ impl ReplyWalker {
     /// The server's EOF between columns and rows, or after the columns of a cursor.
     fn columns_eof(&mut self, payload: &[u8], out: &mut Pieces) -> Result<Verdict> {
         let eof = packet::parse_end_of_rows(payload, self.capabilities)?;
-        if opens_cursor(&eof) {
+        if self.opens_cursor(&eof) {
             return self.result_ended(eof, true, out);
         }
         self.phase = Phase::Rows { begun: true };
@@ -540,10 +551,6 @@ fn definitions(left: u16, columns: u16) -> Phase {
         (0, left) => Phase::Definitions { left, columns: 0 },
         (left, columns) => Phase::Definitions { left, columns },
     }
-}
-
-fn opens_cursor(ok: &OkPacket) -> bool {
-    has(ok.status, StatusFlags::SERVER_STATUS_CURSOR_EXISTS)
 }
 
 fn has(status: u16, flag: StatusFlags) -> bool {

@@ -10,6 +10,7 @@ use crate::mutants::Mutant;
 use crate::mysql::ProtocolError;
 use crate::mysql::capability::StatusFlags;
 use crate::mysql::command::ClientCommand;
+use crate::mysql::execute;
 use crate::mysql::frame::{MAX_PAYLOAD_BYTES, write_packet, write_with};
 use crate::mysql::packet::OkPacket;
 use crate::mysql::reply::Shape;
@@ -131,6 +132,10 @@ impl Busy {
             Command::Execute { statement, .. } => Some(statement),
             _ => None,
         }
+    }
+
+    fn asks_for_cursor(&self) -> bool {
+        matches!(&self.request.command, Command::Execute { payload, bulk: false, .. } if execute::asks_for_cursor(payload))
     }
 
     /// The command can be sent before it is known that its answer is wanted.
@@ -263,7 +268,8 @@ impl BackendConn {
             true => ClientCommand::BulkExecute { statement_id, body },
         };
         write_with(out, &mut sequence, |packet| command.encode(packet));
-        self.flight.expect_command(Shape::Results, sequence);
+        let shape = if busy.asks_for_cursor() { Shape::Cursor } else { Shape::Results };
+        self.flight.expect_command(shape, sequence);
     }
 
     /// Pieces of the command's answer: to the client, or to nobody when the prefix failed.
@@ -286,7 +292,8 @@ impl BackendConn {
                     busy.reported.extend(reported);
                     busy.warned |= ok.warnings > 0;
                     if let Some(statement) = busy.executes() {
-                        self.statements.set_cursor(statement, opens_cursor(ok));
+                        let open = busy.asks_for_cursor() && execute::got_cursor(ok.status);
+                        self.statements.set_cursor(statement, open);
                     } else if let Command::Fetch { statement, .. } = &busy.request.command {
                         self.statements.set_cursor(statement, !ends_cursor(ok));
                     }
@@ -436,10 +443,6 @@ impl BackendConn {
 /// The server does not know the statement.
 fn is_gone(error: &Error) -> bool {
     error.code == Kind::UnknownStatement.code().0
-}
-
-fn opens_cursor(ok: &OkPacket) -> bool {
-    ok.status & StatusFlags::SERVER_STATUS_CURSOR_EXISTS.bits() != 0
 }
 
 fn ends_cursor(ok: &OkPacket) -> bool {
