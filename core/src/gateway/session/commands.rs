@@ -29,7 +29,8 @@ impl Session {
                 self.run(now, Job::new(Command::Plain(payload.to_vec()), Origin::Client));
             }
             ClientCommand::SetOption(option) => self.on_set_option(now, option, payload),
-            ClientCommand::Refresh(_) => self.on_refresh(now, payload),
+            ClientCommand::Refresh(_) => self.run_as(now, payload, b"FLUSH PRIVILEGES"),
+            ClientCommand::Shutdown => self.run_as(now, payload, b"SHUTDOWN"),
             ClientCommand::ResetConnection => self.on_reset_connection(now),
             ClientCommand::Prepare(sql) => self.on_prepare(now, sql),
             ClientCommand::Execute { statement_id, body } => self.on_execute(now, statement_id, body),
@@ -42,7 +43,6 @@ impl Session {
             ClientCommand::CloseStatement { statement_id } => self.on_close_statement(statement_id),
             ClientCommand::ChangeUser(body) => self.on_change_user(now, body.0),
             // Nobody may do that to the servers behind: it is refused as to an account without the right.
-            ClientCommand::Shutdown => self.refuse_without("SHUTDOWN"),
             ClientCommand::Debug => self.refuse_without("SUPER"),
             ClientCommand::BinlogDump(_) | ClientCommand::BinlogDumpGtid(_) | ClientCommand::RegisterSlave(_) => {
                 self.refuse_without("REPLICATION SLAVE");
@@ -100,11 +100,11 @@ impl Session {
         self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_end_of_rows(&ok, b, capabilities)));
     }
 
-    /// COM_REFRESH, which is FLUSH: the server knows who may.
-    fn on_refresh(&mut self, now: Instant, payload: &[u8]) {
+    /// A command that is another form of the statement `like`: the primary runs it, and knows who may.
+    fn run_as(&mut self, now: Instant, payload: &[u8], like: &[u8]) {
         let mut job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);
-        let flush = sql::classify(b"FLUSH PRIVILEGES", Dialect::default());
-        (job.effects, job.leaves) = (flush.effects, sql::leaves(b"FLUSH PRIVILEGES", Dialect::default(), &flush));
+        let like_it = sql::classify(like, Dialect::default());
+        (job.effects, job.leaves) = (like_it.effects, sql::leaves(like, Dialect::default(), &like_it));
         self.run(now, job);
     }
 

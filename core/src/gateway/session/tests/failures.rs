@@ -4,7 +4,7 @@ use super::bench::{Bench, PRIMARY, error_code, lost, ok, ok_reply};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::buffer::Refusal;
 use crate::gateway::session::{Event, Fate, Reason};
-use crate::link::Reply;
+use crate::link::{Ended, Reply};
 use crate::mysql::command::ClientCommand;
 use crate::mysql::frame::write_packet;
 use crate::mysql::packet::OkPacket;
@@ -124,11 +124,25 @@ fn commands_that_no_server_takes_are_unknown() {
 #[test]
 fn commands_for_administrators_need_a_right_that_nobody_has() {
     let mut bench = Bench::logged_in();
-    let (shutdown, debug) = (ClientCommand::Shutdown, ClientCommand::Debug);
-    for command in [shutdown, debug, ClientCommand::BinlogDump(b""), ClientCommand::RegisterSlave(b"")] {
+    for command in [ClientCommand::Debug, ClientCommand::BinlogDump(b""), ClientCommand::RegisterSlave(b"")] {
         assert_eq!(error_code(&bench.send(&command)[0]), 1227, "{command:?}");
     }
     bench.expect_rest();
+}
+
+#[test]
+fn who_may_shut_the_primary_down_is_for_it_to_say() {
+    let mut bench = Bench::logged_in();
+    bench.send(&ClientCommand::Shutdown);
+    assert_eq!(bench.lend().0, PRIMARY);
+    let error = Error::new(Component::Server, Kind::MissingPrivilege, "Access denied");
+    let packets = bench.answer(vec![Reply::Err { seq: 1, error }, Reply::End(Ended::Answered)]);
+    assert_eq!(error_code(&packets[0]), 1227);
+    let mut bench = Bench::logged_in();
+    bench.send(&ClientCommand::Shutdown);
+    bench.lend();
+    let packets = bench.answer(lost(Effect::Unknown));
+    assert_eq!(error_code(&packets[0]), 1160, "no other server is shut down");
 }
 
 #[test]
