@@ -5,7 +5,7 @@ use crate::durable::Unusable;
 pub use crate::failover::Policies;
 
 use crate::failover::{self, Failover};
-use crate::gateway::{GatewayConfig, Listening};
+use crate::gateway::{GatewayConfig, Listening, Tablet};
 use crate::net::Address;
 use crate::orch;
 use crate::servers::{Account, Kept};
@@ -165,7 +165,9 @@ impl Running {
             EmbeddedShard::new(keyspace, shard, roles, options.cluster.clone(), members, news, entry);
         let shard = tokio::spawn(shard.run());
         wait_for_primary(&mut view, options.primary_time_max).await?;
-        let by_id = tablets.iter().map(|tablet| (tablet.id(), Arc::clone(tablet))).collect();
+        let by_id = tablets.iter().map(|tablet| (tablet.id(), Tablet::Local(Arc::clone(tablet)))).collect();
+        // They are these for as long as it runs.
+        let by_id = watch::channel(Arc::new(by_id)).1;
         let (listen, socket) = (options.listen, options.socket.clone());
         let config = gateway_config(options, server.version, rsa, application);
         let gateway = Listening::start(config, view, by_id, listen, socket.as_deref())

@@ -159,11 +159,11 @@ impl Failover {
                 connector: connector(member),
                 keeper: Arc::clone(keeper),
                 donors: donors.clone(),
-                servers: servers.clone(),
+                servers: watch::channel(servers.clone()).1,
                 login: login(kept.replication_account()),
                 promise: kept.promise_file(keeper.number()),
                 term,
-                cohort: cohort.clone(),
+                cohort: Some(cohort.clone()),
                 orders,
                 questions,
                 others: others.clone(),
@@ -174,8 +174,11 @@ impl Failover {
             tasks.spawn(obedience.run());
         }
         let errant = policies.errant;
-        let (driver, entry) = Driver::new(orch::Setup { cohort, errant, store, tablets, said, wishes, drain_time });
-        tasks.spawn(driver.run());
+        let topology = store.serve();
+        let entry = topology.entry.clone();
+        let answers = orchestrator;
+        let setup = orch::Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time };
+        tasks.spawn(Driver::new(setup).run());
         match control::listen(kept.data_dir()) {
             Ok(listener) => {
                 let tablets = members.iter().map(|member| (member.alias.clone(), Arc::clone(&member.tablet))).collect();

@@ -11,6 +11,7 @@ mod durable;
 pub mod embedded;
 mod failover;
 pub mod gateway;
+mod grpc;
 pub mod net;
 pub mod orch;
 mod scratch;

@@ -8,10 +8,10 @@ use super::buffer::Buffering;
 use super::compression::Compressed;
 use super::freshness::Freshening;
 use super::kill::{Seat, Verdict};
+use super::tablets::{Doing, Lent, Pending};
 use crate::clock;
 use crate::net::{Stream, Timer};
 use crate::scratch;
-use crate::tablet::{Connection, LocalTablet, Pending, Thread};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{oneshot, watch};
 use weir_core::error::Error;
-use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session};
+use weir_core::gateway::session::{Event, Fate, Peer, Reason, Session};
 use weir_core::link::Interrupt;
 use weir_core::tablet::accounts::{Account, Rights};
 use weir_core::time::Instant;
@@ -31,7 +31,7 @@ pub(super) const OUTPUT_HIGH_BYTES: usize = 256 * 1024;
 /// Client bytes that the session does not take yet, beyond which nothing more is read from the client.
 const INPUT_HIGH_BYTES: usize = 64 * 1024;
 /// Bytes of a client's file that the server has not taken, beyond which the session gets no more of it.
-const FILE_HIGH_BYTES: usize = 256 * 1024;
+pub(crate) const FILE_HIGH_BYTES: usize = 256 * 1024;
 /// What buffers of an idle session keep, in bytes.
 const BUFFER_KEPT_BYTES: usize = 1024;
 /// How long a client may take to read the last bytes before it is cut off.
@@ -49,7 +49,7 @@ enum Stop {
 type Outcome = Result<(), Error>;
 
 /// What is known of a client's password, once a server has told.
-type Finding = Pin<Box<dyn Future<Output = Result<Option<Account>, Error>> + Send>>;
+type Finding = Doing<Result<Option<Account>, Error>>;
 
 pub(super) struct Driver {
     shared: Arc<Shared>,
@@ -64,8 +64,8 @@ pub(super) struct Driver {
     written: usize,
     /// The compressed protocol is spoken: then what the client says and what it is told pass through here.
     compressed: Option<Box<Compressed>>,
-    lease: Option<(Arc<LocalTablet>, Box<Connection>)>,
-    pending: Option<(Arc<LocalTablet>, Pending)>,
+    lease: Option<Lent>,
+    pending: Option<Pending>,
     freshening: Option<Freshening>,
     /// Its statement waits for a primary.
     buffering: Option<Buffering>,
@@ -77,11 +77,11 @@ pub(super) struct Driver {
     seat: Seat,
     shown: (u64, &'static str),
     /// A server is being told to end what runs on the lease.
-    interrupting: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
+    interrupting: Option<Doing<Outcome>>,
     /// Who waits for that.
     killers: Vec<oneshot::Sender<Outcome>>,
     /// What became of the lease's connection is being found out.
-    inquiring: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    inquiring: Option<Doing<bool>>,
     /// Another session that this one kills.
     killing: Option<Verdict>,
     timer: Timer,
@@ -195,10 +195,10 @@ impl Driver {
             self.session.handle_timeout(clock::now());
             passed = Poll::Ready(());
         }
-        let of_lease = self.lease.as_ref().and_then(|(_, connection)| connection.machine.poll_timeout());
+        let of_lease = self.lease.as_ref().and_then(Lent::poll_timeout);
         if self.lease_timer.poll(cx, of_lease).is_ready() {
-            if let Some((_, connection)) = &mut self.lease {
-                connection.machine.handle_timeout(clock::now());
+            if let Some(lease) = &mut self.lease {
+                lease.handle_timeout(clock::now());
             }
             self.pass_replies();
             passed = Poll::Ready(());
@@ -252,8 +252,7 @@ impl Driver {
                 Event::CancelBuffer => self.buffering = None,
                 Event::Acquire(acquire) => match self.shared.tablet(acquire.tablet) {
                     Some(tablet) => {
-                        let pending = tablet.acquire(&acquire);
-                        self.pending = Some((tablet, pending));
+                        self.pending = Some(tablet.acquire(&acquire));
                         let _ = self.poll_lease(cx);
                     }
                     None => self.session.lease_refused(clock::now(), super::no_such_tablet()),
@@ -265,28 +264,26 @@ impl Driver {
                     }
                 }
                 Event::Rest(rests) => {
-                    if let Some((tablet, connection)) = &self.lease {
-                        tablet.rest(connection.id, rests);
+                    if let Some(lease) = &self.lease {
+                        lease.rest(rests);
                     }
                 }
                 Event::Submit(request) => {
-                    if let Some((_, connection)) = &mut self.lease {
-                        connection.machine.submit(clock::now(), *request);
+                    if let Some(lease) = &mut self.lease {
+                        lease.submit(*request);
                     }
                     // A connection that broke while nothing ran on it answers at once.
                     self.pass_replies();
                 }
-                Event::ClientData(mut packets) => {
-                    if let Some((_, connection)) = &mut self.lease {
-                        connection.machine.client_data(&mut packets);
+                Event::ClientData(packets) => {
+                    if let Some(lease) = &mut self.lease {
+                        lease.client_data(packets);
                     }
                 }
                 Event::Interrupt(interrupt) => self.interrupt(interrupt),
                 Event::Inquire => {
-                    self.inquiring = Some(match self.running_on() {
-                        Some((tablet, thread)) => Box::pin(tablet.was_killed(thread)),
-                        None => Box::pin(std::future::ready(false)),
-                    });
+                    let nothing = || -> Doing<bool> { Box::pin(std::future::ready(false)) };
+                    self.inquiring = Some(self.lease.as_ref().map_or_else(nothing, Lent::was_killed));
                 }
                 Event::CancelInquire => self.inquiring = None,
                 Event::Kill { id, interrupt } => match self.shared.kill(self.session.user(), id, interrupt) {
@@ -311,7 +308,7 @@ impl Driver {
 
     /// Whether the client's next bytes have a place to go to.
     fn takes_input(&self) -> bool {
-        let server_is_behind = |(_, connection): &(_, Box<Connection>)| connection.unsent_bytes() > FILE_HIGH_BYTES;
+        let server_is_behind = |lease: &Lent| lease.unsent_bytes() > FILE_HIGH_BYTES;
         self.session.wants_input() && !self.lease.as_ref().is_some_and(server_is_behind)
     }
 
@@ -352,8 +349,8 @@ impl Driver {
     }
 
     fn release(&mut self, fate: Fate) {
-        if let Some((tablet, connection)) = self.lease.take() {
-            tablet.release(connection, fate);
+        if let Some(lease) = self.lease.take() {
+            lease.release(fate);
         }
     }
 
@@ -366,15 +363,8 @@ impl Driver {
     }
 
     fn interrupt(&mut self, interrupt: Interrupt) {
-        self.interrupting = Some(match self.running_on() {
-            Some((tablet, thread)) => Box::pin(tablet.kill(thread, interrupt)),
-            None => Box::pin(std::future::ready(Ok(()))),
-        });
-    }
-
-    fn running_on(&self) -> Option<(Arc<LocalTablet>, Thread)> {
-        let (tablet, connection) = self.lease.as_ref()?;
-        Some((Arc::clone(tablet), connection.thread()?))
+        let nothing = || -> Doing<Outcome> { Box::pin(std::future::ready(Ok(()))) };
+        self.interrupting = Some(self.lease.as_ref().map_or_else(nothing, |lease| lease.kill(interrupt)));
     }
 
     /// What others want ended, what a server was told to end, and what another session was.
@@ -448,16 +438,14 @@ impl Driver {
     }
 
     fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some((_, pending)) = &mut self.pending else { return Poll::Pending };
+        let Some(pending) = &mut self.pending else { return Poll::Pending };
         let granted = ready!(pending.poll(cx));
-        let Some((tablet, _)) = self.pending.take() else { return Poll::Pending };
+        self.pending = None;
         let now = clock::now();
         match granted {
-            Ok(connection) => {
-                let key = LeaseKey { tablet: tablet.id(), connection: connection.id.0, epoch: connection.epoch };
-                let executed = connection.executed.clone();
-                let lease = Lease { key, tracks: connection.machine.tracks_session(), executed };
-                self.lease = Some((tablet, connection));
+            Ok(lent) => {
+                let lease = lent.lease();
+                self.lease = Some(lent);
                 self.session.lease_granted(now, lease);
             }
             Err(error) => self.session.lease_refused(now, error),
@@ -466,8 +454,8 @@ impl Driver {
     }
 
     fn poll_write_server(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some((_, connection)) = &mut self.lease else { return Poll::Pending };
-        ready!(connection.poll_write(cx));
+        let Some(lease) = &mut self.lease else { return Poll::Pending };
+        ready!(lease.poll_write(cx));
         // A connection that broke answers at once.
         self.pass_replies();
         Poll::Ready(())
@@ -479,22 +467,18 @@ impl Driver {
         if behind || self.compressed.as_deref().is_some_and(is_full) {
             return Poll::Pending;
         }
-        let Some((tablet, connection)) = &mut self.lease else { return Poll::Pending };
+        let Some(lease) = &mut self.lease else { return Poll::Pending };
         let (session, output) = (&mut self.session, sink(&mut self.compressed, &mut self.output));
-        let received = connection.poll_receive(cx, |reply, piece| {
+        lease.poll_receive(cx, |reply, piece| {
             session.handle_reply(clock::now(), reply);
             session.collect(output, piece);
-        });
-        if let Some(executed) = connection.machine.take_executed() {
-            tablet.waited(connection.id, executed);
-        }
-        received
+        })
     }
 
     /// Hands on what the connection answers without having received anything.
     fn pass_replies(&mut self) {
-        while let Some((_, connection)) = &mut self.lease {
-            let Some(reply) = connection.machine.poll_reply() else { return };
+        while let Some(lease) = &mut self.lease {
+            let Some(reply) = lease.poll_reply() else { return };
             self.session.handle_reply(clock::now(), reply);
             self.session.collect(sink(&mut self.compressed, &mut self.output), &[]);
         }

@@ -1,12 +1,10 @@
 //! Accepts clients, on TCP and on a unix socket, until told to stop.
 
 use super::driver::Driver;
-use super::{GatewayConfig, Shared, kill, proxied};
+use super::{GatewayConfig, Shared, Tablets, kill, proxied};
 use crate::clock;
 use crate::crypto;
 use crate::net::Stream;
-use crate::tablet::LocalTablet;
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 use weir_core::error::Error;
-use weir_core::gateway::cluster::{TabletId, View};
+use weir_core::gateway::cluster::View;
 use weir_core::gateway::session::Peer;
 use weir_core::gateway::users::Users;
 use weir_core::mysql::auth::Nonce;
@@ -53,7 +51,7 @@ impl Listening {
     pub fn start(
         config: GatewayConfig,
         view: watch::Receiver<Arc<View>>,
-        tablets: BTreeMap<TabletId, Arc<LocalTablet>>,
+        tablets: watch::Receiver<Tablets>,
         address: SocketAddr,
         socket: Option<&Path>,
     ) -> io::Result<Self> {

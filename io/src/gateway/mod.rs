@@ -8,12 +8,13 @@ mod kill;
 mod listener;
 mod proxied;
 mod show;
+mod tablets;
 mod users;
 
 use crate::clock;
 use crate::crypto::RsaKey;
 use crate::net::Stream;
-use crate::tablet::{Accounts, LocalTablet};
+use crate::tablet::{Accounts};
 use buffer::Waiters;
 use freshness::Readers;
 use kill::SessionEntry;
@@ -35,6 +36,7 @@ use weir_core::mysql::auth::Secret;
 use weir_core::time::{Duration, Instant};
 
 pub use listener::Listening;
+pub use tablets::{Tablet, Tablets};
 
 /// How long the primary may take to tell its position before reads go to it themselves.
 const ASK_TIME_MAX: Duration = Duration::from_secs(1);
@@ -67,7 +69,7 @@ pub(crate) struct Shared {
     proxies: Vec<Network>,
     rsa: RsaKey,
     view: watch::Receiver<Arc<View>>,
-    tablets: BTreeMap<TabletId, Arc<LocalTablet>>,
+    tablets: watch::Receiver<Tablets>,
     admission: Mutex<Admission>,
     users: Users,
     readers: Readers,
@@ -92,7 +94,7 @@ impl Shared {
     fn new(
         config: GatewayConfig,
         view: watch::Receiver<Arc<View>>,
-        tablets: BTreeMap<TabletId, Arc<LocalTablet>>,
+        tablets: watch::Receiver<Tablets>,
     ) -> Self {
         Self {
             session_config: Mutex::new(Arc::new(config.session)),
@@ -141,9 +143,9 @@ impl Shared {
         Arc::clone(&self.view.borrow())
     }
 
-    /// The tablet that the view named: tablets are fixed while a gateway runs.
-    fn tablet(&self, id: TabletId) -> Option<Arc<LocalTablet>> {
-        self.tablets.get(&id).map(Arc::clone)
+    /// The tablet that the view named, unless it is not part of the shard any more.
+    fn tablet(&self, id: TabletId) -> Option<Tablet> {
+        self.tablets.borrow().get(&id).cloned()
     }
 
     fn admission(&self) -> MutexGuard<'_, Admission> {

@@ -1,7 +1,9 @@
 //! The rows of `SHOW WEIR ...`.
 
-use super::Shared;
+use super::{Shared, Tablet};
 use crate::clock;
+use crate::tablet::Gauges;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use weir_core::gateway::balance;
 use weir_core::gateway::cluster::TabletView;
@@ -33,9 +35,8 @@ fn text(value: impl ToString) -> Option<Vec<u8>> {
 fn status(shared: &Shared) -> TextResultSet {
     let clients = shared.admission().connections();
     let counters = &shared.counters;
-    let busy: u64 = shared.tablets.values().map(|tablet| u64::from(tablet.counters().busy)).sum();
-    let kills = shared.tablets.values().map(|tablet| tablet.kills());
-    let (kills, kills_failed) = kills.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    let gauges: Vec<Gauges> = shared.tablets.borrow().values().map(Tablet::gauges).collect();
+    let total = |of: fn(&Gauges) -> u64| gauges.iter().map(of).sum::<u64>();
     let replayed =
         Replayed::ALL.iter().map(|what| (what.name(), counters.replayed[*what as usize].load(Ordering::Relaxed)));
     let rows: [(&str, u64); 8] = [
@@ -44,9 +45,9 @@ fn status(shared: &Shared) -> TextResultSet {
         ("Clients_accepted", counters.accepted.load(Ordering::Relaxed)),
         ("Clients_refused", counters.refused.load(Ordering::Relaxed)),
         ("Clients_protocol_errors", counters.protocol_errors.load(Ordering::Relaxed)),
-        ("Server_connections_in_use", busy),
-        ("Kills", kills),
-        ("Kills_failed", kills_failed),
+        ("Server_connections_in_use", total(|tablet| tablet.busy.into())),
+        ("Kills", total(|tablet| tablet.kills)),
+        ("Kills_failed", total(|tablet| tablet.kills_failed)),
     ];
     let rows = rows.into_iter().chain(replayed).map(|(name, value)| vec![text(name), text(value)]);
     table_of(&["Variable_name", "Value"], rows.collect())
@@ -55,7 +56,7 @@ fn status(shared: &Shared) -> TextResultSet {
 fn tablets(shared: &Shared) -> TextResultSet {
     let (view, now) = (shared.view(), clock::now());
     let row = |tablet: &TabletView| {
-        let pool = shared.tablet(tablet.id).map(|tablet| tablet.counters()).unwrap_or_default();
+        let pool = shared.tablet(tablet.id).map(|tablet| tablet.gauges()).unwrap_or_default();
         let sample = tablet.meter.sample(now);
         vec![
             text(&tablet.alias),
@@ -76,7 +77,7 @@ fn tablets(shared: &Shared) -> TextResultSet {
             text(sample.latency.as_micros()),
             text(tablet.meter.rate_milli(now) as f64 / 1000.0),
             text(sample.failures),
-            shared.tablet(tablet.id).and_then(|tablet| tablet.noted()).and_then(text),
+            pool.note.and_then(text),
         ]
     };
     let columns = [
@@ -104,19 +105,19 @@ fn tablets(shared: &Shared) -> TextResultSet {
 }
 
 fn pools(shared: &Shared) -> TextResultSet {
-    let rows = shared.tablets.values().map(|tablet| {
-        let c = tablet.counters();
-        let refused = c.refused_queue_full + c.refused_queue_timeout + c.refused_connect + c.refused_draining;
+    let tablets = Arc::clone(&shared.tablets.borrow());
+    let rows = tablets.values().map(|tablet| {
+        let gauges = tablet.gauges();
         let numbers = [
-            u64::from(c.busy),
-            u64::from(c.idle),
-            u64::from(c.opening),
-            u64::from(c.waiting),
-            c.granted,
-            c.granted_waited,
-            refused,
-            c.opened,
-            c.open_failed,
+            u64::from(gauges.busy),
+            u64::from(gauges.idle),
+            u64::from(gauges.opening),
+            u64::from(gauges.waiting),
+            gauges.granted,
+            gauges.granted_waited,
+            gauges.refused,
+            gauges.opened,
+            gauges.open_failed,
         ];
         let mut row = vec![text(tablet.alias())];
         row.extend(numbers.map(text));

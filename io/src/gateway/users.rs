@@ -1,7 +1,7 @@
 //! Clients with accounts of the servers: looked up there, and known to the tablets once they have logged in.
 
-use super::Shared;
-use crate::tablet::{Accounts, LocalTablet, Login};
+use super::{Shared, Tablet};
+use crate::tablet::{Accounts, Login};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_core::error::{Component, Error, Kind};
@@ -84,7 +84,7 @@ impl Shared {
     }
 
     /// The primary first: the replicas' accounts may be older.
-    fn tablets_by_authority(&self) -> Vec<Arc<LocalTablet>> {
+    fn tablets_by_authority(&self) -> Vec<Tablet> {
         let view = self.view();
         let primary = view.primary().map(|primary| primary.id);
         let mut serving: Vec<_> =

@@ -1,6 +1,6 @@
 //! The orchestrator of one shard in this process: the driver of [`weir_core::orch::orchestrator`].
 //!
-//! It carries what tablets say to the machine, its orders to the tablets, and its questions to the [`EntryFile`]. Start with
+//! It carries what tablets say to the machine, its orders to the tablets, and its questions to the [`Topology`]. Start with
 //! [`Driver::run`].
 
 mod store;
@@ -103,6 +103,20 @@ impl Wishes {
     }
 }
 
+/// Questions to the topology that wait for it, at most; one that does not fit fails.
+const QUESTIONS_MAX: usize = 64;
+
+/// The topology, as the orchestrator of one shard asks it.
+#[derive(Debug)]
+pub struct Topology {
+    /// Where questions go.
+    pub asks: mpsc::Sender<(u64, lock::Request)>,
+    /// Where they are answered.
+    pub answers: mpsc::Receiver<(u64, lock::Answer)>,
+    /// What it has of the shard.
+    pub entry: watch::Receiver<Option<Entry>>,
+}
+
 /// What an orchestrator is made of.
 #[derive(Debug)]
 pub struct Setup {
@@ -110,10 +124,12 @@ pub struct Setup {
     pub cohort: Cohort,
     /// What becomes of servers with transactions of their own.
     pub errant: Errant,
-    /// What the topology has.
-    pub store: EntryFile,
+    /// Whom it asks for the lock, and what it writes to.
+    pub topology: Topology,
     /// Where each tablet takes orders.
     pub tablets: BTreeMap<TabletAlias, mpsc::Sender<ToTablet>>,
+    /// Where they answer.
+    pub answers: mpsc::Sender<FromTablet>,
     /// What they say.
     pub said: mpsc::Receiver<FromTablet>,
     /// What people want.
@@ -125,9 +141,9 @@ pub struct Setup {
 /// The orchestrator. See the module.
 pub struct Driver {
     machine: Orchestrator,
-    store: EntryFile,
-    entry: watch::Sender<Option<Entry>>,
+    topology: Topology,
     tablets: BTreeMap<TabletAlias, mpsc::Sender<ToTablet>>,
+    answers: mpsc::Sender<FromTablet>,
     said: mpsc::Receiver<FromTablet>,
     wishes: mpsc::Receiver<Wish>,
     wish: Option<(TabletAlias, Answer<u64>)>,
@@ -135,22 +151,21 @@ pub struct Driver {
     to_rebuild: Option<Answer<()>>,
     /// Who is to be out of service, or in it.
     drains: Vec<(TabletAlias, Answer<()>)>,
-    /// What the topology has answered and the machine has not been told yet.
-    answers: VecDeque<(u64, lock::Answer)>,
+    /// Questions that could not be asked.
+    unasked: VecDeque<u64>,
 }
 
 impl Driver {
-    /// An orchestrator that has heard nothing yet, and where the shard's entry will be seen.
+    /// An orchestrator that has heard nothing yet.
     #[must_use]
-    pub fn new(setup: Setup) -> (Self, watch::Receiver<Option<Entry>>) {
-        let Setup { cohort, errant, store, tablets, said, wishes, drain_time } = setup;
-        let (entry, seen) = watch::channel(store.entry().cloned());
+    pub fn new(setup: Setup) -> Self {
+        let Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time } = setup;
         let machine = Orchestrator::new(cohort, Mutants::NONE).with_errant(errant).draining_for(drain_time);
-        let (wish, to_rebuild, drains, answers) = (None, None, Vec::new(), VecDeque::new());
-        (Self { machine, store, entry, tablets, said, wishes, wish, to_rebuild, drains, answers }, seen)
+        let (wish, to_rebuild, drains, unasked) = (None, None, Vec::new(), VecDeque::new());
+        Self { machine, topology, tablets, answers, said, wishes, wish, to_rebuild, drains, unasked }
     }
 
-    /// Runs until the tablets are gone. To be run where threads may block.
+    /// Runs until the tablets are gone.
     pub async fn run(mut self) {
         let mut input = Some(Input::Timeout);
         while let Some(next) = input {
@@ -169,8 +184,9 @@ impl Driver {
     /// The next thing to tell the machine; `None` at the end.
     async fn next(&mut self) -> Option<Input> {
         loop {
-            if let Some((id, answer)) = self.answers.pop_front() {
-                return Some(Input::Topology(lock::Input::Answered(id, answer)));
+            if let Some(id) = self.unasked.pop_front() {
+                let busy = lock::Answer::Failed("too many questions wait for the topology".to_owned());
+                return Some(Input::Topology(lock::Input::Answered(id, busy)));
             }
             let deadline = clock::to_tokio(self.machine.poll_timeout().unwrap_or(Instant::MAX));
             tokio::select! {
@@ -178,6 +194,9 @@ impl Driver {
                     FromTablet::State(tablet, state) => Input::Told(tablet, state),
                     FromTablet::Answered(id, outcome) => Input::Answered { id, outcome },
                 }),
+                Some((id, answer)) = self.topology.answers.recv() => {
+                    return Some(Input::Topology(lock::Input::Answered(id, answer)));
+                }
                 Some(wish) = self.wishes.recv() => if let Some(input) = self.consider(wish) {
                     return Some(input);
                 },
@@ -192,16 +211,13 @@ impl Driver {
                 info!(%tablet, term, ?order, "orders");
                 if let Some(orders) = self.tablets.get(&tablet) {
                     // One that is lost is given again.
-                    let _ = orders.try_send(ToTablet { id, term, order });
+                    let _ = orders.try_send(ToTablet { id, term, order, answer: self.answers.clone() });
                 }
             }
             Output::Ask { id, request } => {
-                let is_write = matches!(request, lock::Request::Write { .. });
-                let answer = tokio::task::block_in_place(|| self.store.answer(request));
-                if is_write {
-                    self.entry.send_replace(self.store.entry().cloned());
+                if self.topology.asks.try_send((id, request)).is_err() {
+                    self.unasked.push_back(id);
                 }
-                self.answers.push_back((id, answer));
             }
             Output::News(news) => self.tell(&news),
         }
@@ -269,7 +285,7 @@ impl Driver {
         }
         match self.settled() {
             _ if self.wish.is_some() => Some(Err("another change of primary is under way".to_owned())),
-            _ if self.store.entry().is_some_and(|entry| entry.drained.contains(to)) => {
+            _ if self.topology.entry.borrow().as_ref().is_some_and(|entry| entry.drained.contains(to)) => {
                 Some(Err(format!("{to} is out of service: put it back first (weir ctl undrain)")))
             }
             None => Some(Err("the primary is being changed already".to_owned())),
@@ -278,9 +294,10 @@ impl Driver {
         }
     }
 
-    fn settled(&self) -> Option<&Reign> {
-        let record = &self.store.entry()?.record;
-        record.reigns.last().filter(|_| record.step == Step::Settled)
+    fn settled(&self) -> Option<Reign> {
+        let entry = self.topology.entry.borrow();
+        let record = &entry.as_ref()?.record;
+        record.reigns.last().filter(|_| record.step == Step::Settled).cloned()
     }
 
     fn tell(&mut self, news: &News) {

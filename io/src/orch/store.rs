@@ -3,8 +3,10 @@
 //! One process has the directory for itself (its lock is held for as long as the servers run), so the shard's lock only tells
 //! the starts of an orchestrator apart.
 
+use super::{QUESTIONS_MAX, Topology};
 use crate::durable::{Unusable, ValueFile};
 use std::path::Path;
+use tokio::sync::{mpsc, watch};
 use tracing::error;
 use weir_core::orch::lock::{Answer, Entry, Request};
 use weir_core::orch::recovery::Cohort;
@@ -74,6 +76,26 @@ impl EntryFile {
                 if is_current { self.write(*entry) } else { Answer::Refused }
             }
         }
+    }
+
+    /// Answers for as long as an orchestrator asks; what the file says of the shard is seen at the other end.
+    pub(crate) fn serve(mut self) -> Topology {
+        let (asks, mut asked) = mpsc::channel::<(u64, Request)>(QUESTIONS_MAX);
+        let (answered, answers) = mpsc::channel(QUESTIONS_MAX);
+        let (told, entry) = watch::channel(self.entry.clone());
+        tokio::task::spawn_blocking(move || {
+            while let Some((id, request)) = asked.blocking_recv() {
+                let is_write = matches!(request, Request::Write { .. });
+                let answer = self.answer(request);
+                if is_write {
+                    told.send_replace(self.entry.clone());
+                }
+                if answered.blocking_send((id, answer)).is_err() {
+                    return;
+                }
+            }
+        });
+        Topology { asks, answers, entry }
     }
 
     fn write(&mut self, entry: Entry) -> Answer {

@@ -3,6 +3,7 @@
 //! Weir's passwords are random, made once, and kept in files that only their owner can read. The statements run before
 //! a server takes its first connection, so there is no moment at which it stands open.
 
+use super::Options;
 use super::client::literal;
 use super::error::{Context, Error, Result};
 use std::fmt;
@@ -53,14 +54,19 @@ pub(super) struct Accounts {
 
 impl Accounts {
     /// Reads Weir's passwords from `data_dir`, or makes them there.
-    pub(super) fn load(data_dir: &Path, application: Account) -> Result<Self> {
+    pub(super) fn load(data_dir: &Path, options: &Options) -> Result<Self> {
+        let application = options.application.clone();
         let taken = [SERVICE_USER, REPLICATION_USER];
         if application.user.is_empty() || taken.contains(&application.user.as_str()) {
             return Err(Error::new(format!("the application's user cannot be named `{}`", application.user)));
         }
+        let replication = match &options.replication_password {
+            Some(password) => password.clone(),
+            None => password(&data_dir.join("replication-password"))?,
+        };
         Ok(Self {
             service: Account::new(SERVICE_USER, password(&data_dir.join("service-password"))?),
-            replication: Account::new(REPLICATION_USER, password(&data_dir.join("replication-password"))?),
+            replication: Account::new(REPLICATION_USER, replication),
             application,
         })
     }
@@ -120,13 +126,17 @@ pub(super) fn write_private(file: &Path, text: &str) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn load(data_dir: &Path, application: Account) -> Result<Accounts> {
+        Accounts::load(data_dir, &Options::new(data_dir, 1, application))
+    }
+
     #[test]
     fn the_passwords_are_made_once_and_private() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let app = Account::new("app", "secret");
-        let first = Accounts::load(dir.path(), app.clone()).unwrap();
-        let second = Accounts::load(dir.path(), app).unwrap();
+        let first = load(dir.path(), app.clone()).unwrap();
+        let second = load(dir.path(), app).unwrap();
         assert_eq!(first.service, second.service);
         assert_ne!(first.service.password, first.replication.password);
         let mode = dir.path().join("service-password").metadata().unwrap().permissions().mode();
@@ -136,8 +146,8 @@ mod tests {
     #[test]
     fn the_application_cannot_take_weirs_names() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Accounts::load(dir.path(), Account::new(SERVICE_USER, "x")).is_err());
-        assert!(Accounts::load(dir.path(), Account::new("", "x")).is_err());
+        assert!(load(dir.path(), Account::new(SERVICE_USER, "x")).is_err());
+        assert!(load(dir.path(), Account::new("", "x")).is_err());
     }
 
     #[test]
@@ -148,7 +158,7 @@ mod tests {
     #[test]
     fn accounts_stay_out_of_the_binary_log() {
         let dir = tempfile::tempdir().unwrap();
-        let accounts = Accounts::load(dir.path(), Account::new("o'hara", "a\\b")).unwrap();
+        let accounts = load(dir.path(), Account::new("o'hara", "a\\b")).unwrap();
         let sql = accounts.statements();
         assert!(sql.starts_with("SET SESSION sql_log_bin = 0;"));
         assert!(sql.contains(r"ALTER USER 'o''hara'@'%' IDENTIFIED BY 'a\\b'"));

@@ -275,8 +275,6 @@ pub(super) fn my_cnf(dir: &ServerDir, port: u16, settings: &[String]) -> String 
 }
 
 const FIXED_SETTINGS: &[&str] = &[
-    "bind-address=127.0.0.1",
-    "report-host=127.0.0.1",
     "skip-name-resolve",
     "max-connections=500",
     "max-allowed-packet=64M",

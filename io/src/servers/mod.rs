@@ -22,7 +22,7 @@ pub use client::Rows;
 pub use error::{Error, Result};
 pub use keeper::{Keeper, Kept};
 pub use programs::installed_version;
-pub use server::Server;
+pub use server::{Listens, Server};
 
 use accounts::Accounts;
 use directory::{DataDir, ServerDir};
@@ -47,6 +47,12 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// How many servers, 1 to [`SERVERS_MAX`]: the first is the primary of a new cluster.
     pub servers: u16,
+    /// The number of the first, by which it is known among the servers of its shard wherever they run: its `server_id`.
+    pub first: u16,
+    /// Where they listen. A port of one's own is for one server.
+    pub listens: Listens,
+    /// The password by which replicas log in to their source, when they run on several machines; else one is made.
+    pub replication_password: Option<String>,
     /// The application's account, made on every server with every right but those that get around `read_only`.
     pub application: Account,
     /// Lines added to every server's `[mariadbd]` section.
@@ -74,6 +80,9 @@ impl Options {
         Self {
             data_dir: data_dir.into(),
             servers,
+            first: 1,
+            listens: Listens::default(),
+            replication_password: None,
             application,
             settings: Vec::new(),
             roles: Roles::Found,
@@ -103,17 +112,20 @@ impl Cluster {
         if options.servers == 0 || options.servers > SERVERS_MAX {
             return Err(Error::new(format!("{} servers: from 1 to {SERVERS_MAX} can be started", options.servers)));
         }
+        if options.servers > 1 && options.listens.port.is_some() {
+            return Err(Error::new("several servers cannot listen on one port"));
+        }
         let programs = Programs::find()?;
         let data_dir = DataDir::open(&options.data_dir)?;
-        let accounts = Accounts::load(data_dir.path(), options.application.clone())?;
-        let dirs = (1..=options.servers).map(|n| data_dir.server(n)).collect::<Result<Vec<ServerDir>>>()?;
+        let accounts = Accounts::load(data_dir.path(), options)?;
+        let dirs = (options.first..).take(options.servers.into()).map(|n| data_dir.server(n)).collect::<Result<Vec<ServerDir>>>()?;
         for dir in &dirs {
             dir.stop_leftover(STOP_MAX)?;
         }
         dirs.iter().try_for_each(copy::go_on)?;
         directory::initialise(&programs, &dirs, options.template.as_deref())?;
         let mut servers: Vec<Server> =
-            dirs.into_iter().map(|dir| Server::new(&programs, dir, options.settings.clone())).collect();
+            dirs.into_iter().map(|dir| Server::new(&programs, dir, options.listens, options.settings.clone())).collect();
         launch_all(&mut servers, &accounts)?;
         if options.roles == Roles::Found {
             roles::establish(&servers, &accounts.replication)?;

@@ -74,8 +74,9 @@ fn choose_primary(pasts: &[Past]) -> Result<usize> {
 /// The primary may have a new port, so the source is set at every start; the GTID position decides where to go on.
 fn follow(primary: &Server, replication: &Account) -> String {
     format!(
-        "STOP SLAVE; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}, MASTER_USER = {}, \
+        "STOP SLAVE; CHANGE MASTER TO MASTER_HOST = '{}', MASTER_PORT = {}, MASTER_USER = {}, \
          MASTER_PASSWORD = {}, MASTER_CONNECT_RETRY = 1, MASTER_USE_GTID = slave_pos; START SLAVE;",
+        primary.address().ip(),
         primary.address().port(),
         literal(&replication.user),
         literal(&replication.password),

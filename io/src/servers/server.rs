@@ -10,7 +10,7 @@ use super::spawner;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -27,10 +27,26 @@ pub struct Server {
     programs: Programs,
     dir: ServerDir,
     settings: Vec<String>,
+    listens: Listens,
     port: u16,
     takes_back: bool,
     child: Option<Child>,
     started: Option<Instant>,
+}
+
+/// Where servers are to listen.
+#[derive(Clone, Copy, Debug)]
+pub struct Listens {
+    /// The address, by which replicas and gateways on other machines reach it too.
+    pub host: IpAddr,
+    /// The port; `None` for any free one, which is kept from one start to the next.
+    pub port: Option<u16>,
+}
+
+impl Default for Listens {
+    fn default() -> Self {
+        Self { host: Ipv4Addr::LOCALHOST.into(), port: None }
+    }
 }
 
 /// A server that starts with it after a crash rolls back the transactions at the end of its binary log that it had not
@@ -39,9 +55,11 @@ pub struct Server {
 const TAKE_BACK: [&str; 2] = ["rpl-semi-sync-slave-enabled=ON", "init-rpl-role=SLAVE"];
 
 impl Server {
-    pub(super) fn new(programs: &Programs, dir: ServerDir, settings: Vec<String>) -> Self {
-        let port = fs::read_to_string(dir.file("port")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        Self { programs: programs.clone(), dir, settings, port, takes_back: false, child: None, started: None }
+    pub(super) fn new(programs: &Programs, dir: ServerDir, listens: Listens, settings: Vec<String>) -> Self {
+        let kept = || fs::read_to_string(dir.file("port")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        let port = listens.port.unwrap_or_else(kept);
+        let (programs, takes_back) = (programs.clone(), false);
+        Self { programs, dir, settings, listens, port, takes_back, child: None, started: None }
     }
 
     /// Its number in the cluster, from 1, which is also its `server_id`.
@@ -53,7 +71,7 @@ impl Server {
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        (self.listens.host, self.port).into()
     }
 
     /// Its unix socket.
@@ -106,7 +124,7 @@ impl Server {
         for _ in 0..PORT_TRIES_MAX {
             self.spawn(accounts)?;
             match self.wait_until_ready(deadline) {
-                Err(_) if self.port_was_taken() => self.port = 0,
+                Err(_) if self.listens.port.is_none() && self.port_was_taken() => self.port = 0,
                 outcome => {
                     // It holds passwords and was read before the first connection.
                     let _ = fs::remove_file(self.dir.file("init.sql"));
@@ -119,8 +137,8 @@ impl Server {
     }
 
     fn spawn(&mut self, accounts: &Accounts) -> Result<()> {
-        if !is_free(self.port) {
-            self.port = free_port()?;
+        if self.listens.port.is_none() && !is_free(self.listens.host, self.port) {
+            self.port = free_port(self.listens.host)?;
         }
         self.write_files(accounts)?;
         let args = self.dir.defaults_argument();
@@ -138,7 +156,9 @@ impl Server {
             option_value(&accounts.service.password),
             option_value(&self.dir.socket.to_string_lossy()),
         );
-        let mut settings = self.settings.clone();
+        let host = self.listens.host;
+        let mut settings = vec![format!("bind-address={host}"), format!("report-host={host}")];
+        settings.extend_from_slice(&self.settings);
         settings.extend(TAKE_BACK.iter().filter(|_| self.takes_back).map(|line| (*line).to_owned()));
         write_private(&self.dir.file("my.cnf"), &my_cnf(&self.dir, self.port, &settings))?;
         write_private(&self.dir.file("client.cnf"), &credentials)?;
@@ -258,16 +278,16 @@ impl Drop for Server {
     }
 }
 
-fn is_free(port: u16) -> bool {
-    port != 0 && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+fn is_free(host: IpAddr, port: u16) -> bool {
+    port != 0 && TcpListener::bind((host, port)).is_ok()
 }
 
-fn free_port() -> Result<u16> {
+fn free_port(host: IpAddr) -> Result<u16> {
     for _ in 0..100 {
         let mut bytes = [0; 2];
         aws_lc_rs::rand::fill(&mut bytes).context(|| "draw random bytes".into())?;
         let port = PORTS.start + u16::from_ne_bytes(bytes) % (PORTS.end - PORTS.start);
-        if is_free(port) {
+        if is_free(host, port) {
             return Ok(port);
         }
     }

@@ -1,6 +1,7 @@
 //! One tablet in this process: its machine behind a lock, its idle connections, and the tasks that open, watch and time.
 
 use super::connection::{Connection, Connector};
+use super::gauges::Gauges;
 use super::killer::{Killer, Thread};
 use super::probe::Prober;
 use crate::clock;
@@ -24,7 +25,7 @@ use weir_core::tablet::drain::{Drain, Open};
 use weir_core::tablet::heartbeat::{BeatId, Plan};
 use weir_core::tablet::manager::{Config, Identity, Input, Output, ProbeId, Tablet};
 use weir_core::tablet::orders;
-use weir_core::tablet::pool::{self, CloseReason, ConnId, Counters, Preferred, Ticket};
+use weir_core::tablet::pool::{self, CloseReason, ConnId, Preferred, Ticket};
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::{Health, Observation, Role, TabletAlias};
 
@@ -146,21 +147,30 @@ impl LocalTablet {
         *self.note.lock().unwrap_or_else(PoisonError::into_inner) = note;
     }
 
-    /// What [`LocalTablet::note`] was told last.
-    pub(crate) fn noted(&self) -> Option<String> {
-        self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Its name in the cluster.
     #[must_use]
     pub const fn alias(&self) -> &TabletAlias {
         &self.alias
     }
 
-    /// What its pool counts.
+    /// What operators see of its pool.
     #[must_use]
-    pub fn counters(&self) -> Counters {
-        self.state().machine.counters()
+    pub fn gauges(&self) -> Gauges {
+        let pool = self.state().machine.counters();
+        Gauges {
+            granted: pool.granted,
+            granted_waited: pool.granted_waited,
+            refused: pool.refused_queue_full + pool.refused_queue_timeout + pool.refused_connect + pool.refused_draining,
+            opened: pool.opened,
+            open_failed: pool.open_failed,
+            idle: pool.idle,
+            busy: pool.busy,
+            opening: pool.opening,
+            waiting: pool.waiting,
+            kills: self.killer.done.load(Ordering::Relaxed),
+            kills_failed: self.killer.failed.load(Ordering::Relaxed),
+            note: self.note.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
     }
 
     /// Its server's account of `user` when it comes from `host`; `None` when it has no such account.
@@ -211,12 +221,6 @@ impl LocalTablet {
     /// What still runs on it is ended.
     pub async fn was_killed(self: Arc<Self>, thread: Thread) -> bool {
         self.killer.inquire(&self.connector, thread).await.unwrap_or(false)
-    }
-
-    /// Kills that the server was told of, and those that it could not be told of or refused.
-    #[must_use]
-    pub fn kills(&self) -> (u64, u64) {
-        (self.killer.done.load(Ordering::Relaxed), self.killer.failed.load(Ordering::Relaxed))
     }
 
     /// Takes no more requests; idle connections are closed.

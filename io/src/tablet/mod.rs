@@ -2,6 +2,7 @@
 
 mod accounts;
 mod connection;
+mod gauges;
 mod killer;
 mod local;
 pub mod orders;
@@ -9,5 +10,6 @@ mod probe;
 
 pub use accounts::{Accounts, Login};
 pub use connection::{Connection, Connector};
+pub use gauges::Gauges;
 pub use killer::Thread;
 pub use local::{LocalTablet, News, Own, Pending};

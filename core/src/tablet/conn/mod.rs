@@ -294,6 +294,12 @@ impl BackendConn {
         self.tracks_session() && !self.capabilities().contains(CapabilityFlags::CLIENT_DEPRECATE_EOF)
     }
 
+    /// A request may be submitted, though it is answered at once when the connection is closed.
+    #[must_use]
+    pub fn takes_requests(&self) -> bool {
+        matches!(self.life, Life::Idle | Life::Closed)
+    }
+
     /// A request can be submitted.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -351,7 +357,7 @@ impl BackendConn {
             return;
         }
         if let Life::Busy(busy) = core::mem::replace(&mut self.life, Life::Closed) {
-            let ended = busy.ended_by_loss(|what, effect| self.error(lost(effect), what, effect));
+            let ended = busy.progress().ended_by_loss(|kind, what, effect| self.error(kind, what, effect));
             self.replies.push(Reply::End(ended));
         }
         self.flight.clear();
@@ -363,13 +369,5 @@ impl BackendConn {
     fn error(&self, kind: Kind, what: &str, effect: Effect) -> Error {
         let message = format!("weir-tablet: the connection to server {} {what}", self.config.server);
         Error::new(Component::Tablet, kind, message).with_effect(effect)
-    }
-}
-
-/// The loss of a connection, by what it means for the statement that ran.
-const fn lost(effect: Effect) -> Kind {
-    match effect {
-        Effect::Unknown => Kind::OutcomeUnknown,
-        Effect::None | Effect::Answered => Kind::ServerLost,
     }
 }

@@ -5,7 +5,7 @@ use super::infile::FileRelay;
 use super::tracked::Reported;
 use super::{BackendConn, CloseReason, Life, TimerCause, settings};
 use crate::error::{Component, Effect, Error, Kind};
-use crate::link::{ClientFormat, Command, Digesting, Ended, Left, Reply, Request, Statement};
+use crate::link::{ClientFormat, Command, Digesting, Ended, Left, Progress, Reply, Request, Statement};
 use crate::mutants::Mutant;
 use crate::mysql::ProtocolError;
 use crate::mysql::capability::StatusFlags;
@@ -162,18 +162,14 @@ impl Busy {
         self.handed_over |= self.written;
     }
 
-    /// How the request ends when the connection does.
-    pub(super) fn ended_by_loss(self, error: impl FnOnce(&str, Effect) -> Error) -> Ended {
-        if self.stage == Stage::After && self.held_end.is_none() {
-            return Ended::Answered;
+    /// How far it has come, for when the connection is lost.
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            read_only: self.request.read_only,
+            handed_over: self.handed_over,
+            begun: self.begun,
+            answered: self.stage == Stage::After && self.held_end.is_none(),
         }
-        Ended::Failed(if !self.handed_over {
-            error("was lost before the statement was sent: it is safe to run it again", Effect::None)
-        } else if self.request.read_only && !self.begun {
-            error("was lost before the read was answered: it is safe to run it again", Effect::None)
-        } else {
-            error("was lost while the statement ran: whether it took effect is unknown", Effect::Unknown)
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 use super::super::connection::{Connection, Connector};
 use crate::servers::Keeper;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tracing::warn;
 use weir_core::error::Error;
 use weir_core::link::ConnectionClass;
@@ -17,7 +18,7 @@ use weir_core::topo::ServerVersion;
 pub(super) struct Line {
     pub(super) connector: Connector,
     pub(super) keeper: Arc<Keeper>,
-    pub(super) servers: Servers,
+    pub(super) servers: watch::Receiver<Servers>,
     pub(super) login: SourceLogin,
     pub(super) connection: Option<Open>,
 }
@@ -65,12 +66,13 @@ impl Line {
         open.send(&mut operation).await?;
         let incarnation = open.incarnation;
         self.connection = Some(open);
-        operation.looked(incarnation, &self.servers).map_err(Trouble::Refused)
+        let servers = self.servers.borrow();
+        operation.looked(incarnation, &servers).map_err(Trouble::Refused)
     }
 
     async fn run(&mut self, action: &Action) -> Result<(), Trouble> {
         let mut open = self.take().await?;
-        let operation = Operation::act(open.version, action, &self.servers, Some(&self.login));
+        let operation = Operation::act(open.version, action, &self.servers.borrow(), Some(&self.login));
         let mut operation = operation.map_err(Trouble::Refused)?;
         open.send(&mut operation).await?;
         operation.acted().map_err(Trouble::Refused)?;

@@ -54,6 +54,8 @@ pub struct ToTablet {
     pub term: u64,
     /// What.
     pub order: Order,
+    /// Where the answer goes.
+    pub answer: mpsc::Sender<FromTablet>,
 }
 
 /// What a tablet tells an orchestrator.
@@ -79,15 +81,15 @@ pub struct Setup {
     /// Whose data it may get.
     pub donors: Donors,
     /// Where the servers of the shard are.
-    pub servers: Servers,
+    pub servers: watch::Receiver<Servers>,
     /// How replicas log in to their source.
     pub login: SourceLogin,
     /// The file of its promise.
     pub promise: PathBuf,
     /// The term of the shard, for one that has not promised anything.
     pub term: u64,
-    /// Who takes part, and when a write counts as safe.
-    pub cohort: Cohort,
+    /// Who takes part, and when a write counts as safe; `None` when the shard does not know yet, and so has no primary.
+    pub cohort: Option<Cohort>,
     /// Where its orders come from.
     pub orders: mpsc::Receiver<ToTablet>,
     /// What other tablets ask.
@@ -96,7 +98,7 @@ pub struct Setup {
     pub others: Vouchers,
     /// What is open on the connections that are lent to its server.
     pub open: watch::Receiver<Open>,
-    /// Who gives them.
+    /// Who is told how it is.
     pub orchestrator: mpsc::Sender<FromTablet>,
     /// Who keeps the gateway's view of it.
     pub shard: mpsc::Sender<News>,
@@ -107,7 +109,7 @@ type Work = Pin<Box<dyn Future<Output = (Option<Line>, Input)> + Send>>;
 
 /// Who gave an order, and under which number.
 enum Asker {
-    Orchestrator(u64),
+    Orchestrator(u64, mpsc::Sender<FromTablet>),
     Tablet(Question),
 }
 
@@ -143,7 +145,7 @@ impl Obedience {
         let promised = promise.read()?.unwrap_or_else(|| Promise::of_a_newcomer(setup.term));
         let copy = keeper.copy().map_err(|why| promise.unusable(why))?;
         let machine = Orders::new(promised, None, Mutants::NONE).watching(WATCH_INTERVAL).with_copy(copy);
-        let proving = Proving::new(&alias, &setup.cohort, setup.others);
+        let proving = setup.cohort.and_then(|cohort| Proving::new(&alias, &cohort, setup.others));
         Ok(Self {
             id,
             alias,
@@ -171,7 +173,7 @@ impl Obedience {
             let deadline = clock::to_tokio(self.machine.poll_timeout().unwrap_or(Instant::MAX));
             tokio::select! {
                 ordered = self.orders.recv() => match ordered {
-                    Some(ToTablet { id, term, order }) => self.take(Asker::Orchestrator(id), term, order),
+                    Some(ToTablet { id, term, order, answer }) => self.take(Asker::Orchestrator(id, answer), term, order),
                     None => return,
                 },
                 Some(question) = self.questions.recv() => {
@@ -220,14 +222,14 @@ impl Obedience {
 
     fn answer(&mut self, id: u64, outcome: Result<Report, Refusal>) {
         match self.asked.remove(&id) {
-            Some(Asker::Orchestrator(id)) => {
+            Some(Asker::Orchestrator(id, answer)) => {
                 match &outcome {
                     Err(refusal @ Refusal::Errant(_)) => warn!("{} does not follow: {refusal}", self.alias),
                     Err(refusal) => info!("{} does not obey: {refusal}", self.alias),
                     Ok(_) => {}
                 }
                 // One that is lost is asked for again.
-                let _ = self.orchestrator.try_send(FromTablet::Answered(id, outcome));
+                let _ = answer.try_send(FromTablet::Answered(id, outcome));
             }
             Some(Asker::Tablet(question)) => _ = question.answer.try_send((question.id, outcome.is_ok())),
             None => debug_assert!(false, "answered what nobody has asked"),

@@ -13,11 +13,11 @@ use weir_core::topo::TabletAlias;
 #[derive(Debug)]
 pub struct Question {
     /// Names the question in its answer.
-    pub(super) id: u64,
+    pub(crate) id: u64,
     /// Which term.
-    pub(super) term: u64,
+    pub(crate) term: u64,
     /// Where the number and the answer go.
-    pub(super) answer: mpsc::Sender<(u64, bool)>,
+    pub(crate) answer: mpsc::Sender<(u64, bool)>,
 }
 
 /// Where the tablets of the shard are asked.

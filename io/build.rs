@@ -1,0 +1,8 @@
+//! Makes code of the services' definitions.
+
+fn main() -> std::io::Result<()> {
+    tonic_prost_build::configure()
+        // Rows are passed on as they came, without another copy.
+        .bytes(".weir.query.v1.Reply.bytes")
+        .compile_protos(&["proto/weir/query.v1.proto", "proto/weir/control.v1.proto"], &["proto"])
+}
