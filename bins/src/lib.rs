@@ -1,5 +1,6 @@
 //! What the programs of Weir have in common with their tests: arguments and wiring.
 
+pub mod args;
 pub mod ctl;
 pub mod memory;
 pub mod sim;

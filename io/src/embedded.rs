@@ -5,32 +5,22 @@ use crate::durable::Unusable;
 pub use crate::failover::Policies;
 
 use crate::failover::{self, Failover};
-use crate::gateway::{GatewayConfig, Listening, Tablet};
+use crate::gateway::{self, Listening, Tablet};
 use crate::net::Address;
 use crate::orch;
 use crate::servers::{Account, Kept};
-use crate::tablet::{Accounts, Connector, LocalTablet, Own};
+use crate::tablet::{Accounts, Connector, Described, LocalTablet, Own};
 use crate::topology::{EmbeddedShard, Member, Roles};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use weir_core::error::Error;
-use weir_core::gateway::admission::AdmissionLimits;
-use weir_core::gateway::buffer;
 use weir_core::gateway::cluster::{self, TabletId, View};
-use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
-use weir_core::gateway::proxied::Network;
 use weir_core::gateway::users::Users;
-use weir_core::gateway::variables::Variables;
-use weir_core::link::ConnectionClass;
-use weir_core::mutants::Mutants;
-use weir_core::mysql::auth::{AuthPlugin, Secret};
-use weir_core::mysql::resultset::Answer;
+use weir_core::mysql::auth::Secret;
 use weir_core::tablet::manager;
-use weir_core::tablet::pool::ConnId;
 use weir_core::time::Duration;
 use weir_core::topo::{Cell, Keyspace, Shard, TabletAlias};
 
@@ -38,8 +28,6 @@ use weir_core::topo::{Cell, Keyspace, Shard, TabletAlias};
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Reports of tablets that wait to be heard.
 const NEWS_MAX: usize = 1024;
-/// utf8mb4_general_ci: what clients that do not choose are greeted with.
-const COLLATION: u16 = 45;
 
 /// One of the servers.
 #[derive(Clone, Debug)]
@@ -65,38 +53,16 @@ pub struct Options {
     pub drain_time: Duration,
     /// The account that statements run under on the servers, unless clients bring their own.
     pub application: Account,
-    /// Who may log in.
-    pub users: Users,
     /// The account that watches the servers.
     pub monitor: Account,
-    /// Where clients connect.
-    pub listen: SocketAddr,
-    /// Where clients on this machine may connect too.
-    pub socket: Option<PathBuf>,
-    /// How many clients.
-    pub admission: AdmissionLimits,
-    /// What a session may do.
-    pub session: SessionLimits,
-    /// How much may wait for a primary.
-    pub buffer: buffer::Config,
-    /// The longest packet taken from a client, in bytes; `None` for what the servers take.
-    pub packet_bytes_max: Option<usize>,
-    /// Defaults of Weir's own variables.
-    pub variables: Variables,
     /// How each tablet is run.
     pub tablet: manager::Config,
     /// Prepared statements kept on one server connection, at most.
     pub statements_per_connection_max: usize,
     /// How the shard is seen.
     pub cluster: cluster::Config,
-    /// Certificate and key for clients that want TLS.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Clients over TCP must use TLS.
-    pub tls_required: bool,
-    /// How hard to compress for clients that ask for it: see [`Greeting::compression`].
-    pub compression: Option<u32>,
-    /// Load balancers, each of whose connections begins with a PROXY header.
-    pub proxies: Vec<Network>,
+    /// How clients are served.
+    pub gateway: gateway::Options,
     /// How long to wait for a primary at the start.
     pub primary_time_max: Duration,
 }
@@ -147,9 +113,8 @@ impl Running {
     ///
     /// # Errors
     /// When no server answers, none is primary, or the address cannot be listened on.
-    pub async fn start(mut options: Options) -> Result<Self, StartError> {
+    pub async fn start(options: Options) -> Result<Self, StartError> {
         let server = first_server(&options).await?;
-        options.session.packet_bytes_max = options.packet_bytes_max.unwrap_or(server.packet_bytes_max);
         let rsa = crypto::RsaKey::generate().map_err(StartError::Crypto)?;
         let (news_out, news) = mpsc::channel(NEWS_MAX);
         let application = accounts(&options.application);
@@ -168,9 +133,8 @@ impl Running {
         let by_id = tablets.iter().map(|tablet| (tablet.id(), Tablet::Local(Arc::clone(tablet)))).collect();
         // They are these for as long as it runs.
         let by_id = watch::channel(Arc::new(by_id)).1;
-        let (listen, socket) = (options.listen, options.socket.clone());
-        let config = gateway_config(options, server.version, rsa, application);
-        let gateway = Listening::start(config, view, by_id, listen, socket.as_deref())
+        let listen = options.gateway.listen;
+        let gateway = Listening::start(options.gateway, &server, application, rsa, view, by_id)
             .map_err(|error| StartError::Listen(listen, error))?;
         Ok(Self { gateway, tablets, shard, failover, keeping })
     }
@@ -267,38 +231,16 @@ fn connector(address: &Address, accounts: &Arc<Accounts>, statements_max: usize)
     }
 }
 
-/// What is asked of a server before clients are served.
-struct FirstServer {
-    /// What clients are greeted with.
-    version: String,
-    /// `max_allowed_packet`.
-    packet_bytes_max: usize,
-}
-
 /// Asks the first server that answers.
-async fn first_server(options: &Options) -> Result<FirstServer, StartError> {
+async fn first_server(options: &Options) -> Result<Described, StartError> {
     let mut errors = Vec::new();
     for Backend { address, .. } in &options.servers {
-        match ask_server(&connector(address, &accounts(&options.monitor), 0)).await {
+        match Described::ask(&connector(address, &accounts(&options.monitor), 0)).await {
             Ok(server) => return Ok(server),
             Err(error) => errors.push((address.clone(), error)),
         }
     }
     Err(StartError::NoServer(errors))
-}
-
-async fn ask_server(connector: &Connector) -> Result<FirstServer, Error> {
-    let mut connection = connector.connect(ConnId(0), ConnectionClass::PLAIN).await?;
-    let version = connection.machine.server_info().map(|server| server.version.clone()).unwrap_or_default();
-    let packet_bytes_max = match connection.query("SELECT @@GLOBAL.max_allowed_packet AS bytes").await? {
-        Answer::Rows(rows, _) => {
-            let bytes = rows.value(0, "bytes").and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
-            bytes.unwrap_or(SessionLimits::default().packet_bytes_max)
-        }
-        Answer::Err(error) => return Err(error),
-        Answer::Ok(_) => SessionLimits::default().packet_bytes_max,
-    };
-    Ok(FirstServer { version: String::from_utf8_lossy(&version).into_owned(), packet_bytes_max })
 }
 
 async fn wait_for_primary(view: &mut watch::Receiver<Arc<View>>, limit: Duration) -> Result<(), StartError> {
@@ -313,30 +255,4 @@ async fn wait_for_primary(view: &mut watch::Receiver<Arc<View>>, limit: Duration
         .map(|tablet| format!("{} is {} and {}", tablet.alias, tablet.role, tablet.serving))
         .collect();
     Err(StartError::NoPrimary(format!("after {} s, {}", limit.as_secs(), states.join("; "))))
-}
-
-fn gateway_config(options: Options, version: String, rsa: crypto::RsaKey, accounts: Arc<Accounts>) -> GatewayConfig {
-    GatewayConfig {
-        accounts,
-        session: SessionConfig {
-            greeting: Greeting {
-                server_version: version.into(),
-                collation: COLLATION,
-                plugin: AuthPlugin::Native,
-                tls_available: options.tls.is_some(),
-                compression: options.compression,
-                tls_required: options.tls_required,
-                rsa_public_key: Some(rsa.public_pem()),
-            },
-            users: options.users,
-            variables: options.variables,
-            limits: options.session,
-            mutants: Mutants::NONE,
-        },
-        admission: options.admission,
-        buffer: options.buffer,
-        tls: options.tls,
-        proxies: options.proxies,
-        rsa,
-    }
 }

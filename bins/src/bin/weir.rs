@@ -23,7 +23,7 @@ enum Command {
 fn main() -> ExitCode {
     memory::give_large_buffers_back();
     match Cli::parse().command {
-        Command::Up(args) => up::run(*args),
+        Command::Up(args) => up::run(&args),
         Command::Ctl(args) => ctl::run(&args),
     }
 }

@@ -1,10 +1,11 @@
 //! Accepts clients, on TCP and on a unix socket, until told to stop.
 
 use super::driver::Driver;
-use super::{GatewayConfig, Shared, Tablets, kill, proxied};
+use super::{Options, Shared, Tablets, kill, proxied};
 use crate::clock;
-use crate::crypto;
+use crate::crypto::{self, RsaKey};
 use crate::net::Stream;
+use crate::tablet::{Accounts, Described};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -44,28 +45,30 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Listens on `address`, and on the unix socket `socket` when one is given.
+    /// Serves clients in front of servers that describe themselves so; statements run under `accounts` there.
     ///
     /// # Errors
     /// When an address cannot be listened on.
     pub fn start(
-        config: GatewayConfig,
+        options: Options,
+        server: &Described,
+        accounts: Arc<Accounts>,
+        rsa: RsaKey,
         view: watch::Receiver<Arc<View>>,
         tablets: watch::Receiver<Tablets>,
-        address: SocketAddr,
-        socket: Option<&Path>,
     ) -> io::Result<Self> {
-        let tcp = listen_tcp(address)?;
+        let tcp = listen_tcp(options.listen)?;
         let address = tcp.local_addr()?;
-        let shared = Arc::new(Shared::new(config, view, tablets));
+        let socket = options.socket.clone();
+        let shared = Arc::new(Shared::new(options, server, accounts, rsa, view, tablets));
         let (stop, stopped) = watch::channel(false);
         let mut acceptors = JoinSet::new();
-        if let Some(path) = socket {
+        if let Some(path) = &socket {
             acceptors.spawn(accept_unix(listen_unix(path)?, Arc::clone(&shared), stopped.clone()));
         }
         acceptors.spawn(Arc::clone(&shared).mind_the_buffer(stopped.clone()));
         acceptors.spawn(accept_tcp(tcp, Arc::clone(&shared), stopped));
-        Ok(Self { shared, stop, acceptors, address, socket: socket.map(Path::to_owned) })
+        Ok(Self { shared, stop, acceptors, address, socket })
     }
 
     /// The TCP address, with the port that was chosen when 0 was asked for.

@@ -14,12 +14,14 @@ mod users;
 use crate::clock;
 use crate::crypto::RsaKey;
 use crate::net::Stream;
-use crate::tablet::{Accounts};
+use crate::tablet::{Accounts, Described};
 use buffer::Waiters;
 use freshness::Readers;
 use kill::SessionEntry;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -29,10 +31,12 @@ use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::admission::{Admission, AdmissionLimits};
 use weir_core::gateway::buffer as buffering;
 use weir_core::gateway::cluster::{TabletId, View};
-use weir_core::gateway::config::SessionConfig;
+use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
 use weir_core::gateway::proxied::Network;
 use weir_core::gateway::session::{Reason, Replayed};
-use weir_core::mysql::auth::Secret;
+use weir_core::gateway::variables::Variables;
+use weir_core::mutants::Mutants;
+use weir_core::mysql::auth::{AuthPlugin, Secret};
 use weir_core::time::{Duration, Instant};
 
 pub use listener::Listening;
@@ -41,23 +45,60 @@ pub use tablets::{Tablet, Tablets};
 /// How long the primary may take to tell its position before reads go to it themselves.
 const ASK_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// What a gateway is made of.
+/// utf8mb4_general_ci: what clients that do not choose are greeted with.
+const COLLATION: u16 = 45;
+
+/// How clients are served.
 #[derive(Debug)]
-pub struct GatewayConfig {
-    /// What every session is made with.
-    pub session: SessionConfig,
-    /// The accounts that tablets open connections with; those of clients are added.
-    pub accounts: Arc<Accounts>,
+pub struct Options {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where clients on this machine may connect too.
+    pub socket: Option<PathBuf>,
+    /// Who may log in.
+    pub users: weir_core::gateway::users::Users,
     /// How many clients may be connected.
     pub admission: AdmissionLimits,
+    /// What a session may do.
+    pub session: SessionLimits,
     /// How much may wait for a primary.
     pub buffer: buffering::Config,
+    /// The longest packet taken from a client, in bytes; `None` for what the servers take.
+    pub packet_bytes_max: Option<usize>,
+    /// Defaults of Weir's own variables.
+    pub variables: Variables,
     /// Certificate and key for clients that want TLS.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Clients over TCP must use TLS.
+    pub tls_required: bool,
+    /// How hard to compress for clients that ask for it: see [`Greeting::compression`].
+    pub compression: Option<u32>,
     /// Load balancers, each of whose connections begins with a PROXY header.
     pub proxies: Vec<Network>,
-    /// The key that passwords are encrypted with by clients without TLS.
-    pub rsa: RsaKey,
+}
+
+impl Options {
+    /// What every session is made with, in front of servers that describe themselves so.
+    fn session_config(&self, server: &Described, rsa: &RsaKey) -> SessionConfig {
+        SessionConfig {
+            greeting: Greeting {
+                server_version: server.version.clone().into(),
+                collation: COLLATION,
+                plugin: AuthPlugin::Native,
+                tls_available: self.tls.is_some(),
+                compression: self.compression,
+                tls_required: self.tls_required,
+                rsa_public_key: Some(rsa.public_pem()),
+            },
+            users: self.users.clone(),
+            variables: self.variables.clone(),
+            limits: SessionLimits {
+                packet_bytes_max: self.packet_bytes_max.unwrap_or(server.packet_bytes_max),
+                ..self.session.clone()
+            },
+            mutants: Mutants::NONE,
+        }
+    }
 }
 
 /// What the sessions of a gateway share.
@@ -92,22 +133,25 @@ struct Counters {
 
 impl Shared {
     fn new(
-        config: GatewayConfig,
+        options: Options,
+        server: &Described,
+        accounts: Arc<Accounts>,
+        rsa: RsaKey,
         view: watch::Receiver<Arc<View>>,
         tablets: watch::Receiver<Tablets>,
     ) -> Self {
         Self {
-            session_config: Mutex::new(Arc::new(config.session)),
+            session_config: Mutex::new(Arc::new(options.session_config(server, &rsa))),
             config_version: AtomicU32::new(0),
-            tls: config.tls.map(TlsAcceptor::from),
-            proxies: config.proxies,
-            rsa: config.rsa,
+            tls: options.tls.map(TlsAcceptor::from),
+            proxies: options.proxies,
+            rsa,
             view,
             tablets,
-            admission: Mutex::new(Admission::new(config.admission)),
-            users: Users::new(config.accounts),
+            admission: Mutex::new(Admission::new(options.admission)),
+            users: Users::new(accounts),
             readers: Readers::new(ASK_TIME_MAX),
-            waiters: Waiters::new(config.buffer),
+            waiters: Waiters::new(options.buffer),
             next_id: AtomicU32::new(1),
             sessions: Mutex::default(),
             counters: Counters::default(),

@@ -1,7 +1,7 @@
 //! Tablets as a gateway reaches them: in this process, or in another one over gRPC. Sessions cannot tell.
 
-use crate::grpc::remote::{Borrowing, RemoteLoan, RemoteTablet};
 use crate::clock;
+use crate::grpc::remote::{Borrowing, RemoteLoan, RemoteTablet};
 use crate::tablet::{self, Connection, Gauges, LocalTablet};
 use std::collections::BTreeMap;
 use std::pin::Pin;

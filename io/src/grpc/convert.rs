@@ -8,8 +8,8 @@ use weir_core::error::{Component, Effect, Error, Kind};
 use weir_core::gateway::session::{Fate, LeaseKey};
 use weir_core::gtid::{Flavor, Position};
 use weir_core::link::{
-    Asks, ClientFormat, Command, Condition, ConnectionTraits, Counts, Digest, Ended, Left, Level, LongData, Reply, Request,
-    Settings, Statement, Wait,
+    Asks, ClientFormat, Command, Condition, ConnectionTraits, Counts, Digest, Ended, Left, Level, LongData, Reply,
+    Request, Settings, Statement, Wait,
 };
 use weir_core::mysql::packet::{OkPacket, PrepareOk};
 use weir_core::time::Duration;
@@ -137,10 +137,8 @@ pub(crate) fn request(request: Request, last: &mut LastSettings) -> (pb::Request
         Command::ResetStatement(prepared) => pb::request::Command::ResetStatement(statement(&prepared)),
         Command::ResetConnection => pb::request::Command::ResetConnection(pb::Nothing {}),
     };
-    let wait = request.wait.map(|wait| pb::Wait {
-        position: Some(position(&wait.position)),
-        timeout_ns: nanos(wait.timeout),
-    });
+    let wait =
+        request.wait.map(|wait| pb::Wait { position: Some(position(&wait.position)), timeout_ns: nanos(wait.timeout) });
     let request = pb::Request {
         settings,
         last_insert_id: request.last_insert_id,
@@ -470,7 +468,14 @@ mod tests {
 
     #[test]
     fn every_reply_arrives_as_it_was_sent() {
-        let ok = OkPacket { affected_rows: 1, last_insert_id: 2, status: 3, warnings: 4, info: vec![5], session_state: vec![6] };
+        let ok = OkPacket {
+            affected_rows: 1,
+            last_insert_id: 2,
+            status: 3,
+            warnings: 4,
+            info: vec![5],
+            session_state: vec![6],
+        };
         let failure = Error::new(Component::Server, Kind::Killed, "killed").with_effect(Effect::Answered);
         let conditions = vec![Condition { level: Level::Note, code: 1051, message: b"Unknown table".to_vec() }];
         let counts = Counts { row_count: -1, found_rows: 2, warnings: 3, errors: 4 };

@@ -52,7 +52,15 @@ impl Lender {
         input: Streaming<pb::FromGateway>,
         out: Outbox<pb::FromTablet>,
     ) -> Self {
-        Self { tablet, process, input, out, said: LastSettings::default(), lent: Lent::Nothing, timer: Timer::default() }
+        Self {
+            tablet,
+            process,
+            input,
+            out,
+            said: LastSettings::default(),
+            lent: Lent::Nothing,
+            timer: Timer::default(),
+        }
     }
 
     /// Runs until the gateway ends the lane, or is not to be trusted with it any more.
@@ -116,8 +124,7 @@ impl Lender {
 
     fn read_wish(&mut self, wish: pb::Acquire) -> Result<Acquire, Malformed> {
         let tablet = self.tablet.id();
-        let prefer =
-            wish.prefer.map(|name| LeaseKey { tablet, connection: name.connection, epoch: name.epoch });
+        let prefer = wish.prefer.map(|name| LeaseKey { tablet, connection: name.connection, epoch: name.epoch });
         Ok(Acquire {
             tablet,
             holder: wish.holder,

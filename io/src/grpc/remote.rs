@@ -98,7 +98,8 @@ impl RemoteTablet {
 
     /// The error of something that is not served over gRPC.
     pub(crate) fn cannot(&self, what: &str) -> Error {
-        let message = format!("weir-gateway: tablet {} is another process, which cannot {what} for a gateway", self.alias);
+        let message =
+            format!("weir-gateway: tablet {} is another process, which cannot {what} for a gateway", self.alias);
         Error::new(Component::Gateway, Kind::NotSupported, message)
     }
 

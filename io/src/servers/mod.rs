@@ -118,14 +118,19 @@ impl Cluster {
         let programs = Programs::find()?;
         let data_dir = DataDir::open(&options.data_dir)?;
         let accounts = Accounts::load(data_dir.path(), options)?;
-        let dirs = (options.first..).take(options.servers.into()).map(|n| data_dir.server(n)).collect::<Result<Vec<ServerDir>>>()?;
+        let dirs = (options.first..)
+            .take(options.servers.into())
+            .map(|n| data_dir.server(n))
+            .collect::<Result<Vec<ServerDir>>>()?;
         for dir in &dirs {
             dir.stop_leftover(STOP_MAX)?;
         }
         dirs.iter().try_for_each(copy::go_on)?;
         directory::initialise(&programs, &dirs, options.template.as_deref())?;
-        let mut servers: Vec<Server> =
-            dirs.into_iter().map(|dir| Server::new(&programs, dir, options.listens, options.settings.clone())).collect();
+        let mut servers: Vec<Server> = dirs
+            .into_iter()
+            .map(|dir| Server::new(&programs, dir, options.listens, options.settings.clone()))
+            .collect();
         launch_all(&mut servers, &accounts)?;
         if options.roles == Roles::Found {
             roles::establish(&servers, &accounts.replication)?;

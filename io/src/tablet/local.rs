@@ -160,7 +160,10 @@ impl LocalTablet {
         Gauges {
             granted: pool.granted,
             granted_waited: pool.granted_waited,
-            refused: pool.refused_queue_full + pool.refused_queue_timeout + pool.refused_connect + pool.refused_draining,
+            refused: pool.refused_queue_full
+                + pool.refused_queue_timeout
+                + pool.refused_connect
+                + pool.refused_draining,
             opened: pool.opened,
             open_failed: pool.open_failed,
             idle: pool.idle,

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod connection;
+mod described;
 mod gauges;
 mod killer;
 mod local;
@@ -10,6 +11,7 @@ mod probe;
 
 pub use accounts::{Accounts, Login};
 pub use connection::{Connection, Connector};
+pub use described::Described;
 pub use gauges::Gauges;
 pub use killer::Thread;
 pub use local::{LocalTablet, News, Own, Pending};

@@ -1,0 +1,106 @@
+//! What every process has: threads, logs, signals, and words for whoever started it.
+
+use clap::Args as ClapArgs;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Options of every process.
+#[derive(Debug, ClapArgs)]
+pub struct ProcessArgs {
+    /// Threads that serve clients [default: one for each processor].
+    #[arg(long, value_name = "N", env = "WEIR_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// What is logged on standard error: error, warn, info, debug, or a filter such as weir_io=debug.
+    #[arg(long, default_value = "warn", value_name = "FILTER", env = "WEIR_LOG")]
+    pub log: String,
+}
+
+impl ProcessArgs {
+    /// Runs a process to its end. Exit codes: 0 stopped in order, 1 could not start or stop, 2 wrong usage.
+    pub fn run(&self, process: impl Future<Output = Result<(), String>>) -> ExitCode {
+        match self.start(process) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                say_error(&message);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn start(&self, process: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+        let filter = EnvFilter::try_new(&self.log).map_err(|error| format!("--log {}: {error}", self.log))?;
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        if let Some(threads) = self.threads {
+            runtime.worker_threads(usize::from(threads));
+        }
+        let runtime = runtime.enable_all().build().map_err(|error| format!("cannot start threads: {error}"))?;
+        runtime.block_on(process)
+    }
+}
+
+/// Says something to whoever runs the program.
+#[expect(clippy::print_stdout, reason = "what the user runs the command to read")]
+pub fn say(text: &str) {
+    println!("weir: {text}");
+    // Nobody may be reading any more, which is no reason to stop.
+    let _ = std::io::stdout().flush();
+}
+
+/// Says why the program ends.
+#[expect(clippy::print_stderr, reason = "the reason why the command failed")]
+pub fn say_error(message: &impl Display) {
+    eprintln!("weir: {message}");
+}
+
+/// SIGINT and SIGTERM, and SIGHUP, which does not stop.
+pub struct StopSignals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    /// From now on they are noticed.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn install() -> Result<Self, String> {
+        let install = |kind| signal(kind).map_err(|error| format!("cannot handle signals: {error}"));
+        Ok(Self {
+            interrupt: install(SignalKind::interrupt())?,
+            terminate: install(SignalKind::terminate())?,
+            hang_up: install(SignalKind::hangup())?,
+        })
+    }
+
+    /// One of the first two has come.
+    pub async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Whether SIGHUP came first.
+    pub async fn wait_or_hang_up(&mut self) -> bool {
+        tokio::select! {
+            _ = self.interrupt.recv() => false,
+            _ = self.terminate.recv() => false,
+            _ = self.hang_up.recv() => true,
+        }
+    }
+
+    /// A signal has come already.
+    #[must_use]
+    pub fn told(&mut self) -> bool {
+        use std::task::{Context, Poll, Waker};
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(self.interrupt.poll_recv(&mut cx), Poll::Ready(_))
+            || matches!(self.terminate.poll_recv(&mut cx), Poll::Ready(_))
+    }
+}

@@ -1,0 +1,37 @@
+//! What a gateway is to know of a server before it serves anybody.
+
+use super::connection::Connector;
+use weir_core::error::Error;
+use weir_core::gateway::config::SessionLimits;
+use weir_core::link::ConnectionClass;
+use weir_core::mysql::resultset::Answer;
+use weir_core::tablet::pool::ConnId;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// What clients are greeted with.
+    pub version: String,
+    /// `max_allowed_packet`.
+    pub packet_bytes_max: usize,
+}
+
+impl Described {
+    /// Asks a server.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn ask(connector: &Connector) -> Result<Self, Error> {
+        let mut connection = connector.connect(ConnId(0), ConnectionClass::PLAIN).await?;
+        let version = connection.machine.server_info().map(|server| server.version.clone()).unwrap_or_default();
+        let packet_bytes_max = match connection.query("SELECT @@GLOBAL.max_allowed_packet AS bytes").await? {
+            Answer::Rows(rows, _) => {
+                let bytes = rows.value(0, "bytes").and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
+                bytes.unwrap_or(SessionLimits::default().packet_bytes_max)
+            }
+            Answer::Err(error) => return Err(error),
+            Answer::Ok(_) => SessionLimits::default().packet_bytes_max,
+        };
+        Ok(Self { version: String::from_utf8_lossy(&version).into_owned(), packet_bytes_max })
+    }
+}
