@@ -132,6 +132,8 @@ bitflags! {
         /// Runs code stored on the server (CALL, a stored function, EXECUTE): it may leave any session state behind, which only
         /// the server's own trackers show.
         const RUNS_STORED_CODE = 1 << 22;
+        /// SAVEPOINT: where autocommit is off, it counts before a transaction begins, too.
+        const PINS_SAVEPOINT = 1 << 24;
         /// SET STATEMENT: servers report the variables while they hold, and take them back without a word.
         const RESTORES_VARIABLES = 1 << 23;
     }

@@ -307,6 +307,11 @@ impl Session {
                 self.state.pins |= pin;
             }
         }
+        // One inside of a transaction goes with that, and with autocommit on none outlives its statement.
+        let outside = !self.state.in_transaction() && !self.state.autocommit();
+        if happened && outside && job.effects.contains(Effects::PINS_SAVEPOINT) {
+            self.state.pins |= Pins::SAVEPOINT;
+        }
         if !tracks && happened && job.effects.intersects(Effects::SETS_VARIABLES | Effects::WRITES) {
             self.state.pins |= Pins::UNTRACKED;
         }
@@ -331,6 +336,10 @@ impl Session {
         // A transaction has used up what SET TRANSACTION prepared.
         if job.effects.intersects(Effects::ENDS_TRANSACTION | Effects::WRITES) && !self.state.in_transaction() {
             self.state.pins -= Pins::NEXT_TRANSACTION;
+        }
+        let ended = job.effects.contains(Effects::ENDS_TRANSACTION) && !job.effects.contains(Effects::PINS_SAVEPOINT);
+        if ended || self.state.autocommit() {
+            self.state.pins -= Pins::SAVEPOINT;
         }
         if let Some(role) = job.role_after.take() {
             self.state.role = role;

@@ -12,9 +12,9 @@ use crate::topo::Role;
 use std::sync::Arc;
 
 impl Session {
-    /// A transaction is open, or SET TRANSACTION has prepared one.
+    /// A transaction is open, or something belongs to the next one already.
     pub(super) fn is_open(&self) -> bool {
-        self.state.in_transaction() || self.state.pins.contains(Pins::NEXT_TRANSACTION)
+        self.state.in_transaction() || self.state.pins.intersects(Pins::OF_TRANSACTION)
     }
 
     /// `job` is about to be sent: if it belongs to a transaction, its answer is summed up, and it is kept.

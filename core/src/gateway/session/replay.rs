@@ -158,7 +158,7 @@ impl Session {
         if !belongs || job.origin != Origin::Client || loss.role != Some(Role::Primary) {
             return GoesOn::Not;
         }
-        let lasting = loss.pins - Pins::NEXT_TRANSACTION;
+        let lasting = loss.pins - Pins::OF_TRANSACTION;
         if !lasting.is_empty() || job.killed || job.infile {
             return self.is_unfit("it has state that lives on its connection");
         }
@@ -216,7 +216,7 @@ impl Session {
 
     /// The open transaction can be begun again when a server refuses a statement of it.
     pub(super) fn could_begin_again(&self) -> bool {
-        let lasting = self.state.pins - Pins::NEXT_TRANSACTION;
+        let lasting = self.state.pins - Pins::OF_TRANSACTION;
         let fit = self.replay.as_ref().is_some_and(|replay| replay.history.unfit().is_none());
         fit && lasting.is_empty() && self.is_open()
     }

@@ -43,15 +43,20 @@ bitflags! {
         const OTHER = 1 << 9;
         /// A procedure ran: what it left behind (user variables, locks) no server tells.
         const STORED_CODE = 1 << 11;
+        /// A savepoint that no transaction holds yet, with autocommit off.
+        const SAVEPOINT = 1 << 12;
         /// The server reports no session changes, and the session changed something.
         const UNTRACKED = 1 << 10;
     }
 }
 
 impl Pins {
+    /// What belongs to a transaction that has not begun.
+    pub(super) const OF_TRANSACTION: Self = Self::NEXT_TRANSACTION.union(Self::SAVEPOINT);
+
     /// Whether some of it goes only when everything does: with a reset or the end of the connection.
     pub(super) fn last(self) -> bool {
-        !(self - Self::TABLE_LOCK - Self::NEXT_TRANSACTION - Self::CURSOR).is_empty()
+        !(self - Self::TABLE_LOCK - Self::OF_TRANSACTION - Self::CURSOR).is_empty()
     }
 }
 

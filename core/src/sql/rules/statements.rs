@@ -49,6 +49,7 @@ const LOCK: Effects = END.union(Effects::PINS_LOCK);
 const PREPARED: Effects = Effects::PINS_PREPARE;
 const HANDLER: Effects = Effects::PINS_HANDLER;
 const XA: Effects = WRITE.union(Effects::PINS_XA);
+const SAVED: Effects = Effects::PINS_SAVEPOINT;
 const SCHEMA: Effects = Effects::CHANGES_SCHEMA;
 /// Code stored on the server, or hidden in a text: it may do anything that a statement can do.
 const CODE: Effects =
@@ -111,7 +112,7 @@ pub(in crate::sql) static STATEMENTS: &[StatementRule] = statements! {
         "ROLLBACK WORK AND CHAIN";
     "ROLLBACK"                          Rollback  END          Opaque       ""
         "ROLLBACK";
-    "SAVEPOINT"                         Savepoint NONE         Opaque       ""
+    "SAVEPOINT"                         Savepoint SAVED        Opaque       ""
         "SAVEPOINT s";
     "RELEASE"                           Savepoint NONE         Opaque       ""
         "RELEASE SAVEPOINT s";

@@ -4,6 +4,7 @@ use super::bench::{Bench, ok, ok_reply, ok_with, text};
 use crate::gateway::session::{Event, Fate, Pins, Reason};
 use crate::link::{Command, Ended, Reply};
 use crate::mysql::command::ClientCommand;
+use crate::mysql::packet::OkPacket;
 
 #[test]
 fn a_variable_is_carried_to_the_next_connection() {
@@ -122,4 +123,30 @@ fn a_connection_on_which_several_statements_were_forbidden_goes_to_nobody_else()
         bench.answer(ok_reply(ok()));
         assert!(matches!(bench.event(), Some(Event::Release(became)) if became == fate), "{options:?}");
     }
+}
+
+#[test]
+fn a_savepoint_before_the_transaction_keeps_the_connection_until_that_ends() {
+    let off = || OkPacket { status: 0, ..OkPacket::default() };
+    for end in ["COMMIT", "ROLLBACK", "SET autocommit = 1"] {
+        let mut bench = Bench::logged_in();
+        bench.run("SET autocommit = 0", OkPacket { status: 0, ..ok_with(&[("autocommit", "OFF")]) });
+        bench.query("SAVEPOINT a");
+        bench.lend();
+        bench.answer(ok_reply(off()));
+        bench.expect_rest();
+        assert_eq!(bench.session.pins(), Pins::SAVEPOINT);
+        bench.query("ROLLBACK TO SAVEPOINT a");
+        bench.request();
+        bench.answer(ok_reply(off()));
+        assert_eq!(bench.session.pins(), Pins::SAVEPOINT);
+        bench.query(end);
+        bench.request();
+        bench.answer(ok_reply(if end.starts_with("SET") { ok() } else { off() }));
+        bench.expect_release();
+        assert!(bench.session.pins().is_empty(), "{end}");
+    }
+    let mut bench = Bench::logged_in();
+    bench.run("SAVEPOINT a", ok());
+    assert!(bench.session.pins().is_empty(), "it has gone with its statement");
 }
