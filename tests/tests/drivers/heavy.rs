@@ -1,6 +1,6 @@
 //! Drivers whose programs are compiled, or need large packages.
 
-use super::scenario;
+use super::{scenario, suite};
 use std::process::Command;
 use weir_tests::prepared;
 use weir_tests::source::checkout;
@@ -13,6 +13,26 @@ fn go_sql_driver() {
 #[test]
 fn mysql_async() {
     scenario::same("mysql_async", || Command::new(prepared("drivers/debug/scenario-rust")));
+}
+
+#[test]
+fn diesel() {
+    scenario::same("diesel", || Command::new(prepared("drivers/debug/scenario-diesel")));
+}
+
+#[test]
+fn suite_of_sqlalchemy_with_mysqlclient() {
+    suite::same("sqlalchemy", &["mysqldb"], 2000);
+}
+
+#[test]
+fn suite_of_sqlalchemy_with_asyncmy() {
+    suite::same("sqlalchemy", &["asyncmy"], 2000);
+}
+
+#[test]
+fn suite_of_django() {
+    suite::same("django", &[], 2500);
 }
 
 #[test]

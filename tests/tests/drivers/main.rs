@@ -5,6 +5,7 @@
 
 mod heavy;
 mod scenario;
+mod suite;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -96,6 +97,20 @@ fn mysql_connector_python_with_its_c_extension() {
 #[test]
 fn mysql_connector_python_in_pure_python() {
     rounds(python("connector-pure"));
+}
+
+#[test]
+fn mariadb_for_node() {
+    scenario::same("mariadb for node", || {
+        let mut command = script(Path::new("node"), "node/scenario.js");
+        command.env("NODE_PATH", prepared("npm/node_modules"));
+        command
+    });
+}
+
+#[test]
+fn asyncmy() {
+    scenario::same("asyncmy", || script(&prepared("venv/bin/python"), "python/scenario.py"));
 }
 
 #[test]

@@ -10,7 +10,11 @@ use weir_tests::{TestCluster, Weir};
 const LOADED_ROWS: u32 = 1000;
 
 /// Steps whose answers differ, and are said to in docs/src/compatibility.md: the driver, the step's first words.
-const KNOWN: &[(&str, &str)] = &[];
+const KNOWN: &[(&str, &str)] = &[
+    // What MariaDB's extended metadata tell it, and Weir does not pass on: JSON is parsed, and NULL as a geometry is an object.
+    ("mariadb for node", "query\tSELECT * FROM types ORDER BY id"),
+    ("mariadb for node", "execute\tSELECT * FROM types WHERE id >= ?"),
+];
 
 /// A step as the program printed it, and all that it printed after it.
 type Answer = (String, String);
