@@ -5,7 +5,7 @@
 //!
 //! Start with [`Target`] and [`Role`] for the words; with [`discover`](mod@discover) for the rules, which judge the
 //! [`Observation`]s of all tablets of a shard; with [`group`] for servers that elect by themselves; with [`ShardRecord`] for what is kept of the verdicts. [`Health`] is what a
-//! tablet tells gateways.
+//! tablet tells gateways. [`store`] is what of all that is kept where every process finds it.
 
 pub mod discover;
 mod evidence;
@@ -14,13 +14,14 @@ mod health;
 mod names;
 mod record;
 mod role;
+pub mod store;
 mod target;
 mod version;
 
 pub use evidence::{Address, Observation, Receiver, Sighting, SourceLink};
 pub use group::Membership;
 pub use health::{Health, Load, NotServing};
-pub use names::{Cell, Keyspace, NameError, Shard, TabletAlias};
+pub use names::{Cell, Keyspace, NameError, Shard, ShardName, TabletAlias};
 pub use record::{Change, ShardRecord};
 pub use role::Role;
 pub use target::{Target, TargetString};

@@ -170,6 +170,30 @@ impl From<TabletAlias> for String {
     }
 }
 
+/// A shard and the keyspace it is a part of, such as `shop/0`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ShardName {
+    /// The keyspace.
+    pub keyspace: Keyspace,
+    /// Its part.
+    pub shard: Shard,
+}
+
+impl fmt::Display for ShardName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.keyspace, self.shard)
+    }
+}
+
+impl FromStr for ShardName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let (keyspace, shard) = text.split_once('/').ok_or(NameError("a shard of a keyspace: keyspace/shard"))?;
+        Ok(Self { keyspace: keyspace.parse()?, shard: shard.parse()? })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +208,15 @@ mod tests {
             assert!(text.parse::<Shard>().is_err(), "{text}");
         }
         assert_eq!(Shard::unsharded().as_str(), "0");
+    }
+
+    #[test]
+    fn shards_are_named_with_their_keyspace() {
+        let name: ShardName = "shop/-80".parse().expect("a shard");
+        assert_eq!((name.keyspace.as_str(), name.to_string().as_str()), ("shop", "shop/-80"));
+        for text in ["shop", "shop/", "/0", "shop/0/0"] {
+            assert!(text.parse::<ShardName>().is_err(), "{text}");
+        }
     }
 
     #[test]

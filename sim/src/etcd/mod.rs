@@ -5,6 +5,7 @@
 //! clients build from leases, creation revisions and watches, so they need nothing here.
 //! Source: etcd 3.4 API reference, and `mvcc` in its source for the edges of compaction.
 
+mod call;
 mod lease;
 mod store;
 mod watch;

@@ -1,14 +1,16 @@
 //! The topology as a process: the model etcd behind the questions that orchestrators ask of a shard.
 //!
-//! What is here is what an adapter to a real etcd does: each question is one request or one transaction.
+//! Each question is a call of a store, as it is where the store is a real etcd.
 
 use super::mail::{self, FromTopology, TOPOLOGY_PORT, ToTopology};
-use crate::etcd::{Comparison, Etcd, KeyValue, Operation, Order, Range, Target, Transaction};
+use crate::etcd::Etcd;
 use crate::world::disk::Crash;
 use crate::world::{ConnId, Ctx, Event, Image, Process, Program, TimerId};
 use std::collections::BTreeMap;
 use weir_core::orch::lock::{Answer, Entry, Request};
 use weir_core::time::Instant;
+use weir_core::topo::ShardName;
+use weir_core::topo::store::{Layout, question};
 
 /// The topology has no leader while this signal is on.
 pub const SIGNAL_LEADERLESS: u32 = 40;
@@ -16,8 +18,6 @@ pub const SIGNAL_LEADERLESS: u32 = 40;
 pub const SIGNAL_RESTORE: u32 = 41;
 /// The topology loses everything it has.
 pub const SIGNAL_FORGET: u32 = 42;
-const ENTRY: &[u8] = b"/weir/default/0/entry";
-const LOCK: &[u8] = b"/weir/default/0/lock";
 
 #[derive(Debug, Default)]
 struct Client {
@@ -72,53 +72,17 @@ fn flush(ctx: &mut Ctx<'_>, conn: ConnId, client: &mut Client) {
 }
 
 fn answer(etcd: &mut Etcd, history: &mut Vec<Entry>, now: Instant, request: Request) -> Answer {
-    let failed = |error: crate::etcd::Error| match error {
-        crate::etcd::Error::LeaseNotFound => Answer::LeaseGone,
-        error => Answer::Failed(error.to_string()),
-    };
-    match request {
-        Request::Grant { ttl } => etcd.grant(now, 0, ttl).map_or_else(failed, Answer::Granted),
-        Request::Renew { lease } => etcd.keep_alive(now, lease).map_or_else(failed, |_| Answer::Renewed),
-        Request::Lock { lease } => {
-            let taken = etcd.transact(&Transaction {
-                compare: vec![compare(LOCK, Target::Create(0))],
-                then: vec![Operation::Put(LOCK.to_vec(), Vec::new(), lease)],
-                otherwise: vec![Operation::Get(Range::key(LOCK))],
-            });
-            // The answer to an earlier try may have been lost.
-            let mine = |kv: &KeyValue| kv.lease == lease;
-            taken.map_or_else(failed, |result| match result.reads.first().and_then(|read| read.kvs.first()) {
-                None => Answer::Locked(result.revision),
-                Some(kv) if mine(kv) => Answer::Locked(kv.create_revision),
-                Some(_) => Answer::Busy,
-            })
-        }
-        Request::Read => etcd.range(&Range::key(ENTRY), false).map_or_else(failed, |read| match read.kvs.first() {
-            Some(kv) => Answer::Read(serde_json::from_slice(&kv.value).ok().map(Box::new), kv.mod_revision),
-            None => Answer::Read(None, 0),
-        }),
-        Request::Write { entry, over, lock } => {
-            let over = over.map(|revision| compare(ENTRY, Target::Mod(revision)));
-            let lock = lock.map(|revision| compare(LOCK, Target::Create(revision)));
-            let value = serde_json::to_vec(&*entry).unwrap_or_default();
-            let written = etcd.transact(&Transaction {
-                compare: over.into_iter().chain(lock).collect(),
-                then: vec![Operation::Put(ENTRY.to_vec(), value, 0)],
-                otherwise: Vec::new(),
-            });
-            written.map_or_else(failed, |result| {
-                if !result.succeeded {
-                    return Answer::Refused;
-                }
-                history.push(*entry);
-                Answer::Written(result.revision)
-            })
-        }
+    let reply = etcd.call(now, &question::call(&Layout::default(), &shard(), &request));
+    let answer = question::answer(&request, reply);
+    if let (Request::Write { entry, .. }, Answer::Written(_)) = (request, &answer) {
+        history.push(*entry);
     }
+    answer
 }
 
-fn compare(key: &[u8], target: Target) -> Comparison {
-    Comparison { key: key.to_vec(), order: Order::Equal, target }
+/// There is one.
+fn shard() -> ShardName {
+    "default/0".parse().unwrap_or_else(|_| unreachable!("a plain name"))
 }
 
 impl Process for TopologyProcess {
