@@ -9,6 +9,7 @@ use crate::gateway::{self, Listening, Tablet};
 use crate::net::Address;
 use crate::orch;
 use crate::servers::{Account, Kept};
+use crate::store::Embedded;
 use crate::tablet::{Accounts, Connector, Described, LocalTablet, Own};
 use crate::topology::{EmbeddedShard, Member, Roles};
 use std::fmt;
@@ -22,7 +23,7 @@ use weir_core::gateway::users::Users;
 use weir_core::mysql::auth::Secret;
 use weir_core::tablet::manager;
 use weir_core::time::Duration;
-use weir_core::topo::{Cell, Keyspace, Shard, TabletAlias};
+use weir_core::topo::{Cell, Keyspace, Shard, ShardName, TabletAlias};
 
 /// How long a server may take to accept and log in a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -201,14 +202,19 @@ fn start_failover(
     news: &mpsc::Sender<crate::tablet::News>,
 ) -> Result<Option<Failover>, StartError> {
     let Some(kept) = &options.kept else { return Ok(None) };
+    let (keyspace, shard) = place();
+    let shard = ShardName { keyspace, shard };
+    let store = Embedded::open(kept.data_dir()).map_err(StartError::Promise)?;
     let Some(policies) = options.failover else {
-        orch::forget_history(kept.data_dir()).map_err(StartError::Promise)?;
+        orch::forget_history(&store, &shard).map_err(StartError::Promise)?;
         return Ok(None);
     };
     let service = accounts(kept.service_account());
     let connector = |member: &Member| connector(&member.address, &service, 0);
     let drain_time = options.drain_time;
-    Failover::start(kept, policies, drain_time, members, connector, news).map(Some).map_err(StartError::Promise)
+    Failover::start(kept, (store, shard), policies, drain_time, members, connector, news)
+        .map(Some)
+        .map_err(StartError::Promise)
 }
 
 fn look_after(options: &Options, members: &[Member], failover: Option<&Failover>) -> JoinSet<()> {

@@ -2,9 +2,10 @@
 
 use crate::control;
 use crate::durable::Unusable;
-use crate::orch::{self, Driver, EntryFile, Wishes};
+use crate::orch::{self, Driver, Wishes};
 use crate::servers::{self, Account, Keeper, Kept};
 use crate::service::Service;
+use crate::store::{Embedded, Topology};
 use crate::tablet::Connector;
 use crate::tablet::News;
 use crate::tablet::orders::{self, Donors, Obedience, Vouchers};
@@ -22,7 +23,7 @@ use weir_core::orch::rebuild::Errant;
 use weir_core::orch::recovery::Cohort;
 use weir_core::tablet::operations::{Servers, SourceLogin};
 use weir_core::time::Duration;
-use weir_core::topo::{Address, TabletAlias};
+use weir_core::topo::{Address, ShardName, TabletAlias};
 
 /// How often it is looked whether a server's process has ended.
 const LOOK_AFTER_EVERY: Duration = Duration::from_millis(250);
@@ -126,6 +127,7 @@ impl Failover {
     /// When what they had promised, or who was primary, cannot be read.
     pub(crate) fn start(
         kept: &Kept,
+        (store, shard): (Embedded, ShardName),
         policies: Policies,
         drain_time: Duration,
         members: &[Member],
@@ -142,8 +144,8 @@ impl Failover {
         let cohort = Cohort { tablets, policy, promotion: BTreeMap::new() };
         let keepers = members.iter().map(|member| member.alias.clone()).zip(kept.keepers().iter().map(Arc::clone));
         let donors = Donors { keepers: keepers.collect(), throttle: policies.rebuild_throttle };
-        let store = EntryFile::open(kept.data_dir(), &cohort)?;
-        let term = store.entry().map_or(0, |entry| entry.record.term);
+        let entry = orch::adopt(&store, &shard, &cohort)?;
+        let term = entry.as_ref().map_or(0, |entry| entry.record.term);
         let (orchestrator, said) = mpsc::channel(orders::QUEUE_MAX);
         let (wishes_in, wishes) = mpsc::channel(1);
         let mut tablets = BTreeMap::new();
@@ -174,7 +176,7 @@ impl Failover {
             tasks.spawn(obedience.run());
         }
         let errant = policies.errant;
-        let topology = store.serve();
+        let topology = Topology::Embedded(store).serve(shard, entry);
         let entry = topology.entry.clone();
         let answers = orchestrator;
         let setup = orch::Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time };

@@ -1,7 +1,7 @@
 //! Drivers of the machines: they carry bytes and time to `weir-core` and decide nothing.
 //!
 //! Where to start reading: [`embedded`] puts a gateway and its tablets into one process; [`gateway`] serves clients,
-//! [`tablet`] keeps the connections to one server, [`topology`] knows who is primary, [`orch`] changes that. [`servers`] starts MariaDB servers for
+//! [`tablet`] keeps the connections to one server, [`topology`] knows who is primary, [`orch`] changes that; [`store`] is where all processes find what is kept. [`servers`] starts MariaDB servers for
 //! `weir up` and for tests.
 
 mod clock;
@@ -17,6 +17,7 @@ pub mod orch;
 mod scratch;
 pub mod servers;
 mod service;
+pub mod store;
 pub mod tablet;
 pub mod topology;
 

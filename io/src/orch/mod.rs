@@ -3,9 +3,9 @@
 //! It carries what tablets say to the machine, its orders to the tablets, and its questions to the [`Topology`]. Start with
 //! [`Driver::run`].
 
-mod store;
+mod entry;
 
-pub use store::{EntryFile, forget_history};
+pub use entry::{adopt, forget_history};
 
 use crate::clock;
 use crate::tablet::orders::{FromTablet, ToTablet};
@@ -104,7 +104,7 @@ impl Wishes {
 }
 
 /// Questions to the topology that wait for it, at most; one that does not fit fails.
-const QUESTIONS_MAX: usize = 64;
+pub(crate) const QUESTIONS_MAX: usize = 64;
 
 /// The topology, as the orchestrator of one shard asks it.
 #[derive(Debug)]
