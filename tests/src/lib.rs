@@ -7,6 +7,7 @@
 mod cluster;
 pub mod corpus;
 mod counters;
+mod etcd;
 mod mysql_5_6;
 mod relay;
 mod session;
@@ -16,6 +17,7 @@ pub mod wire;
 
 pub use cluster::{TestCluster, application, as_application, query_value};
 pub use counters::{Counters, Statements, counters, counters_since};
+pub use etcd::EtcdCluster;
 pub use mysql_5_6::MySql56;
 pub use relay::Relay;
 pub use session::Session;
