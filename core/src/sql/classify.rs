@@ -2,6 +2,7 @@
 
 use super::classification::{Classification, Effects, Kill, Kind, Own, Route, Victim};
 use super::own;
+use super::program;
 use super::rules::both;
 use super::statement::{Asks, Verdict, statement};
 use super::stream::Tokens;
@@ -17,6 +18,7 @@ pub fn classify(sql: &[u8], dialect: Dialect) -> Classification<'_> {
     while let Some(part) = statement(&mut tokens) {
         whole.add(part);
     }
+    whole.stores_program = whole.statements > 1 && program::is_stored(sql, dialect);
     let doubt = doubt(sql, dialect, &tokens);
     let own = whole.own(sql, dialect, doubt.is_some());
     let Verdict { route, kind, effects, rule, .. } = whole.verdict(sql, doubt);
@@ -62,6 +64,8 @@ struct Whole {
     sets_own: bool,
     /// A KILL is among them.
     kills: bool,
+    /// They are, or may be, the body of a stored program.
+    stores_program: bool,
 }
 
 /// Nothing to run: the server says so.
@@ -93,7 +97,9 @@ impl Whole {
             _ if self.sets_own && !alone => Some(Own::MixedSet),
             Asks::Both => Some(Own::MixedSet),
             // A server would take the ids for those of its own connections, which are other clients'.
-            _ if self.kills && !alone => Some(Own::Kill(Kill { query: false, soft: false, victim: Victim::Unserved })),
+            _ if self.kills && !alone && !self.stores_program => {
+                Some(Own::Kill(Kill { query: false, soft: false, victim: Victim::Unserved }))
+            }
             Asks::Gateway | Asks::Perhaps if alone => own::answer(sql, dialect, verdict.kind),
             _ => None,
         }
@@ -108,6 +114,9 @@ impl Whole {
         }
         if self.statements > 1 {
             verdict.effects |= Effects::MULTI;
+        }
+        if self.stores_program {
+            verdict.effects -= Effects::NEEDS_DIAGNOSTICS;
         }
         if verdict.effects.contains(Effects::MULTI) && !verdict.effects.contains(Effects::READ_ONLY) {
             // Only the last statement's OK packet tells of an id, and only the last failure is seen.

@@ -19,6 +19,7 @@ mod functions;
 mod leaves;
 pub mod lexer;
 mod own;
+mod program;
 mod rules;
 mod scan;
 mod set;
