@@ -325,6 +325,14 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_for_the_server_leaves_what_stands_behind_it_to_the_server() {
+        for sql in ["SHOW VARIABLES LIKE 'sort_buffer_size'", "SELECT CONNECTION_ID()", "SHOW PROCESSLIST"] {
+            assert_eq!(own(&format!("SET STATEMENT sort_buffer_size = 100000 FOR {sql}")), None, "{sql}");
+        }
+        assert_eq!(own("SET STATEMENT max_statement_time = 1 FOR KILL 5"), Some(Own::MixedSet));
+    }
+
+    #[test]
     fn own_variables_are_selected_under_the_names_written() {
         let column = |column: &'static str, global, name: &'static str| OwnColumn {
             column: Cow::Borrowed(column.as_bytes()),

@@ -168,7 +168,9 @@ fn prefixed(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
         Some(content) => (Route::Primary, content.name),
         None => (inner.route, inner.rule),
     };
-    let asks = if own || inner.asks != Asks::Server { Asks::Both } else { Asks::Server };
+    // What only might be for the gateway has a prefix for the server, and so is for the server.
+    let both_are_asked = own || inner.kind == Kind::Kill || matches!(inner.asks, Asks::Gateway | Asks::Both);
+    let asks = if both_are_asked { Asks::Both } else { Asks::Server };
     Verdict { route, rule: name, effects: both(scan.effects, inner.effects), asks, ..inner }
 }
 
