@@ -70,6 +70,15 @@ pub fn table<'a>(
     TextResultSet { columns, rows }
 }
 
+/// The same table without its last column.
+#[must_use]
+pub fn without_progress(table: &TextResultSet) -> TextResultSet {
+    let mut table = table.clone();
+    table.columns.pop();
+    table.rows.iter_mut().for_each(|row| _ = row.pop());
+    table
+}
+
 /// The answer to `SHOW STATUS LIKE 'Threads_connected'`.
 #[must_use]
 pub fn connected(clients: usize) -> TextResultSet {
@@ -126,6 +135,13 @@ mod tests {
         let text = |column: usize| table.rows[0][column].as_deref();
         assert_eq!((text(0), text(5), text(7)), (Some(&b"7"[..]), Some(&b"3"[..]), Some(&b"SELECT 1"[..])));
         assert_eq!(text(3), None, "no schema");
+    }
+
+    #[test]
+    fn the_list_of_old_has_no_progress() {
+        let table = without_progress(&table(Instant::ZERO, b"ann", false, [process("ann", "SELECT 1")].iter()));
+        assert_eq!((table.columns.len(), table.rows[0].len()), (8, 8));
+        assert_eq!(table.rows[0][7].as_deref(), Some(&b"SELECT 1"[..]));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::job::{Intent, Job, Origin};
 use super::{Event, Phase, Session};
 use crate::error::{Component, Error, Kind as ErrorKind};
 use crate::gateway::config::SessionConfig;
+use crate::gateway::processes;
 use crate::gtid::Flavor;
 use crate::link::Command;
 use crate::mutants::Mutant;
@@ -206,6 +207,12 @@ impl Session {
         self.out.write(|b| result.write(b, sequence, &ok, capabilities));
     }
 
+    /// MariaDB's `old_mode` has lists of processes as they once were.
+    fn hides_progress(&self) -> bool {
+        let old_mode = self.state.settings.variables.get("old_mode");
+        old_mode.is_some_and(|modes| modes.split(|byte| *byte == b',').any(|mode| mode == b"NO_PROGRESS_INFO"))
+    }
+
     pub(super) fn show(&mut self, show: Show) {
         self.phase = Phase::Showing(show);
         self.events.push_back(Event::Show(show));
@@ -214,7 +221,11 @@ impl Session {
     /// The answer to [`Event::Show`].
     pub fn shown(&mut self, now: Instant, result: &TextResultSet) {
         if let Phase::Showing(show) = self.phase {
-            self.answer_table(result);
+            if matches!(show, Show::Processes { .. }) && self.hides_progress() {
+                self.answer_table(&processes::without_progress(result));
+            } else {
+                self.answer_table(result);
+            }
             match show {
                 // Servers select it from a table of their own, and so forget the warnings before it.
                 Show::Connected => self.note_selected(result.rows.len() as u64),
