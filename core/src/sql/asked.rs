@@ -194,17 +194,8 @@ fn total(token: &Token<'_>) -> Option<bool> {
 
 /// It asks for what is on the connection and is no number.
 fn asks_otherwise(tokens: &[Token<'_>]) -> bool {
-    const NAMES: [&str; 9] = [
-        "currval",
-        "diagnostics",
-        "errors",
-        "lastval",
-        "previous",
-        "profile",
-        "profiles",
-        "warnings",
-        "wsrep_last_seen_gtid",
-    ];
+    const NAMES: [&str; 7] =
+        ["currval", "diagnostics", "errors", "lastval", "previous", "warnings", "wsrep_last_seen_gtid"];
     let asks = |token: &Token<'_>| match token.kind {
         TokenKind::Word => is_one_of(token.text, &NAMES) || token.is_word("wsrep_last_written_gtid"),
         TokenKind::SystemVariable => is_one_of(system_variable(token.text).1, &["last_gtid"]),

@@ -155,6 +155,9 @@ impl Session {
         if job.origin != Origin::Client || self.config.mutants.breaks(Mutant::IgnoreLeft) {
             return Asks::empty();
         }
+        if self.is_observed() {
+            return Asks::empty();
+        }
         if self.keeps_what_is_left(job) {
             // FOUND_ROWS() is all that outlives a reset, after which the lease may go.
             let resets = matches!(job.command, Command::ResetConnection) && self.diagnostics.found_rows.is_none();
@@ -169,6 +172,14 @@ impl Session {
         asks
     }
 
+    /// The server records the session's statements for it, in a trace or in profiles: nothing of the gateway's may run between them. What
+    /// only a question could tell is then not known.
+    fn is_observed(&self) -> bool {
+        let variables = &self.state.settings.variables;
+        let begins = |name: &str, on: &[u8]| variables.get(name).is_some_and(|value| value.starts_with(on));
+        self.state.pins.last() && (begins("optimizer_trace", b"enabled=on") || begins("profiling", b"ON"))
+    }
+
     /// The lease stays with the session whatever comes, and what `job` leaves there will be the session's own.
     fn keeps_what_is_left(&self, job: &Job) -> bool {
         let Some(lease) = self.lease.as_ref().filter(|_| self.state.pins.last()) else { return false };
@@ -181,7 +192,7 @@ impl Session {
 
     /// What `job` must find on the lease, so that a change can be told: the statement that puts it there.
     pub(super) fn gives_first(&mut self, job: &mut Job) -> Option<Vec<u8>> {
-        if job.origin != Origin::Client || self.config.mutants.breaks(Mutant::IgnoreLeft) {
+        if job.origin != Origin::Client || self.config.mutants.breaks(Mutant::IgnoreLeft) || self.is_observed() {
             return None;
         }
         let lease = self.lease.as_mut()?;
@@ -219,6 +230,9 @@ impl Session {
 
     fn take_in_counts(&mut self, job: &Job, left: &Left) {
         let held = self.lease.map_or((false, false), |lease| (lease.holds_row_count, lease.holds_found_rows));
+        // Nobody has asked, and the connection may have kept what it had found before.
+        let is_another = |lease: &Held| !self.diagnostics.finds_the_same(lease);
+        let untold = self.is_observed() && self.lease.as_ref().is_some_and(is_another);
         let known = &mut self.diagnostics;
         let told = left.counts;
         known.row_count = match job.leaves.row_count {
@@ -250,7 +264,8 @@ impl Session {
         let keeps_row_count = job.leaves.row_count == RowCount::Kept && !job.failed;
         lease.holds_row_count = row_count.is_none() && undisturbed && (!keeps_row_count || held.0);
         let keeps_found = job.leaves.found_rows == FoundRows::Kept || job.failed_before_it_ran;
-        lease.holds_found_rows = found.is_none() && undisturbed && (!keeps_found || held.1);
+        let told_wrong = untold && job.leaves.found_rows == FoundRows::Unsure;
+        lease.holds_found_rows = found.is_none() && undisturbed && (!keeps_found || held.1) && !told_wrong;
         lease.found_rows = match told {
             _ if job.asked_for_variables => None,
             Some(_) => Some(1),
@@ -288,7 +303,7 @@ impl Session {
             }
             // The error itself is noted already.
             _ if job.failed => {}
-            _ => known.conditions = None,
+            _ => (known.conditions, lease.holds_conditions) = (None, there),
         }
     }
 

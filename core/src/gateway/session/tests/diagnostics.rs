@@ -245,6 +245,27 @@ fn a_session_that_keeps_its_connection_does_not_take_over_what_others_found_ther
     assert_eq!(quiet(&mut bench, "SELECT FOUND_ROWS()", ok()), "SELECT FOUND_ROWS()");
 }
 
+/// What is recorded is the client's: a statement of the gateway's would take the trace's place.
+#[test]
+fn nothing_runs_between_the_statements_of_a_session_that_is_traced() {
+    for trace in [("optimizer_trace", "enabled=on,one_line=off"), ("profiling", "ON")] {
+        let mut bench = Bench::logged_in();
+        bench.query("SELECT a FROM t");
+        bench.lend();
+        bench.answer(vec![Reply::Ok { seq: 1, ends_rows: true, rows: 1000, ok: ok() }, Reply::End(Ended::Answered)]);
+        bench.expect_release();
+        bench.query("SET profiling = 1");
+        bench.lend();
+        bench.answer(ok_reply(ok_with(&[trace])));
+        assert_eq!(quiet(&mut bench, "EXPLAIN SELECT a FROM t", ok()), "EXPLAIN SELECT a FROM t");
+        assert_eq!(
+            error_code(&bench.query("SELECT FOUND_ROWS()")[0]),
+            1041,
+            "nobody has looked whether it is still 1000"
+        );
+    }
+}
+
 #[test]
 fn a_procedure_finds_the_warnings_where_they_are() {
     let mut bench = Bench::logged_in();
