@@ -268,6 +268,7 @@ impl GatewayArgs {
             rules: cluster::Rules {
                 max_replication_lag: self.max_replication_lag_ms.map(Duration::from_millis),
                 without_replica: self.without_replica,
+                ..cluster::Rules::default()
             },
             ..default
         }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 use weir_core::orch::durability::Policy;
 use weir_core::orch::rebuild;
+use weir_core::tablet::manager;
 use weir_io::embedded::{Backend, Options, Policies, Running};
 use weir_io::gateway;
 use weir_io::net::Address;
@@ -131,7 +132,11 @@ fn options(
         }
     };
     let is_alone = servers.len() == 1;
+    // Nobody here changes what somebody else's only server is.
+    let alone = is_alone && !args.attach.is_empty();
     let beat_interval = args.tablet.beat_interval().filter(|_| !is_alone).unwrap_or_default();
+    let mut cluster = args.gateway.cluster(beat_interval);
+    cluster.rules.alone = alone;
     Ok(Options {
         servers: backends(args, servers)?,
         kept: own.cloned(),
@@ -139,9 +144,9 @@ fn options(
         drain_time: Duration::from_millis(args.reparent_drain_ms),
         application,
         monitor,
-        tablet: args.tablet.config(is_alone),
+        tablet: manager::Config { alone, ..args.tablet.config(is_alone) },
         statements_per_connection_max: args.tablet.statements_per_connection as usize,
-        cluster: args.gateway.cluster(beat_interval),
+        cluster,
         gateway,
         primary_time_max: PRIMARY_TIME_MAX,
     })

@@ -121,7 +121,7 @@ fn replicas_beyond_the_lag_limit_or_of_unknown_lag_take_no_reads() {
 fn without_a_replica_a_read_goes_to_the_primary_or_fails_as_configured() {
     let tablets = vec![tablet(1, Role::Primary), TabletView { lag: None, ..tablet(2, REPLICA) }];
     let max_replication_lag = Some(Duration::from_secs(10));
-    let rules = Rules { max_replication_lag, without_replica: WithoutReplica::UsePrimary };
+    let rules = Rules { max_replication_lag, without_replica: WithoutReplica::UsePrimary, alone: false };
     let view = View::new(tablets.clone(), rules.clone());
     let picked = pick(&view, &wish(REPLICA), &mut Chooser::new(1)).expect("the primary");
     assert_eq!(picked, Pick { tablet: TabletId(1), role: Role::Primary, reached: true });
@@ -350,7 +350,7 @@ proptest! {
         let name = |(id, tablet)| TabletView { id: TabletId(id), ..tablet };
         let tablets: Vec<_> = (0..).zip(tablets).map(name).collect();
         let limit = limited.then_some(Duration::from_secs(10));
-        let rules = Rules { max_replication_lag: limit, without_replica: WithoutReplica::UsePrimary };
+        let rules = Rules { max_replication_lag: limit, without_replica: WithoutReplica::UsePrimary, alone: false };
         let view = View::new(tablets, rules);
         let position = needed.map(at);
         let counts = view.tablets().iter().zip(&leases);

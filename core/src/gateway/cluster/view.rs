@@ -113,6 +113,9 @@ pub struct Rules {
     pub max_replication_lag: Option<Duration>,
     /// What a read does when no replica can take it.
     pub without_replica: WithoutReplica,
+    /// There is one server and nobody who promotes another: what it refuses is refused, and nothing is waited for.
+    #[serde(default)]
+    pub alone: bool,
 }
 
 /// What a read does when no replica can take it.

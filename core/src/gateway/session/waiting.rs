@@ -63,7 +63,8 @@ impl Session {
     pub(super) fn is_refused_by_old_primary(&self, job: &Job, error: &Error) -> bool {
         let as_a_whole = !job.effects.intersects(Effects::MULTI | Effects::RUNS_STORED_CODE);
         let alone = self.state.pins.is_empty() && !self.state.in_transaction();
-        (alone || self.could_begin_again()) && as_a_whole && !job.answered && takes_no_writes(error)
+        let may_change = !self.view.rules().alone;
+        may_change && (alone || self.could_begin_again()) && as_a_whole && !job.answered && takes_no_writes(error)
     }
 
     /// A server that does not take writes any more has refused `job`.

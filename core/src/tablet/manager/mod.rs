@@ -46,13 +46,17 @@ pub struct Config {
     pub beat_interval: Option<Duration>,
     /// With heartbeats goes the care of the table in which transactions mark themselves ([`crate::link::MARKS_TABLE`]).
     pub keeps_marks: bool,
+    /// The shard has no other server and nobody who promotes one: while its own is `read_only`, that refuses what it does not take,
+    /// and those who may write all the same still can.
+    #[serde(default)]
+    pub alone: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let (pool, monitor) = (pool::Config::default(), MonitorConfig::default());
         let second = Duration::from_secs(1);
-        Self { pool, monitor, heartbeat_interval: second, beat_interval: Some(second), keeps_marks: true }
+        Self { pool, monitor, heartbeat_interval: second, beat_interval: Some(second), keeps_marks: true, alone: false }
     }
 }
 
@@ -404,7 +408,7 @@ impl Tablet {
             // Its group is heard here before the roles follow.
             _ if in_group.is_some() => in_group,
             (Role::Unknown, _) => Some(NotServing::NoRole),
-            (Role::Primary, Some(seen)) if seen.read_only => Some(NotServing::ReadOnly),
+            (Role::Primary, Some(seen)) if seen.read_only && !self.config.alone => Some(NotServing::ReadOnly),
             _ => None,
         }
     }

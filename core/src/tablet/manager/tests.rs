@@ -48,12 +48,16 @@ fn seen(seq: u64, read_only: bool, sources: &[Option<Duration>]) -> Observation 
 
 impl Bench {
     fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    fn with(config: Config) -> Self {
         let identity = Identity {
             alias: "zone1-100".parse().expect("an alias"),
             keyspace: "shop".parse().expect("a keyspace"),
             shard: Shard::unsharded(),
         };
-        let tablet = Tablet::new(identity, Config::default(), Rng::new(1));
+        let tablet = Tablet::new(identity, config, Rng::new(1));
         Self { tablet, now: Instant::ZERO, tickets: 0 }
     }
 
@@ -273,6 +277,14 @@ fn a_primary_that_is_read_only_does_not_serve() {
     assert!(bench.reply(Role::Primary, Some(5)).contains("its server is read_only"));
     bench.answer(seen(8, false, &[]));
     assert_eq!(bench.health().not_serving, None);
+}
+
+#[test]
+fn the_only_server_is_asked_even_while_it_is_read_only() {
+    let mut bench = Bench::with(Config { alone: true, ..Config::default() });
+    bench.feed(Input::RoleAssigned { role: Role::Primary, term: 5 });
+    bench.answer(seen(8, true, &[]));
+    assert_eq!(bench.health().not_serving, None, "some may write all the same, and nobody else could take it");
 }
 
 /// A replica that becomes primary some time after its last probe.

@@ -212,3 +212,15 @@ fn a_wait_in_vain_is_explained() {
     bench.session.set_view(after_failover(Serving::Silent));
     assert_eq!(bench.run("INSERT INTO t VALUES (2)", ok()), REPLICA);
 }
+
+#[test]
+fn what_the_only_server_refuses_is_refused() {
+    let mut bench = Bench::logged_in();
+    let primary = tablet(PRIMARY, Role::Primary, "0-1-100");
+    bench.session.set_view(Arc::new(View::new(vec![primary], Rules { alone: true, ..Rules::default() })));
+    bench.query("INSERT INTO t VALUES (1)");
+    bench.lend();
+    let error = Error::new(Component::Server, Kind::ReadOnly, "running with the --read-only option");
+    let packets = bench.answer(vec![Reply::Err { seq: 1, error }, Reply::End(Ended::Answered)]);
+    assert_eq!(error_code(&packets[0]), 1290, "nobody else could take it");
+}
