@@ -96,8 +96,9 @@ impl Session {
         if let Some(kept) = &mut job.kept {
             kept.result.take_ok(rows, &ok);
         }
+        let insert_id = super::state::reported_insert_id(&ok);
         if job.origin == Origin::LearnInsertId {
-            job.reported_insert_id = super::state::reported_insert_id(&ok);
+            job.reported_insert_id = insert_id;
             return;
         }
         let restores = job.effects.contains(Effects::RESTORES_VARIABLES);
@@ -116,6 +117,10 @@ impl Session {
         }
         if job.origin != Origin::Client {
             return;
+        }
+        if insert_id == Some(0) {
+            // The client has set it: when it is learnt, 0 will say that nothing was generated since.
+            (self.state.last_insert_id, self.state.insert_id_lost) = (0, false);
         }
         if ok.last_insert_id != 0
             && let Some(lease) = &mut self.lease

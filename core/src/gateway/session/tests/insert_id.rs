@@ -84,3 +84,18 @@ fn inside_a_transaction_the_server_is_asked_before_the_value_is_used() {
     let request = bench.request();
     assert_eq!((text(&request).as_str(), request.last_insert_id), ("SELECT LAST_INSERT_ID()", None));
 }
+
+/// The connection rests at 0, too: nothing but the report tells that the client wants it.
+#[test]
+fn an_id_that_the_client_sets_to_0_is_0() {
+    let mut bench = Bench::logged_in();
+    insert(&mut bench, 42, 42);
+    bench.query("SET last_insert_id = 0");
+    bench.lend();
+    let told = || ok_reply(ok_with(&[("last_insert_id", "0")]));
+    bench.answer(told());
+    assert_eq!(text(&bench.request()), "SET last_insert_id=LAST_INSERT_ID()");
+    bench.answer(told());
+    bench.expect_release();
+    assert_eq!(value_used(&mut bench), Some(0));
+}
