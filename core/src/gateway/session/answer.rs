@@ -446,7 +446,7 @@ impl Session {
         }
         if !lasting.is_empty() {
             Mark::StateLost.hit();
-            self.break_off(&state_lost(&error, lasting), Reason::StateLost);
+            self.break_off(&state_lost(&error, lasting, job.read_only), Reason::StateLost);
             return;
         }
         if in_transaction {
@@ -566,7 +566,8 @@ fn absorb(state: &mut State, mutants: Mutants, ok: &mut OkPacket, restores: bool
     }
 }
 
-fn state_lost(error: &Error, pins: Pins) -> Error {
+/// The client has to connect again, as after a server's shutdown. `harmless`: the statement changes nothing, whether it ran or not.
+fn state_lost(error: &Error, pins: Pins, harmless: bool) -> Error {
     let names: Vec<String> = pins.iter_names().map(|(name, _)| name.to_lowercase().replace('_', " ")).collect();
     let message = format!(
         "weir-gateway: the server connection broke ({}), and with it state of this session that cannot be re-established: {}; \
@@ -574,6 +575,6 @@ fn state_lost(error: &Error, pins: Pins) -> Error {
         String::from_utf8_lossy(&error.message),
         names.join(", ")
     );
-    let kind = if error.effect == Effect::Unknown { Kind::OutcomeUnknown } else { Kind::ServerLost };
+    let kind = if error.effect == Effect::Unknown && !harmless { Kind::OutcomeUnknown } else { Kind::Unavailable };
     Error::new(Component::Gateway, kind, message).with_effect(error.effect)
 }
