@@ -96,6 +96,10 @@ impl Session {
         if let Some(kept) = &mut job.kept {
             kept.result.take_ok(rows, &ok);
         }
+        if matches!(job.origin, Origin::Scrub | Origin::Clean) {
+            // It tells what the connection is now, and nothing of the session.
+            return;
+        }
         let insert_id = super::state::reported_insert_id(&ok);
         if job.origin == Origin::LearnInsertId {
             job.reported_insert_id = insert_id;

@@ -150,3 +150,24 @@ fn a_savepoint_before_the_transaction_keeps_the_connection_until_that_ends() {
     bench.run("SAVEPOINT a", ok());
     assert!(bench.session.pins().is_empty(), "it has gone with its statement");
 }
+
+/// A server that resets a connection reports what its variables are then: the session has not changed them.
+#[test]
+fn a_connection_that_is_reset_after_a_function_takes_nothing_of_the_session_with_it() {
+    let mut bench = Bench::logged_in();
+    bench.query("SET sql_mode = ''");
+    bench.lend();
+    bench.answer(ok_reply(ok_with(&[("sql_mode", "")])));
+    bench.expect_release();
+    bench.query("SELECT f(1)");
+    bench.lend();
+    bench.answer(vec![Reply::Ok { seq: 1, ends_rows: true, rows: 1, ok: ok() }, Reply::End(Ended::Answered)]);
+    while !matches!(bench.request().command, Command::ResetConnection) {
+        bench.answer(ok_reply(ok_with(&[("last_insert_id", "0")])));
+    }
+    bench.answer(ok_reply(ok_with(&[("sql_mode", "STRICT_TRANS_TABLES")])));
+    bench.expect_release();
+    bench.query("SELECT a FROM t");
+    let settings = bench.lend().1.settings;
+    assert_eq!(settings.variables.get("sql_mode").map(Vec::as_slice), Some(&b""[..]));
+}
