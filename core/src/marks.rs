@@ -77,6 +77,8 @@ marks! {
     FreshnessKnown = "freshness-known",
     /// One question to the primary serves several readers.
     FreshnessShared = "freshness-shared",
+    /// A read at GLOBAL was not told by the group that elects its primary.
+    GroupSilent = "group-silent",
     /// The primary did not say in time how far it is.
     FreshnessLate = "freshness-late",
     /// A write may have happened at a position that nobody told.

@@ -145,6 +145,8 @@ mutants! {
     TrustSilence = "trust-silence",
     /// A gateway takes whoever is writable for the primary.
     TrustReadOnly = "trust-read-only",
+    /// Whoever may have lost something is not looked at, whatever it has.
+    ThrowAwayRestarted = "throw-away-restarted",
     /// A tablet that lost what it had received says that it has everything.
     ForgetLoss = "forget-loss",
     /// A primary that cannot prove its term goes on serving.
@@ -177,6 +179,10 @@ mutants! {
     BelieveOldView = "believe-old-view",
     /// A member that gets what it lacks takes reads.
     ReadJoining = "read-joining",
+    /// A group's primary is asked for its position, and not its group.
+    AskOutsideTheGroup = "ask-outside-the-group",
+    /// A read at GLOBAL goes to a group's primary that was not asked.
+    TrustGroupPrimary = "trust-group-primary",
     /// A server is rebuilt from whoever answers.
     RebuildFromAnybody = "rebuild-from-anybody",
     /// A server that is rebuilt goes on from where the primary is, not from where its copy ends.

@@ -35,7 +35,9 @@ fn what_a_group_acknowledged_stays_whoever_is_primary() {
 
 /// In which scenario a broken rule shows, who notices, and within how many seeds.
 const FOUND: &[(Mutant, &str, Check, u64)] = &[
-    (Mutant::BelieveMinority, "consensus/minority", Check::Global, 10),
+    (Mutant::BelieveMinority, "consensus/minority", Check::Members, 10),
+    (Mutant::AskOutsideTheGroup, "consensus/expelled-early", Check::Global, 10),
+    (Mutant::TrustGroupPrimary, "consensus/expelled-early", Check::Global, 40),
     (Mutant::BelieveOldView, "consensus/primary-paused", Check::Appends, 10),
     (Mutant::ReadJoining, "consensus/rejoin", Check::Members, 10),
     (Mutant::NoBuffer, "consensus/primary-killed", Check::Undisturbed, 10),

@@ -58,7 +58,8 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::GuessCommitLost, "failover/commits-lost", Check::Once),
     (Mutant::GuessCommitDone, "failover/commits-lost", Check::Once),
     (Mutant::DrainHoldsOpen, "failover/planned-under-transfers", Check::Planned),
-    (Mutant::BelieveMinority, "consensus/minority", Check::Global),
+    (Mutant::BelieveMinority, "consensus/minority", Check::Members),
+    (Mutant::AskOutsideTheGroup, "consensus/expelled-early", Check::Global),
     (Mutant::BelieveOldView, "consensus/primary-paused", Check::Appends),
     (Mutant::ReadJoining, "consensus/rejoin", Check::Members),
 ];
@@ -93,6 +94,8 @@ const UNSEEN: &[Mutant] = &[
     Mutant::ReplayUnchecked,
     Mutant::GuessCommitLost,
     Mutant::GuessCommitDone,
+    Mutant::ThrowAwayRestarted,
+    Mutant::TrustGroupPrimary,
     Mutant::RebuildForgetsPromise,
     Mutant::RebuildFromAnybody,
     Mutant::RebuildAtWrongPosition,

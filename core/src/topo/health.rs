@@ -27,6 +27,8 @@ pub struct Health {
     pub beat: Option<u64>,
     /// How busy it is.
     pub load: Load,
+    /// Its server is a member of a group that elects by itself: it may have been succeeded without knowing.
+    pub in_group: bool,
     /// Its server; `None` before the first contact.
     pub version: Option<ServerVersion>,
 }

@@ -420,11 +420,11 @@ impl Driver {
 
     fn poll_freshening(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(freshening) = &mut self.freshening else { return Poll::Pending };
-        let position = ready!(freshening.poll(cx));
+        let told = ready!(freshening.poll(cx));
         self.freshening = None;
         // What was learnt from tablets meanwhile may spare a wait.
         self.session.set_view(self.shared.view());
-        self.session.freshened(clock::now(), position);
+        self.session.freshened(clock::now(), told);
         Poll::Ready(())
     }
 

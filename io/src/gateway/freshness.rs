@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use weir_core::gateway::cluster::View;
-use weir_core::gateway::freshness::{AskId, Freshness, Input, Output, Primary, Scope, Ticket, Written};
-use weir_core::gtid::Position;
+use weir_core::gateway::freshness::{AskId, Freshness, Input, Output, Primary, Scope, Ticket, Told, Written};
 use weir_core::time::Duration;
 use weir_core::topo::Role;
 
@@ -20,7 +19,7 @@ pub(super) struct Readers {
 
 struct State {
     machine: Freshness,
-    waiting: BTreeMap<Ticket, oneshot::Sender<Option<Position>>>,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Told>>,
     last_ticket: u64,
 }
 
@@ -38,17 +37,17 @@ impl Readers {
 /// A reader's wish on its way.
 pub(super) enum Freshening {
     /// It is answered.
-    Ready(Option<Position>),
+    Ready(Told),
     /// The primary is being asked.
-    Waiting { shared: Arc<Shared>, ticket: Ticket, answer: oneshot::Receiver<Option<Position>> },
+    Waiting { shared: Arc<Shared>, ticket: Ticket, answer: oneshot::Receiver<Told> },
 }
 
 impl Freshening {
-    /// Ready with what a server must have executed; with `None` when only the primary will do.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Position>> {
+    /// Ready with how far the read must see.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Told> {
         match self {
-            Self::Ready(position) => Poll::Ready(position.take()),
-            Self::Waiting { answer, .. } => Pin::new(answer).poll(cx).map(|answer| answer.unwrap_or(None)),
+            Self::Ready(told) => Poll::Ready(std::mem::take(told)),
+            Self::Waiting { answer, .. } => Pin::new(answer).poll(cx).map(Result::unwrap_or_default),
         }
     }
 }
@@ -81,7 +80,7 @@ impl Shared {
         state.machine.handle(now, Input::Primary(primary(&self.view())));
         state.machine.handle(now, Input::Want(ticket, scope));
         match self.drain_readers(&mut state, Some(ticket)) {
-            Some(position) => Freshening::Ready(position),
+            Some(told) => Freshening::Ready(told),
             None => {
                 let (sender, answer) = oneshot::channel();
                 state.waiting.insert(ticket, sender);
@@ -91,17 +90,17 @@ impl Shared {
     }
 
     /// Does what the machine wants; returns the answer to `own`, if it is among it.
-    fn drain_readers(self: &Arc<Self>, state: &mut State, own: Option<Ticket>) -> Option<Option<Position>> {
+    fn drain_readers(self: &Arc<Self>, state: &mut State, own: Option<Ticket>) -> Option<Told> {
         let mut answer = None;
         while let Some(output) = state.machine.poll_output() {
             match output {
                 Output::Ask { ask, primary } => {
                     tokio::spawn(Arc::clone(self).ask(ask, primary));
                 }
-                Output::Ready(ticket, position) if own == Some(ticket) => answer = Some(position),
-                Output::Ready(ticket, position) => {
+                Output::Ready(ticket, told) if own == Some(ticket) => answer = Some(told),
+                Output::Ready(ticket, told) => {
                     if let Some(reader) = state.waiting.remove(&ticket) {
-                        let _ = reader.send(position);
+                        let _ = reader.send(told);
                     }
                 }
             }

@@ -230,7 +230,14 @@ impl Connection {
     /// # Errors
     /// When the connection breaks, or the answer is no answer to a query or too large.
     pub async fn query(&mut self, sql: &str) -> Result<Answer, Error> {
-        let request = Request::own(Arc::clone(self.machine.settings()), sql);
+        self.ask(Request::own(Arc::clone(self.machine.settings()), sql)).await
+    }
+
+    /// Runs a read of Weir's own, and returns its answer.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub async fn ask(&mut self, request: Request) -> Result<Answer, Error> {
         self.machine.submit(clock::now(), request);
         let mut collector = Collector::new();
         loop {

@@ -58,14 +58,15 @@ impl Prober {
         beating.finish()
     }
 
-    /// What the server, of a group or not, has executed, if it takes writes.
+    /// What the server has executed, with its group's consent if it is in one, if it takes writes.
     ///
     /// # Errors
     /// When it cannot be reached, the connection breaks, or it does not take writes.
     pub(super) async fn primary_position(&mut self, in_group: bool) -> Result<Position, Error> {
         let mut connection = self.take().await?;
         let version = self.version(&connection)?;
-        let answer = connection.query(primary_position(version.flavor, in_group)).await?;
+        let request = primary_position(version.flavor, in_group, connection.machine.settings());
+        let answer = connection.ask(request).await?;
         self.connection = Some(connection);
         read_primary_position(version, &answer)
     }

@@ -218,6 +218,12 @@ impl SqlError {
         Self::new(3101, "40000", "Plugin instructed the server to rollback the current transaction.")
     }
 
+    /// A statement that its group has to let go on, on a server that is no member.
+    pub(super) fn consistency_not_allowed() -> Self {
+        let message = "The option group_replication_consistency cannot be used on the current member state.";
+        Self::new(3796, "HY000", message)
+    }
+
     pub(super) fn interrupted() -> Self {
         Self::new(1317, "70100", "Query execution was interrupted")
     }

@@ -149,6 +149,8 @@ pub struct Server {
     pub(super) commit_waiters: usize,
     /// Sessions that wait until nobody writes.
     pub(super) fences: usize,
+    /// How many statements wait for a round of the group.
+    pub(super) held_by_group: usize,
     /// Whom a lock has passed to: sessions, or the applier (0).
     pub(super) ready: VecDeque<Owner>,
     pub(super) deadlines: BTreeSet<(Instant, SessionId)>,
@@ -192,6 +194,7 @@ impl Server {
             position_waiters: 0,
             commit_waiters: 0,
             fences: 0,
+            held_by_group: 0,
             ready: VecDeque::new(),
             deadlines: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -491,7 +494,8 @@ impl Server {
         let session = self.sessions.get_mut(id)?;
         debug_assert!(session.suspended.is_none(), "a session runs one statement at a time");
         session.forget_warnings(&statement);
-        let job = Job { statement, parameters, returned: Vec::new(), waits_since: None, has_begun: false };
+        let job =
+            Job { statement, parameters, returned: Vec::new(), waits_since: None, has_begun: false, was_held: false };
         let outcome = self.go_on(now, id, job);
         self.settle(now);
         outcome.or_else(|| self.take_outcome(id))

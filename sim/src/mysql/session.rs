@@ -199,6 +199,8 @@ pub(super) struct Job {
     pub(super) waits_since: Option<Instant>,
     /// It has waited for a row, and so is among those that a fence waits for.
     pub(super) has_begun: bool,
+    /// Its group has let it go on.
+    pub(super) was_held: bool,
 }
 
 /// What a suspended statement waits for.
@@ -220,6 +222,10 @@ pub(super) enum Wait {
     Fence,
     /// Its own commit, in the pipeline.
     Commit,
+    /// A round of the group.
+    Round(u64),
+    /// The transaction of this number to be applied, which a round has told.
+    Applied(u64),
 }
 
 /// A suspended statement.

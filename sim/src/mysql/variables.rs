@@ -66,7 +66,7 @@ const fn variable(
 
 /// All known variables, in the order of their names.
 #[rustfmt::skip]
-static VARIABLES: [Variable; 75] = [
+static VARIABLES: [Variable; 76] = [
     variable("auto_increment_increment", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("auto_increment_offset", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("autocommit", Lives::Both, Kind::Bool, "1", None),
@@ -82,6 +82,9 @@ static VARIABLES: [Variable; 75] = [
     variable("collation_connection", Lives::Both, Kind::Text, "utf8mb4_general_ci", None),
     variable("error_count", Lives::Session, Kind::Int(0, i64::MAX), "0", None),
     variable("foreign_key_checks", Lives::Both, Kind::Bool, "1", None),
+    variable("group_replication_consistency", Lives::Both,
+        Kind::Enum(&["EVENTUAL", "BEFORE_ON_PRIMARY_FAILOVER", "BEFORE", "AFTER", "BEFORE_AND_AFTER"]),
+        "BEFORE_ON_PRIMARY_FAILOVER", MYSQL),
     variable("gtid_binlog_pos", Lives::Fixed, Kind::Text, "", MARIADB),
     variable("gtid_current_pos", Lives::Fixed, Kind::Text, "", MARIADB),
     variable("gtid_domain_id", Lives::Both, Kind::Int(0, u32::MAX as i64), "0", MARIADB),

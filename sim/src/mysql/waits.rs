@@ -24,6 +24,7 @@ impl Server {
         self.position_waiters += usize::from(matches!(wait, Wait::Position(_)));
         self.commit_waiters += usize::from(wait == Wait::Commits);
         self.fences += usize::from(wait == Wait::Writers);
+        self.held_by_group += usize::from(matches!(wait, Wait::Round(_)));
         if matches!(&wait, Wait::UserLock(name) if !self.user_locks.contains_key(name)) {
             self.ready.push_back(session.id);
         }
@@ -44,6 +45,7 @@ impl Server {
             }
             Wait::Position(_) => self.position_waiters -= 1,
             Wait::Commits => self.commit_waiters -= 1,
+            Wait::Round(_) | Wait::Applied(_) => self.held_by_group -= 1,
             Wait::Writers => {
                 self.fences -= 1;
                 self.wake(|wait| *wait == Wait::Fence);
@@ -128,6 +130,7 @@ impl Server {
                 job.returned.push(Value::Int(1));
             }
             Wait::Lock(key) => session.transaction().locks.push(key),
+            Wait::Applied(_) => job.was_held = true,
             _ => {}
         }
         self.sessions.put(session);

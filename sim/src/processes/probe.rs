@@ -8,7 +8,7 @@ use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::freshness::AskId;
 use weir_core::gtid::Position;
 use weir_core::link::{Collector, ConnectionClass, Request, Settings};
-use weir_core::mutants::Mutants;
+use weir_core::mutants::{Mutant, Mutants};
 use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::heartbeat::{BeatId, Beating, Plan};
 use weir_core::tablet::manager::ProbeId;
@@ -22,8 +22,8 @@ use weir_core::topo::{Observation, ServerVersion};
 pub(super) enum Wish {
     /// One round of questions.
     Probe(ProbeId),
-    /// What the server has executed, as the primary of `term`.
-    Position { ask: AskId, term: u64 },
+    /// What the server has executed, as the primary of `term`, in a group or not.
+    Position { ask: AskId, term: u64, in_group: bool },
     /// A heartbeat that counts on from this number.
     Beat(BeatId, Plan),
     /// Something about one of its connections.
@@ -60,7 +60,7 @@ enum Stage {
 #[derive(Debug)]
 enum Dialogue {
     Round(Box<Probe>),
-    Position { version: ServerVersion, asked: bool, answer: Option<Answer> },
+    Position { version: ServerVersion, in_group: bool, asked: bool, answer: Option<Answer> },
     Beat(Beating),
     Errand(Talk),
 }
@@ -77,21 +77,27 @@ impl Dialogue {
     fn new(wish: Wish, version: ServerVersion, mutants: Mutants) -> Self {
         match wish {
             Wish::Probe(_) => Self::Round(Box::new(Probe::new(version))),
-            Wish::Position { .. } => Self::Position { version, asked: false, answer: None },
+            Wish::Position { in_group, .. } => {
+                let in_group = in_group && !mutants.breaks(Mutant::AskOutsideTheGroup);
+                Self::Position { version, in_group, asked: false, answer: None }
+            }
             Wish::Beat(_, plan) => Self::Beat(Beating::new(plan).breaking(mutants)),
             Wish::Errand(errand) => Self::Errand(Talk::new(errand)),
         }
     }
 
-    fn next(&mut self) -> Option<&str> {
-        match self {
-            Self::Round(round) => round.next().map(|question| question.sql),
-            Self::Position { version, asked, .. } => {
-                (!core::mem::replace(asked, true)).then(|| primary_position(version.flavor, false))
+    /// The next request; those of it that ask for no other settings run under these.
+    fn next(&mut self, settings: &Arc<Settings>) -> Option<Request> {
+        let sql = match self {
+            Self::Position { version, in_group, asked, .. } => {
+                let is_first = !core::mem::replace(asked, true);
+                return is_first.then(|| primary_position(version.flavor, *in_group, settings));
             }
+            Self::Round(round) => round.next().map(|question| question.sql),
             Self::Beat(beating) => beating.next(),
             Self::Errand(talk) => talk.next(),
-        }
+        };
+        sql.map(|sql| Request::own(Arc::clone(settings), sql))
     }
 
     fn answer(&mut self, now: Instant, heard: Answer) {
@@ -108,7 +114,7 @@ impl Dialogue {
             (Self::Round(round), Wish::Probe(probe)) => {
                 Outcome::Probe(probe, round.finish().map(|(observation, _missing)| observation))
             }
-            (Self::Position { version, answer, .. }, Wish::Position { ask, term }) => {
+            (Self::Position { version, answer, .. }, Wish::Position { ask, term, .. }) => {
                 Outcome::Position { ask, term, answer: read_primary_position(version, &answer?) }
             }
             (Self::Beat(beating), Wish::Beat(beat, _)) => Outcome::Beat(beat, beating.finish()),
@@ -122,7 +128,7 @@ impl Wish {
     pub(super) fn failed(self, error: Error) -> Outcome {
         match self {
             Self::Probe(probe) => Outcome::Probe(probe, Err(error)),
-            Self::Position { ask, term } => Outcome::Position { ask, term, answer: Err(error) },
+            Self::Position { ask, term, .. } => Outcome::Position { ask, term, answer: Err(error) },
             Self::Beat(beat, _) => Outcome::Beat(beat, Err(error)),
             Self::Errand(errand) => Outcome::Errand(errand, Err(error)),
         }
@@ -227,9 +233,8 @@ impl Prober {
 
     fn next_question(&mut self, ctx: &mut Ctx<'_>) -> Option<Outcome> {
         let Some(Run { stage: Stage::Asking { dialogue, collector }, .. }) = &mut self.run else { return None };
-        let Some(sql) = dialogue.next() else { return self.finish(ctx) };
+        let Some(request) = dialogue.next(&self.settings) else { return self.finish(ctx) };
         **collector = Collector::new();
-        let request = Request::own(Arc::clone(&self.settings), sql);
         let connection = self.connection.as_mut()?;
         connection.machine.submit(ctx.now(), request);
         connection.write(ctx);

@@ -339,7 +339,10 @@ impl LocalTablet {
     /// What its server has executed, as the primary of `term`: the answer comes in [`Hands::positions`].
     pub(super) fn primary_position(&mut self, hands: &mut Hands<'_, '_>, ask: AskId, term: u64, limit: Duration) {
         match self.machine.vouch(term) {
-            Ok(()) => self.find_out(hands, Line::Position, Wish::Position { ask, term }, limit),
+            Ok(()) => {
+                let in_group = self.machine.in_group();
+                self.find_out(hands, Line::Position, Wish::Position { ask, term, in_group }, limit);
+            }
             Err(_) => hands.positions.push_back((ask, None)),
         }
     }

@@ -60,7 +60,7 @@ checks! {
     Planned = "planned", "Planned changes of primary come about, or are declined, as the scenario says.";
     Finds = "finds", "What the scenario brings about is found, and over in time.";
     Whole = "whole", "In the end, one server takes writes, and the others replicate from it, as the policy wants.";
-    Members = "members", "Servers are not read for as long as their group has not let them in with all its data.";
+    Members = "members", "Servers are not read while their group has not let them in with all its data, or goes on without them.";
     Progress = "progress", "Every client gets what it asks for once faults are over.";
 }
 
@@ -125,7 +125,7 @@ pub(super) fn judge(stage: &mut Stage, scenario: &Scenario) -> (Vec<Failure>, Le
         add(Check::Planned, failover.check_planned(&stage.world, scenario));
     }
     add(Check::Whole, not_whole(stage, scenario));
-    add(Check::Members, group::read_early(stage));
+    add(Check::Members, group::read_unfit(stage));
     failures.extend(converged(stage, scenario));
     (failures, levels)
 }

@@ -21,7 +21,8 @@ pub(super) fn member(config: Config, wanted: &scenario::Group, servers: u16) -> 
     let weight = |number: u16| if wanted.prefer.contains(&number) { PREFERRED } else { WEIGHT };
     let servers = (1..=servers).map(|number| (number.into(), weight(number))).collect();
     let unreachable_majority_timeout = wanted.unreachable_majority_timeout.map(|span| span.0);
-    let group = Some(group::Config { name: NAME, servers, unreachable_majority_timeout });
+    let member_expel_timeout = wanted.member_expel_timeout.map_or(group::EXPEL_TIMEOUT, |span| span.0);
+    let group = Some(group::Config { name: NAME, servers, member_expel_timeout, unreachable_majority_timeout });
     let mut variables = config.variables.clone();
     variables.retain(|(name, _)| name != "read_only");
     variables.push(("read_only".to_owned(), Value::Int(1)));
@@ -39,12 +40,16 @@ pub(super) fn primary(stage: &Stage) -> Option<usize> {
     newest(stage).map(|view| view.primary.id as usize - 1)
 }
 
-/// Servers that users read although they were RECOVERING, and that was known.
-pub(super) fn read_early(stage: &Stage) -> Vec<Violation> {
-    let reads = |number: usize| stage.server(number).map_or(0, |process| process.server().early_reads());
+/// Servers that users read although they were RECOVERING, or without the majority, and that was known.
+pub(super) fn read_unfit(stage: &Stage) -> Vec<Violation> {
+    let reads = |number: usize| stage.server(number).map_or(0, |process| process.server().unfit_reads());
     let told = (0..stage.servers.len()).filter(|number| reads(*number) > 0).map(|number| {
-        let story = format!("server {} was read {} times while it was RECOVERING", number + 1, reads(number));
-        Violation::new("a server that lacks data is not read", story)
+        let story = format!(
+            "server {} was read {} times while it was RECOVERING or without the majority",
+            number + 1,
+            reads(number)
+        );
+        Violation::new("a server that may lack data is not read", story)
     });
     told.collect()
 }

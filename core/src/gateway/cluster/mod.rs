@@ -339,6 +339,7 @@ impl Cluster {
             lag,
             lag_by,
             load: health.load,
+            in_group: health.in_group,
             ..seen
         }
     }

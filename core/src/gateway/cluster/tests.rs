@@ -24,6 +24,7 @@ fn record(id: TabletId, role: Role, term: u64) -> Health {
         position_age: Duration::from_secs(1),
         lag: Some(Duration::ZERO),
         beat: None,
+        in_group: false,
         load: Load::default(),
         version: None,
     }

@@ -51,6 +51,8 @@ pub struct TabletView {
     pub weight: u32,
     /// It is in the gateway's own cell.
     pub is_local: bool,
+    /// Its server is a member of a group that elects by itself.
+    pub in_group: bool,
 }
 
 /// By which measure a lag is known.
@@ -191,6 +193,7 @@ impl TabletView {
             load: Load::default(),
             weight,
             is_local: false,
+            in_group: false,
         }
     }
 

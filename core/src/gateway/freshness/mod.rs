@@ -12,6 +12,9 @@
 //! question was sent, and so is in a position read after that. The tablet answers only when it still is the primary of its
 //! term *after* it has read the position; an answer under an older term is refused there, and not waited for here.
 //!
+//! **Who has told.** In a group that elects by itself the primary may have been succeeded without knowing: what it told is good, for
+//! it told with the group's consent, but another that is taken for the primary proves nothing. So readers hear who it was ([`Told`]).
+//!
 //! **After a start.** What this gateway acknowledged before it was started is as good as unknown: the first reader of
 //! [`Scope::Gateway`] asks, and so has it covered.
 //!
@@ -20,7 +23,8 @@
 #[cfg(test)]
 mod tests;
 
-use super::cluster::TabletId;
+pub use super::buffer::Primary;
+
 use crate::gtid::Position;
 use crate::marks::Mark;
 use crate::mutants::{Mutant, Mutants};
@@ -42,15 +46,6 @@ pub enum Scope {
     Gateway,
     /// Those that anybody acknowledged.
     Shard,
-}
-
-/// A server taken for the primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Primary {
-    /// Which tablet.
-    pub tablet: TabletId,
-    /// Since which term.
-    pub term: u64,
 }
 
 /// What happened.
@@ -91,8 +86,17 @@ pub enum Output {
         /// Whom, and the term in which it must be primary.
         primary: Primary,
     },
-    /// The reader may run where this has been executed; `None`: only the primary is sure to be far enough.
-    Ready(Ticket, Option<Position>),
+    /// The reader may run.
+    Ready(Ticket, Told),
+}
+
+/// What a reader is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Whoever has executed this is far enough; `None`: only the primary is sure to be.
+    pub position: Option<Position>,
+    /// The primary that was asked after the reader had come, and answered: it is far enough.
+    pub by: Option<Primary>,
 }
 
 /// A question under way.
@@ -191,7 +195,7 @@ impl Freshness {
     fn want(&mut self, reader: Ticket, scope: Scope) {
         let own_will_do = scope == Scope::Gateway || self.mutants.breaks(Mutant::AnswerFromOwn);
         if let Some(position) = self.acknowledged().filter(|_| own_will_do) {
-            self.outputs.push_back(Output::Ready(reader, Some(position.clone())));
+            self.outputs.push_back(Output::Ready(reader, Told { position: Some(position.clone()), by: None }));
         } else if let Some(asked) = self.asked.as_mut().filter(|_| self.mutants.breaks(Mutant::JoinQuestion)) {
             asked.readers.insert(reader);
         } else {
@@ -217,6 +221,7 @@ impl Freshness {
     /// An answer to a question that is not waited for any more says nothing of use.
     fn settle(&mut self, ask: AskId, position: Option<Position>) {
         let Some(asked) = self.asked.take_if(|asked| asked.ask == ask) else { return };
+        let by = position.is_some().then_some(asked.primary);
         // A server without GTIDs has no position that a replica could reach.
         let position = position.filter(|position| !position.is_empty());
         if let Some(position) = &position
@@ -225,7 +230,8 @@ impl Freshness {
         {
             self.unknown_covered = asked.unknown;
         }
-        self.outputs.extend(asked.readers.into_iter().map(|reader| Output::Ready(reader, position.clone())));
+        let told = Told { position, by };
+        self.outputs.extend(asked.readers.into_iter().map(|reader| Output::Ready(reader, told.clone())));
     }
 
     fn time_out(&mut self, now: Instant) {
@@ -245,7 +251,7 @@ impl Freshness {
             Mark::FreshnessShared.hit();
         }
         let Some(primary) = self.primary else {
-            return self.outputs.extend(readers.into_iter().map(|reader| Output::Ready(reader, None)));
+            return self.outputs.extend(readers.into_iter().map(|reader| Output::Ready(reader, Told::default())));
         };
         self.last_ask.0 += 1;
         let (ask, deadline) = (self.last_ask, now + self.ask_timeout);

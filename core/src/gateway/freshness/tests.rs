@@ -1,6 +1,6 @@
 //! Every short history of a shard, against what the levels promise.
 
-use super::{AskId, Freshness, Input, Output, Primary, Scope, Ticket, Written};
+use super::{AskId, Freshness, Input, Output, Primary, Scope, Ticket, Told, Written};
 use crate::gateway::cluster::TabletId;
 use crate::gtid::Position;
 use crate::time::{Duration, Instant};
@@ -166,7 +166,11 @@ impl World {
                 }
                 Output::Ready(reader, seen) => {
                     let must_see = self.owed.remove(&reader).expect("each reader is told once, and none that left");
-                    if let Some(seen) = seen {
+                    assert!(
+                        seen.by.is_none_or(|by| self.has_primary && by == primary(self.term)),
+                        "told by whoever is no primary"
+                    );
+                    if let Some(seen) = seen.position {
                         assert!(seen.contains(&position(must_see)).unwrap(), "{step:?}: {reader:?} misses {must_see}");
                     }
                 }
@@ -218,6 +222,12 @@ impl Bench {
     }
 }
 
+/// Of a position, if not 0, by the primary of a term, if not 0.
+fn told(seq: u64, term: u64) -> Told {
+    let by = (term > 0).then(|| primary(term));
+    Told { position: (seq > 0).then(|| position(seq)), by }
+}
+
 fn asked(outputs: &[Output]) -> AskId {
     match outputs {
         [.., Output::Ask { ask, .. }] => *ask,
@@ -233,7 +243,7 @@ fn one_question_serves_all_who_waited_when_it_was_sent_and_nobody_later() {
         assert_eq!(bench.take(Input::Want(Ticket(reader), Scope::Shard)), []);
     }
     let outputs = bench.take(Input::Answered(first, position(5)));
-    assert_eq!(outputs[0], Output::Ready(Ticket(1), Some(position(5))));
+    assert_eq!(outputs[0], Output::Ready(Ticket(1), told(5, 1)));
     assert_eq!(outputs.len(), 2, "one reader and one question");
     let outputs = bench.take(Input::Answered(asked(&outputs), position(6)));
     assert_eq!(outputs.len(), 63);
@@ -246,7 +256,7 @@ fn what_this_gateway_acknowledged_is_known_without_asking() {
     bench.take(Input::Answered(ask, position(5)));
     bench.take(Input::Acknowledged(Written::At(position(7))));
     bench.take(Input::Acknowledged(Written::At(position(6))));
-    let ready = Output::Ready(Ticket(2), Some(position(7)));
+    let ready = Output::Ready(Ticket(2), told(7, 0));
     assert_eq!(bench.take(Input::Want(Ticket(2), Scope::Gateway)), [ready]);
 }
 
@@ -255,8 +265,8 @@ fn what_was_acknowledged_before_the_start_is_asked_for() {
     let mut bench = Bench::new();
     bench.take(Input::Acknowledged(Written::At(position(3))));
     let ask = asked(&bench.take(Input::Want(Ticket(1), Scope::Gateway)));
-    assert_eq!(bench.take(Input::Answered(ask, position(5))), [Output::Ready(Ticket(1), Some(position(5)))]);
-    assert_eq!(bench.take(Input::Want(Ticket(2), Scope::Gateway)), [Output::Ready(Ticket(2), Some(position(5)))]);
+    assert_eq!(bench.take(Input::Answered(ask, position(5))), [Output::Ready(Ticket(1), told(5, 1))]);
+    assert_eq!(bench.take(Input::Want(Ticket(2), Scope::Gateway)), [Output::Ready(Ticket(2), told(5, 0))]);
 }
 
 #[test]
@@ -265,7 +275,7 @@ fn a_write_of_unknown_position_is_asked_for_once() {
     bench.take(Input::Acknowledged(Written::Unknown));
     let ask = asked(&bench.take(Input::Want(Ticket(1), Scope::Gateway)));
     bench.take(Input::Answered(ask, position(9)));
-    let ready = Output::Ready(Ticket(2), Some(position(9)));
+    let ready = Output::Ready(Ticket(2), told(9, 0));
     assert_eq!(bench.take(Input::Want(Ticket(2), Scope::Gateway)), [ready]);
 }
 
@@ -273,9 +283,9 @@ fn a_write_of_unknown_position_is_asked_for_once() {
 fn without_positions_or_a_primary_only_the_primary_is_far_enough() {
     let mut bench = Bench::new();
     let ask = asked(&bench.take(Input::Want(Ticket(1), Scope::Shard)));
-    assert_eq!(bench.take(Input::Answered(ask, Position::default())), [Output::Ready(Ticket(1), None)]);
+    assert_eq!(bench.take(Input::Answered(ask, Position::default())), [Output::Ready(Ticket(1), told(0, 1))]);
     bench.take(Input::Primary(None));
-    assert_eq!(bench.take(Input::Want(Ticket(2), Scope::Shard)), [Output::Ready(Ticket(2), None)]);
+    assert_eq!(bench.take(Input::Want(Ticket(2), Scope::Shard)), [Output::Ready(Ticket(2), told(0, 0))]);
 }
 
 #[test]
@@ -284,5 +294,5 @@ fn whoever_waited_for_an_old_primary_waits_for_the_new_one() {
     let first = asked(&bench.take(Input::Want(Ticket(1), Scope::Shard)));
     let second = asked(&bench.take(Input::Primary(Some(primary(2)))));
     assert_eq!(bench.take(Input::Answered(first, position(3))), [], "the old one's word does not count");
-    assert_eq!(bench.take(Input::Answered(second, position(4))), [Output::Ready(Ticket(1), Some(position(4)))]);
+    assert_eq!(bench.take(Input::Answered(second, position(4))), [Output::Ready(Ticket(1), told(4, 2))]);
 }

@@ -3,13 +3,17 @@
 //! A request to a replica gets its *floor* before it is placed: what this session wrote, what its gateway or anybody
 //! acknowledged, as the level demands. It keeps the floor over every retry. A monotonic session reads on where it read last;
 //! when it has to go elsewhere, it asks the primary how far that could have been.
+//!
+//! The primary has whatever its term acknowledged, and needs no floor. Where servers elect by themselves it may have been succeeded
+//! without knowing: then a read at GLOBAL runs on the very primary that has told, with its group's consent, since the read began.
 
 use super::job::{Job, Origin};
 use super::{Event, Phase, Session};
 use crate::error::{Component, Error, Kind};
 use crate::gateway::balance::Pick;
+use crate::gateway::buffer;
 use crate::gateway::cluster::TabletId;
-use crate::gateway::freshness::Scope;
+use crate::gateway::freshness::{Scope, Told};
 use crate::gateway::variables::Consistency;
 use crate::gtid::Position;
 use crate::link::Command;
@@ -34,13 +38,39 @@ impl Session {
         }
     }
 
-    /// Only what reads on a replica needs one. Inside a transaction the snapshot is what it is, and what follows on a cursor
-    /// was seen when it was opened. Diagnostics are about what was read already, and a wait would wipe them out.
+    /// Only what reads on a replica needs one, or on a group's primary.
     fn needs_floor(&self, job: &Job) -> bool {
         let role = self.lease.map_or(job.role, |lease| lease.role);
+        (role != Role::Primary || self.asks_the_group(job)) && self.sees_anew(job)
+    }
+
+    /// Inside a transaction the snapshot is what it is, and what follows on a cursor was seen when it was opened. Diagnostics are
+    /// about what was read already, and a wait would wipe them out.
+    fn sees_anew(&self, job: &Job) -> bool {
         let about_the_past = job.effects.contains(Effects::NEEDS_DIAGNOSTICS)
             || matches!(job.command, Command::Fetch { .. } | Command::ResetStatement(_) | Command::ResetConnection);
-        job.origin == Origin::Client && role != Role::Primary && !about_the_past && !self.state.in_transaction()
+        job.origin == Origin::Client && !about_the_past && !self.state.in_transaction()
+    }
+
+    /// `job` is not content with what a group's primary takes for the newest. What writes is: the group has its say when it commits.
+    fn asks_the_group(&self, job: &Job) -> bool {
+        let reads = job.read_only || job.effects.contains(Effects::OPENS_TRANSACTION);
+        let in_group = || self.view.primary().is_some_and(|primary| primary.in_group);
+        reads
+            && self.level(job) == Consistency::Global
+            && in_group()
+            && !self.config.mutants.breaks(Mutant::TrustGroupPrimary)
+    }
+
+    /// Before `job` runs on the primary `tablet`, it has to hear from it.
+    pub(super) fn must_ask(&self, job: &Job, tablet: TabletId) -> bool {
+        let term = self.view.get(tablet).map(|tablet| tablet.term);
+        let is_told = job.told_by.is_some_and(|by| by.tablet == tablet && Some(by.term) == term);
+        !is_told && self.asks_the_group(job) && self.sees_anew(job)
+    }
+
+    pub(super) fn ask_primary(&mut self, job: Box<Job>) {
+        self.freshen(job, Scope::Shard);
     }
 
     pub(super) fn level(&self, job: &Job) -> Consistency {
@@ -75,9 +105,8 @@ impl Session {
         self.phase = Phase::Freshening(job);
     }
 
-    /// The answer to [`Event::Freshen`]: a server that has executed `position` sees all that was asked for. `None`: only
-    /// the primary is sure to.
-    pub fn freshened(&mut self, now: Instant, position: Option<Position>) {
+    /// The answer to [`Event::Freshen`].
+    pub fn freshened(&mut self, now: Instant, told: Told) {
         let mut job = match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Freshening(job) => job,
             other => {
@@ -85,6 +114,9 @@ impl Session {
                 return;
             }
         };
+        let Told { position, by } = told;
+        job.told_by = by;
+        let on_replica = self.lease.is_some_and(|lease| lease.role != Role::Primary);
         let own = self.own_floor(&job);
         let merge = |position: Position| job.floor.union(&own).and_then(|floor| floor.union(&position));
         match position.clone().map(merge) {
@@ -92,10 +124,13 @@ impl Session {
                 Mark::FreshnessKnown.hit();
                 job.floor = floor;
             }
-            _ if self.lease.is_some() => return self.fail(now, &job, &bound_to_a_replica()),
+            _ if on_replica => return self.fail(now, &job, &bound_to_a_replica()),
             _ => {
                 Mark::FreshnessUnknown.hit();
                 job.role = Role::Primary;
+                if by.is_none() && self.asks_the_group(&job) {
+                    return self.wait_for_the_group(now, job);
+                }
             }
         }
         if self.state.position_unknown
@@ -106,14 +141,33 @@ impl Session {
         self.place(now, job);
     }
 
+    /// The primary has not answered, or there is none: nobody knows whether its group still has it.
+    fn wait_for_the_group(&mut self, now: Instant, mut job: Box<Job>) {
+        Mark::GroupSilent.hit();
+        job.primary = buffer::Serving::in_view(&self.view).map(|serving| serving.primary);
+        let message = "weir-gateway: the group did not say in time how far a read at GLOBAL must see; nothing was executed: a retry \
+                       is safe";
+        self.wait_or_fail(now, job, Error::new(Component::Gateway, Kind::Unavailable, message));
+    }
+
     fn place(&mut self, now: Instant, mut job: Box<Job>) {
         if !job.floor.is_empty() {
             job.read_by.get_or_insert(now + self.state.variables.read_after_write_timeout);
         }
         if self.lease.is_some() {
-            self.go_on_with_lease(now, job);
+            self.stay(now, job);
         } else {
             self.choose(now, job);
+        }
+    }
+
+    /// Runs `job` on the lease that the session keeps, once what it must see is known.
+    pub(super) fn stay(&mut self, now: Instant, job: Box<Job>) {
+        let primary = self.lease.and_then(|lease| lease.primary);
+        match primary {
+            Some(primary) if self.must_ask(&job, primary.tablet) && job.told_by.is_none() => self.ask_primary(job),
+            Some(primary) if self.must_ask(&job, primary.tablet) => self.fail(now, &job, &bound_to_an_old_primary()),
+            _ => self.go_on_with_lease(now, job),
         }
     }
 
@@ -182,6 +236,16 @@ impl Session {
         job.role = Role::Primary;
         self.choose(now, job);
     }
+}
+
+/// What the session keeps on a primary that has a successor is lost.
+fn bound_to_an_old_primary() -> Error {
+    Error::new(
+        Component::Gateway,
+        Kind::Unavailable,
+        "weir-gateway: the server that this session keeps a connection to (temporary table, cursor, lock, ...) is not the primary of \
+         its group any more; nothing was executed: a retry is safe",
+    )
 }
 
 /// What the session keeps on a replica cannot be taken to the primary.

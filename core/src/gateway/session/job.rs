@@ -76,6 +76,8 @@ pub(super) struct Job {
     pub(super) hint: Hint,
     /// What a replica must have executed before it runs there.
     pub(super) floor: Position,
+    /// The primary that told the floor, and so has executed it.
+    pub(super) told_by: Option<Primary>,
     /// The floor includes whatever this session has read.
     pub(super) covers_reads: bool,
     /// Until when a replica may answer: then the primary is read. None while nothing in particular must be seen.
@@ -172,6 +174,7 @@ impl Job {
             waits_since: None,
             hint: Hint::default(),
             floor: Position::default(),
+            told_by: None,
             covers_reads: false,
             read_by: None,
             doubted: false,
@@ -347,6 +350,9 @@ impl Session {
             };
             match balance::pick(&self.view, &wish, &mut self.chooser) {
                 Ok(pick) if self.could_go_back(&job, pick) => return self.cover_reads(job),
+                Ok(pick) if pick.role == Role::Primary && self.must_ask(&job, pick.tablet) => {
+                    return self.ask_primary(job);
+                }
                 Ok(pick) => {
                     let forgets = self.config.mutants.breaks(Mutant::RetryForgetsPosition) && !job.tried.is_empty();
                     job.reached = pick.reached || forgets;

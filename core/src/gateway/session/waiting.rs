@@ -51,7 +51,7 @@ impl Session {
                 self.fail(now, &job, &error);
             }
             (Err(refusal), Some(reason)) => self.fail(now, &job, &refusal.explain(reason)),
-            _ if self.lease.is_some() => self.go_on_with_lease(now, job),
+            _ if self.lease.is_some() => self.stay(now, job),
             _ => {
                 job.tried.clear();
                 self.choose(now, job);

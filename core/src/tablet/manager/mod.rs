@@ -495,6 +495,7 @@ impl Tablet {
             lag: seen.and_then(|seen| seen.lag).filter(|_| self.role != Role::Primary),
             beat: self.beats.beat(),
             load: self.load(),
+            in_group: self.in_group(),
             version: seen.map(|seen| seen.version),
         }
     }
@@ -527,7 +528,9 @@ impl Tablet {
 
 /// Load and age change all the time; they are told with the next heartbeat.
 fn says_the_same(told: &Health, health: &Health) -> bool {
-    let Health { tablet, target, term, not_serving, position, position_age: _, lag, beat, load: _, version } = health;
+    let Health { tablet, target, term, not_serving, position, position_age: _, lag, beat, load: _, in_group, version } =
+        health;
     (tablet, target, term, not_serving) == (&told.tablet, &told.target, &told.term, &told.not_serving)
-        && (position, lag, beat, version) == (&told.position, &told.lag, &told.beat, &told.version)
+        && (position, lag, beat) == (&told.position, &told.lag, &told.beat)
+        && (in_group, version) == (&told.in_group, &told.version)
 }

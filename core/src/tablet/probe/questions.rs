@@ -1,9 +1,11 @@
 //! The queries, by flavour and version.
 
 use crate::gtid::Flavor;
+use crate::link::{Request, Settings};
 use crate::tablet::heartbeat;
 use crate::topo::ServerVersion;
 use core::fmt;
+use std::sync::Arc;
 
 /// What a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,19 +141,31 @@ static MYSQL_5_6: [Question; 5] = [
 /// before, what it had applied then is in it too. On MySQL `gtid_executed` takes a transaction in when it is committed, and
 /// its client is told after that.
 ///
-/// Members of a Galera cluster may have other gateways write elsewhere. So the server is told to answer when it has committed
-/// everything that the cluster had ordered when the question came (`wsrep_sync_wait`), and one that is cut off does not answer.
+/// A member of a group may have been succeeded without knowing, and in a Galera cluster other gateways may write elsewhere. So it is
+/// told to answer when the group has had its say, and it has committed everything that the group had ordered by then: one that is cut
+/// off does not answer. Galera does that by `wsrep_sync_wait`, Group Replication by `group_replication_consistency = BEFORE`,
+/// which holds back only what reads a table that is not the server's own: one that is made up will do.
 #[must_use]
-pub const fn primary_position(flavor: Flavor, in_group: bool) -> &'static str {
+pub fn primary_position(flavor: Flavor, in_group: bool, settings: &Arc<Settings>) -> Request {
     match flavor {
-        Flavor::MariaDb if in_group => {
-            "SET STATEMENT wsrep_sync_wait = 1 FOR SELECT IF(@@GLOBAL.wsrep_gtid_mode, WSREP_LAST_SEEN_GTID(), NULL) AS position, \
-             @@GLOBAL.read_only AS read_only"
+        Flavor::MariaDb if in_group => Request::own(Arc::clone(settings), IN_GALERA),
+        Flavor::MySql if in_group => {
+            let mut settings = (**settings).clone();
+            settings.variables.insert("group_replication_consistency".to_owned(), b"BEFORE".to_vec());
+            Request::own(Arc::new(settings), IN_MYSQL_GROUP)
         }
-        Flavor::MariaDb => "SELECT @@GLOBAL.gtid_current_pos AS position, @@GLOBAL.read_only AS read_only",
-        Flavor::MySql => "SELECT @@GLOBAL.gtid_executed AS position, @@GLOBAL.read_only AS read_only",
+        Flavor::MariaDb => Request::own(Arc::clone(settings), ON_MARIADB),
+        Flavor::MySql => Request::own(Arc::clone(settings), ON_MYSQL),
     }
 }
+
+const ON_MARIADB: &str = "SELECT @@GLOBAL.gtid_current_pos AS position, @@GLOBAL.read_only AS read_only";
+const ON_MYSQL: &str = "SELECT @@GLOBAL.gtid_executed AS position, @@GLOBAL.read_only AS read_only";
+/// Without `wsrep_gtid_mode` there is no position that would mean the same elsewhere.
+const IN_GALERA: &str = "SET STATEMENT wsrep_sync_wait = 1 FOR SELECT IF(@@GLOBAL.wsrep_gtid_mode, WSREP_LAST_SEEN_GTID(), '') AS position, \
+     @@GLOBAL.read_only AS read_only";
+const IN_MYSQL_GROUP: &str =
+    "SELECT @@GLOBAL.gtid_executed AS position, @@GLOBAL.read_only AS read_only FROM (SELECT 1) AS held_back";
 
 pub(super) fn for_version(version: ServerVersion) -> &'static [Question] {
     match version.flavor {

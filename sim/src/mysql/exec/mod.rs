@@ -35,6 +35,7 @@ impl Server {
     pub(super) fn perform(&mut self, now: Instant, session: &mut Session, job: &Job) -> Done {
         let turn = Turn { now, job };
         self.wait_for_fence(job)?;
+        self.hold_for_group(session, job)?;
         if is_definition(&job.statement) {
             self.begin_definition(session)?;
         }

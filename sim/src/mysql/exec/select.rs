@@ -39,11 +39,14 @@ impl Server {
     }
 
     pub(super) fn select(&mut self, turn: Turn<'_>, session: &mut Session, select: &Select) -> Done {
-        self.note_read(turn.now, session);
         let Some(from) = &select.from else { return self.select_values(turn, session, select) };
+        self.note_read(turn.now, session);
         let updates = from.locking == Some(Locking::Update);
         if updates && session.is_read_only_transaction() {
             return Err(SqlError::read_only_transaction(self.config.flavor).into());
+        }
+        if from.derived {
+            return self.select_made_up(turn, session, select, &[], vec![Row::from(Vec::new())]);
         }
         if is_process_list(&from.table) {
             return self.select_processes(turn, session, select);

@@ -11,7 +11,7 @@ use super::super::storage::Transaction;
 use super::member::Member;
 use super::message::Message;
 use super::view::{Seat, View};
-use super::{COLLECT, EXPEL, RETRY, STAGGER, SUSPECT};
+use super::{COLLECT, RETRY, STAGGER, SUSPECT};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use weir_core::time::Instant;
@@ -80,7 +80,7 @@ impl Member {
         let rank = view.seats.iter().filter(|seat| **seat != view.primary && seat.id < self.me.id).count();
         let turn = STAGGER * u32::try_from(rank).unwrap_or(u32::MAX);
         let stuck = |since: Instant| now.since(since) >= RETRY + turn;
-        self.vote.since.map_or_else(|| self.is_silent(view.primary, EXPEL + turn), stuck)
+        self.vote.since.map_or_else(|| self.is_silent(view.primary, self.expels_after() + turn), stuck)
     }
 
     fn attempt(&mut self, now: Instant, view: &View) {
@@ -173,7 +173,8 @@ impl Member {
         }
         let leads = view.primary == self.me;
         // The primary has all that others may have: it can keep those that are only slow.
-        let stays = |seat: &&Seat| promises.contains_key(*seat) || (leads && !self.is_silent(**seat, EXPEL));
+        let stays =
+            |seat: &&Seat| promises.contains_key(*seat) || (leads && !self.is_silent(**seat, self.expels_after()));
         let mut seats: Vec<Seat> = view.seats.iter().filter(stays).copied().collect();
         let primary = if promises.contains_key(&view.primary) { view.primary } else { self.elect(promises) };
         if let Some(seeker) = self.seeker(now).filter(|seeker| seeker.id != primary.id) {

@@ -3,13 +3,14 @@
 use super::super::storage::Transaction;
 use super::change::{Attempt, Vote};
 use super::message::{Message, Status};
+use super::round::Rounds;
 use super::view::{Seat, View};
-use super::{Config, ENTRIES_MAX, EXPEL, FETCH_AGAIN, REJOIN, SUSPECT, TICK};
+use super::{Config, ENTRIES_MAX, FETCH_AGAIN, REJOIN, SUSPECT, TICK};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use weir_core::gtid::Position;
 use weir_core::gtid::mysql::Source;
-use weir_core::time::Instant;
+use weir_core::time::{Duration, Instant};
 
 /// What a member is, as `MEMBER_STATE` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,7 @@ pub struct Member {
     ticked: Instant,
     /// Servers that have missed the latest view.
     behind: BTreeSet<u32>,
+    pub(super) rounds: Rounds,
     outputs: VecDeque<(u32, Message)>,
     has_left: bool,
 }
@@ -100,6 +102,7 @@ impl Member {
             watched_to: now,
             ticked: now,
             behind: BTreeSet::new(),
+            rounds: Rounds::default(),
             outputs: VecDeque::new(),
             has_left: false,
         }
@@ -243,6 +246,8 @@ impl Member {
             }
             Message::Accepted { view, ballot } => self.accepted(now, from, (view, ballot)),
             Message::Install(view) => self.install(now, view),
+            Message::Ask { view, round } => self.answer_round(from, view, round),
+            Message::Answer { view, round, end } => self.round_answered(from, view, round, end),
         }
     }
 
@@ -258,6 +263,7 @@ impl Member {
         }
         self.watch_majority(now);
         self.change_view(now);
+        self.repeat_rounds();
         if let Some(view) = self.view.clone() {
             for id in core::mem::take(&mut self.behind) {
                 self.send(id, Message::Install(view.clone()));
@@ -293,6 +299,12 @@ impl Member {
         if self.config.unreachable_majority_timeout.is_some_and(|patience| now.since(since) >= patience) {
             self.leave(now);
         }
+    }
+
+    /// Since when it has been without a majority.
+    #[must_use]
+    pub fn majority_lost(&self) -> Option<Instant> {
+        self.majority_lost.filter(|_| !self.has_majority())
     }
 
     /// Whether it hears a majority of its view, and is heard.
@@ -467,6 +479,7 @@ impl Member {
         self.attempt = None;
         self.majority_lost = None;
         self.fetch_at = now;
+        self.restart_rounds();
     }
 
     /// It is a member no more: what was not decided is gone, and whoever comes back is another.
@@ -478,13 +491,21 @@ impl Member {
         self.vote = Vote::default();
         self.attempt = None;
         self.received.clear();
+        self.rounds.give_up();
         self.majority_lost = None;
         self.rejoin_at = Some(now + REJOIN);
         self.has_left = true;
     }
 
+    /// How long a member is silent that is expelled.
+    pub(super) fn expels_after(&self) -> Duration {
+        SUSPECT + self.config.member_expel_timeout
+    }
+
     /// Whether somebody of the view is to be expelled.
     pub(super) fn sees_gone(&self) -> bool {
-        self.view.as_ref().is_some_and(|view| view.others(self.me).any(|seat| self.is_silent(seat, EXPEL)))
+        self.view
+            .as_ref()
+            .is_some_and(|view| view.others(self.me).any(|seat| self.is_silent(seat, self.expels_after())))
     }
 }

@@ -80,6 +80,22 @@ pub enum Message {
     },
     /// This view was decided.
     Install(View),
+    /// The sender has to know that the receiver is still in this view.
+    Ask {
+        /// The sender's view.
+        view: u64,
+        /// Which of its rounds.
+        round: u64,
+    },
+    /// The sender is, and takes transactions there.
+    Answer {
+        /// The sender's view.
+        view: u64,
+        /// The receiver's round.
+        round: u64,
+        /// How far the sender's log goes.
+        end: u64,
+    },
 }
 
 /// Where a member stands.

@@ -20,15 +20,24 @@
 //! be let in. So nobody has to remember promises on disk, and a group that loses a majority at once stands still until somebody
 //! starts it anew.
 //!
+//! # Reads
+//!
+//! With `group_replication_consistency = BEFORE` a session's statements are held back (`hold`) until the member has asked the others
+//! (`round`) and applied what had been ordered. Else a member answers by what it has, and one that was succeeded without knowing is old.
+//! It takes itself for a part of the majority for as long as messages come, late ones too: so do real members, whose detector goes by
+//! when something was heard last.
+//!
 //! # What is left out
 //!
-//! Several primaries and certification; flow control; that a new member is counted before it has all (it is counted from the
+//! Several primaries and certification; `AFTER` (the variable takes it, and it does nothing); flow control; that a new member is counted before it has all (it is counted from the
 //! view that has it, but acknowledges in order); taking a server's data over whole. Suspicion takes a second and not five, so that
 //! runs are short.
 
 mod change;
+mod hold;
 mod member;
 mod message;
+mod round;
 mod server;
 mod show;
 #[cfg(test)]
@@ -46,9 +55,8 @@ use weir_core::time::Duration;
 pub const TICK: Duration = Duration::from_millis(200);
 /// A member that was not heard for this long, or does not hear us, is shown as UNREACHABLE and may be succeeded.
 pub const SUSPECT: Duration = Duration::from_millis(1000);
-/// One that was not heard for this long is expelled: suspicion, and `group_replication_member_expel_timeout` after it, which is as long as
-/// Weir needs to see that a member has lost the majority.
-pub const EXPEL: Duration = Duration::from_millis(3000);
+/// `group_replication_member_expel_timeout` when not said: as long as Weir needs to see that a member has lost the majority.
+pub const EXPEL_TIMEOUT: Duration = Duration::from_millis(2000);
 /// A change of view that is not through after this is tried again.
 const RETRY: Duration = Duration::from_millis(800);
 /// A change of view waits for members that are reachable for this long.
@@ -69,6 +77,8 @@ pub struct Config {
     pub name: [u8; 16],
     /// The servers that may be members, by `server_id`; each is also `group_replication_member_weight` heavy.
     pub servers: Vec<(u32, u32)>,
+    /// `group_replication_member_expel_timeout`: how long after it is suspected a member is expelled.
+    pub member_expel_timeout: Duration,
     /// `group_replication_unreachable_majority_timeout`: a member that has lost the majority for this long leaves the group, and
     /// rolls back what waits. It waits on when not set.
     pub unreachable_majority_timeout: Option<Duration>,

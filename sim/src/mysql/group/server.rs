@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use weir_core::time::{Duration, Instant};
 
-/// After this everybody who asks the server now and then knows that it is RECOVERING.
+/// After this everybody who asks the server now and then knows that it is RECOVERING, or without the majority.
 const KNOWN_AFTER: Duration = Duration::from_secs(3);
 
 /// What a server has of its group.
@@ -28,7 +28,7 @@ pub(in super::super) struct Group {
     delivered: u64,
     /// Since when it has been RECOVERING.
     recovers_since: Option<Instant>,
-    early_reads: u64,
+    unfit_reads: u64,
 }
 
 impl Group {
@@ -66,7 +66,7 @@ impl Server {
             proposed: VecDeque::new(),
             delivered,
             recovers_since: None,
-            early_reads: 0,
+            unfit_reads: 0,
         }));
         self.replica.applier_on = true;
         self.settle(now);
@@ -90,14 +90,15 @@ impl Server {
     /// Somebody reads here, or waits to.
     pub(in super::super) fn note_read(&mut self, now: Instant, session: &Session) {
         let Some(group) = self.group.as_mut().filter(|_| !session.is_super) else { return };
-        let known = group.recovers_since.is_some_and(|since| now.since(since) >= KNOWN_AFTER);
-        group.early_reads += u64::from(known);
+        let unfit_since = group.recovers_since.or(group.member.majority_lost());
+        let known = unfit_since.is_some_and(|since| now.since(since) >= KNOWN_AFTER);
+        group.unfit_reads += u64::from(known);
     }
 
-    /// Reads of users while it was known to be RECOVERING, for checkers.
+    /// Reads of users while it was known to be RECOVERING, or without the majority, for checkers.
     #[must_use]
-    pub fn early_reads(&self) -> u64 {
-        self.group.as_ref().map_or(0, |group| group.early_reads)
+    pub fn unfit_reads(&self) -> u64 {
+        self.group.as_ref().map_or(0, |group| group.unfit_reads)
     }
 
     /// Its part in its group, for checkers.
@@ -123,9 +124,11 @@ impl Server {
         group.member.note_applied(executed);
         let recovers = group.member.state() == State::Recovering;
         group.recovers_since = group.recovers_since.or(Some(now)).filter(|_| recovers);
-        if group.member.take_left() {
+        let has_left = group.member.take_left();
+        if has_left {
             self.roll_back_undecided();
         }
+        self.go_on_after_rounds(executed, has_left);
         self.propose_commits();
         self.deliver(now);
         self.assume_role();

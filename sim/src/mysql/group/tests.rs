@@ -28,7 +28,12 @@ struct Bench {
 impl Bench {
     fn new(seed: u64, servers: u32) -> Self {
         let all = (1..=servers).map(|id| (id, 50)).collect();
-        let config = Config { name: [7; 16], servers: all, unreachable_majority_timeout: None };
+        let config = Config {
+            name: [7; 16],
+            servers: all,
+            member_expel_timeout: EXPEL_TIMEOUT,
+            unreachable_majority_timeout: None,
+        };
         let mut bench = Self {
             now: Instant(1_000_000_000),
             rng: Rng::new(seed),

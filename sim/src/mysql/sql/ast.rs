@@ -178,6 +178,8 @@ pub struct Delete {
 pub struct Source {
     /// The table.
     pub table: TableName,
+    /// It is one row that is made up: `(SELECT 1) AS name`. Its values are out of reach.
+    pub derived: bool,
     /// Others of its schema, joined to it.
     pub joined: Vec<String>,
     /// FOR UPDATE or LOCK IN SHARE MODE.

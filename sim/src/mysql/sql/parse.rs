@@ -223,9 +223,17 @@ impl<'a> Parser<'a> {
         Ok(Statement::Select(select))
     }
 
-    /// A table; or several of `performance_schema`, each joined to those before it by the columns that they share.
+    /// One row that is made up; a table; or several of `performance_schema`, each joined to those before it by the columns that they share.
     fn source(&mut self) -> Result<Source> {
-        let mut source = Source { table: self.table_name()?, joined: Vec::new(), locking: None };
+        if self.take_symbol("(") {
+            self.expect_word("SELECT")?;
+            self.items()?;
+            self.expect_symbol(")")?;
+            self.expect_word("AS")?;
+            let table = TableName { schema: None, name: self.name()? };
+            return Ok(Source { table, derived: true, joined: Vec::new(), locking: None });
+        }
+        let mut source = Source { table: self.table_name()?, derived: false, joined: Vec::new(), locking: None };
         let joins = source.table.schema.as_deref().is_some_and(|name| name.eq_ignore_ascii_case("performance_schema"));
         if joins && self.take_word("AS") {
             self.name()?;

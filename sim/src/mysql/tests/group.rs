@@ -13,7 +13,8 @@ struct Two {
 
 fn config(id: u32, patience: Option<Duration>) -> Config {
     let servers = vec![(1, 50), (2, 50)];
-    let group = group::Config { name: [0xaa; 16], servers, unreachable_majority_timeout: patience };
+    let (name, member_expel_timeout) = ([0xaa; 16], group::EXPEL_TIMEOUT);
+    let group = group::Config { name, servers, member_expel_timeout, unreachable_majority_timeout: patience };
     Config { group: Some(group), start_replica: false, ..Config::new(Flavor::MySql, id) }
 }
 
@@ -148,4 +149,56 @@ fn a_primary_that_leaves_tells_whoever_waits() {
     assert!(matches!(answer.body, Body::Err(error) if error.code == 3101));
     assert_eq!(two.states(0, first), ["ERROR "]);
     assert_eq!(two.code(0, first, "INSERT INTO t VALUES (1)"), 1290);
+}
+
+const HELD: &str = "SELECT @@GLOBAL.gtid_executed AS position FROM (SELECT 1) AS held_back";
+
+#[test]
+fn what_is_to_see_all_that_was_ordered_waits_for_the_group() {
+    let mut two = Two::new(None);
+    let (first, second) = (two.connect(0), two.connect(1));
+    for (at, id) in [(0, first), (1, second)] {
+        assert_eq!(two.code(at, id, "SET SESSION group_replication_consistency = 'BEFORE'"), 0);
+        assert_eq!(two.code(at, id, HELD), 0);
+    }
+    two.cut = true;
+    assert_eq!(two.code(0, first, "SELECT @@GLOBAL.gtid_executed"), 0, "it uses no table");
+    assert_eq!(two.code(0, first, "SELECT MEMBER_STATE FROM performance_schema.replication_group_members"), 0);
+    assert_eq!((two.send(0, first, HELD), two.send(1, second, HELD)), (None, None));
+    two.run(1000);
+    assert_eq!((two.answer(0, first), two.answer(1, second)), (None, None), "two of two are needed");
+    two.cut = false;
+    two.run(1000);
+    assert!(two.answer(0, first).is_some() && two.answer(1, second).is_some());
+}
+
+#[test]
+fn what_waits_for_the_group_is_refused_when_the_member_leaves_it() {
+    let mut two = Two::new(Some(Duration::from_secs(1)));
+    let first = two.connect(0);
+    assert_eq!(two.code(0, first, "SET SESSION group_replication_consistency = 'BEFORE'"), 0);
+    two.cut = true;
+    assert_eq!(two.send(0, first, HELD), None);
+    two.run(4000);
+    let answer = two.answer(0, first).expect("an answer");
+    assert!(matches!(answer.body, Body::Err(error) if error.code == 3796));
+}
+
+#[test]
+fn a_secondary_applies_what_was_ordered_before_it_answers() {
+    let mut two = Two::new(None);
+    let (first, second) = (two.connect(0), two.connect(1));
+    assert_eq!(two.code(1, second, "SET SESSION group_replication_consistency = 'BEFORE'"), 0);
+    assert_eq!(two.code(0, first, "CREATE TABLE t (id INT PRIMARY KEY)"), 0);
+    assert_eq!(two.code(0, first, "INSERT INTO t VALUES (1)"), 0);
+    let rows = |outcome: Option<Outcome>| match outcome.map(|outcome| outcome.body) {
+        Some(Body::Rows(rows)) => rows.rows.len(),
+        other => panic!("{other:?}"),
+    };
+    let at_once = two.send(1, second, "SELECT id FROM t");
+    let answer = at_once.or_else(|| {
+        two.run(300);
+        two.answer(1, second)
+    });
+    assert_eq!(rows(answer), 1);
 }

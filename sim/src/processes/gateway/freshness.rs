@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use weir_core::gateway::cluster::View;
-use weir_core::gateway::freshness::{AskId, Freshness, Input, Output, Primary, Scope, Ticket, Written};
+use weir_core::gateway::freshness::{AskId, Freshness, Input, Output, Primary, Scope, Ticket, Told, Written};
 use weir_core::gtid::Position;
 use weir_core::mutants::Mutants;
 use weir_core::time::{Duration, Instant};
@@ -22,7 +22,7 @@ pub(super) struct Readers {
 /// A reader's wish.
 pub(super) enum Freshening {
     /// It is answered.
-    Ready(Option<Position>),
+    Ready(Told),
     /// The primary is being asked.
     Waiting(Ticket),
 }
@@ -32,7 +32,7 @@ pub(super) enum Freshening {
 pub(super) struct Ready {
     pub(super) session: u32,
     pub(super) ticket: Ticket,
-    pub(super) position: Option<Position>,
+    pub(super) told: Told,
 }
 
 impl Readers {
@@ -58,7 +58,7 @@ impl Readers {
         self.machine.handle(now, Input::Primary(primary(view)));
         self.machine.handle(now, Input::Want(ticket, scope));
         match self.drain(Some(ticket)) {
-            Some(position) => Freshening::Ready(position),
+            Some(told) => Freshening::Ready(told),
             None => {
                 self.waiting.insert(ticket, session);
                 Freshening::Waiting(ticket)
@@ -102,15 +102,15 @@ impl Readers {
     }
 
     /// Does what the machine wants; returns the answer to `own`, if it is among it.
-    fn drain(&mut self, own: Option<Ticket>) -> Option<Option<Position>> {
+    fn drain(&mut self, own: Option<Ticket>) -> Option<Told> {
         let mut answer = None;
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Ask { ask, primary } => self.questions.push_back((ask, primary)),
-                Output::Ready(ticket, position) if own == Some(ticket) => answer = Some(position),
-                Output::Ready(ticket, position) => {
+                Output::Ready(ticket, told) if own == Some(ticket) => answer = Some(told),
+                Output::Ready(ticket, told) => {
                     if let Some(session) = self.waiting.remove(&ticket) {
-                        self.ready.push_back(Ready { session, ticket, position });
+                        self.ready.push_back(Ready { session, ticket, told });
                     }
                 }
             }

@@ -538,8 +538,8 @@ impl GatewayProcess {
                 self.positions.push_back((ask, None));
             }
         } else if let Some(ready) = self.shared.readers.poll_ready() {
-            let (ticket, position) = (ready.ticket, ready.position);
-            self.drive(ctx, ready.session, |driver, hands, shared| driver.freshened(hands, shared, ticket, position));
+            let (ticket, told) = (ready.ticket, ready.told);
+            self.drive(ctx, ready.session, |driver, hands, shared| driver.freshened(hands, shared, ticket, told));
         } else {
             return false;
         }

@@ -13,7 +13,6 @@ use weir_core::gateway::buffer;
 use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::freshness;
 use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session};
-use weir_core::gtid::Position;
 use weir_core::link::{AccountId, Interrupt};
 use weir_core::mysql::auth::{NONCE_BYTES, Nonce};
 use weir_core::mysql::handshake::Transport;
@@ -194,11 +193,11 @@ impl Driver {
         hands: &mut Hands<'_, '_>,
         shared: &mut Shared,
         ticket: freshness::Ticket,
-        position: Option<Position>,
+        told: freshness::Told,
     ) {
         if self.freshening == Some(ticket) {
             self.freshening = None;
-            self.session.freshened(hands.ctx.now(), position);
+            self.session.freshened(hands.ctx.now(), told);
             self.go_on(hands, shared);
         }
     }
@@ -333,7 +332,7 @@ impl Driver {
                 },
                 Event::Acknowledged(written) => shared.readers.acknowledged(now, written),
                 Event::Freshen(scope) => match shared.readers.freshen(now, &shared.view, self.id, scope) {
-                    Freshening::Ready(position) => self.session.freshened(now, position),
+                    Freshening::Ready(told) => self.session.freshened(now, told),
                     Freshening::Waiting(ticket) => self.freshening = Some(ticket),
                 },
                 Event::CancelFreshen => self.cancel_freshening(hands, shared),

@@ -3,7 +3,7 @@
 use super::bench::{Bench, OTHER_REPLICA, PRIMARY, REPLICA, error_code, lost, ok, ok_reply, ok_with, tablet, view};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::cluster::{Rules, TabletId, View};
-use crate::gateway::freshness::{Scope, Written};
+use crate::gateway::freshness::{Scope, Told, Written};
 use crate::gateway::session::{Event, LeaseKey};
 use crate::gtid::{Flavor, Position};
 use crate::link::{Ended, Reply, Request};
@@ -36,7 +36,7 @@ fn expect_question(bench: &mut Bench) -> Scope {
 
 /// Answers the question that is due; where the read goes then.
 fn tell(bench: &mut Bench, answer: Option<&str>) -> (TabletId, Request) {
-    bench.session.freshened(bench.now, answer.map(position));
+    bench.session.freshened(bench.now, Told { position: answer.map(position), by: None });
     bench.lend()
 }
 
@@ -89,7 +89,7 @@ fn a_tablet_is_told_what_must_have_been_executed_unless_it_is_known_to_be() {
         let mut bench = at_level("GLOBAL");
         bench.query("SELECT a FROM t");
         expect_question(&mut bench);
-        bench.session.freshened(bench.now, Some(position(answer)));
+        bench.session.freshened(bench.now, Told { position: Some(position(answer)), by: None });
         let wish = bench.wish();
         assert_eq!(wish.needs.to_string(), needs);
         let key = LeaseKey { tablet: wish.tablet, connection: 9, epoch: 9 };
@@ -160,7 +160,7 @@ fn what_the_tablet_knows_of_its_server_spares_a_wait() {
         let mut bench = at_level("GLOBAL");
         bench.query("SELECT a FROM t");
         expect_question(&mut bench);
-        bench.session.freshened(bench.now, Some(position("0-1-105")));
+        bench.session.freshened(bench.now, Told { position: Some(position("0-1-105")), by: None });
         let key = LeaseKey { tablet: bench.wish().tablet, connection: 9, epoch: 1 };
         bench.grant_on(key, position(executed));
         assert_eq!(waits_for(&bench.request()).as_deref(), waits, "{executed}");
@@ -288,7 +288,7 @@ fn a_client_that_goes_while_it_is_asked_leaves_nothing_behind() {
     bench.session.client_closed();
     assert!(matches!(bench.event(), Some(Event::CancelFreshen)));
     bench.expect_closed(crate::gateway::session::Reason::ClientGone);
-    bench.session.freshened(bench.now, None);
+    bench.session.freshened(bench.now, Told::default());
     bench.expect_rest();
 }
 

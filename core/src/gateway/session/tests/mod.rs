@@ -4,6 +4,7 @@ mod bench;
 mod diagnostics;
 mod failures;
 mod freshness;
+mod groups;
 mod insert_id;
 mod kills;
 mod login;

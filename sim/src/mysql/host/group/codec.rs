@@ -48,6 +48,8 @@ pub(super) fn encode(from: Seat, message: &Message, out: &mut Vec<u8>) {
         }
         Message::Accepted { view, ballot } => numbers(out, &[*view, *ballot]),
         Message::Install(view) => put_view(out, view),
+        Message::Ask { view, round } => numbers(out, &[*view, *round]),
+        Message::Answer { view, round, end } => numbers(out, &[*view, *round, *end]),
     }
     let len = (out.len() - start - 4) as u32;
     out[start..start + 4].copy_from_slice(&len.to_le_bytes());
@@ -64,6 +66,8 @@ const fn kind(message: &Message) -> u8 {
         Message::Accept { .. } => 7,
         Message::Accepted { .. } => 8,
         Message::Install(_) => 9,
+        Message::Ask { .. } => 10,
+        Message::Answer { .. } => 11,
     }
 }
 
@@ -93,6 +97,8 @@ fn decode(reader: &mut Reader<'_>) -> Option<(Seat, Message)> {
         }
         8 => Message::Accepted { view: int(reader)?, ballot: int(reader)? },
         9 => Message::Install(view(reader)?),
+        10 => Message::Ask { view: int(reader)?, round: int(reader)? },
+        11 => Message::Answer { view: int(reader)?, round: int(reader)?, end: int(reader)? },
         _ => return None,
     };
     Some((from, message))
@@ -185,6 +191,8 @@ mod tests {
             Message::Accept { view: 3, ballot: 258, next: next.clone(), first: 9, entries },
             Message::Accepted { view: 3, ballot: 258 },
             Message::Install(next),
+            Message::Ask { view: 3, round: 5 },
+            Message::Answer { view: 3, round: 5, end: 9 },
         ];
         let mut bytes = Vec::new();
         messages.iter().for_each(|message| encode(seat(2), message, &mut bytes));
