@@ -1,6 +1,7 @@
 //! Style that a machine can check, so that people need not.
 
 use std::path::Path;
+use weir_sim::scenario::library;
 use weir_tests::source::{checkout, files, read};
 
 const LINES_MAX: usize = 700;
@@ -61,6 +62,18 @@ fn a_file_says_first_what_it_is_for() {
     let own = |path: &std::path::PathBuf| !path.ends_with("tests.rs");
     let silent = files("", &[".rs"]).into_iter().filter(own).filter(|path| !read(path).starts_with("//! "));
     nothing(silent.map(|path| format!("{}: no module documentation at its top", name(&path))).collect());
+}
+
+/// What is not listed is not explored.
+#[test]
+fn every_scenario_is_listed() {
+    let folder = checkout().join("scenarios");
+    let name = |path: &Path| path.strip_prefix(&folder).ok().map(|path| path.with_extension("").display().to_string());
+    let listed = |path: &Path| name(path).is_some_and(|name| library::find(&name).is_some());
+    let all = files("scenarios", &[".toml"]);
+    assert!(all.len() >= library::ALL.len(), "there is a file for each");
+    let left_out = all.iter().filter(|path| !listed(path));
+    nothing(left_out.map(|path| format!("{}: not in sim/src/scenario/library.rs", self::name(path))).collect());
 }
 
 #[test]
