@@ -114,6 +114,7 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::TrustReadOnly, "failover/primary-and-gateway-cut-off", Check::Progress),
     (Mutant::ReadOnce, "failover/topology-refuses", Check::Progress),
     (Mutant::IgnorePromotion, "failover/promotion", Check::Terms),
+    (Mutant::ThrowAwayRestarted, "failover/restarted-is-ahead", Check::Appends),
 ];
 
 #[test]

@@ -512,6 +512,9 @@ impl Recovery {
         let mut reports = self.reports.clone();
         let promotion =
             if self.mutants.breaks(Mutant::IgnorePromotion) { BTreeMap::new() } else { self.cohort.promotion.clone() };
+        if self.mutants.breaks(Mutant::ThrowAwayRestarted) {
+            reports.retain(|_, report| report.intact);
+        }
         if let Err(Undecided::Incomparable(_, other)) = choose(&reports, &promotion, None)
             && self.mutants.breaks(Mutant::SilentWinner)
         {
