@@ -1,6 +1,7 @@
 //! What Weir builds on, promised by every store of its topology: the embedded one, one real etcd, and three of which one is
 //! killed and comes back. The list of promises is in [`promises`].
 
+mod outages;
 mod promises;
 mod stage;
 

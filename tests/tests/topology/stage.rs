@@ -88,7 +88,7 @@ pub(crate) fn etcd(cluster: &EtcdCluster) -> Topology {
     Topology::Etcd(Etcd::new(&Options::plain(cluster.urls())).expect("good options"))
 }
 
-fn runtime() -> Runtime {
+pub(crate) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
 }
 
