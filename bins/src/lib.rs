@@ -2,6 +2,9 @@
 
 pub mod args;
 pub mod ctl;
+pub mod gateway;
 pub mod memory;
+pub mod orchestrator;
 pub mod sim;
+pub mod tablet;
 pub mod up;

@@ -14,6 +14,7 @@ pub mod gateway;
 mod grpc;
 pub mod net;
 pub mod orch;
+pub mod processes;
 mod scratch;
 pub mod servers;
 mod service;

@@ -2,14 +2,13 @@
 
 use crate::clock;
 use crate::net::Address;
-use crate::tablet::{LocalTablet, News};
+use crate::tablet::{LocalTablet, News, orders};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 use weir_core::gateway::cluster::{Cluster, Config, Input, Output, TabletId, View};
 use weir_core::orch::lock::Entry;
-use weir_core::tablet::orders::State;
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::discover::Evidence;
 use weir_core::topo::{self, Change, Keyspace, Observation, Role, Shard, ShardRecord, Sighting, TabletAlias};
@@ -124,7 +123,7 @@ impl EmbeddedShard {
             }
             News::State(id, state) => {
                 if let Some(member) = self.members.get(&id) {
-                    member.tablet.note(note(&state));
+                    member.tablet.note(orders::note(&state));
                     member.tablet.told_of_drain(state.draining);
                 }
                 self.hear_state(now, id, (state.role, state.promised));
@@ -196,13 +195,6 @@ impl EmbeddedShard {
             }
         }
     }
-}
-
-/// What people are to know of a server that is not as it should be.
-fn note(state: &State) -> Option<String> {
-    let stuck = state.status.as_ref().is_some_and(|status| status.cannot_follow);
-    let copy = state.copy.as_ref().map(ToString::to_string);
-    copy.or_else(|| stuck.then(|| "what it has does not fit what it receives".to_owned()))
 }
 
 /// The address as replicas may name it; a unix socket is of this machine, and has no port.

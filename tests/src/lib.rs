@@ -14,6 +14,7 @@ mod session;
 pub mod source;
 mod weir;
 pub mod wire;
+mod writers;
 
 pub use cluster::{TestCluster, application, as_application, query_value};
 pub use counters::{Counters, Statements, counters, counters_since};
@@ -23,6 +24,7 @@ pub use relay::Relay;
 pub use session::Session;
 pub use weir::{Weir, weir_sim};
 pub use wire::{Heard, Wire};
+pub use writers::{Outcome, Writers, Written};
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;

@@ -4,8 +4,12 @@ mod gateway;
 mod process;
 mod tablet;
 mod tls;
+mod topology;
 mod users;
+mod wire;
 
 pub use gateway::{Auth, GatewayArgs};
 pub use process::{ProcessArgs, StopSignals, say, say_error};
 pub use tablet::TabletArgs;
+pub use topology::TopologyArgs;
+pub use wire::WireArgs;

@@ -100,12 +100,15 @@ pub struct Args {
           value_parser = clap::value_parser!(u64).range(100..=20_000))]
     pub reparent_drain_ms: u64,
 
+    /// How clients are served.
     #[command(flatten)]
     pub gateway: GatewayArgs,
 
+    /// How connections to servers are kept.
     #[command(flatten)]
     pub tablet: TabletArgs,
 
+    /// The process.
     #[command(flatten)]
     pub process: ProcessArgs,
 }

@@ -80,20 +80,24 @@ async fn hear(tablet: &RemoteTablet, said: pb::News, last: &mut Option<Health>, 
     }
 }
 
-/// Carries an orchestrator's orders to a tablet, and what that says back, until there are no more orders.
+/// Carries an orchestrator's orders to a tablet, wherever that is by now, and what it says back, until there are no more orders.
 pub(crate) async fn order(
     alias: TabletAlias,
-    channel: Channel,
+    reach: impl Fn() -> Option<Channel>,
     mut orders: mpsc::Receiver<ToTablet>,
     said: mpsc::Sender<FromTablet>,
 ) {
     let mut pause = RETRY.0;
     while !orders.is_closed() {
-        let (sent, stream) = mpsc::channel(ORDERS_MAX);
-        let opened = TabletClient::new(channel.clone()).obey(Taken(stream)).await;
-        if let Ok(answers) = opened {
-            pause = RETRY.0;
-            carry(&alias, &mut orders, &sent, answers.into_inner(), &said).await;
+        if let Some(channel) = reach() {
+            let (sent, stream) = mpsc::channel(ORDERS_MAX);
+            match TabletClient::new(channel).obey(Taken(stream)).await {
+                Ok(answers) => {
+                    pause = RETRY.0;
+                    carry(&alias, &mut orders, &sent, answers.into_inner(), &said).await;
+                }
+                Err(status) => debug!("tablet {alias} does not take orders: {}", status.message()),
+            }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RETRY.1);
@@ -141,10 +145,12 @@ async fn carry(
     }
 }
 
-/// Carries a primary's questions to another tablet until there are no more.
-pub(crate) async fn vouch(channel: Channel, mut questions: mpsc::Receiver<Question>) {
+/// Carries a primary's questions to another tablet, wherever that is by now, until there are no more.
+pub(crate) async fn vouch(reach: impl Fn() -> Option<Channel>, mut questions: mpsc::Receiver<Question>) {
     while let Some(Question { id, term, answer }) = questions.recv().await {
-        let mut client = TabletClient::new(channel.clone());
+        // What is not asked proves nothing.
+        let Some(channel) = reach() else { continue };
+        let mut client = TabletClient::new(channel);
         tokio::spawn(async move {
             let asking = tokio::time::timeout(VOUCH_TIME_MAX, client.vouch(pb::VouchRequest { term })).await;
             // No answer proves nothing.

@@ -8,7 +8,7 @@ use super::outbox::{Outbox, outbox};
 use super::proto::query as pb;
 use super::proto::query::query_client::QueryClient;
 use crate::clock;
-use crate::tablet::Gauges;
+use crate::tablet::{Described, Gauges};
 use pb::from_gateway::What as Ask;
 use pb::from_tablet::What as Said;
 use std::collections::VecDeque;
@@ -163,6 +163,23 @@ impl RemoteTablet {
         let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
         // Whoever cannot be told is in doubt already.
         tokio::spawn(async move { client.doubt(pb::DoubtRequest { within_ns }).await });
+    }
+
+    /// What a gateway is to know of its server before it serves anybody.
+    ///
+    /// # Errors
+    /// When the server does not answer, or the tablet cannot be reached.
+    pub(crate) async fn describe(&self) -> Result<Described, Error> {
+        let answer = self.client.clone().describe(pb::DescribeRequest {}).await;
+        let answer = answer.map_err(|status| self.unreachable(status.message()))?.into_inner();
+        match answer.is {
+            Some(pb::describe_response::Is::Server(pb::Server { version, max_allowed_packet })) => {
+                let packet_bytes_max = usize::try_from(max_allowed_packet).unwrap_or(usize::MAX);
+                Ok(Described { version, packet_bytes_max })
+            }
+            Some(pb::describe_response::Is::Refused(error)) => Err(convert::read_error(error)?),
+            None => Err(Malformed("no description").into()),
+        }
     }
 
     /// What its server has executed, as the primary of `term`.

@@ -5,7 +5,7 @@ use super::lend::{Lender, read_thread};
 use super::outbox::{Outlet, outbox};
 use super::proto::query as pb;
 use super::proto::query::query_server::{Query, QueryServer};
-use crate::tablet::LocalTablet;
+use crate::tablet::{Connector, Described, LocalTablet};
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 use weir_core::link::Interrupt;
@@ -19,12 +19,14 @@ pub(crate) struct Queries {
     tablet: Arc<LocalTablet>,
     /// Names this process.
     process: u64,
+    /// By which its server is asked what gateways are to know of it.
+    own: Arc<Connector>,
 }
 
 impl Queries {
     /// Of a tablet, in a process with a name of its own.
-    pub(crate) fn service(tablet: Arc<LocalTablet>, process: u64) -> QueryServer<Self> {
-        QueryServer::new(Self { tablet, process }).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub(crate) fn service(tablet: Arc<LocalTablet>, process: u64, own: Arc<Connector>) -> QueryServer<Self> {
+        QueryServer::new(Self { tablet, process, own }).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 }
 
@@ -83,6 +85,20 @@ impl Query for Queries {
             Err(error) => Is::Refused(convert::error(error)),
         };
         Ok(Response::new(pb::PrimaryPositionResponse { is: Some(is) }))
+    }
+
+    async fn describe(
+        &self,
+        _request: Request<pb::DescribeRequest>,
+    ) -> Result<Response<pb::DescribeResponse>, Status> {
+        use pb::describe_response::Is;
+        let is = match Described::ask(&self.own).await {
+            Ok(Described { version, packet_bytes_max }) => {
+                Is::Server(pb::Server { version, max_allowed_packet: packet_bytes_max as u64 })
+            }
+            Err(error) => Is::Refused(convert::error(error)),
+        };
+        Ok(Response::new(pb::DescribeResponse { is: Some(is) }))
     }
 
     async fn doubt(&self, request: Request<pb::DoubtRequest>) -> Result<Response<pb::DoubtResponse>, Status> {

@@ -13,14 +13,13 @@ mod shard;
 mod succession;
 mod sysbench;
 mod transfers;
-mod writers;
 
 use network::Cut;
 use rehearsal::rehearse;
 use shard::Shard;
 use std::cell::RefCell;
 use std::time::Duration;
-use weir_tests::eventually;
+use weir_tests::{Written, eventually};
 
 /// However busy the machine, writes are answered again in this time. What it takes on an idle one is in docs/src/failover.md.
 const GAP_MAX: Duration = Duration::from_secs(15);

@@ -6,10 +6,9 @@
 
 use crate::rehearsal::number;
 use crate::shard::Shard;
-use crate::writers::Writers;
 use std::path::PathBuf;
 use std::time::Duration;
-use weir_tests::{Weir, eventually};
+use weir_tests::{Weir, Writers, Written, eventually};
 
 const CLIENTS: usize = 8;
 /// A server of this size is rebuilt by then, on a busy machine too.

@@ -2,8 +2,8 @@
 
 use crate::shard::Shard;
 use crate::sysbench::Sysbench;
-use crate::writers::{Outcome, Writers};
 use std::time::Duration;
+use weir_tests::{Outcome, Writers, Written};
 
 /// Clients that write all the time and remember what.
 const CLIENTS: usize = 16;

@@ -1,10 +1,9 @@
 //! Every server is restarted in turn, as for an upgrade: `weir ctl drain`, stop, `weir ctl undrain`. Nobody notices.
 
 use crate::shard::Shard;
-use crate::writers::Writers;
 use std::thread::sleep;
 use std::time::Duration;
-use weir_tests::eventually;
+use weir_tests::{Writers, Written, eventually};
 
 const CLIENTS: usize = 16;
 const HEALED_MAX: Duration = Duration::from_secs(90);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use weir_tests::{Session, Weir, application};
+use weir_tests::{Session, Weir, Written, application};
 
 /// Servers with their Weir.
 pub(crate) struct Shard {
@@ -16,6 +16,18 @@ pub(crate) struct Shard {
     servers: u16,
     /// Flags of `weir up`.
     more: Vec<String>,
+}
+
+impl Written for Shard {
+    /// All values of a read that goes to the primary.
+    fn on_primary(&self, sql: &str) -> Vec<String> {
+        let mut session = Session::open(self.address(), &application(), None).expect("a session");
+        session.values(&format!("/*vt+ ROLE=PRIMARY */ {sql}"))
+    }
+
+    fn output(&self) -> String {
+        self.weir.output()
+    }
 }
 
 /// A line of SHOW WEIR TABLETS.
@@ -61,22 +73,12 @@ impl Shard {
         self.weir.address()
     }
 
-    pub(crate) fn output(&self) -> String {
-        self.weir.output()
-    }
-
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
     pub(crate) fn query(&self, sql: &str) -> String {
         self.weir.query(sql).unwrap_or_else(|error| panic!("{sql}: {error}\n{}", self.output()))
-    }
-
-    /// All values of a read that goes to the primary.
-    pub(crate) fn on_primary(&self, sql: &str) -> Vec<String> {
-        let mut session = Session::open(self.address(), &application(), None).expect("a session");
-        session.values(&format!("/*vt+ ROLE=PRIMARY */ {sql}"))
     }
 
     fn tablets(&self) -> Vec<Tablet> {

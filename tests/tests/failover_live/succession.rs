@@ -4,9 +4,9 @@
 //! `WEIR_FAILOVER_KILLS` says how often (2), `WEIR_FAILOVER_SEED` makes the moments those of another run.
 
 use crate::shard::{Shard, reparent};
-use crate::writers::Writers;
 use std::time::{Duration, SystemTime};
 use weir_core::rng::Rng;
+use weir_tests::{Writers, Written};
 
 const CLIENTS: usize = 8;
 /// A change has ended by then, and mostly long before.

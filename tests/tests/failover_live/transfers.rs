@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 use weir_core::mysql::resultset::Answer;
-use weir_tests::{Session, application, eventually};
+use weir_tests::{Session, Written, application, eventually};
 
 const CLIENTS: usize = 12;
 const ACCOUNTS: usize = 24;

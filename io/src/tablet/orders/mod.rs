@@ -299,3 +299,10 @@ async fn persist(file: ValueFile, promise: Promise) -> (Option<Line>, Input) {
         tokio::time::sleep(PERSIST_RETRY).await;
     }
 }
+
+/// What people are to know of a server that is not as it should be.
+pub(crate) fn note(state: &State) -> Option<String> {
+    let stuck = state.status.as_ref().is_some_and(|status| status.cannot_follow);
+    let copy = state.copy.as_ref().map(ToString::to_string);
+    copy.or_else(|| stuck.then(|| "what it has does not fit what it receives".to_owned()))
+}

@@ -1,6 +1,6 @@
 //! Clients that write with autocommit, and what each was told.
 
-use crate::shard::Shard;
+use crate::{Session, application, eventually};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use weir_core::mysql::resultset::Answer;
-use weir_tests::{Session, application, eventually};
 
 /// ER_NET_ERROR_ON_WRITE, as Weir says that it cannot know whether a write was executed.
 const OUTCOME_UNKNOWN: u16 = 1160;
@@ -34,8 +33,17 @@ struct Notes {
     connections_lost: Vec<String>,
 }
 
+/// What has been written to, as those who judge it see it.
+pub trait Written {
+    /// All values of a read that goes to the primary.
+    fn on_primary(&self, sql: &str) -> Vec<String>;
+    /// What its processes have printed.
+    fn output(&self) -> String;
+}
+
 /// Clients that write until they are stopped.
-pub(crate) struct Writers {
+#[derive(Debug)]
+pub struct Writers {
     numbers: Range<usize>,
     notes: Arc<Mutex<Notes>>,
     stop: Arc<AtomicBool>,
@@ -43,14 +51,16 @@ pub(crate) struct Writers {
 }
 
 /// What they were told.
-pub(crate) struct Outcome {
+#[derive(Debug)]
+pub struct Outcome {
     numbers: Range<usize>,
     notes: Notes,
 }
 
 impl Writers {
-    /// Clients of these numbers, which nobody else has.
-    pub(crate) fn start(address: SocketAddr, numbers: Range<usize>) -> Self {
+    /// Clients of these numbers, which nobody else has: each inserts rows into `d.t (client, number)`.
+    #[must_use]
+    pub fn start(address: SocketAddr, numbers: Range<usize>) -> Self {
         let (notes, stop) = (Arc::<Mutex<Notes>>::default(), Arc::<AtomicBool>::default());
         let client = |client| {
             let (notes, stop) = (Arc::clone(&notes), Arc::clone(&stop));
@@ -61,19 +71,20 @@ impl Writers {
     }
 
     /// From now on.
-    pub(crate) fn mark(&self) -> Instant {
+    #[must_use]
+    pub fn mark(&self) -> Instant {
         Instant::now()
     }
 
     /// Waits until every client may well have written again.
-    pub(crate) fn wait_for_progress(&mut self) {
+    pub fn wait_for_progress(&mut self) {
         let answered = || self.notes.lock().expect("no client panicked").answered_at.len();
         let enough = answered() + 4 * self.clients.len();
         eventually(PROGRESS_MAX, "writes are answered", || answered() >= enough);
     }
 
     /// Waits until every client has had an answer to what it waits for now.
-    pub(crate) fn wait_for_everybody(&self) {
+    pub fn wait_for_everybody(&self) {
         let latest = || -> BTreeMap<usize, u32> {
             self.notes.lock().expect("no client panicked").told.keys().copied().collect()
         };
@@ -84,14 +95,17 @@ impl Writers {
     }
 
     /// The longest time in which no write was answered, from a little before `since` to now.
-    pub(crate) fn longest_gap_since(&self, since: Instant) -> Duration {
+    #[must_use]
+    pub fn longest_gap_since(&self, since: Instant) -> Duration {
         let notes = self.notes.lock().expect("no client panicked");
         let first = notes.answered_at.partition_point(|at| *at < since).saturating_sub(1);
         let gaps = notes.answered_at[first..].windows(2).map(|pair| pair[1] - pair[0]);
         gaps.max().expect("writes were answered")
     }
 
-    pub(crate) fn stop(self) -> Outcome {
+    /// They end with what they wait for now.
+    #[must_use]
+    pub fn stop(self) -> Outcome {
         self.stop.store(true, Ordering::Relaxed);
         self.clients.into_iter().for_each(|client| client.join().expect("no client panicked"));
         let notes = Arc::into_inner(self.notes).expect("the clients have ended");
@@ -140,7 +154,8 @@ impl Outcome {
     }
 
     /// Counts, for people.
-    pub(crate) fn summary(&self) -> String {
+    #[must_use]
+    pub fn summary(&self) -> String {
         format!(
             "{} writes acknowledged, {} of unknown outcome, {} refused, {} connections lost",
             self.count(|told| *told == Told::Acknowledged),
@@ -151,7 +166,7 @@ impl Outcome {
     }
 
     /// Compares with what the shard has.
-    pub(crate) fn check(&self, shard: &Shard) {
+    pub fn check(&self, shard: &impl Written) {
         let mut there = BTreeMap::<Write, u32>::new();
         let Range { start, end } = self.numbers;
         let written = format!("SELECT client, number FROM d.t WHERE client >= {start} AND client < {end}");
@@ -176,8 +191,14 @@ impl Outcome {
         assert!(there.is_empty(), "rows that nobody wrote: {there:?}");
     }
 
+    /// How often a connection was lost.
+    #[must_use]
+    pub fn connections_lost(&self) -> usize {
+        self.notes.connections_lost.len()
+    }
+
     /// Nobody was refused or lost a connection.
-    pub(crate) fn check_that_connections_were_kept(&self, shard: &Shard) {
+    pub fn check_that_connections_were_kept(&self, shard: &impl Written) {
         let refusals: BTreeSet<&Told> =
             self.notes.told.values().filter(|told| matches!(told, Told::Refused(_))).collect();
         assert!(refusals.is_empty(), "{}: {refusals:?}\n{}", self.summary(), shard.output());

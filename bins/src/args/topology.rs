@@ -1,0 +1,65 @@
+//! Where the topology is.
+
+use clap::Args as ClapArgs;
+use std::path::{Path, PathBuf};
+use weir_core::mysql::auth::Secret;
+use weir_core::topo::store::layout::Prefix;
+use weir_io::store::{Etcd, Login, Options, Tls, Topology};
+
+/// Options of whatever finds others in the topology.
+#[derive(Debug, ClapArgs)]
+pub struct TopologyArgs {
+    /// The nodes of etcd: http://HOST:2379 or https://HOST:2379, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "URL,...", env = "WEIR_ETCD", required = true)]
+    pub etcd: Vec<String>,
+
+    /// What all keys there begin with.
+    #[arg(long, default_value_t, value_name = "PREFIX", env = "WEIR_ETCD_PREFIX")]
+    pub etcd_prefix: Prefix,
+
+    /// The user of etcd, where it asks for one.
+    #[arg(long, value_name = "USER", env = "WEIR_ETCD_USER", requires = "etcd_password")]
+    pub etcd_user: Option<String>,
+
+    /// Its password. Better given by the environment, where other users of the machine cannot see it.
+    #[arg(long, value_name = "PASSWORD", env = "WEIR_ETCD_PASSWORD", hide_env_values = true, requires = "etcd_user")]
+    pub etcd_password: Option<String>,
+
+    /// Certificates (PEM) that vouch for etcd, for https.
+    #[arg(long, value_name = "FILE", env = "WEIR_ETCD_CA")]
+    pub etcd_ca: Option<PathBuf>,
+
+    /// Our certificate (PEM) for etcd, where it asks for one.
+    #[arg(long, value_name = "FILE", env = "WEIR_ETCD_CERT", requires_all = ["etcd_key", "etcd_ca"])]
+    pub etcd_cert: Option<PathBuf>,
+
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", env = "WEIR_ETCD_KEY", requires = "etcd_cert")]
+    pub etcd_key: Option<PathBuf>,
+}
+
+impl TopologyArgs {
+    /// The topology, whether it can be reached now or not.
+    ///
+    /// # Errors
+    /// When an option makes no sense, or a file cannot be read.
+    pub fn open(&self) -> Result<Topology, String> {
+        let login = self.etcd_user.as_ref().zip(self.etcd_password.as_ref());
+        let login =
+            login.map(|(user, password)| Login { user: user.clone(), password: Secret::new(password.as_bytes()) });
+        let identity = match (&self.etcd_cert, &self.etcd_key) {
+            (Some(cert), Some(key)) => Some((read(cert)?, Secret::new(read(key)?))),
+            _ => None,
+        };
+        let tls = match &self.etcd_ca {
+            Some(ca) => Some(Tls { ca: read(ca)?, identity, name: None }),
+            None => None,
+        };
+        let options = Options { endpoints: self.etcd.clone(), prefix: self.etcd_prefix.clone(), login, tls };
+        Ok(Topology::Etcd(Etcd::open(options).map_err(|error| error.to_string())?))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}

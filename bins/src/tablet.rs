@@ -1,0 +1,149 @@
+//! `weir-tablet`: a tablet, with its server.
+
+use crate::args::{ProcessArgs, StopSignals, TabletArgs, TopologyArgs, WireArgs, say};
+use clap::Parser;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use weir_core::topo::{ShardName, TabletAlias};
+use weir_io::processes::tablet::{Options, Running};
+use weir_io::servers::{self, Account, Listens, Roles};
+
+/// A tablet of Weir: starts a MariaDB server, keeps it alive, lends its connections to gateways, and does to it what orchestrators
+/// order.
+#[derive(Debug, Parser)]
+#[command(name = "weir-tablet", version, after_help = "\
+Example:
+  weir-tablet --etcd http://10.0.0.1:2379 --shard shop/0 --alias zone1-1 --data-dir /var/lib/weir")]
+pub struct Args {
+    /// Its shard, KEYSPACE/SHARD; an unsharded keyspace has the shard 0.
+    #[arg(long, value_name = "KEYSPACE/SHARD", env = "WEIR_SHARD")]
+    pub shard: ShardName,
+
+    /// Its name, CELL-NUMBER: the cell that it runs in, and a number from 1 to 65535 that is its server's server_id.
+    #[arg(long, value_name = "CELL-NUMBER", env = "WEIR_ALIAS")]
+    pub alias: TabletAlias,
+
+    /// Where the server's data is kept, from one start to the next.
+    #[arg(long, value_name = "DIR", env = "WEIR_DATA_DIR")]
+    pub data_dir: PathBuf,
+
+    /// The address that gateways, orchestrators and other tablets connect to.
+    #[arg(long, default_value = "127.0.0.1", value_name = "IP", env = "WEIR_GRPC_HOST")]
+    pub grpc_host: IpAddr,
+
+    /// The port for them; 0 for any free one.
+    #[arg(long, default_value_t = 15_999, value_name = "PORT", env = "WEIR_GRPC_PORT")]
+    pub grpc_port: u16,
+
+    /// The address that the server listens on: replicas on other machines connect to it.
+    #[arg(long, default_value = "127.0.0.1", value_name = "IP", env = "WEIR_MYSQL_HOST")]
+    pub mysql_host: IpAddr,
+
+    /// The server's port; 0 for any free one, which is kept.
+    #[arg(long, default_value_t = 3306, value_name = "PORT", env = "WEIR_MYSQL_PORT")]
+    pub mysql_port: u16,
+
+    /// The host under which others reach both, where that is not the addresses listened on.
+    #[arg(long, value_name = "HOST", env = "WEIR_ADVERTISE")]
+    pub advertise: Option<String>,
+
+    /// The account that clients' statements run under. It is made on the server, without SUPER and READ_ONLY ADMIN.
+    #[arg(long, default_value = "weir", env = "WEIR_USER")]
+    pub user: String,
+
+    /// Its password. Better given by the environment, where other users of the machine cannot see it.
+    #[arg(long, env = "WEIR_PASSWORD", hide_env_values = true)]
+    pub password: String,
+
+    /// The password by which replicas log in to each other, the same at all tablets of the shard.
+    #[arg(long, value_name = "PASSWORD", env = "WEIR_REPLICATION_PASSWORD", hide_env_values = true)]
+    pub replication_password: String,
+
+    /// Lines added to the server's [mariadbd] section.
+    #[arg(long = "set", value_name = "LINE", env = "WEIR_SERVER_SETTINGS", value_delimiter = ';')]
+    pub settings: Vec<String>,
+
+    /// Its share of the reads among its like; 0: none.
+    #[arg(long, default_value_t = 100, value_name = "N", env = "WEIR_WEIGHT", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub weight: u32,
+
+    /// Names for people, NAME=VALUE, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "NAME=VALUE,...", env = "WEIR_LABELS", value_parser = label)]
+    pub labels: Vec<(String, String)>,
+
+    /// Its topology.
+    #[command(flatten)]
+    pub topology: TopologyArgs,
+
+    /// Its identity.
+    #[command(flatten)]
+    pub wire: WireArgs,
+
+    /// Its connections.
+    #[command(flatten)]
+    pub tablet: TabletArgs,
+
+    /// Its process.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+fn label(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Runs until it is told to stop. Exit codes: 0 stopped in order, 1 could not start or stop, 2 wrong usage.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    args.process.run(tablet(args))
+}
+
+async fn tablet(args: &Args) -> Result<(), String> {
+    // Installed first: a signal that comes while the server starts must not leave it behind.
+    let mut stop = StopSignals::install()?;
+    let options = options(args)?;
+    say(&format!("starting a MariaDB server in {}", args.data_dir.display()));
+    let running = tokio::select! {
+        running = Running::start(options) => running.map_err(|error| error.to_string())?,
+        () = stop.wait() => return Ok(()),
+    };
+    say(&format!("tablet {} is at {}, its server at {}", args.alias, running.address(), running.server()));
+    // There is nothing to read again.
+    while stop.wait_or_hang_up().await {}
+    say("stopping (once more to stop at once)");
+    tokio::select! {
+        stopped = running.stop() => stopped,
+        () = stop.wait() => Ok(()),
+    }
+}
+
+fn options(args: &Args) -> Result<Options, String> {
+    args.wire.check(args.grpc_host)?;
+    let number = u16::try_from(args.alias.uid).ok().filter(|number| *number > 0);
+    let first = number.ok_or_else(|| format!("--alias {}: its number must be from 1 to 65535", args.alias))?;
+    let application = Account::new(&args.user, &args.password);
+    let server = servers::Options {
+        first,
+        listens: Listens { host: args.mysql_host, port: Some(args.mysql_port).filter(|port| *port > 0) },
+        replication_password: Some(args.replication_password.clone()),
+        settings: args.settings.clone(),
+        roles: Roles::Ordered,
+        ..servers::Options::new(&args.data_dir, 1, application)
+    };
+    Ok(Options {
+        topology: args.topology.open()?,
+        shard: args.shard.clone(),
+        alias: args.alias.clone(),
+        weight: args.weight,
+        labels: args.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
+        listen: SocketAddr::new(args.grpc_host, args.grpc_port),
+        advertised: args.advertise.clone(),
+        identity: args.wire.identity()?,
+        server,
+        tablet: args.tablet.config(false),
+        statements_per_connection_max: args.tablet.statements_per_connection as usize,
+    })
+}

@@ -1,0 +1,272 @@
+//! A gateway in a process of its own, in front of tablets in theirs.
+
+use super::peers::Peers;
+use super::shard::{Shard, Tablets as Records};
+use super::wire::Identity;
+use super::StartError;
+use crate::clock;
+use crate::crypto;
+use crate::gateway::{self, Listening, Tablet, Tablets};
+use crate::grpc::follow;
+use crate::grpc::remote::RemoteTablet;
+use crate::servers::Account;
+use crate::store::Topology;
+use crate::tablet::{Accounts, Described, News};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{info, warn};
+use weir_core::gateway::cluster::{self, Cluster, Input, Output, TabletId, View};
+use weir_core::gateway::users::Users;
+use weir_core::mysql::auth::Secret;
+use weir_core::orch::lock::Entry;
+use weir_core::time::{Duration, Instant};
+use weir_core::topo::store::TabletRecord;
+use weir_core::topo::{Role, ShardName, TabletAlias};
+
+/// Reports of tablets that wait to be heard.
+const NEWS_MAX: usize = 1024;
+/// How often outliers are looked for.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// Pause before tablets are asked again to describe their server.
+const DESCRIBE_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// What to run.
+#[derive(Debug)]
+pub struct Options {
+    /// Where the tablets are found.
+    pub topology: Topology,
+    /// Which shard is served.
+    pub shard: ShardName,
+    /// How it is seen.
+    pub cluster: cluster::Config,
+    /// Who this process is to the tablets.
+    pub identity: Option<Identity>,
+    /// How clients are served.
+    pub gateway: gateway::Options,
+    /// How long to wait for a first tablet at the start.
+    pub tablet_time_max: std::time::Duration,
+}
+
+/// A gateway that serves.
+pub struct Running {
+    gateway: Listening,
+    tasks: JoinSet<()>,
+    _shard: Shard,
+}
+
+impl Running {
+    /// Finds the tablets, waits until one describes its server, and listens.
+    ///
+    /// # Errors
+    /// When no tablet does in time, or the address cannot be listened on.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let shard = Shard::follow(&options.topology, options.shard.clone());
+        let peers = Arc::new(Peers::new(shard.tablets.clone(), options.identity));
+        let (remote, view, tablets) = RemoteShard::new(options.cluster, &shard, peers);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(remote.run());
+        let described = tokio::time::timeout(options.tablet_time_max, describe(tablets.clone())).await;
+        let described = described.map_err(|_| {
+            let known = shard.tablets.borrow().len();
+            let limit = options.tablet_time_max.as_secs();
+            StartError(format!(
+                "no tablet of {} has described its server after {limit} s; the topology knows {known} tablets",
+                options.shard
+            ))
+        })?;
+        let rsa = crypto::RsaKey::generate().map_err(StartError::new)?;
+        let listen = options.gateway.listen;
+        // Statements run under the tablets' own account.
+        let accounts = Arc::new(Accounts::own(Vec::new(), Secret::new(Vec::new())));
+        let gateway = Listening::start(options.gateway, &described, accounts, rsa, view, tablets)
+            .map_err(|why| StartError(format!("cannot listen on {listen}: {why}")))?;
+        Ok(Self { gateway, tasks, _shard: shard })
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.gateway.address()
+    }
+
+    /// From now on these may log in. Whoever is in stays.
+    pub fn set_users(&self, users: Users) {
+        self.gateway.set_users(users);
+    }
+
+    /// Lets clients finish for up to `patience`, then stops.
+    pub async fn stop(mut self, patience: Duration) {
+        self.gateway.stop(patience).await;
+        self.tasks.shutdown().await;
+    }
+}
+
+/// What the first tablet says that answers.
+async fn describe(tablets: watch::Receiver<Tablets>) -> Described {
+    loop {
+        let known = Arc::clone(&tablets.borrow());
+        for tablet in known.values() {
+            if let Tablet::Remote(tablet) = tablet {
+                match tablet.describe().await {
+                    Ok(described) => return described,
+                    Err(error) => info!("tablet {}: {error}", tablet.alias()),
+                }
+            }
+        }
+        tokio::time::sleep(DESCRIBE_PAUSE).await;
+    }
+}
+
+/// A shard whose tablets are other processes.
+struct RemoteShard {
+    cluster: Cluster,
+    records: watch::Receiver<Records>,
+    entry: watch::Receiver<Option<Entry>>,
+    peers: Arc<Peers>,
+    known: BTreeMap<TabletAlias, Known>,
+    last_id: u32,
+    watching: JoinSet<()>,
+    news_in: mpsc::Sender<News>,
+    news: mpsc::Receiver<News>,
+    view: watch::Sender<Arc<View>>,
+    tablets: watch::Sender<Tablets>,
+}
+
+/// A tablet that is part of it.
+struct Known {
+    id: TabletId,
+    record: TabletRecord,
+    tablet: Arc<RemoteTablet>,
+    watching: AbortHandle,
+    /// What it has said it is.
+    told: (Role, u64),
+}
+
+impl RemoteShard {
+    fn new(
+        config: cluster::Config,
+        shard: &Shard,
+        peers: Arc<Peers>,
+    ) -> (Self, watch::Receiver<Arc<View>>, watch::Receiver<Tablets>) {
+        let cluster = Cluster::new(config);
+        let (view, seen) = watch::channel(Arc::clone(cluster.view()));
+        let (tablets, reached) = watch::channel(Tablets::default());
+        let (news_in, news) = mpsc::channel(NEWS_MAX);
+        let remote = Self {
+            cluster,
+            records: shard.tablets.clone(),
+            entry: shard.entry.clone(),
+            peers,
+            known: BTreeMap::new(),
+            last_id: 0,
+            watching: JoinSet::new(),
+            news_in,
+            news,
+            view,
+            tablets,
+        };
+        (remote, seen, reached)
+    }
+
+    async fn run(mut self) {
+        let mut measure = tokio::time::interval(MEASURE_EVERY);
+        self.look_who_is_there();
+        loop {
+            let deadline = clock::to_tokio(self.cluster.poll_timeout().unwrap_or(Instant::MAX));
+            tokio::select! {
+                Some(news) = self.news.recv() => self.hear(news),
+                changed = self.records.changed() => match changed {
+                    Ok(()) => self.look_who_is_there(),
+                    Err(_) => return,
+                },
+                Ok(()) = self.entry.changed() => self.look_who_is_drained(),
+                _ = measure.tick() => {
+                    let now = clock::now();
+                    let samples = self.cluster.view().samples(now);
+                    self.cluster.handle(now, Input::Measured(samples));
+                }
+                () = tokio::time::sleep_until(deadline) => self.cluster.handle(clock::now(), Input::Timeout),
+            }
+            self.publish();
+        }
+    }
+
+    fn look_who_is_there(&mut self) {
+        let records = Arc::clone(&self.records.borrow_and_update());
+        let gone = self.known.extract_if(.., |alias, known| {
+            records.get(alias).is_none_or(|record| record.grpc != known.record.grpc)
+        });
+        for (alias, known) in gone {
+            info!("tablet {alias} is not at {} any more", known.record.grpc);
+            known.watching.abort();
+            self.cluster.handle(clock::now(), Input::TabletRemoved(known.id));
+        }
+        for (alias, record) in records.iter() {
+            self.meet(alias, record);
+        }
+        let reached = self.known.values().map(|known| (known.id, Tablet::Remote(Arc::clone(&known.tablet))));
+        self.tablets.send_replace(Arc::new(reached.collect()));
+        self.look_who_is_drained();
+        self.publish();
+    }
+
+    fn meet(&mut self, alias: &TabletAlias, record: &TabletRecord) {
+        let id = match self.known.get_mut(alias) {
+            Some(known) => {
+                known.record.clone_from(record);
+                known.id
+            }
+            None => {
+                let Some(channel) = self.peers.channel(alias) else { return };
+                self.last_id += 1;
+                let id = TabletId(self.last_id);
+                let tablet = RemoteTablet::new(id, alias.clone(), channel.clone());
+                let watching = follow::watch(Arc::clone(&tablet), channel, "a gateway".to_owned(), self.news_in.clone());
+                let watching = self.watching.spawn(watching);
+                info!("tablet {alias} is at {}", record.grpc);
+                let told = (Role::Unknown, 0);
+                self.known.insert(alias.clone(), Known { id, record: record.clone(), tablet, watching, told });
+                id
+            }
+        };
+        let added = Input::TabletAdded { id, alias: alias.clone(), weight: record.weight };
+        self.cluster.handle(clock::now(), added);
+    }
+
+    fn look_who_is_drained(&mut self) {
+        let drained = self.entry.borrow_and_update().as_ref().map(|entry| entry.drained.clone()).unwrap_or_default();
+        for (alias, known) in &self.known {
+            self.cluster.handle(clock::now(), Input::Drained(known.id, drained.contains(alias)));
+        }
+    }
+
+    fn hear(&mut self, news: News) {
+        let now = clock::now();
+        match news {
+            News::Health(id, health) => self.cluster.handle(now, Input::Health(id, health)),
+            News::State(id, state) => {
+                let Some(known) = self.known.values_mut().find(|known| known.id == id) else { return };
+                let told = (state.role, state.promised);
+                // What is said of an earlier term came late.
+                if known.told != told && told.1 >= known.told.1 {
+                    info!("term {}: {} was {}, is {}", told.1, known.record.alias, known.told.0, told.0);
+                    known.told = told;
+                    self.cluster.handle(now, Input::RoleAssigned { id, role: told.0, term: told.1 });
+                }
+            }
+            News::Observed(..) | News::Silent(_) => {}
+        }
+    }
+
+    fn publish(&mut self) {
+        while let Some(output) = self.cluster.poll_output() {
+            match output {
+                Output::View(view) => _ = self.view.send(view),
+                Output::TooManyTablets(id) => warn!("tablet {} is one too many and is not used", id.0),
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! An orchestrator of one shard in a process of its own.
+
+use super::peers::Peers;
+use super::shard::Shard;
+use super::wire::Identity;
+use crate::grpc::follow;
+use crate::orch::{self, Driver, Questions, Wishes};
+use crate::store::Topology;
+use crate::tablet::orders::QUEUE_MAX;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::info;
+use weir_core::orch::rebuild::Errant;
+use weir_core::orch::recovery::Cohort;
+use weir_core::time::Duration;
+use weir_core::topo::ShardName;
+
+/// What to run.
+#[derive(Debug)]
+pub struct Options {
+    /// Where the shard's entry and lock are, and where its tablets are found.
+    pub topology: Topology,
+    /// Which shard.
+    pub shard: ShardName,
+    /// Who takes part, and when a write counts as safe, when the topology does not know the shard yet.
+    pub cohort: Cohort,
+    /// What becomes of servers with transactions of their own.
+    pub errant: Errant,
+    /// How long transactions may take to end before a planned change of primary.
+    pub drain_time: Duration,
+    /// Who this process is to the tablets.
+    pub identity: Option<Identity>,
+}
+
+/// An orchestrator that watches, and acts while it holds the shard's lock. Dropped, it stops: its lock ends with its lease.
+#[derive(Debug)]
+pub struct Running {
+    wishes: Wishes,
+    shard: Shard,
+    _tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Starts it.
+    #[must_use]
+    pub fn start(options: Options) -> Self {
+        let Options { topology, shard: name, cohort, errant, drain_time, identity } = options;
+        let shard = Shard::follow(&topology, name.clone());
+        let peers = Arc::new(Peers::new(shard.tablets.clone(), identity));
+        let mut tasks = JoinSet::new();
+        let (answers, said) = mpsc::channel(QUEUE_MAX);
+        let mut tablets = BTreeMap::new();
+        for alias in &cohort.tablets {
+            let (orders_in, orders) = mpsc::channel(QUEUE_MAX);
+            tasks.spawn(follow::order(alias.clone(), peers.reach(alias), orders, answers.clone()));
+            tablets.insert(alias.clone(), orders_in);
+        }
+        let (wishes_in, wishes) = mpsc::channel(1);
+        let questions = Questions::to(topology, name.clone(), shard.entry.clone());
+        let setup = orch::Setup { cohort, errant, questions, tablets, answers, said, wishes, drain_time };
+        tasks.spawn(Driver::new(setup).run());
+        info!("watches {name}");
+        Self { wishes: Wishes::new(wishes_in), shard, _tasks: tasks }
+    }
+
+    /// Where people say what they want.
+    #[must_use]
+    pub const fn wishes(&self) -> &Wishes {
+        &self.wishes
+    }
+
+    /// The topology has the shard's tablets.
+    pub async fn wait_for_tablets(&mut self) {
+        // It is followed for as long as this is there.
+        let _ = self.shard.tablets.wait_for(|tablets| !tablets.is_empty()).await;
+    }
+}

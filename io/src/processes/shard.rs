@@ -1,0 +1,72 @@
+//! One shard as the topology has it: its tablets and its entry, followed as they change.
+
+use crate::store::{Following, Topology};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+use weir_core::orch::lock::Entry;
+use weir_core::topo::ShardName;
+use weir_core::topo::TabletAlias;
+use weir_core::topo::store::directory::News;
+use weir_core::topo::store::{Place, Record, TabletRecord};
+
+/// The tablets of a shard.
+pub(super) type Tablets = Arc<BTreeMap<TabletAlias, TabletRecord>>;
+
+/// What is known of the shard, however long ago the topology was reached. It is followed until this is dropped.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) tablets: watch::Receiver<Tablets>,
+    pub(super) entry: watch::Receiver<Option<Entry>>,
+    _following: JoinSet<()>,
+}
+
+impl Shard {
+    pub(super) fn follow(topology: &Topology, name: ShardName) -> Self {
+        let (tablets_told, tablets) = watch::channel(Tablets::default());
+        let (entry_told, entry) = watch::channel(None);
+        let mut following = JoinSet::new();
+        following.spawn(follow(topology.follow(), name, tablets_told, entry_told));
+        Self { tablets, entry, _following: following }
+    }
+}
+
+async fn follow(
+    mut following: Following,
+    name: ShardName,
+    tablets: watch::Sender<Tablets>,
+    entry: watch::Sender<Option<Entry>>,
+) {
+    while let Some(news) = following.next().await {
+        match news {
+            News::Added(Record::Tablet(record)) | News::Changed(Record::Tablet(record)) => {
+                let is_ours = record.shard_name() == name;
+                tablets.send_if_modified(|tablets| {
+                    let tablets = Arc::make_mut(tablets);
+                    // One that has moved to another shard is gone from this.
+                    if is_ours {
+                        tablets.insert(record.alias.clone(), *record).is_none_or(|_| true)
+                    } else {
+                        tablets.remove(&record.alias).is_some()
+                    }
+                });
+            }
+            News::Removed(Place::Tablet(alias)) => {
+                tablets.send_if_modified(|tablets| Arc::make_mut(tablets).remove(&alias).is_some());
+            }
+            News::Added(Record::Entry(shard, new)) | News::Changed(Record::Entry(shard, new)) if shard == name => {
+                entry.send_replace(Some(*new));
+            }
+            News::Removed(Place::Entry(shard)) if shard == name => {
+                // Whoever serves goes on by what it knew; an orchestrator writes it anew.
+                warn!("the topology's entry of {name} is gone");
+            }
+            News::Unreadable(place, why) => warn!("{place} in the topology cannot be used: {why:?}"),
+            News::Current => info!("the topology is known"),
+            News::Lost(why) => warn!("the topology is not reached, what is known of it counts: {why}"),
+            News::Added(_) | News::Changed(_) | News::Removed(_) => {}
+        }
+    }
+}
