@@ -11,9 +11,13 @@ use weir_io::processes::gateway::{Options, Running};
 
 /// A gateway of Weir: applications connect to it as to one MySQL server, and it runs their statements on the tablets of a shard.
 #[derive(Debug, Parser)]
-#[command(name = "weir-gateway", version, after_help = "\
+#[command(
+    name = "weir-gateway",
+    version,
+    after_help = "\
 Example:
-  weir-gateway --etcd http://10.0.0.1:2379 --shard shop/0 --cell zone1 --host 0.0.0.0")]
+  weir-gateway --etcd http://10.0.0.1:2379 --shard shop/0 --cell zone1 --host 0.0.0.0"
+)]
 pub struct Args {
     /// The shard that is served, KEYSPACE/SHARD; an unsharded keyspace has the shard 0.
     #[arg(long, value_name = "KEYSPACE/SHARD", env = "WEIR_SHARD")]
@@ -54,9 +58,11 @@ async fn gateway(args: &Args) -> Result<(), String> {
     let mut stop = StopSignals::install()?;
     let gateway = args.gateway.options(None)?;
     if matches!(gateway.users, Users::OfServers) {
-        return Err("--auth mysqlbased: the servers' own accounts are not served to gateways in processes of their own yet; \
+        return Err(
+            "--auth mysqlbased: the servers' own accounts are not served to gateways in processes of their own yet; \
                     use own or static"
-            .to_owned());
+                .to_owned(),
+        );
     }
     let options = Options {
         topology: args.topology.open()?,

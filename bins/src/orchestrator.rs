@@ -15,9 +15,13 @@ use weir_io::processes::orchestrator::{Options, Running};
 /// An orchestrator of Weir: watches the tablets of a shard, finds what is wrong, and puts it right. Run three, for one that dies; the
 /// one that holds the shard's lock acts.
 #[derive(Debug, Parser)]
-#[command(name = "weir-orch", version, after_help = "\
+#[command(
+    name = "weir-orch",
+    version,
+    after_help = "\
 Example:
-  weir-orch --etcd http://10.0.0.1:2379 --shard shop/0 --cohort zone1-1,zone1-2,zone2-3")]
+  weir-orch --etcd http://10.0.0.1:2379 --shard shop/0 --cohort zone1-1,zone1-2,zone2-3"
+)]
 pub struct Args {
     /// Its shard, KEYSPACE/SHARD; an unsharded keyspace has the shard 0.
     #[arg(long, value_name = "KEYSPACE/SHARD", env = "WEIR_SHARD")]
@@ -71,7 +75,7 @@ async fn orchestrate(args: &Args) -> Result<(), String> {
         Durability::None => Policy::None,
         Durability::SemiSync => Policy::SemiSync { acks: args.acks.into() },
     };
-    if policy.acks() >= args.cohort.len() {
+    if policy.acks() as usize >= args.cohort.len() {
         return Err(format!(
             "--cohort names {} tablets: with {} acknowledgements there must be at least {}",
             args.cohort.len(),

@@ -13,9 +13,13 @@ use weir_io::servers::{self, Account, Listens, Roles};
 /// A tablet of Weir: starts a MariaDB server, keeps it alive, lends its connections to gateways, and does to it what orchestrators
 /// order.
 #[derive(Debug, Parser)]
-#[command(name = "weir-tablet", version, after_help = "\
+#[command(
+    name = "weir-tablet",
+    version,
+    after_help = "\
 Example:
-  weir-tablet --etcd http://10.0.0.1:2379 --shard shop/0 --alias zone1-1 --data-dir /var/lib/weir")]
+  weir-tablet --etcd http://10.0.0.1:2379 --shard shop/0 --alias zone1-1 --data-dir /var/lib/weir"
+)]
 pub struct Args {
     /// Its shard, KEYSPACE/SHARD; an unsharded keyspace has the shard 0.
     #[arg(long, value_name = "KEYSPACE/SHARD", env = "WEIR_SHARD")]

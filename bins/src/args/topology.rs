@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 use std::path::{Path, PathBuf};
 use weir_core::mysql::auth::Secret;
-use weir_core::topo::store::layout::Prefix;
+use weir_core::topo::store::{DEFAULT_PREFIX, Prefix};
 use weir_io::store::{Etcd, Login, Options, Tls, Topology};
 
 /// Options of whatever finds others in the topology.
@@ -14,7 +14,7 @@ pub struct TopologyArgs {
     pub etcd: Vec<String>,
 
     /// What all keys there begin with.
-    #[arg(long, default_value_t, value_name = "PREFIX", env = "WEIR_ETCD_PREFIX")]
+    #[arg(long, default_value = DEFAULT_PREFIX, value_name = "PREFIX", env = "WEIR_ETCD_PREFIX")]
     pub etcd_prefix: Prefix,
 
     /// The user of etcd, where it asks for one.
@@ -56,7 +56,7 @@ impl TopologyArgs {
             None => None,
         };
         let options = Options { endpoints: self.etcd.clone(), prefix: self.etcd_prefix.clone(), login, tls };
-        Ok(Topology::Etcd(Etcd::open(options).map_err(|error| error.to_string())?))
+        Ok(Topology::Etcd(Etcd::new(&options).map_err(|error| error.to_string())?))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Parser as _;
 use std::process::ExitCode;
-use weir_bins::{orchestrator, memory};
+use weir_bins::{memory, orchestrator};
 
 fn main() -> ExitCode {
     memory::give_large_buffers_back();

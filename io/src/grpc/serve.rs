@@ -87,10 +87,7 @@ impl Query for Queries {
         Ok(Response::new(pb::PrimaryPositionResponse { is: Some(is) }))
     }
 
-    async fn describe(
-        &self,
-        _request: Request<pb::DescribeRequest>,
-    ) -> Result<Response<pb::DescribeResponse>, Status> {
+    async fn describe(&self, _request: Request<pb::DescribeRequest>) -> Result<Response<pb::DescribeResponse>, Status> {
         use pb::describe_response::Is;
         let is = match Described::ask(&self.own).await {
             Ok(Described { version, packet_bytes_max }) => {

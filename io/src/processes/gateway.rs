@@ -1,15 +1,14 @@
 //! A gateway in a process of its own, in front of tablets in theirs.
 
+use super::StartError;
 use super::peers::Peers;
 use super::shard::{Shard, Tablets as Records};
 use super::wire::Identity;
-use super::StartError;
 use crate::clock;
 use crate::crypto;
 use crate::gateway::{self, Listening, Tablet, Tablets};
 use crate::grpc::follow;
 use crate::grpc::remote::RemoteTablet;
-use crate::servers::Account;
 use crate::store::Topology;
 use crate::tablet::{Accounts, Described, News};
 use std::collections::BTreeMap;
@@ -196,9 +195,9 @@ impl RemoteShard {
 
     fn look_who_is_there(&mut self) {
         let records = Arc::clone(&self.records.borrow_and_update());
-        let gone = self.known.extract_if(.., |alias, known| {
-            records.get(alias).is_none_or(|record| record.grpc != known.record.grpc)
-        });
+        let gone = self
+            .known
+            .extract_if(.., |alias, known| records.get(alias).is_none_or(|record| record.grpc != known.record.grpc));
         for (alias, known) in gone {
             info!("tablet {alias} is not at {} any more", known.record.grpc);
             known.watching.abort();
@@ -224,7 +223,8 @@ impl RemoteShard {
                 self.last_id += 1;
                 let id = TabletId(self.last_id);
                 let tablet = RemoteTablet::new(id, alias.clone(), channel.clone());
-                let watching = follow::watch(Arc::clone(&tablet), channel, "a gateway".to_owned(), self.news_in.clone());
+                let watching =
+                    follow::watch(Arc::clone(&tablet), channel, "a gateway".to_owned(), self.news_in.clone());
                 let watching = self.watching.spawn(watching);
                 info!("tablet {alias} is at {}", record.grpc);
                 let told = (Role::Unknown, 0);

@@ -4,7 +4,7 @@ use super::peers::Peers;
 use super::shard::Shard;
 use super::wire::Identity;
 use crate::grpc::follow;
-use crate::orch::{self, Driver, Questions, Wishes};
+use crate::orch::{self, Driver, Wishes};
 use crate::store::Topology;
 use crate::tablet::orders::QUEUE_MAX;
 use std::collections::BTreeMap;
@@ -58,10 +58,11 @@ impl Running {
             tablets.insert(alias.clone(), orders_in);
         }
         let (wishes_in, wishes) = mpsc::channel(1);
-        let questions = Questions::to(topology, name.clone(), shard.entry.clone());
-        let setup = orch::Setup { cohort, errant, questions, tablets, answers, said, wishes, drain_time };
-        tasks.spawn(Driver::new(setup).run());
         info!("watches {name}");
+        // What it has written comes back from the topology, like what others have.
+        let topology = topology.serve(name, None);
+        let setup = orch::Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time };
+        tasks.spawn(Driver::new(setup).run());
         Self { wishes: Wishes::new(wishes_in), shard, _tasks: tasks }
     }
 

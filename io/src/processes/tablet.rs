@@ -1,9 +1,9 @@
 //! A tablet beside its server, in a process of its own.
 
+use super::StartError;
 use super::peers::Peers;
 use super::shard::Shard;
 use super::wire::{self, Identity};
-use super::StartError;
 use crate::crypto;
 use crate::failover::look_after;
 use crate::grpc::control::{Control, Heard};
@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 use weir_core::gateway::cluster::TabletId;
 use weir_core::mysql::auth::Secret;
 use weir_core::orch::lock::Entry;
@@ -83,8 +83,9 @@ impl Running {
     /// # Errors
     /// When the server does not start, the address cannot be listened on, or what was promised cannot be read.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let (incoming, address) =
-            wire::listen(options.listen).await.map_err(|why| StartError(format!("cannot listen on {}: {why}", options.listen)))?;
+        let (incoming, address) = wire::listen(options.listen)
+            .await
+            .map_err(|why| StartError(format!("cannot listen on {}: {why}", options.listen)))?;
         let service = wire::server(options.identity.as_ref()).map_err(StartError::new)?;
         let kept = start_server(options.server.clone()).await?;
         let keeper = Arc::clone(&kept.keepers()[0]);
@@ -327,7 +328,9 @@ impl Obeying {
                         Some(order) => _ = orders_in.try_send(order),
                         None => return,
                     },
-                    Some(question) = questions.recv() => _ = questions_in.try_send(question),
+                    Some(question) = questions.recv() => {
+                        let _ = questions_in.try_send(question);
+                    }
                     changed = entry.changed() => {
                         if changed.is_err() {
                             return;

@@ -57,8 +57,7 @@ impl Identity {
     /// # Errors
     /// When one cannot be read, is too long, or does not hold what it should.
     pub fn load(cert: &Path, key: &Path, ca: &Path) -> Result<Self, IdentityError> {
-        let (certificates, key, ca) =
-            (read(cert, "CERTIFICATE")?, read(key, "PRIVATE KEY")?, read(ca, "CERTIFICATE")?);
+        let (certificates, key, ca) = (read(cert, "CERTIFICATE")?, read(key, "PRIVATE KEY")?, read(ca, "CERTIFICATE")?);
         Ok(Self { ca: Certificate::from_pem(ca), own: tonic::transport::Identity::from_pem(certificates, key) })
     }
 }
@@ -70,7 +69,8 @@ fn read(path: &Path, holds: &str) -> Result<Vec<u8>, IdentityError> {
         return Err(wrong(&format!("{length} bytes are too long for a file of certificates")));
     }
     let pem = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
-    let is_there = String::from_utf8_lossy(&pem).lines().any(|line| line.starts_with("-----BEGIN") && line.contains(holds));
+    let is_there =
+        String::from_utf8_lossy(&pem).lines().any(|line| line.starts_with("-----BEGIN") && line.contains(holds));
     if is_there { Ok(pem) } else { Err(wrong(&format!("holds no {holds} in PEM"))) }
 }
 
