@@ -1,7 +1,6 @@
 //! A network of the test's own, in which packets can be lost.
 
 use std::process::Command;
-use weir_tests::Written;
 
 const VARIABLE: &str = "WEIR_OWN_NETWORK";
 /// Runs a program in a new network. Debian keeps these tools where only root looks for them.

@@ -127,6 +127,6 @@ fn kill_while_it_rebuilds() {
     wait_until_rebuilt(&shard, server);
     let mut writers = Writers::start(shard.address(), CLIENTS..2 * CLIENTS);
     writers.wait_for_progress();
-    writers.stop();
+    let _ = writers.stop();
     assert_same(&shard, server);
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use weir_io::servers::Account;
-use weir_tests::{Written, application};
+use weir_tests::application;
 
 /// Whether a write took effect is unknown: the one error that clients may see.
 const OUTCOME_UNKNOWN: &str = "1160";
