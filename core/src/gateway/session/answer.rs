@@ -525,6 +525,10 @@ impl Session {
             _ => {}
         }
         self.leaving = reason;
+        if self.state.pins.contains(Pins::XA) {
+            // What a prepared transaction has locked must not stay with the connection: others finish it.
+            self.release(Fate::Close);
+        }
         if self.lease.is_some() && self.config.mutants.breaks(Mutant::ReleaseUncleaned) {
             self.release(Fate::Keep);
         }

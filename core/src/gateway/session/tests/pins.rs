@@ -171,3 +171,16 @@ fn a_connection_that_is_reset_after_a_function_takes_nothing_of_the_session_with
     let settings = bench.lend().1.settings;
     assert_eq!(settings.variables.get("sql_mode").map(Vec::as_slice), Some(&b""[..]));
 }
+
+/// Another client may commit what it has prepared, and needs all of its locks.
+#[test]
+fn a_connection_with_an_xa_transaction_goes_with_its_client() {
+    let mut bench = Bench::logged_in();
+    bench.query("XA START 'a'");
+    bench.lend();
+    bench.answer(ok_reply(ok()));
+    bench.send(&ClientCommand::Quit);
+    let closes = |event| matches!(event, Some(Event::Release(Fate::Close)));
+    assert!(closes(bench.event()) || closes(bench.event()));
+    bench.expect_closed(Reason::Quit);
+}
