@@ -18,6 +18,9 @@ const DELAY_MAX_MS: u64 = 60;
 const HEALING: Duration = Duration::from_secs(20);
 const TABLETS: u64 = 6;
 
+/// What became of each place, in order; `None` for its removal.
+type History = BTreeMap<Place, Vec<Option<Record>>>;
+
 /// What arrives, and when. One connection carries it, so nothing overtakes.
 #[derive(Debug)]
 enum Message {
@@ -36,8 +39,8 @@ struct World {
     /// Bytes are swallowed, and nobody is told.
     is_silent: bool,
     writes: u32,
-    /// What was written to each place, in order; `None` for its removal.
-    history: BTreeMap<Place, Vec<Option<Record>>>,
+    /// What was written.
+    history: History,
     told: Vec<News>,
 }
 
@@ -274,8 +277,8 @@ fn explore(seed: u64, fault_chance: f64) -> World {
 }
 
 /// Applies the news one after the other, and looks whether each fits what was told before.
-fn apply(seed: u64, told: &[News]) -> (BTreeMap<Place, Record>, BTreeMap<Place, Vec<Option<Record>>>) {
-    let (mut state, mut history) = (BTreeMap::new(), BTreeMap::<Place, Vec<Option<Record>>>::new());
+fn apply(seed: u64, told: &[News]) -> (BTreeMap<Place, Record>, History) {
+    let (mut state, mut history) = (BTreeMap::new(), History::new());
     for news in told {
         let (place, record) = match news {
             News::Added(record) => {
