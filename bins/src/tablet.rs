@@ -149,5 +149,6 @@ fn options(args: &Args) -> Result<Options, String> {
         server,
         tablet: args.tablet.config(false),
         statements_per_connection_max: args.tablet.statements_per_connection as usize,
+        server_compression: args.tablet.server_compression(),
     })
 }

@@ -60,6 +60,8 @@ pub struct Options {
     pub tablet: manager::Config,
     /// Prepared statements kept on one server connection, at most.
     pub statements_per_connection_max: usize,
+    /// How hard to compress the statements of clients on their way to the servers: see [`Connector::compression`].
+    pub server_compression: Option<u32>,
     /// How the shard is seen.
     pub cluster: cluster::Config,
     /// How clients are served.
@@ -186,7 +188,10 @@ fn start_tablets(
             TabletId(number),
             identity,
             options.tablet.clone(),
-            connector(address, application, options.statements_per_connection_max),
+            Connector {
+                compression: options.server_compression,
+                ..connector(address, application, options.statements_per_connection_max)
+            },
             Own { monitor: connector(address, &monitor, 0), beats: connector(address, beats, 0) },
             news.clone(),
             u64::from_le_bytes(seed),
@@ -234,6 +239,7 @@ fn connector(address: &Address, accounts: &Arc<Accounts>, statements_max: usize)
         accounts: Arc::clone(accounts),
         connect_time_max: CONNECT_TIME_MAX,
         statements_max,
+        compression: None,
     }
 }
 

@@ -25,8 +25,18 @@ fn compressed(address: SocketAddr, sql: &str) -> String {
 
 #[test]
 fn a_compressed_client_reads_what_it_reads_of_a_server() {
+    reads_the_same(&["--compression", "6"]);
+}
+
+#[test]
+fn the_servers_may_be_spoken_to_compressed_as_well() {
+    reads_the_same(&["--server-compression", "6"]);
+    reads_the_same(&["--compression", "0", "--server-compression", "1"]);
+}
+
+fn reads_the_same(options: &[&str]) {
     let cluster = TestCluster::start(1);
-    let weir = Weir::attach(&cluster, &["--compression", "6"]);
+    let weir = Weir::attach(&cluster, options);
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = dir.path().join("lines");
     let lines: String = (0..100_000).map(|line| format!("line {line}\n")).collect();
@@ -72,6 +82,28 @@ fn packet(command: &ClientCommand<'_>, sequence: u8) -> Vec<u8> {
     write_packet(&mut framed, &mut 0, &payload);
     deflate(&mut Compress::new(Compression::fast(), true), &mut out, &mut { sequence }, &framed);
     out
+}
+
+/// The servers themselves say whether, and count what they sent.
+#[test]
+fn only_an_option_compresses_towards_the_servers() {
+    let cluster = TestCluster::start(2);
+    for (level, state) in [("0", "OFF"), ("9", "ON")] {
+        let weir = Weir::attach(&cluster, &["--server-compression", level]);
+        let status = "SHOW STATUS LIKE 'Compression'";
+        assert_eq!(weir.query(status), Ok(format!("Compression\t{state}")));
+        // State that is brought along, and statements that go out together.
+        let sql = "SET sql_mode = 'ANSI'; SELECT @@sql_mode LIKE '%ANSI%'; SET @a = REPEAT('b', 500000); BEGIN; SELECT LENGTH(@a); \
+                   PREPARE s FROM 'SELECT ? + 1'; SET @n = 41; EXECUTE s USING @n; COMMIT; USE mysql; SELECT DATABASE(), @n";
+        assert_eq!(weir.query(sql), Ok("1\n500000\n42\nmysql\t41".into()));
+        let bytes = "SHOW STATUS LIKE 'Bytes_sent'; SET @b = 1; SHOW STATUS LIKE 'Bytes_sent'; SELECT REPEAT('a', 500000); \
+                     SHOW STATUS LIKE 'Bytes_sent'";
+        let said = weir.query(bytes).expect("an answer");
+        let counts: Vec<u64> =
+            said.lines().filter_map(|line| line.strip_prefix("Bytes_sent\t")?.parse().ok()).collect();
+        let sent = counts[2] - counts[1];
+        assert_eq!(sent < 100_000, level != "0", "{sent} bytes with level {level}");
+    }
 }
 
 #[test]

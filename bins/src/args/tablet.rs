@@ -25,6 +25,12 @@ pub struct TabletArgs {
           value_parser = clap::value_parser!(u32).range(1..=16_382))]
     pub statements_per_connection: u32,
 
+    /// How hard the statements of clients are compressed on their way to the servers, from 1 (fast) to 9 (small); these are asked to
+    /// compress their answers (zlib), too, if they can. 0: nothing is. For servers in another data centre.
+    #[arg(long, default_value_t = 0, value_name = "LEVEL", env = "WEIR_SERVER_COMPRESSION",
+          value_parser = clap::value_parser!(u32).range(0..=9))]
+    pub server_compression: u32,
+
     /// How often the primary gets a heartbeat, by which replicas tell how far they are behind, in milliseconds; 0 for never. It
     /// is a row in the table weir.heartbeat, made when it is missing (never on a server alone), and needs SELECT, INSERT, UPDATE, CREATE ON weir.* for the
     /// account that watches the servers.
@@ -47,6 +53,12 @@ impl TabletArgs {
             beat_interval: self.beat_interval().filter(|_| !is_alone),
             ..manager::Config::default()
         }
+    }
+
+    /// How hard to compress towards the servers; `None` for not at all.
+    #[must_use]
+    pub fn server_compression(&self) -> Option<u32> {
+        (self.server_compression > 0).then_some(self.server_compression)
     }
 
     /// How often the primary writes a heartbeat.

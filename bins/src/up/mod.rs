@@ -146,6 +146,7 @@ fn options(
         monitor,
         tablet: manager::Config { alone, ..args.tablet.config(is_alone) },
         statements_per_connection_max: args.tablet.statements_per_connection as usize,
+        server_compression: args.tablet.server_compression(),
         cluster,
         gateway,
         primary_time_max: PRIMARY_TIME_MAX,

@@ -2,10 +2,9 @@
 //! before they are deflated.
 
 use super::driver::OUTPUT_HIGH_BYTES;
-use flate2::{Compress, Compression};
-use std::cell::RefCell;
+use crate::net::deflate;
 use weir_core::mysql::ProtocolError;
-use weir_core::mysql::compressed::{Inflater, MAX_PAYLOAD_BYTES, deflate};
+use weir_core::mysql::compressed::{Inflater, MAX_PAYLOAD_BYTES};
 use weir_core::mysql::frame::{FrameHeader, HEADER_BYTES};
 
 /// Plain text that is made at once, at most, in bytes.
@@ -14,11 +13,6 @@ const INFLATED_AT_ONCE_BYTES: usize = 64 * 1024;
 const WHOLE_FRAME_BYTES_MAX: usize = MAX_PAYLOAD_BYTES;
 /// What buffers of an idle session keep, in bytes.
 const BUFFER_KEPT_BYTES: usize = 1024;
-
-thread_local! {
-    /// It takes a third of a megabyte, and nothing of it outlives a packet: one for all sessions of a thread, with its level.
-    static ZLIB: RefCell<Option<(u32, Compress)>> = const { RefCell::new(None) };
-}
 
 /// Both directions of one connection.
 #[derive(Debug)]
@@ -118,14 +112,7 @@ impl Compressed {
     }
 
     fn deflate_to(&mut self, end: usize, output: &mut Vec<u8>) {
-        ZLIB.with_borrow_mut(|shared| {
-            if shared.as_ref().is_none_or(|(level, _)| *level != self.level) {
-                *shared = Some((self.level, Compress::new(Compression::new(self.level), true)));
-            }
-            if let Some((_, zlib)) = shared {
-                deflate(zlib, output, self.inflater.sequence(), &self.plain[..end]);
-            }
-        });
+        deflate(self.level, output, self.inflater.sequence(), &self.plain[..end]);
         self.plain.drain(..end);
     }
 

@@ -63,6 +63,8 @@ pub struct Options {
     pub tablet: manager::Config,
     /// Prepared statements kept on one server connection, at most.
     pub statements_per_connection_max: usize,
+    /// How hard to compress the statements of clients on their way to the server: see [`Connector::compression`].
+    pub server_compression: Option<u32>,
 }
 
 /// A tablet that serves.
@@ -177,6 +179,7 @@ impl Reach {
             accounts: Arc::new(Accounts::own(account.user.as_bytes(), Secret::new(account.password.as_bytes()))),
             connect_time_max: CONNECT_TIME_MAX,
             statements_max,
+            compression: None,
         }
     }
 
@@ -199,7 +202,10 @@ fn start_tablet(
 ) -> Result<Arc<LocalTablet>, StartError> {
     let ShardName { keyspace, shard } = name.shard.clone();
     let identity = Name { alias: name.alias.clone(), keyspace, shard };
-    let application = reach.connector(&reach.application, options.statements_per_connection_max);
+    let application = Connector {
+        compression: options.server_compression,
+        ..reach.connector(&reach.application, options.statements_per_connection_max)
+    };
     let own = Own { monitor: reach.service(), beats: reach.connector(&reach.application, 0) };
     Ok(LocalTablet::start(ID, identity, options.tablet.clone(), application, own, news, random()?))
 }

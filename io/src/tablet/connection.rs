@@ -1,6 +1,7 @@
 //! One connection to a server: a socket, its machine, and the bytes between them.
 
 use super::accounts::{Accounts, Login};
+use super::compression::Compressed;
 use super::killer::Thread;
 use crate::clock;
 use crate::crypto;
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gtid::Position;
 use weir_core::link::{Collector, ConnectionClass, ConnectionTraits, Reply, Request};
+use weir_core::mysql::capability::CapabilityFlags;
 use weir_core::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
 use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::conn::{self, BackendConfig, BackendConn, CloseReason, Event};
@@ -35,6 +37,8 @@ pub struct Connector {
     pub connect_time_max: Duration,
     /// Prepared statements kept on one connection, at most.
     pub statements_max: usize,
+    /// How hard what goes to the server is compressed, from 1 to 9, if it takes the compressed protocol; `None` asks for none.
+    pub compression: Option<u32>,
 }
 
 /// A connection, opened.
@@ -56,6 +60,10 @@ pub struct Connection {
     pub stream: Stream,
     output: Vec<u8>,
     written: usize,
+    /// The level that the server is asked for.
+    compression: Option<u32>,
+    /// Both ends compress.
+    compressed: Option<Box<Compressed>>,
 }
 
 impl Connector {
@@ -93,6 +101,8 @@ impl Connector {
             stream,
             output: Vec::new(),
             written: 0,
+            compression: self.compression,
+            compressed: None,
         };
         connection.log_in().await?;
         connection.opened = clock::now();
@@ -100,11 +110,13 @@ impl Connector {
     }
 
     fn config(&self, class: ConnectionClass, login: &Login, stream: &Stream) -> BackendConfig {
+        let mut capabilities = conn::capabilities(class);
+        capabilities.set(CapabilityFlags::CLIENT_COMPRESS, self.compression.is_some());
         let handshake = ClientConfig {
             user: login.user.clone(),
             proof: login.proof.clone(),
             schema: None,
-            capabilities: conn::capabilities(class),
+            capabilities,
             collation: conn::BASELINE_COLLATION,
             max_packet_bytes: PACKET_BYTES_MAX,
             attributes: vec![(b"program_name".to_vec(), b"weir".to_vec())],
@@ -180,7 +192,7 @@ impl Connection {
             self.output.clear();
             self.output.shrink_to(conn::OUTPUT_KEPT_BYTES);
             self.written = 0;
-            self.machine.poll_transmit(&mut self.output);
+            self.transmit();
         }
         if self.output.is_empty() {
             return Poll::Pending;
@@ -196,6 +208,25 @@ impl Connection {
         Poll::Ready(())
     }
 
+    /// Takes what the machine has to send.
+    fn transmit(&mut self) {
+        if let (Some(level), Some(server)) = (self.compression, self.machine.server_info())
+            && server.capabilities.contains(CapabilityFlags::CLIENT_COMPRESS)
+        {
+            // All after the handshake, of which this is the first.
+            self.compression = None;
+            self.compressed = Some(Box::new(Compressed::new(level)));
+        }
+        let Some(compressed) = &mut self.compressed else {
+            self.machine.poll_transmit(&mut self.output);
+            return;
+        };
+        let mut plain = Vec::new();
+        if self.machine.poll_transmit(&mut plain) {
+            compressed.deflate(&plain, &mut self.output);
+        }
+    }
+
     /// How many bytes the server has not taken yet.
     #[must_use]
     pub fn unsent_bytes(&self) -> usize {
@@ -204,6 +235,9 @@ impl Connection {
 
     /// Receives once and hands each piece of the answer, with the bytes it counts in, to `take`.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>, take: impl FnMut(Reply, &[u8])) -> Poll<()> {
+        if self.compressed.is_some() {
+            return self.poll_receive_compressed(cx, take);
+        }
         if matches!(self.stream, Stream::Gone) {
             return Poll::Pending;
         }
@@ -218,6 +252,39 @@ impl Connection {
             self.machine.hand_out(buf.filled(), take);
             Poll::Ready(())
         })
+    }
+
+    /// The same of a server that compresses. What was received is handed on in pieces, one each time.
+    fn poll_receive_compressed(&mut self, cx: &mut Context<'_>, take: impl FnMut(Reply, &[u8])) -> Poll<()> {
+        let Some(compressed) = &mut self.compressed else { return Poll::Pending };
+        let mut plain = Vec::new();
+        let mut inflated = compressed.inflate(&mut plain);
+        if plain.is_empty() && inflated.is_ok() {
+            if matches!(self.stream, Stream::Gone) {
+                return Poll::Pending;
+            }
+            let stream = &mut self.stream;
+            let received = scratch::with(|scratch| {
+                let mut buf = ReadBuf::new(scratch);
+                let read = ready!(Pin::new(stream).poll_read(cx, &mut buf));
+                compressed.receive(buf.filled());
+                Poll::Ready(read.is_ok() && !buf.filled().is_empty())
+            });
+            if !ready!(received) {
+                self.lose();
+                self.machine.hand_out(&[], take);
+                return Poll::Ready(());
+            }
+            inflated = compressed.inflate(&mut plain);
+        }
+        if !plain.is_empty() {
+            self.machine.handle_bytes(clock::now(), &mut plain);
+        }
+        if inflated.is_err() {
+            self.lose();
+        }
+        self.machine.hand_out(&plain, take);
+        Poll::Ready(())
     }
 
     fn lose(&mut self) {

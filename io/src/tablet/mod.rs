@@ -1,6 +1,7 @@
 //! Tablets in this process: the connections to one server, lent to sessions as the tablet machine says.
 
 mod accounts;
+mod compression;
 mod connection;
 mod described;
 mod gauges;

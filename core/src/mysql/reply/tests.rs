@@ -527,3 +527,42 @@ fn what_no_answer_holds_is_refused() {
     let count = ProtocolError::Malformed("column count");
     assert_eq!(refused(Shape::Results, b"\x04\x00\x00\x01\xfd\xff\xff\xff"), count);
 }
+
+#[test]
+fn the_ids_of_a_server_that_compresses_are_made_the_clients() {
+    let eof = |id: u8, status: u8| [5, 0, 0, id, 0xfe, 0, 0, status, 0];
+    let result = |first: u8, status: u8| {
+        let mut bytes = vec![1, 0, 0, first, 1, 5, 0, 0, first + 1, 3, b'd', b'e', b'f', 0];
+        bytes.extend_from_slice(&eof(first + 2, status));
+        bytes.extend_from_slice(&[2, 0, 0, first + 3, 1, b'1']);
+        bytes.extend_from_slice(&eof(first + 4, status));
+        bytes
+    };
+    let sent = [result(1, 0x08), result(2, 0x02)].concat();
+    let classic = ClientFormat { deprecate_eof: false };
+    let walk = |capabilities| {
+        let (mut sent, mut pieces) = (sent.clone(), Pieces::default());
+        let mut walker = ReplyWalker::new(Shape::Results, capabilities, classic, 0);
+        let walked = walker.walk(&mut sent, &mut pieces)?;
+        let (mut ids, mut at) = (Vec::new(), 0);
+        while let Some(piece) = pieces.pop() {
+            match piece {
+                Reply::Forward { len } => {
+                    let mut rest = &sent[at..at + len];
+                    while let [bytes, _, _, id, ..] = rest {
+                        ids.push(*id);
+                        rest = &rest[4 + usize::from(*bytes)..];
+                    }
+                    at += len;
+                }
+                Reply::Skip { len } => at += len,
+                Reply::Ok { seq, .. } => ids.push(seq),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((walked, at), (sent.len(), sent.len()));
+        Ok::<_, ProtocolError>(ids)
+    };
+    assert_eq!(walk(format(false) | CapabilityFlags::CLIENT_COMPRESS), Ok((1..=10).collect()));
+    assert_eq!(walk(format(false)), Err(ProtocolError::OutOfOrder { expected: 6, found: 2 }));
+}

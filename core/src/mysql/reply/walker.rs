@@ -157,6 +157,11 @@ impl ReplyWalker {
         self
     }
 
+    /// The client has sent packets of a file in between: what follows has this id, as the server counts.
+    pub fn continue_at(&mut self, sequence: u8) {
+        self.sequence = sequence;
+    }
+
     fn server_deprecates_eof(&self) -> bool {
         self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF)
     }
@@ -307,7 +312,11 @@ impl ReplyWalker {
     fn open(&mut self, header: FrameHeader, first: Option<u8>, out: &mut Pieces) -> Result<()> {
         // A server that gives up says so out of turn, and a file's packets are not counted here.
         let any_sequence = first == Some(ERR) || self.phase == Phase::LocalInfile;
-        if header.sequence != self.sequence && !any_sequence {
+        let compresses = self.capabilities.contains(CapabilityFlags::CLIENT_COMPRESS);
+        if header.sequence != self.sequence && compresses {
+            // Such a server goes on with the id of each compressed packet that it begins. The client's go on.
+            self.shift = self.shift.wrapping_add(self.sequence).wrapping_sub(header.sequence);
+        } else if header.sequence != self.sequence && !any_sequence {
             return Err(ProtocolError::OutOfOrder { expected: self.sequence, found: header.sequence });
         }
         self.sequence = header.sequence.wrapping_add(1);

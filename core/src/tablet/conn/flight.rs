@@ -103,6 +103,13 @@ impl Flight {
         Some((purpose, walker))
     }
 
+    /// The client has sent packets amid the answer that is due, which goes on with this id.
+    pub(super) fn continue_at(&mut self, sequence: u8) {
+        if let Some(walker) = &mut self.walker {
+            walker.continue_at(sequence);
+        }
+    }
+
     /// The next answer is complete: what it was for, and what was heard of it.
     pub(super) fn finish(&mut self) -> Option<(Purpose, Heard)> {
         self.walker = None;

@@ -14,11 +14,26 @@ pub(super) struct FileRelay {
     /// The frame before was full, so that an empty one ends its packet and not the file.
     continued: bool,
     done: bool,
+    /// The id after that of the last header, as the server counts; `None` before the first.
+    next_sequence: Option<u8>,
 }
 
 impl FileRelay {
     pub(super) fn new(shift: u8) -> Self {
-        Self { shift, header: [0; HEADER_BYTES], header_bytes: 0, left: 0, continued: false, done: false }
+        Self {
+            shift,
+            header: [0; HEADER_BYTES],
+            header_bytes: 0,
+            left: 0,
+            continued: false,
+            done: false,
+            next_sequence: None,
+        }
+    }
+
+    /// The id of what follows the packets that were relayed, as the server counts them.
+    pub(super) fn next_sequence(&self) -> Option<u8> {
+        self.next_sequence
     }
 
     /// Takes the file's bytes from the front of `data`.
@@ -44,6 +59,7 @@ impl FileRelay {
             return;
         }
         *byte = byte.wrapping_sub(self.shift);
+        self.next_sequence = Some(byte.wrapping_add(1));
         self.header_bytes = 0;
         let header = FrameHeader::decode(self.header);
         self.left = header.payload_bytes;
@@ -66,6 +82,7 @@ mod tests {
             let taken = relay.relay(&mut head);
             let more = relay.relay(&mut tail);
             assert_eq!([&head[..taken], &tail[..more]].concat(), fitted, "cut at {cut}");
+            assert_eq!(relay.next_sequence(), Some(5));
         }
     }
 

@@ -160,6 +160,9 @@ impl BackendConn {
         let Life::Busy(busy) = &mut self.life else { return 0 };
         let Some(file) = &mut busy.file else { return 0 };
         let taken = file.relay(data);
+        if let Some(next) = file.next_sequence() {
+            self.flight.continue_at(next);
+        }
         self.out.extend_from_slice(&data[..taken]);
         taken
     }
