@@ -7,6 +7,7 @@
 mod cluster;
 pub mod corpus;
 mod counters;
+mod deployment;
 mod etcd;
 mod mysql_5_6;
 mod relay;
@@ -18,6 +19,7 @@ mod writers;
 
 pub use cluster::{TestCluster, application, as_application, query_value};
 pub use counters::{Counters, Statements, counters, counters_since};
+pub use deployment::{Deployment, Part};
 pub use etcd::EtcdCluster;
 pub use mysql_5_6::MySql56;
 pub use relay::Relay;

@@ -49,7 +49,7 @@ impl Weir {
     /// As [`Weir::up`], without waiting for anything.
     #[must_use]
     pub fn spawn_up(args: &[&str]) -> Self {
-        let program = program();
+        let program = program("weir");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let Account { user, password } = application();
         let mut child = Command::new(&program)
@@ -71,7 +71,7 @@ impl Weir {
     /// # Errors
     /// What it said when it failed.
     pub fn ctl(args: &[&str]) -> Result<String, String> {
-        let program = program();
+        let program = program("weir");
         // One that is never done fails its test, and does not hold all others up.
         let run = Command::new("timeout").arg("180").arg(&program).arg("ctl").args(args).stdin(Stdio::null()).output();
         let run = run.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
@@ -192,11 +192,13 @@ pub fn weir_sim(args: &[&str]) -> (Option<i32>, String) {
     (run.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
 
-fn program() -> PathBuf {
-    std::env::var_os("WEIR_BIN").map_or_else(|| profile_dir().join("weir"), PathBuf::from)
+/// One of the programs: beside the one that `WEIR_BIN` names, or built in the same profile as the test.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let weir = std::env::var_os("WEIR_BIN").map_or_else(|| profile_dir().join("weir"), PathBuf::from);
+    if name == "weir" { weir } else { weir.with_file_name(name) }
 }
 
-fn collect(stream: impl Read + Send + 'static, output: Arc<Mutex<String>>) {
+pub(crate) fn collect(stream: impl Read + Send + 'static, output: Arc<Mutex<String>>) {
     std::thread::spawn(move || {
         for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();

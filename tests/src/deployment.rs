@@ -1,0 +1,230 @@
+//! A shard whose gateways, tablets and orchestrators are processes of their own, around a real etcd.
+
+use crate::weir::{collect, program};
+use crate::{EtcdCluster, Session, Written, application, as_application, free_port};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use weir_io::servers::Account;
+
+/// How many of each there are.
+const TABLETS: usize = 3;
+const ORCHESTRATORS: usize = 3;
+const GATEWAYS: usize = 2;
+const MEMBERS: usize = 3;
+/// Whatever looks after processes starts one again after this.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// All is in its place again by then.
+const HEALED_MAX: Duration = Duration::from_secs(90);
+
+/// Something that can be killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A member of etcd.
+    Etcd(usize),
+    /// A tablet, whose server dies with it.
+    Tablet(usize),
+    /// The server of a tablet.
+    Server(usize),
+    /// An orchestrator.
+    Orchestrator(usize),
+    /// A gateway.
+    Gateway(usize),
+}
+
+impl Part {
+    /// One after the other, each kind in turn.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let kinds = (0..3)
+            .flat_map(|n| [Self::Tablet(n), Self::Etcd(n), Self::Server(n), Self::Orchestrator(n), Self::Gateway(n)]);
+        kinds.filter(|part| !matches!(part, Self::Gateway(n) if *n >= GATEWAYS))
+    }
+}
+
+/// A process that is started again with the same arguments.
+#[derive(Debug)]
+struct Process {
+    program: &'static str,
+    arguments: Vec<String>,
+    child: Option<Child>,
+    output: Arc<Mutex<String>>,
+}
+
+/// See the module. Everything ends with it.
+#[derive(Debug)]
+pub struct Deployment {
+    gateways: Vec<(Process, SocketAddr)>,
+    orchestrators: Vec<Process>,
+    tablets: Vec<Process>,
+    etcd: EtcdCluster,
+    dir: TempDir,
+}
+
+impl Deployment {
+    /// All processes, ready.
+    #[must_use]
+    pub fn start() -> Self {
+        let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
+        let etcd = EtcdCluster::start(MEMBERS);
+        let topology = ["--etcd".to_owned(), etcd.urls().join(","), "--shard".into(), "shop/0".into()];
+        let log = std::env::var("WEIR_TEST_LOG").unwrap_or_else(|_| "warn".into());
+        let common: Vec<String> = topology.into_iter().chain(["--log".into(), log]).collect();
+        let Account { user, password } = application();
+        let account = ["--user".to_owned(), user, "--password".into(), password];
+        let tablets = (1..=TABLETS).map(|number| {
+            let own = [
+                ("--alias", format!("local-{number}")),
+                ("--data-dir", dir.path().join(format!("tablet-{number}")).display().to_string()),
+                ("--grpc-port", free_port().to_string()),
+                ("--mysql-port", free_port().to_string()),
+                ("--replication-password", "between servers".to_owned()),
+            ];
+            let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+            Process::new("weir-tablet", own.chain(account.clone()).chain(common.clone()))
+        });
+        let tablets: Vec<Process> = tablets.collect();
+        let cohort: Vec<String> = (1..=TABLETS).map(|number| format!("local-{number}")).collect();
+        let cohort = ["--cohort".to_owned(), cohort.join(",")];
+        let orchestrator = || Process::new("weir-orch", cohort.clone().into_iter().chain(common.clone()));
+        let gateway = || {
+            let port = free_port();
+            let own = ["--port".to_owned(), port.to_string()].into_iter();
+            let process = Process::new("weir-gateway", own.chain(account.clone()).chain(common.clone()));
+            (process, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        };
+        let mut deployment = Self {
+            gateways: (0..GATEWAYS).map(|_| gateway()).collect(),
+            orchestrators: (0..ORCHESTRATORS).map(|_| orchestrator()).collect(),
+            tablets,
+            etcd,
+            dir,
+        };
+        deployment.processes().for_each(Process::start);
+        deployment.wait_until_healed();
+        deployment
+    }
+
+    fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
+        let gateways = self.gateways.iter_mut().map(|(process, _)| process);
+        self.tablets.iter_mut().chain(&mut self.orchestrators).chain(gateways)
+    }
+
+    /// Where the clients of a gateway connect.
+    #[must_use]
+    pub fn gateway(&self, number: usize) -> SocketAddr {
+        self.gateways[number].1
+    }
+
+    /// Runs statements through a gateway with the `mariadb` client.
+    pub fn query(&self, gateway: usize, sql: &str) -> String {
+        as_application(self.gateway(gateway), sql).unwrap_or_else(|error| panic!("{sql}: {error}\n{}", self.output()))
+    }
+
+    /// Kills it, and starts it again a little later.
+    pub fn kill_and_restart(&mut self, part: Part) {
+        match part {
+            Part::Etcd(number) => {
+                self.etcd.kill(number);
+                std::thread::sleep(RESTART_AFTER);
+                self.etcd.restart(number);
+            }
+            // Its tablet starts it again.
+            Part::Server(number) => self.kill_server(number),
+            Part::Tablet(number) => self.tablets[number].kill_and_restart(),
+            Part::Orchestrator(number) => self.orchestrators[number].kill_and_restart(),
+            Part::Gateway(number) => self.gateways[number].0.kill_and_restart(),
+        }
+    }
+
+    fn kill_server(&self, number: usize) {
+        let number = number + 1;
+        let file = self.dir.path().join(format!("tablet-{number}/server-{number}/mariadbd.pid"));
+        // One that is just being started again has none.
+        let pid = std::fs::read_to_string(file).ok().and_then(|pid| pid.trim().parse().ok());
+        if let Some(pid) = pid {
+            // It may have ended already.
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+
+    /// Waits until every gateway sees a primary, and all others as its replicas; returns how long that took.
+    pub fn wait_until_healed(&self) -> Duration {
+        let begun = Instant::now();
+        while !(0..GATEWAYS).all(|gateway| self.is_whole(gateway)) {
+            assert!(begun.elapsed() < HEALED_MAX, "not healed in {HEALED_MAX:?}:\n{}", self.output());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        begun.elapsed()
+    }
+
+    fn is_whole(&self, gateway: usize) -> bool {
+        let said = as_application(self.gateway(gateway), "SHOW WEIR TABLETS").unwrap_or_default();
+        let serves = |role: &str| {
+            let serves = |line: &&str| line.split('\t').skip(1).take(2).eq([role, "serves"]);
+            said.lines().filter(serves).count()
+        };
+        serves("PRIMARY") == 1 && serves("REPLICA") == TABLETS - 1
+    }
+}
+
+impl Written for Deployment {
+    fn on_primary(&self, sql: &str) -> Vec<String> {
+        let mut session = Session::open(self.gateway(0), &application(), None).expect("a session");
+        session.values(&format!("/*vt+ ROLE=PRIMARY */ {sql}"))
+    }
+
+    fn output(&self) -> String {
+        let gateways = self.gateways.iter().map(|(process, _)| process);
+        let all = self.tablets.iter().chain(&self.orchestrators).chain(gateways);
+        let said = |process: &Process| {
+            format!("{} {}:\n{}", process.program, process.arguments[..2].join(" "), process.output())
+        };
+        all.map(said).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Process {
+    fn new(program: &'static str, arguments: impl Iterator<Item = String>) -> Self {
+        Self { program, arguments: arguments.collect(), child: None, output: Arc::default() }
+    }
+
+    fn start(&mut self) {
+        let program = program(self.program);
+        let mut child = Command::new(&program)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}: `cargo build -p weir-bins` first", program.display()));
+        collect(child.stdout.take().expect("piped"), Arc::clone(&self.output));
+        collect(child.stderr.take().expect("piped"), Arc::clone(&self.output));
+        self.child = Some(child);
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn kill_and_restart(&mut self) {
+        self.kill();
+        std::thread::sleep(RESTART_AFTER);
+        self.start();
+    }
+
+    fn output(&self) -> String {
+        self.output.lock().expect("no reader panicked").clone()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
