@@ -65,7 +65,7 @@ pub struct Args {
     #[arg(long, value_name = "PASSWORD", env = "WEIR_REPLICATION_PASSWORD", hide_env_values = true)]
     pub replication_password: String,
 
-    /// Lines added to the server's [mariadbd] section.
+    /// Lines added to the server's options, such as max-connections=1000, separated by semicolons.
     #[arg(long = "set", value_name = "LINE", env = "WEIR_SERVER_SETTINGS", value_delimiter = ';')]
     pub settings: Vec<String>,
 

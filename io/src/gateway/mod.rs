@@ -94,7 +94,7 @@ impl Options {
             variables: self.variables.clone(),
             limits: SessionLimits {
                 packet_bytes_max: self.packet_bytes_max.unwrap_or(server.packet_bytes_max),
-                ..self.session.clone()
+                ..self.session
             },
             mutants: Mutants::NONE,
         }

@@ -4,9 +4,6 @@
 //! back-pressure ([`outbox`]), and handed to the same tablet that a gateway in its process would use ([`lend`]). Start with
 //! [`remote::RemoteTablet`] for the gateway's side, and [`serve`] for the tablet's.
 
-// The processes that use them follow.
-#![allow(dead_code)]
-
 pub(crate) mod control;
 mod convert;
 pub(crate) mod follow;

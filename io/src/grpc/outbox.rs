@@ -68,11 +68,6 @@ impl<T> Outbox<T> {
         lock(&self.0).bytes
     }
 
-    /// The peer takes nothing any more.
-    pub(crate) fn is_closed(&self) -> bool {
-        lock(&self.0).closed
-    }
-
     /// Ready when no more than `bytes` wait, or the peer is gone.
     pub(crate) fn poll_below(&self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
         let mut queue = lock(&self.0);
@@ -162,7 +157,7 @@ mod tests {
         let (outbox, outlet) = outbox();
         outbox.push('a', 100);
         drop(outlet);
-        assert!(outbox.is_closed() && outbox.bytes() == 0);
+        assert_eq!(outbox.bytes(), 0);
         assert_eq!(outbox.push('b', 100), 1, "the first was not taken");
         assert_eq!((outbox.bytes(), outbox.taken()), (0, 0));
     }

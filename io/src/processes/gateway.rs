@@ -195,10 +195,12 @@ impl RemoteShard {
 
     fn look_who_is_there(&mut self) {
         let records = Arc::clone(&self.records.borrow_and_update());
-        let gone = self
-            .known
-            .extract_if(.., |alias, known| records.get(alias).is_none_or(|record| record.grpc != known.record.grpc));
-        for (alias, known) in gone {
+        let has_moved = |(alias, known): &(&TabletAlias, &Known)| {
+            records.get(*alias).is_none_or(|record| record.grpc != known.record.grpc)
+        };
+        let gone: Vec<TabletAlias> = self.known.iter().filter(has_moved).map(|(alias, _)| alias.clone()).collect();
+        for alias in gone {
+            let Some(known) = self.known.remove(&alias) else { continue };
             info!("tablet {alias} is not at {} any more", known.record.grpc);
             known.watching.abort();
             self.cluster.handle(clock::now(), Input::TabletRemoved(known.id));
