@@ -1,6 +1,6 @@
 //! A shard whose gateways, tablets and orchestrators are processes of their own, around a real etcd.
 
-use crate::weir::{collect, program};
+use crate::weir::{collect, program, resident_kib};
 use crate::{EtcdCluster, Session, Written, application, as_application, free_port};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
@@ -10,10 +10,19 @@ use tempfile::TempDir;
 use weir_io::servers::Account;
 
 /// How many of each there are.
-const TABLETS: usize = 3;
-const ORCHESTRATORS: usize = 3;
-const GATEWAYS: usize = 2;
-const MEMBERS: usize = 3;
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    members: usize,
+    tablets: usize,
+    orchestrators: usize,
+    gateways: usize,
+}
+
+/// As on three machines.
+const WHOLE: Counts = Counts { members: 3, tablets: 3, orchestrators: 3, gateways: 2 };
+/// What serves at all.
+const SMALL: Counts = Counts { members: 1, tablets: 1, orchestrators: 1, gateways: 1 };
+
 /// Whatever looks after processes starts one again after this.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// All is in its place again by then.
@@ -39,7 +48,7 @@ impl Part {
     pub fn all() -> impl Iterator<Item = Self> {
         let kinds = (0..3)
             .flat_map(|n| [Self::Tablet(n), Self::Etcd(n), Self::Server(n), Self::Orchestrator(n), Self::Gateway(n)]);
-        kinds.filter(|part| !matches!(part, Self::Gateway(n) if *n >= GATEWAYS))
+        kinds.filter(|part| !matches!(part, Self::Gateway(n) if *n >= WHOLE.gateways))
     }
 }
 
@@ -63,17 +72,27 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// All processes, ready.
+    /// As on three machines, ready.
     #[must_use]
     pub fn start() -> Self {
+        Self::of(WHOLE)
+    }
+
+    /// One of each, ready.
+    #[must_use]
+    pub fn small() -> Self {
+        Self::of(SMALL)
+    }
+
+    fn of(counts: Counts) -> Self {
         let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
-        let etcd = EtcdCluster::start(MEMBERS);
+        let etcd = EtcdCluster::start(counts.members);
         let topology = ["--etcd".to_owned(), etcd.urls().join(","), "--shard".into(), "shop/0".into()];
         let log = std::env::var("WEIR_TEST_LOG").unwrap_or_else(|_| "warn".into());
         let common: Vec<String> = topology.into_iter().chain(["--log".into(), log]).collect();
         let Account { user, password } = application();
         let account = ["--user".to_owned(), user, "--password".into(), password];
-        let tablets = (1..=TABLETS).map(|number| {
+        let tablets = (1..=counts.tablets).map(|number| {
             let own = [
                 ("--alias", format!("local-{number}")),
                 ("--data-dir", dir.path().join(format!("tablet-{number}")).display().to_string()),
@@ -85,8 +104,10 @@ impl Deployment {
             Process::new("weir-tablet", own.chain(account.clone()).chain(common.clone()))
         });
         let tablets: Vec<Process> = tablets.collect();
-        let cohort: Vec<String> = (1..=TABLETS).map(|number| format!("local-{number}")).collect();
-        let cohort = ["--cohort".to_owned(), cohort.join(",")];
+        let cohort: Vec<String> = (1..=counts.tablets).map(|number| format!("local-{number}")).collect();
+        // One alone has nobody to acknowledge.
+        let durability = if counts.tablets > 1 { "semi_sync" } else { "none" };
+        let cohort = ["--cohort".to_owned(), cohort.join(","), "--durability".into(), durability.into()];
         let orchestrator = || Process::new("weir-orch", cohort.clone().into_iter().chain(common.clone()));
         let gateway = || {
             let port = free_port();
@@ -95,8 +116,8 @@ impl Deployment {
             (process, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         };
         let mut deployment = Self {
-            gateways: (0..GATEWAYS).map(|_| gateway()).collect(),
-            orchestrators: (0..ORCHESTRATORS).map(|_| orchestrator()).collect(),
+            gateways: (0..counts.gateways).map(|_| gateway()).collect(),
+            orchestrators: (0..counts.orchestrators).map(|_| orchestrator()).collect(),
             tablets,
             etcd,
             dir,
@@ -115,6 +136,12 @@ impl Deployment {
     #[must_use]
     pub fn gateway(&self, number: usize) -> SocketAddr {
         self.gateways[number].1
+    }
+
+    /// How much memory a gateway and a tablet hold, in KiB.
+    #[must_use]
+    pub fn memory_kib(&self) -> [u64; 2] {
+        [&self.gateways[0].0, &self.tablets[0]].map(Process::memory_kib)
     }
 
     /// Runs statements through a gateway with the `mariadb` client.
@@ -152,7 +179,7 @@ impl Deployment {
     /// Waits until every gateway sees a primary, and all others as its replicas; returns how long that took.
     pub fn wait_until_healed(&self) -> Duration {
         let begun = Instant::now();
-        while !(0..GATEWAYS).all(|gateway| self.is_whole(gateway)) {
+        while !(0..self.gateways.len()).all(|gateway| self.is_whole(gateway)) {
             assert!(begun.elapsed() < HEALED_MAX, "not healed in {HEALED_MAX:?}:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -165,7 +192,7 @@ impl Deployment {
             let serves = |line: &&str| line.split('\t').skip(1).take(2).eq([role, "serves"]);
             said.lines().filter(serves).count()
         };
-        serves("PRIMARY") == 1 && serves("REPLICA") == TABLETS - 1
+        serves("PRIMARY") == 1 && serves("REPLICA") + 1 == self.tablets.len()
     }
 }
 
@@ -202,6 +229,10 @@ impl Process {
         collect(child.stdout.take().expect("piped"), Arc::clone(&self.output));
         collect(child.stderr.take().expect("piped"), Arc::clone(&self.output));
         self.child = Some(child);
+    }
+
+    fn memory_kib(&self) -> u64 {
+        resident_kib(self.child.as_ref().expect("it runs").id())
     }
 
     fn kill(&mut self) {

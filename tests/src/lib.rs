@@ -24,7 +24,7 @@ pub use etcd::EtcdCluster;
 pub use mysql_5_6::MySql56;
 pub use relay::Relay;
 pub use session::Session;
-pub use weir::{Weir, weir_sim};
+pub use weir::{Weir, run_program, weir_sim};
 pub use wire::{Heard, Wire};
 pub use writers::{Outcome, Writers, Written};
 

@@ -114,9 +114,7 @@ impl Weir {
     /// How much memory it holds, in KiB (`VmRSS`).
     #[must_use]
     pub fn memory_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a living process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident set");
-        line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
+        resident_kib(self.pid())
     }
 
     /// Whether it still runs.
@@ -190,6 +188,28 @@ pub fn weir_sim(args: &[&str]) -> (Option<i32>, String) {
         run.unwrap_or_else(|error| panic!("{}: {error}; `cargo build -p weir-bins` builds it", program.display()));
     let text = [run.stdout, run.stderr].concat();
     (run.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Runs one of the programs to its end: its exit code, and what it says on standard error.
+///
+/// # Panics
+/// When it has not ended in time.
+#[must_use]
+pub fn run_program(name: &str, arguments: &[&str], limit: Duration) -> (i32, String) {
+    let program = program(name);
+    let mut run = Command::new("timeout");
+    run.arg(limit.as_secs().to_string()).arg(&program).args(arguments);
+    let run = run.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    let code = run.status.code().filter(|code| *code != 124);
+    (code.unwrap_or_else(|| panic!("{name} {arguments:?} has not ended: {said}")), said)
+}
+
+/// How much memory a process holds, in KiB (`VmRSS`).
+pub(crate) fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid)).expect("a living process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident set");
+    line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
 }
 
 /// One of the programs: beside the one that `WEIR_BIN` names, or built in the same profile as the test.

@@ -68,14 +68,7 @@ impl Running {
         let mut tasks = JoinSet::new();
         tasks.spawn(remote.run());
         let described = tokio::time::timeout(options.tablet_time_max, describe(tablets.clone())).await;
-        let described = described.map_err(|_| {
-            let known = shard.tablets.borrow().len();
-            let limit = options.tablet_time_max.as_secs();
-            StartError(format!(
-                "no tablet of {} has described its server after {limit} s; the topology knows {known} tablets",
-                options.shard
-            ))
-        })?;
+        let described = described.map_err(|_| nobody(&options.shard, &shard, options.tablet_time_max))?;
         let rsa = crypto::RsaKey::generate().map_err(StartError::new)?;
         let listen = options.gateway.listen;
         // Statements run under the tablets' own account.
@@ -101,6 +94,18 @@ impl Running {
         self.gateway.stop(patience).await;
         self.tasks.shutdown().await;
     }
+}
+
+/// Why there is no gateway without tablets.
+fn nobody(name: &ShardName, shard: &Shard, limit: std::time::Duration) -> StartError {
+    let why = match &*shard.trouble.borrow() {
+        Some(why) => format!("the topology is not reached: {why}"),
+        None => match shard.tablets.borrow().len() {
+            0 => "the topology knows none: is --shard right, and does a weir-tablet run?".to_owned(),
+            known => format!("the topology knows {known}, but none could be asked: --log info says why"),
+        },
+    };
+    StartError(format!("no tablet of {name} after {} s: {why}", limit.as_secs_f64()))
 }
 
 /// What the first tablet says that answers.

@@ -20,6 +20,8 @@ pub(super) type Tablets = Arc<BTreeMap<TabletAlias, TabletRecord>>;
 pub(super) struct Shard {
     pub(super) tablets: watch::Receiver<Tablets>,
     pub(super) entry: watch::Receiver<Option<Entry>>,
+    /// Why the topology is not reached now, if it is not.
+    pub(super) trouble: watch::Receiver<Option<String>>,
     _following: JoinSet<()>,
 }
 
@@ -27,23 +29,33 @@ impl Shard {
     pub(super) fn follow(topology: &Topology, name: ShardName) -> Self {
         let (tablets_told, tablets) = watch::channel(Tablets::default());
         let (entry_told, entry) = watch::channel(None);
+        let (trouble_told, trouble) = watch::channel(None);
+        let told = Told { tablets: tablets_told, entry: entry_told, trouble: trouble_told };
         let mut following = JoinSet::new();
-        following.spawn(follow(topology.follow(), name, tablets_told, entry_told));
-        Self { tablets, entry, _following: following }
+        following.spawn(told.follow(topology.follow(), name));
+        Self { tablets, entry, trouble, _following: following }
     }
 }
 
-async fn follow(
-    mut following: Following,
-    name: ShardName,
+/// Where it is told.
+struct Told {
     tablets: watch::Sender<Tablets>,
     entry: watch::Sender<Option<Entry>>,
-) {
-    while let Some(news) = following.next().await {
+    trouble: watch::Sender<Option<String>>,
+}
+
+impl Told {
+    async fn follow(self, mut following: Following, name: ShardName) {
+        while let Some(news) = following.next().await {
+            self.hear(news, &name);
+        }
+    }
+
+    fn hear(&self, news: News, name: &ShardName) {
         match news {
             News::Added(Record::Tablet(record)) | News::Changed(Record::Tablet(record)) => {
-                let is_ours = record.shard_name() == name;
-                tablets.send_if_modified(|tablets| {
+                let is_ours = record.shard_name() == *name;
+                self.tablets.send_if_modified(|tablets| {
                     let tablets = Arc::make_mut(tablets);
                     // One that has moved to another shard is gone from this.
                     if is_ours {
@@ -54,18 +66,24 @@ async fn follow(
                 });
             }
             News::Removed(Place::Tablet(alias)) => {
-                tablets.send_if_modified(|tablets| Arc::make_mut(tablets).remove(&alias).is_some());
+                self.tablets.send_if_modified(|tablets| Arc::make_mut(tablets).remove(&alias).is_some());
             }
-            News::Added(Record::Entry(shard, new)) | News::Changed(Record::Entry(shard, new)) if shard == name => {
-                entry.send_replace(Some(*new));
+            News::Added(Record::Entry(shard, new)) | News::Changed(Record::Entry(shard, new)) if shard == *name => {
+                self.entry.send_replace(Some(*new));
             }
-            News::Removed(Place::Entry(shard)) if shard == name => {
+            News::Removed(Place::Entry(shard)) if shard == *name => {
                 // Whoever serves goes on by what it knew; an orchestrator writes it anew.
                 warn!("the topology's entry of {name} is gone");
             }
             News::Unreadable(place, why) => warn!("{place} in the topology cannot be used: {why:?}"),
-            News::Current => info!("the topology is known"),
-            News::Lost(why) => warn!("the topology is not reached, what is known of it counts: {why}"),
+            News::Current => {
+                info!("the topology is known");
+                self.trouble.send_replace(None);
+            }
+            News::Lost(why) => {
+                warn!("the topology is not reached, what is known of it counts: {why}");
+                self.trouble.send_replace(Some(why));
+            }
             News::Added(_) | News::Changed(_) | News::Removed(_) => {}
         }
     }

@@ -4,6 +4,9 @@
 //! `WEIR_PROCESSES_EVERY_MS=5000` kills one each five seconds, whether the one before is in its place again or not; without it, the next
 //! is killed when it is, and not all of them. `WEIR_TEST_LOG=info` prints what the processes log.
 
+mod refusals;
+mod slow_client;
+
 use std::time::{Duration, Instant};
 use weir_tests::{Deployment, Part, Writers, Written as _};
 
