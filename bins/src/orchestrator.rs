@@ -32,14 +32,10 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', value_name = "TABLET,...", env = "WEIR_COHORT", required = true)]
     pub cohort: Vec<TabletAlias>,
 
-    /// When a write counts as safe: none, once the primary has it, so that a failover may lose writes; or semi_sync, once --acks replicas
-    /// have it as well, so that none does. It counts when the topology does not know the shard yet.
+    /// When a write counts as safe: none, once the primary has it, so that a failover may lose writes; or semi_sync, once a replica has
+    /// it as well, so that none does: MariaDB waits for one. It counts when the topology does not know the shard yet.
     #[arg(long, default_value = "semi_sync", value_name = "none|semi_sync", env = "WEIR_DURABILITY")]
     pub durability: Durability,
-
-    /// How many replicas must have a write.
-    #[arg(long, default_value_t = 1, value_name = "N", env = "WEIR_ACKS", value_parser = clap::value_parser!(u8).range(1..=8))]
-    pub acks: u8,
 
     /// What becomes of a server that has transactions which the shard's history has not, or that cannot follow any more: quarantine, until
     /// somebody has looked at it; or rebuild.
@@ -73,7 +69,7 @@ async fn orchestrate(args: &Args) -> Result<(), String> {
     let mut stop = StopSignals::install()?;
     let policy = match args.durability {
         Durability::None => Policy::None,
-        Durability::SemiSync => Policy::SemiSync { acks: args.acks.into() },
+        Durability::SemiSync => Policy::SemiSync { acks: 1 },
     };
     if policy.acks() as usize >= args.cohort.len() {
         return Err(format!(
