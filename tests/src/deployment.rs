@@ -75,21 +75,28 @@ impl Deployment {
     /// As on three machines, ready.
     #[must_use]
     pub fn start() -> Self {
-        Self::of(WHOLE)
+        Self::of(WHOLE, &[])
     }
 
     /// One of each, ready.
     #[must_use]
     pub fn small() -> Self {
-        Self::of(SMALL)
+        Self::of(SMALL, &[])
     }
 
-    fn of(counts: Counts) -> Self {
+    /// One of each, with these options more, ready.
+    #[must_use]
+    pub fn small_with(more: &[&str]) -> Self {
+        Self::of(SMALL, more)
+    }
+
+    fn of(counts: Counts, more: &[&str]) -> Self {
         let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
         let etcd = EtcdCluster::start(counts.members);
         let topology = ["--etcd".to_owned(), etcd.urls().join(","), "--shard".into(), "shop/0".into()];
         let log = std::env::var("WEIR_TEST_LOG").unwrap_or_else(|_| "warn".into());
-        let common: Vec<String> = topology.into_iter().chain(["--log".into(), log]).collect();
+        let more = more.iter().map(|option| (*option).to_owned());
+        let common: Vec<String> = topology.into_iter().chain(["--log".into(), log]).chain(more).collect();
         let Account { user, password } = application();
         let account = ["--user".to_owned(), user, "--password".into(), password];
         let tablets = (1..=counts.tablets).map(|number| {
@@ -136,6 +143,12 @@ impl Deployment {
     #[must_use]
     pub fn gateway(&self, number: usize) -> SocketAddr {
         self.gateways[number].1
+    }
+
+    /// The nodes of its etcd.
+    #[must_use]
+    pub fn etcd(&self) -> String {
+        self.etcd.urls().join(",")
     }
 
     /// How much memory a gateway and a tablet hold, in KiB.

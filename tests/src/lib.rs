@@ -4,6 +4,7 @@
 //! directory, listens on free ports of 127.0.0.1, and is gone when its value is dropped, so tests run side by side.
 //! Start with [`TestCluster`] for servers alone, or [`Weir`] for the program under test.
 
+mod certificate;
 mod cluster;
 pub mod corpus;
 mod counters;
@@ -17,6 +18,7 @@ mod weir;
 pub mod wire;
 mod writers;
 
+pub use certificate::certificate;
 pub use cluster::{TestCluster, application, as_application, query_value};
 pub use counters::{Counters, Statements, counters, counters_since};
 pub use deployment::{Deployment, Part};

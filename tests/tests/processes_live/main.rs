@@ -6,6 +6,7 @@
 
 mod refusals;
 mod slow_client;
+mod strangers;
 
 use std::time::{Duration, Instant};
 use weir_tests::{Deployment, Part, Writers, Written as _};

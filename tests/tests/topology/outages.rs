@@ -2,14 +2,12 @@
 
 use crate::promises::cell;
 use crate::stage::{etcd, follow, runtime, until, within};
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 use weir_core::mysql::auth::Secret;
 use weir_core::topo::store::CallError;
 use weir_core::topo::store::directory::News;
 use weir_io::store::{Etcd, Login, Options, Tls, Topology};
-use weir_tests::EtcdCluster;
+use weir_tests::{EtcdCluster, certificate};
 
 #[test]
 fn who_follows_keeps_what_is_known_and_catches_up() {
@@ -95,21 +93,4 @@ fn certificates_are_checked_on_both_sides() {
     let Err(CallError::Failed(why)) = put(&client, Some(&client)) else { panic!("a stranger is trusted") };
     assert!(why.contains("certificate"), "{why}");
     assert!(put(&server, None).is_err(), "it wants to know who we are");
-}
-
-/// Makes a certificate that vouches for itself, and its key.
-fn certificate(dir: &Path, name: &str) -> (Vec<u8>, Vec<u8>) {
-    let (certificate, key) = (dir.join(format!("{name}.crt")), dir.join(format!("{name}.key")));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-        .args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .output()
-        .expect("openssl is installed");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    (std::fs::read(certificate).expect("it is there"), std::fs::read(key).expect("it is there"))
 }
