@@ -3,6 +3,7 @@
 use clap::Args as ClapArgs;
 use std::fmt::Display;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -10,6 +11,14 @@ use tracing_subscriber::EnvFilter;
 /// Options of every process.
 #[derive(Debug, ClapArgs)]
 pub struct ProcessArgs {
+    /// A file of options (TOML): a line for each, NAME = VALUE, named as the flags are. Flags come before it, and so does the environment.
+    #[arg(long, value_name = "FILE", env = "WEIR_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Print all options with their values as such a file, passwords left out, and exit.
+    #[arg(long)]
+    pub print_config: bool,
+
     /// Threads that serve clients [default: one for each processor].
     #[arg(long, value_name = "N", env = "WEIR_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

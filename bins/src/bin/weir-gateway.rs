@@ -1,10 +1,12 @@
 //! `weir-gateway`: see [`weir_bins::gateway`].
 
-use clap::Parser as _;
 use std::process::ExitCode;
-use weir_bins::{gateway, memory};
+use weir_bins::{args, gateway, memory};
 
 fn main() -> ExitCode {
     memory::give_large_buffers_back();
-    gateway::run(&gateway::Args::parse())
+    match args::parse() {
+        Ok(args) => gateway::run(&args),
+        Err(code) => code,
+    }
 }

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use weir_bins::{ctl, memory, up};
+use weir_bins::{args, ctl, memory, up};
 
 /// A MySQL gateway: read/write splitting, pooling and consistency in front of replicated servers.
 #[derive(Debug, Parser)]
@@ -22,8 +22,9 @@ enum Command {
 
 fn main() -> ExitCode {
     memory::give_large_buffers_back();
-    match Cli::parse().command {
-        Command::Up(args) => up::run(&args),
-        Command::Ctl(args) => ctl::run(&args),
+    match args::parse().map(|Cli { command }| command) {
+        Ok(Command::Up(args)) => up::run(&args),
+        Ok(Command::Ctl(args)) => ctl::run(&args),
+        Err(code) => code,
     }
 }

@@ -29,6 +29,16 @@ fn an_option_that_is_mistyped_is_named() {
 }
 
 #[test]
+fn a_mistake_in_a_file_is_named_with_its_line() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("weir.toml");
+    std::fs::write(&file, "shard = 'shop/0'\netcd = 'http://127.0.0.1:1'\nconsistancy = 'GLOBAL'\n").expect("a file");
+    let (code, said) = refused("weir-gateway", &["--config", file.to_str().expect("text")]);
+    assert_eq!(code, 2);
+    assert!(said.contains("weir.toml:3: there is no option consistancy; did you mean consistency?"), "{said}");
+}
+
+#[test]
 fn a_cohort_that_cannot_acknowledge_is_refused() {
     let (code, said) = refused("weir-orch", &["--etcd", "http://127.0.0.1:1", "--shard", "shop/0", "--cohort", "a-1"]);
     assert_eq!(code, 1);
