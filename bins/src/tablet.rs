@@ -110,18 +110,24 @@ async fn tablet(args: &Args) -> Result<(), String> {
     let mut stop = StopSignals::install()?;
     let options = options(args)?;
     say(&format!("starting a MariaDB server in {}", args.data_dir.display()));
-    let running = tokio::select! {
+    let mut running = tokio::select! {
         running = Running::start(options) => running.map_err(|error| error.to_string())?,
         () = stop.wait() => return Ok(()),
     };
     say(&format!("tablet {} is at {}, its server at {}", args.alias, running.address(), running.server()));
-    // There is nothing to read again.
-    while stop.wait_or_hang_up().await {}
+    let failed = loop {
+        tokio::select! {
+            // There is nothing to read again.
+            hung_up = stop.wait_or_hang_up() => if !hung_up { break None },
+            why = running.failed() => break Some(why),
+        }
+    };
     say("stopping (once more to stop at once)");
-    tokio::select! {
+    let stopped = tokio::select! {
         stopped = running.stop() => stopped,
         () = stop.wait() => Ok(()),
-    }
+    };
+    failed.map_or(stopped, Err)
 }
 
 fn options(args: &Args) -> Result<Options, String> {

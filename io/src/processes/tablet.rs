@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::info;
 use weir_core::gateway::cluster::TabletId;
 use weir_core::mysql::auth::Secret;
 use weir_core::orch::lock::Entry;
@@ -75,6 +75,7 @@ pub struct Running {
     kept: Arc<Kept>,
     announced: Announced,
     stop: oneshot::Sender<()>,
+    failures: mpsc::Receiver<String>,
     tasks: JoinSet<()>,
     _shard: Shard,
 }
@@ -104,8 +105,15 @@ impl Running {
         let (questions_in, questions) = mpsc::channel(orders::QUEUE_MAX);
         let server = topo::Address { host: advertised(&options, keeper.address().ip()), port: keeper.address().port() };
         let servers = servers_of(shard.tablets.clone(), name.alias.clone(), server.clone(), &mut tasks);
+        let (failed, failures) = mpsc::channel(2);
         let obeying = Obeying { name, reach, servers, peers, tablet: Arc::clone(&tablet), news: news_in };
-        tasks.spawn(obeying.run(shard.entry.clone(), orders, questions));
+        let (entry, told) = (shard.entry.clone(), failed.clone());
+        tasks.spawn(async move {
+            if let Err(why) = obeying.run(entry, orders, questions).await {
+                // Without what it has promised the tablet might break it.
+                let _ = told.send(format!("it takes no orders: {why}")).await;
+            }
+        });
         tasks.spawn(keep(Arc::clone(&kept), options.alias.clone(), shard.entry.clone()));
         let (stop, stopped) = oneshot::channel::<()>();
         let process = random()?;
@@ -116,13 +124,13 @@ impl Running {
             .serve_with_incoming_shutdown(incoming, async move { _ = stopped.await });
         tasks.spawn(async move {
             if let Err(why) = serving.await {
-                error!("other processes are not served any more: {why}");
+                let _ = failed.send(format!("other processes are not served: {why}")).await;
             }
         });
         let record = record(&options, address, server.clone());
         let presence = Presence { binary: env!("CARGO_PKG_VERSION").to_owned(), process: std::process::id() };
         let announced = options.topology.publish(&record, &presence, PRESENCE_TTL);
-        Ok(Self { address, server, tablet, kept, announced, stop, tasks, _shard: shard })
+        Ok(Self { address, server, tablet, kept, announced, stop, failures, tasks, _shard: shard })
     }
 
     /// Where other processes connect.
@@ -135,6 +143,14 @@ impl Running {
     #[must_use]
     pub const fn server(&self) -> &topo::Address {
         &self.server
+    }
+
+    /// Why it cannot go on; it is to be stopped then.
+    pub async fn failed(&mut self) -> String {
+        match self.failures.recv().await {
+            Some(why) => why,
+            None => std::future::pending().await,
+        }
     }
 
     /// Stops the tablet, then its server.
@@ -315,31 +331,28 @@ impl Obeying {
         mut entry: watch::Receiver<Option<Entry>>,
         mut orders: mpsc::Receiver<ToTablet>,
         mut questions: mpsc::Receiver<Question>,
-    ) {
+    ) -> Result<(), crate::Unusable> {
         loop {
             let known = entry.borrow_and_update().clone();
             let cohort = known.as_ref().map(|entry| entry.cohort.clone());
             let mut tasks = JoinSet::new();
             let (orders_in, taken) = mpsc::channel(orders::QUEUE_MAX);
             let (questions_in, asked) = mpsc::channel(orders::QUEUE_MAX);
-            match self.obedience(known, taken, asked, &mut tasks) {
-                Ok(obedience) => _ = tasks.spawn(obedience.run()),
-                // Without it the tablet might break its promise.
-                Err(why) => return error!("takes no orders: {why}"),
-            }
+            let obedience = self.obedience(known, taken, asked, &mut tasks)?;
+            tasks.spawn(obedience.run());
             loop {
                 tokio::select! {
                     // What does not fit is lost, as on a network.
                     order = orders.recv() => match order {
                         Some(order) => _ = orders_in.try_send(order),
-                        None => return,
+                        None => return Ok(()),
                     },
                     Some(question) = questions.recv() => {
                         let _ = questions_in.try_send(question);
                     }
                     changed = entry.changed() => {
                         if changed.is_err() {
-                            return;
+                            return Ok(());
                         }
                         if entry.borrow_and_update().as_ref().map(|entry| &entry.cohort) != cohort.as_ref() {
                             break;

@@ -145,11 +145,13 @@ impl Obedience {
         let promised = promise.read()?.unwrap_or_else(|| Promise::of_a_newcomer(setup.term));
         let copy = keeper.copy().map_err(|why| promise.unusable(why))?;
         let machine = Orders::new(promised, None, Mutants::NONE).watching(WATCH_INTERVAL).with_copy(copy);
+        // Nobody leads a shard whose cohort is not known: who would vouch for the term?
+        let needs_proof = setup.cohort.is_none();
         let proving = setup.cohort.and_then(|cohort| Proving::new(&alias, &cohort, setup.others));
         Ok(Self {
             id,
             alias,
-            machine: if proving.is_some() { machine.proving() } else { machine },
+            machine: if needs_proof || proving.is_some() { machine.proving() } else { machine },
             promise,
             copying: Copying::new(Arc::clone(&keeper), donors),
             line: Some(Line { connector, keeper, servers, login, connection: None }),
