@@ -16,6 +16,10 @@ use weir_core::time::{Duration, Instant};
 /// After this everybody who asks the server now and then knows that it is RECOVERING, or without the majority.
 const KNOWN_AFTER: Duration = Duration::from_secs(3);
 
+/// What was on its way to the server while it was cut off arrives when it is not any more, and for so long it may not have its majority
+/// back: nobody has chosen it for that.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(1);
+
 /// What a server has of its group.
 #[derive(Debug)]
 pub(in super::super) struct Group {
@@ -28,7 +32,8 @@ pub(in super::super) struct Group {
     delivered: u64,
     /// Since when it has been RECOVERING.
     recovers_since: Option<Instant>,
-    unfit_reads: u64,
+    /// Reads of users while it was known to be RECOVERING, or without the majority.
+    unfit_reads: Vec<Instant>,
 }
 
 impl Group {
@@ -66,7 +71,7 @@ impl Server {
             proposed: VecDeque::new(),
             delivered,
             recovers_since: None,
-            unfit_reads: 0,
+            unfit_reads: Vec::new(),
         }));
         self.replica.applier_on = true;
         self.settle(now);
@@ -75,7 +80,11 @@ impl Server {
     /// A message of another member.
     pub fn handle_group(&mut self, now: Instant, from: Seat, message: Message) {
         if let Some(group) = &mut self.group {
+            let was_cut_off = group.member.majority_lost().is_some();
             group.member.handle(now, from, message);
+            if was_cut_off && group.member.majority_lost().is_none() {
+                group.unfit_reads.retain(|at| now.since(*at) >= ARRIVES_WITHIN);
+            }
             self.settle(now);
         }
     }
@@ -92,13 +101,15 @@ impl Server {
         let Some(group) = self.group.as_mut().filter(|_| !session.is_super) else { return };
         let unfit_since = group.recovers_since.or(group.member.majority_lost());
         let known = unfit_since.is_some_and(|since| now.since(since) >= KNOWN_AFTER);
-        group.unfit_reads += u64::from(known);
+        if known {
+            group.unfit_reads.push(now);
+        }
     }
 
     /// Reads of users while it was known to be RECOVERING, or without the majority, for checkers.
     #[must_use]
-    pub fn unfit_reads(&self) -> u64 {
-        self.group.as_ref().map_or(0, |group| group.unfit_reads)
+    pub fn unfit_reads(&self) -> usize {
+        self.group.as_ref().map_or(0, |group| group.unfit_reads.len())
     }
 
     /// Its part in its group, for checkers.
