@@ -177,6 +177,10 @@ fn acting(
         Action::StartApplier => vec!["START SLAVE SQL_THREAD".into()],
         Action::Detach => vec!["STOP SLAVE".into(), "RESET SLAVE ALL".into()],
         Action::WaitForAcks(0) => vec!["SET GLOBAL rpl_semi_sync_master_enabled = 0".into()],
+        // It would answer that it does, wait for one, and be told again and again.
+        Action::WaitForAcks(acks) if flavor == Flavor::MariaDb && *acks > 1 => {
+            return Err(format!("MariaDB waits for one acknowledgement, and {acks} are asked for: change the policy"));
+        }
         Action::WaitForAcks(acks) => wait_for_acks(flavor, *acks),
         Action::Acknowledge(on) => vec![format!("SET GLOBAL rpl_semi_sync_slave_enabled = {}", u8::from(*on))],
         Action::Open => vec!["SET GLOBAL read_only = 0".into()],
@@ -389,6 +393,13 @@ mod tests {
     ];
 
     #[test]
+    fn mariadb_is_not_asked_for_acknowledgements_that_it_does_not_wait_for() {
+        let act = |flavor| Operation::act(version(flavor), &Action::WaitForAcks(2), &Servers::new(), None);
+        assert!(act(Flavor::MariaDb).unwrap_err().contains("waits for one"));
+        assert!(act(Flavor::MySql).is_ok());
+    }
+
+    #[test]
     fn a_replica_is_read() {
         let replication = [
             ("Master_Host", "s1"),
@@ -440,7 +451,7 @@ mod tests {
             Action::StartApplier,
             Action::Detach,
             Action::WaitForAcks(0),
-            Action::WaitForAcks(2),
+            Action::WaitForAcks(1),
             Action::Acknowledge(true),
             Action::Open,
             Action::Follow { source },
