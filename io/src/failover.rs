@@ -69,6 +69,15 @@ async fn look_after_one(keeper: Arc<Keeper>, alias: TabletAlias, entry: watch::R
     }
 }
 
+/// Waits until it is known whether another is primary in place of this tablet, whose server does not run: a while for the topology to be
+/// read, and for an heir if this one was primary. What the server wrote last is void when another is.
+pub(crate) async fn has_heir(alias: &TabletAlias, mut entry: watch::Receiver<Option<Entry>>) -> bool {
+    let settled = entry.wait_for(|entry| entry.is_some() && Place::of(alias, entry.as_ref()) != Place::First);
+    // Nobody is heard of in time, or ever: it is started as what it was.
+    let _ = tokio::time::timeout(HEIR_TIME_MAX, settled).await;
+    entry.borrow().as_ref().is_some_and(|entry| entry.is_led_by_another(alias))
+}
+
 /// What became of a server's process.
 enum Ended {
     /// It runs, or was told to stop.
@@ -204,4 +213,39 @@ fn address(keeper: &Keeper) -> Address {
 
 fn login(account: &Account) -> SourceLogin {
     SourceLogin { user: account.user.clone(), password: Secret::new(account.password.as_bytes()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_core::orch::recovery::{Record, Reign, Step};
+
+    fn entry(tablets: &[&str], primary: &str) -> Entry {
+        let alias = |name: &&str| name.parse().expect("an alias");
+        let cohort =
+            Cohort { tablets: tablets.iter().map(alias).collect(), policy: Policy::None, promotion: BTreeMap::new() };
+        let reign = Reign { term: 1, primary: alias(&primary), begins_at: Default::default() };
+        Entry::new(cohort, Record { term: 1, reigns: vec![reign], step: Step::Settled })
+    }
+
+    #[tokio::test]
+    async fn a_primary_that_starts_again_waits_for_its_heir() {
+        let alias: TabletAlias = "a-1".parse().expect("an alias");
+        let began = Instant::now();
+        let (told, heard) = watch::channel(None);
+        let waiting = tokio::spawn({
+            let (alias, heard) = (alias.clone(), heard.clone());
+            async move { has_heir(&alias, heard).await }
+        });
+        // Until it is known whether there is one.
+        for known in [entry(&["a-1", "a-2"], "a-1"), entry(&["a-1", "a-2"], "a-2")] {
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished());
+            told.send_replace(Some(known));
+        }
+        assert!(waiting.await.expect("it did not panic"));
+        told.send_replace(Some(entry(&["a-1"], "a-1")));
+        assert!(!has_heir(&alias, heard).await, "it is alone");
+        assert!(began.elapsed() < HEIR_TIME_MAX);
+    }
 }

@@ -5,7 +5,7 @@ use super::peers::Peers;
 use super::shard::Shard;
 use super::wire::{self, Identity};
 use crate::crypto;
-use crate::failover::look_after;
+use crate::failover::{has_heir, look_after};
 use crate::grpc::control::{Control, Heard};
 use crate::grpc::{follow, serve::Queries};
 use crate::net::Address;
@@ -90,13 +90,14 @@ impl Running {
             .await
             .map_err(|why| StartError(format!("cannot listen on {}: {why}", options.listen)))?;
         let service = wire::server(options.identity.as_ref()).map_err(StartError::new)?;
-        let kept = start_server(options.server.clone()).await?;
+        let shard = Shard::follow(&options.topology, options.shard.clone());
+        let takes_back = options.server.has_crashed() && has_heir(&options.alias, shard.entry.clone()).await;
+        let kept = start_server(servers::Options { takes_back, ..options.server.clone() }).await?;
         let keeper = Arc::clone(&kept.keepers()[0]);
         let name = Place { shard: options.shard.clone(), alias: options.alias.clone() };
         let (news_in, news) = mpsc::channel(NEWS_MAX);
         let reach = Reach { kept: Arc::clone(&kept), application: options.server.application.clone() };
         let tablet = start_tablet(&options, &name, &reach, news_in.clone())?;
-        let shard = Shard::follow(&options.topology, options.shard.clone());
         let peers = Arc::new(Peers::new(shard.tablets.clone(), options.identity.clone()));
         let (heard, telling) = hear(Arc::clone(&tablet), news);
         let mut tasks = JoinSet::new();

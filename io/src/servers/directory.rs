@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 
 /// Longest path of a unix socket in bytes: `sun_path` of `unix(7)` without its closing NUL.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Removed by a server that is stopped in order.
+const PID_FILE: &str = "mariadbd.pid";
 
 /// The directory of a cluster, held until dropped.
 #[derive(Debug)]
@@ -57,11 +59,20 @@ impl DataDir {
 
     /// The directory of one server, created when missing.
     pub(super) fn server(&self, number: u16) -> Result<ServerDir> {
-        let path = self.path.join(format!("server-{number}"));
+        let path = path_of(&self.path, number);
         make_private(&path.join("tmp"))?;
         let socket = socket_path(&path)?;
         Ok(ServerDir { number, path, socket })
     }
+}
+
+fn path_of(data_dir: &Path, number: u16) -> PathBuf {
+    data_dir.join(format!("server-{number}"))
+}
+
+/// Whether a server's process, if it does not run, ended without being stopped in order.
+pub(super) fn has_crashed(data_dir: &Path, number: u16) -> bool {
+    path_of(data_dir, number).join(PID_FILE).exists()
 }
 
 /// The directory of one server.
@@ -112,7 +123,7 @@ impl ServerDir {
 
     /// The process named in the pid file, when it still is a server of this directory: pids are used again.
     fn leftover(&self) -> Option<Pid> {
-        let pid: i32 = fs::read_to_string(self.file("mariadbd.pid")).ok()?.trim().parse().ok()?;
+        let pid: i32 = fs::read_to_string(self.file(PID_FILE)).ok()?.trim().parse().ok()?;
         // Empty for a process that ended and waits for its parent to notice.
         let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let ours = self.defaults_argument();
@@ -262,7 +273,7 @@ pub(super) fn my_cnf(dir: &ServerDir, port: u16, settings: &[String]) -> String 
         place("socket", &dir.socket),
         // Its own: a server that starts removes every temporary table from there, its neighbours' as well.
         place("tmpdir", &dir.file("tmp")),
-        place("pid-file", &dir.file("mariadbd.pid")),
+        place("pid-file", &dir.file(PID_FILE)),
         place("log-error", &dir.error_log()),
         place("init-file", &dir.file("init.sql")),
         format!("port={port}"),
@@ -337,7 +348,7 @@ mod tests {
     fn another_process_with_the_same_pid_is_not_a_leftover() {
         let dir = tempfile::tempdir().unwrap();
         let server = DataDir::open(dir.path()).unwrap().server(1).unwrap();
-        fs::write(server.file("mariadbd.pid"), std::process::id().to_string()).unwrap();
+        fs::write(server.file(PID_FILE), std::process::id().to_string()).unwrap();
         assert_eq!(server.leftover(), None);
     }
 

@@ -59,6 +59,9 @@ pub struct Options {
     pub settings: Vec<String>,
     /// Who gives the servers their roles.
     pub roles: Roles,
+    /// Whether they take back what they wrote last without hearing that a replica has it. Only when it is certain that this is
+    /// nowhere counted: another is primary.
+    pub takes_back: bool,
     /// An initialised data directory to copy instead of initialising one; made there when missing. For tests, which
     /// start many clusters.
     pub template: Option<PathBuf>,
@@ -86,8 +89,16 @@ impl Options {
             application,
             settings: Vec::new(),
             roles: Roles::Found,
+            takes_back: false,
             template: None,
         }
+    }
+
+    /// Whether a server of these ended without being stopped in order.
+    #[must_use]
+    pub fn has_crashed(&self) -> bool {
+        let mut numbers = (self.first..).take(self.servers.into());
+        numbers.any(|number| directory::has_crashed(&self.data_dir, number))
     }
 }
 
@@ -131,6 +142,7 @@ impl Cluster {
             .into_iter()
             .map(|dir| Server::new(&programs, dir, options.listens, options.settings.clone()))
             .collect();
+        servers.iter_mut().for_each(|server| server.set_takes_back(options.takes_back));
         launch_all(&mut servers, &accounts)?;
         if options.roles == Roles::Found {
             roles::establish(&servers, &accounts.replication)?;
