@@ -123,8 +123,8 @@ fn start(options: &Options) -> Cluster {
 pub fn as_application(address: SocketAddr, sql: &str) -> Result<String, String> {
     let Account { user, password } = application();
     let output = Command::new("mariadb")
-        .args(["--no-defaults", "--batch", "--skip-column-names", "-h127.0.0.1", "--connect-timeout=10"])
-        .args(["-P", &address.port().to_string(), "-u", &user, "-e", sql])
+        .args(["--no-defaults", "--batch", "--skip-column-names", "--protocol=tcp", "--connect-timeout=10"])
+        .args(["-h", &address.ip().to_string(), "-P", &address.port().to_string(), "-u", &user, "-e", sql])
         .env("MYSQL_PWD", password)
         .output()
         .expect("the mariadb client is installed");

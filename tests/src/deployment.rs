@@ -1,9 +1,9 @@
 //! A shard whose gateways, tablets and orchestrators are processes of their own, around a real etcd.
 
 use crate::weir::{collect, program, resident_kib};
-use crate::{EtcdCluster, Session, Written, application, as_application, free_port};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use crate::{EtcdCluster, Host, Session, Written, application, as_application, free_port};
+use std::net::SocketAddr;
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -56,6 +56,7 @@ impl Part {
 #[derive(Debug)]
 struct Process {
     program: &'static str,
+    host: Host,
     arguments: Vec<String>,
     child: Option<Child>,
     output: Arc<Mutex<String>>,
@@ -64,6 +65,7 @@ struct Process {
 /// See the module. Everything ends with it.
 #[derive(Debug)]
 pub struct Deployment {
+    hosts: Vec<Host>,
     gateways: Vec<(Process, SocketAddr)>,
     orchestrators: Vec<Process>,
     tablets: Vec<Process>,
@@ -75,24 +77,33 @@ impl Deployment {
     /// As on three machines, ready.
     #[must_use]
     pub fn start() -> Self {
-        Self::of(WHOLE, &[])
+        Self::of(WHOLE, &[], vec![Host::local()])
+    }
+
+    /// On hosts of their own, ready: three have a member of etcd, a tablet and an orchestrator each, and each gateway has its own. For a
+    /// test that has its own network.
+    #[must_use]
+    pub fn on_hosts() -> Self {
+        // Nobody else is in this network.
+        Self::of(WHOLE, &["--grpc-plaintext"], Host::others(5))
     }
 
     /// One of each, ready.
     #[must_use]
     pub fn small() -> Self {
-        Self::of(SMALL, &[])
+        Self::of(SMALL, &[], vec![Host::local()])
     }
 
     /// One of each, with these options more, ready.
     #[must_use]
     pub fn small_with(more: &[&str]) -> Self {
-        Self::of(SMALL, more)
+        Self::of(SMALL, more, vec![Host::local()])
     }
 
-    fn of(counts: Counts, more: &[&str]) -> Self {
+    fn of(counts: Counts, more: &[&str], hosts: Vec<Host>) -> Self {
         let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
-        let etcd = EtcdCluster::start(counts.members);
+        let host = |number: usize| hosts[number % hosts.len()].clone();
+        let etcd = EtcdCluster::start_on((0..counts.members).map(host).collect());
         let topology = ["--etcd".to_owned(), etcd.urls().join(","), "--shard".into(), "shop/0".into()];
         let log = std::env::var("WEIR_TEST_LOG").unwrap_or_else(|_| "warn".into());
         let more = more.iter().map(|option| (*option).to_owned());
@@ -100,31 +111,36 @@ impl Deployment {
         let Account { user, password } = application();
         let account = ["--user".to_owned(), user, "--password".into(), password];
         let tablets = (1..=counts.tablets).map(|number| {
+            let host = host(number - 1);
             let own = [
                 ("--alias", format!("local-{number}")),
+                ("--grpc-host", host.address().to_string()),
+                ("--mysql-host", host.address().to_string()),
                 ("--data-dir", dir.path().join(format!("tablet-{number}")).display().to_string()),
                 ("--grpc-port", free_port().to_string()),
                 ("--mysql-port", free_port().to_string()),
                 ("--replication-password", "between servers".to_owned()),
             ];
             let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-            Process::new("weir-tablet", own.chain(account.clone()).chain(common.clone()))
+            Process::new("weir-tablet", host, own.chain(account.clone()).chain(common.clone()))
         });
         let tablets: Vec<Process> = tablets.collect();
         let cohort: Vec<String> = (1..=counts.tablets).map(|number| format!("local-{number}")).collect();
         // One alone has nobody to acknowledge.
         let durability = if counts.tablets > 1 { "semi_sync" } else { "none" };
         let cohort = ["--cohort".to_owned(), cohort.join(","), "--durability".into(), durability.into()];
-        let orchestrator = || Process::new("weir-orch", cohort.clone().into_iter().chain(common.clone()));
-        let gateway = || {
-            let port = free_port();
-            let own = ["--port".to_owned(), port.to_string()].into_iter();
-            let process = Process::new("weir-gateway", own.chain(account.clone()).chain(common.clone()));
-            (process, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        let orchestrator =
+            |number| Process::new("weir-orch", host(number), cohort.clone().into_iter().chain(common.clone()));
+        let gateway = |number| {
+            let (host, port) = (host(counts.tablets + number), free_port());
+            let address = SocketAddr::from((host.address(), port));
+            let own = ["--host".to_owned(), host.address().to_string(), "--port".into(), port.to_string()].into_iter();
+            (Process::new("weir-gateway", host, own.chain(account.clone()).chain(common.clone())), address)
         };
         let mut deployment = Self {
-            gateways: (0..counts.gateways).map(|_| gateway()).collect(),
-            orchestrators: (0..counts.orchestrators).map(|_| orchestrator()).collect(),
+            gateways: (0..counts.gateways).map(gateway).collect(),
+            orchestrators: (0..counts.orchestrators).map(orchestrator).collect(),
+            hosts: hosts.clone(),
             tablets,
             etcd,
             dir,
@@ -149,6 +165,12 @@ impl Deployment {
     #[must_use]
     pub fn etcd(&self) -> String {
         self.etcd.urls().join(",")
+    }
+
+    /// Its hosts: those of tablets, then those of gateways.
+    #[must_use]
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
     }
 
     /// How much memory a gateway and a tablet hold, in KiB.
@@ -226,13 +248,15 @@ impl Written for Deployment {
 }
 
 impl Process {
-    fn new(program: &'static str, arguments: impl Iterator<Item = String>) -> Self {
-        Self { program, arguments: arguments.collect(), child: None, output: Arc::default() }
+    fn new(program: &'static str, host: Host, arguments: impl Iterator<Item = String>) -> Self {
+        Self { program, host, arguments: arguments.collect(), child: None, output: Arc::default() }
     }
 
     fn start(&mut self) {
         let program = program(self.program);
-        let mut child = Command::new(&program)
+        let mut child = self
+            .host
+            .command(&program)
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,6 +1,6 @@
 //! Throw-away clusters of real etcd.
 
-use crate::{eventually, free_port};
+use crate::{Host, eventually, free_port};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::net::{Ipv4Addr, TcpStream};
@@ -18,9 +18,20 @@ const ELECTION_MS: u32 = 500;
 #[derive(Debug)]
 struct Member {
     name: String,
+    host: Host,
     client: u16,
     peer: u16,
     process: Option<Child>,
+}
+
+impl Member {
+    fn client_url(&self, scheme: &str) -> String {
+        format!("{scheme}://{}:{}", self.host.address(), self.client)
+    }
+
+    fn peer_url(&self) -> String {
+        format!("http://{}:{}", self.host.address(), self.peer)
+    }
 }
 
 /// Some members of one cluster. They end with this, and with the thread that started them.
@@ -36,8 +47,14 @@ impl EtcdCluster {
     /// So many members that have nothing and answer.
     #[must_use]
     pub fn start(members: usize) -> Self {
-        let mut cluster = Self::new(members, "http", Vec::new());
-        (0..members).for_each(|member| cluster.spawn(member));
+        Self::start_on(vec![Host::local(); members])
+    }
+
+    /// One member on each of these hosts.
+    #[must_use]
+    pub fn start_on(hosts: Vec<Host>) -> Self {
+        let mut cluster = Self::new(hosts, "http", Vec::new());
+        (0..cluster.members.len()).for_each(|member| cluster.spawn(member));
         cluster.wait();
         cluster
     }
@@ -45,23 +62,26 @@ impl EtcdCluster {
     /// One member that speaks TLS by these options alone.
     #[must_use]
     pub fn start_with_tls(options: Vec<String>) -> Self {
-        let mut cluster = Self::new(1, "https", options);
+        let mut cluster = Self::new(vec![Host::local()], "https", options);
         cluster.spawn(0);
         let client = cluster.members[0].client;
         eventually(START_TIME_MAX, "etcd listens", || TcpStream::connect((Ipv4Addr::LOCALHOST, client)).is_ok());
         cluster
     }
 
-    fn new(members: usize, scheme: &'static str, options: Vec<String>) -> Self {
-        let member = |n| Member { name: format!("m{n}"), client: free_port(), peer: free_port(), process: None };
+    fn new(hosts: Vec<Host>, scheme: &'static str, options: Vec<String>) -> Self {
+        let member = |(n, host)| {
+            let (name, client, peer) = (format!("m{n}"), free_port(), free_port());
+            Member { name, host, client, peer, process: None }
+        };
         let dir = tempfile::tempdir().expect("a directory");
-        Self { dir, members: (0..members).map(member).collect(), options, scheme }
+        Self { dir, members: hosts.into_iter().enumerate().map(member).collect(), options, scheme }
     }
 
     /// Where clients reach its members.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
-        self.members.iter().map(|member| format!("{}://127.0.0.1:{}", self.scheme, member.client)).collect()
+        self.members.iter().map(|member| member.client_url(self.scheme)).collect()
     }
 
     /// Ends a member at once; returns when the others answer.
@@ -127,17 +147,17 @@ impl EtcdCluster {
 
     fn wait(&self) {
         let running = self.members.iter().filter(|member| member.process.is_some());
-        let urls: Vec<String> = running.map(|member| format!("http://127.0.0.1:{}", member.client)).collect();
+        let urls: Vec<String> = running.map(|member| member.client_url(self.scheme)).collect();
         eventually(START_TIME_MAX, "etcd answers", || self.etcdctl(&urls, &["endpoint", "health"]).status.success());
     }
 
     fn spawn(&mut self, number: usize) {
-        let peers = self.members.iter().map(|member| format!("{}=http://127.0.0.1:{}", member.name, member.peer));
+        let peers = self.members.iter().map(|member| format!("{}={}", member.name, member.peer_url()));
         let (peers, dir): (Vec<String>, PathBuf) = (peers.collect(), self.dir.path().join(number.to_string()));
         let scheme = self.scheme;
-        let Member { name, client, peer, process } = &mut self.members[number];
-        let (client, peer) = (format!("{scheme}://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
-        let mut command = Command::new("setpriv");
+        let member = &mut self.members[number];
+        let (name, client, peer) = (&member.name, member.client_url(scheme), member.peer_url());
+        let mut command = member.host.command("setpriv");
         command.args(["--pdeathsig", "KILL", "--", "etcd", "--name", name]).arg("--data-dir").arg(dir);
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
@@ -146,7 +166,7 @@ impl EtcdCluster {
         command.args(["--election-timeout", &ELECTION_MS.to_string()]);
         command.args(["--logger", "zap", "--log-level", "error"]).args(&self.options);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        *process = Some(child.expect("etcd and setpriv are installed"));
+        member.process = Some(child.expect("etcd and setpriv are installed"));
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use weir_core::mysql::resultset::Answer;
 
 /// ER_NET_ERROR_ON_WRITE, as Weir says that it cannot know whether a write was executed.
@@ -30,7 +30,7 @@ type Write = (usize, u32);
 struct Notes {
     answered_at: Vec<Instant>,
     told: BTreeMap<Write, Told>,
-    connections_lost: Vec<String>,
+    connections_lost: Vec<(SystemTime, String)>,
 }
 
 /// What has been written to, as those who judge it see it.
@@ -142,7 +142,7 @@ fn write(address: SocketAddr, client: usize, notes: &Mutex<Notes>, stop: &Atomic
             Ok(())
         });
         if let Err(error) = outcome {
-            notes.lock().expect("no client panicked").connections_lost.push(error.to_string());
+            notes.lock().expect("no client panicked").connections_lost.push((SystemTime::now(), error.to_string()));
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -197,11 +197,23 @@ impl Outcome {
         self.notes.connections_lost.len()
     }
 
+    /// No connection was lost but with its gateway, which was away from and until these times; and nobody was refused.
+    pub fn check_lost(&self, away: &[(SystemTime, SystemTime)], shard: &impl Written) {
+        self.check_refused(shard);
+        let with_gateway = |(at, _): &&(SystemTime, String)| away.iter().any(|(from, to)| (*from..=*to).contains(at));
+        let others: Vec<_> = self.notes.connections_lost.iter().filter(|lost| !with_gateway(lost)).collect();
+        assert!(others.is_empty(), "{}: lost {others:?}, away {away:?}\n{}", self.summary(), shard.output());
+    }
+
     /// Nobody was refused or lost a connection.
     pub fn check_that_connections_were_kept(&self, shard: &impl Written) {
+        self.check_refused(shard);
+        assert!(self.notes.connections_lost.is_empty(), "{}: {:?}", self.summary(), self.notes.connections_lost);
+    }
+
+    fn check_refused(&self, shard: &impl Written) {
         let refusals: BTreeSet<&Told> =
             self.notes.told.values().filter(|told| matches!(told, Told::Refused(_))).collect();
         assert!(refusals.is_empty(), "{}: {refusals:?}\n{}", self.summary(), shard.output());
-        assert!(self.notes.connections_lost.is_empty(), "{}: {:?}", self.summary(), self.notes.connections_lost);
     }
 }

@@ -5,7 +5,6 @@
 //! `WEIR_FAILOVER_ROUNDS=20` does each so many times and prints how long no write was answered, `WEIR_FAILOVER_THREADS=64` lets
 //! so many threads of sysbench write besides (none where it is not installed). `WEIR_TEST_LOG=info` prints what Weir logs.
 
-mod network;
 mod rebuilding;
 mod rehearsal;
 mod rolling;
@@ -14,12 +13,11 @@ mod succession;
 mod sysbench;
 mod transfers;
 
-use network::Cut;
 use rehearsal::rehearse;
 use shard::Shard;
 use std::cell::RefCell;
 use std::time::Duration;
-use weir_tests::{Written, eventually};
+use weir_tests::{Cut, Written, eventually, has_own_network};
 
 /// However busy the machine, writes are answered again in this time. What it takes on an idle one is in docs/src/failover.md.
 const GAP_MAX: Duration = Duration::from_secs(15);
@@ -51,7 +49,7 @@ fn a_primary_that_stands_still_is_replaced_and_does_no_harm_when_it_wakes() {
 
 #[test]
 fn a_primary_that_is_cut_off_is_replaced_and_does_no_harm_when_it_is_back() {
-    if !network::is_own("a_primary_that_is_cut_off_is_replaced_and_does_no_harm_when_it_is_back") {
+    if !has_own_network("a_primary_that_is_cut_off_is_replaced_and_does_no_harm_when_it_is_back") {
         return;
     }
     let cut = RefCell::new(None);

@@ -1,36 +1,27 @@
 //! Three nodes of etcd, three tablets with their servers, three orchestrators and two gateways, each a process of its own, while clients
-//! write through both gateways: each process is killed in turn, and nothing that was acknowledged is lost.
+//! write through both gateways: each process is killed in turn, and each pair of hosts is cut off from each other, and nothing that was
+//! acknowledged is lost.
 //!
 //! `WEIR_PROCESSES_EVERY_MS=5000` kills one each five seconds, whether the one before is in its place again or not; without it, the next
-//! is killed when it is, and not all of them. `WEIR_TEST_LOG=info` prints what the processes log.
+//! is killed when it is, and not all of them; nor are all pairs cut. `WEIR_TEST_LOG=info` prints what the processes log.
 
+mod load;
+mod partitions;
 mod refusals;
 mod slow_client;
 mod strangers;
 
+use load::Load;
 use std::time::{Duration, Instant};
-use weir_tests::{Deployment, Part, Writers, Written as _};
-
-/// Clients of each gateway that write all the time and remember what.
-const CLIENTS: usize = 8;
+use weir_tests::{Deployment, Part, Written as _};
 
 #[test]
 fn each_process_may_be_killed_in_turn() {
     let mut deployment = Deployment::start();
-    deployment
-        .query(0, "CREATE DATABASE d; CREATE TABLE d.t (id BIGINT PRIMARY KEY AUTO_INCREMENT, client INT, number INT)");
-    let mut writers = [0, 1].map(|gateway| {
-        let numbers = gateway * CLIENTS..(gateway + 1) * CLIENTS;
-        Writers::start(deployment.gateway(gateway), numbers)
-    });
-    writers.iter_mut().for_each(Writers::wait_for_progress);
-    let mut cut_off = [0; 2];
+    let mut load = Load::start(&deployment);
     for part in parts() {
         let begun = Instant::now();
-        deployment.kill_and_restart(part);
-        if let Part::Gateway(gateway) = part {
-            cut_off[gateway] += CLIENTS;
-        }
+        load.while_away(part, || deployment.kill_and_restart(part));
         match every() {
             Some(every) => std::thread::sleep(every.saturating_sub(begun.elapsed())),
             None => _ = deployment.wait_until_healed(),
@@ -39,15 +30,7 @@ fn each_process_may_be_killed_in_turn() {
     }
     let healed = deployment.wait_until_healed();
     eprintln!("all are in their places {healed:?} after the last");
-    writers.iter_mut().for_each(Writers::wait_for_progress);
-    for (gateway, writers) in writers.into_iter().enumerate() {
-        let outcome = writers.stop();
-        eprintln!("gateway {gateway}: {}", outcome.summary());
-        outcome.check(&deployment);
-        if cut_off[gateway] == 0 {
-            outcome.check_that_connections_were_kept(&deployment);
-        }
-    }
+    load.stop(&deployment);
     if std::env::var_os("WEIR_TEST_LOG").is_some() {
         eprintln!("{}", deployment.output());
     }
