@@ -21,7 +21,7 @@ mod version;
 pub use evidence::{Address, Observation, Receiver, Sighting, SourceLink};
 pub use group::Membership;
 pub use health::{Health, Load, NotServing};
-pub use names::{Cell, Keyspace, NameError, Shard, ShardName, TabletAlias};
+pub use names::{Cell, Keyspace, NameError, ProcessName, Shard, ShardName, TabletAlias};
 pub use record::{Change, ShardRecord};
 pub use role::Role;
 pub use target::{Target, TargetString};

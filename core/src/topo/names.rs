@@ -85,6 +85,11 @@ name! {
 }
 
 name! {
+    /// A gateway or an orchestrator, among all of its kind. Letters, digits, `_`, `-` and `.`.
+    ProcessName, is_process, "a process: letters, digits, '_', '-' and '.', at most 64"
+}
+
+name! {
     /// A part of a keyspace: `0` or `-` when there is only one, else a range of hexadecimal key prefixes such as `-80`,
     /// `40-80` or `80-`.
     Shard, is_shard, "a shard: '0', '-' or a key range such as '-80'"
@@ -104,6 +109,10 @@ fn is_cell(text: &str) -> bool {
 
 fn is_keyspace(text: &str) -> bool {
     is_name(text, |byte| b"_-$".contains(&byte))
+}
+
+fn is_process(text: &str) -> bool {
+    is_name(text, |byte| b"_-.".contains(&byte))
 }
 
 fn is_name(text: &str, also: impl Fn(u8) -> bool) -> bool {
@@ -224,6 +233,8 @@ mod tests {
         assert!("zone_1".parse::<Cell>().is_ok());
         assert!("zone-1".parse::<Cell>().is_err(), "an alias could not be split");
         assert!("shop-eu$2".parse::<Keyspace>().is_ok());
+        assert!("db1.example-15991".parse::<ProcessName>().is_ok());
+        assert!("db1/15991".parse::<ProcessName>().is_err(), "it is a part of a key");
         for text in ["", "a:b", "a@b", "a/b", "é", &"k".repeat(65)] {
             assert!(text.parse::<Keyspace>().is_err(), "{text}");
         }

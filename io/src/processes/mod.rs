@@ -13,6 +13,16 @@ mod wire;
 pub use wire::{Identity, IdentityError};
 
 use std::fmt;
+use weir_core::time::Duration;
+use weir_core::topo::store::Presence;
+
+/// A process of which the topology hears nothing for so long does not run.
+const PRESENCE_TTL: Duration = Duration::from_secs(10);
+
+/// This process.
+fn presence() -> Presence {
+    Presence { binary: env!("CARGO_PKG_VERSION").to_owned(), process: std::process::id() }
+}
 
 /// Why a process did not start, in words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]

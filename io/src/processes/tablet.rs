@@ -1,9 +1,9 @@
 //! A tablet beside its server, in a process of its own.
 
-use super::StartError;
 use super::peers::Peers;
 use super::shard::Shard;
 use super::wire::{self, Identity};
+use super::{PRESENCE_TTL, StartError};
 use crate::crypto;
 use crate::failover::{has_heir, look_after};
 use crate::grpc::control::{Control, Heard};
@@ -26,15 +26,13 @@ use weir_core::tablet::manager::{self, Identity as Name};
 use weir_core::tablet::operations::{Servers, SourceLogin};
 use weir_core::tablet::orders::State;
 use weir_core::time::Duration;
-use weir_core::topo::store::{Presence, TabletRecord};
+use weir_core::topo::store::{Record, TabletRecord};
 use weir_core::topo::{self, Health, Role, ShardName, TabletAlias};
 
 /// How long a server may take to accept and log in a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Reports of the tablet that wait to be heard.
 const NEWS_MAX: usize = 256;
-/// A process of which the topology hears nothing for so long does not run.
-const PRESENCE_TTL: Duration = Duration::from_secs(10);
 /// The one tablet of the process.
 const ID: TabletId = TabletId(1);
 
@@ -129,8 +127,8 @@ impl Running {
             }
         });
         let record = record(&options, address, server.clone());
-        let presence = Presence { binary: env!("CARGO_PKG_VERSION").to_owned(), process: std::process::id() };
-        let announced = options.topology.publish(&record, &presence, PRESENCE_TTL);
+        let sign = Record::Presence(options.alias.clone(), super::presence());
+        let announced = options.topology.publish(Some(&Record::Tablet(Box::new(record))), &sign, PRESENCE_TTL);
         Ok(Self { address, server, tablet, kept, announced, stop, failures, tasks, _shard: shard })
     }
 

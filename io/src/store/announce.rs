@@ -5,10 +5,10 @@ use crate::clock;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use weir_core::time::{Duration, Instant};
+use weir_core::topo::store::Record;
 use weir_core::topo::store::announcement::{Announcement, Input, Progress};
-use weir_core::topo::store::{Presence, TabletRecord};
 
-/// A tablet makes itself known for as long as this is there.
+/// A process makes itself known for as long as this is there.
 #[derive(Debug)]
 pub struct Announced {
     progress: watch::Receiver<Progress>,
@@ -17,8 +17,8 @@ pub struct Announced {
 }
 
 impl Announced {
-    pub(super) fn start(topology: Topology, record: &TabletRecord, presence: &Presence, ttl: Duration) -> Self {
-        let machine = Announcement::new(topology.layout(), record, presence, ttl);
+    pub(super) fn start(topology: Topology, record: Option<&Record>, sign: &Record, ttl: Duration) -> Self {
+        let machine = Announcement::new(topology.layout(), record, sign, ttl);
         let (told, progress) = watch::channel(machine.progress().clone());
         let (stop, stopped) = oneshot::channel();
         let driver = tokio::spawn(run(topology, machine, told, stopped));
@@ -31,7 +31,7 @@ impl Announced {
         &self.progress
     }
 
-    /// Takes the sign away that the process runs; the record stays. Without this it goes with its lease.
+    /// Takes the sign away that the process runs; what stays of it stays. Without this it goes with its lease.
     pub async fn withdraw(mut self) {
         drop(self.stop.take());
         // It ends by itself, and has nothing to say.

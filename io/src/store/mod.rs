@@ -20,9 +20,7 @@ use weir_core::orch::lock::{Answer, Entry, Request};
 use weir_core::time::Duration;
 use weir_core::topo::ShardName;
 use weir_core::topo::store::directory;
-use weir_core::topo::store::{
-    Call, CallError, Layout, Place, Presence, Put, Record, Reply, TabletRecord, Unreadable, question,
-};
+use weir_core::topo::store::{Call, CallError, Layout, Place, Put, Record, Reply, Unreadable, question};
 
 /// A store that keeps the topology. Clones are the same store.
 #[derive(Clone, Debug)]
@@ -107,11 +105,11 @@ impl Topology {
         Following::start(self.clone())
     }
 
-    /// Writes a tablet's record and shows that its process runs, until the answer is dropped or withdrawn. Whoever asks
-    /// waits for nothing: a store that is away only delays it.
+    /// Writes a record that stays, if there is one, and the sign that a process runs, until the answer is dropped or withdrawn.
+    /// Whoever asks waits for nothing: a store that is away only delays it.
     #[must_use]
-    pub fn publish(&self, record: &TabletRecord, presence: &Presence, ttl: Duration) -> Announced {
-        Announced::start(self.clone(), record, presence, ttl)
+    pub fn publish(&self, record: Option<&Record>, sign: &Record, ttl: Duration) -> Announced {
+        Announced::start(self.clone(), record, sign, ttl)
     }
 
     /// Reads all keys for a directory of one's own.

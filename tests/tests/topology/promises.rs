@@ -199,8 +199,9 @@ async fn a_tablet_stays_when_its_process_is_gone(stage: &Stage) {
     let (mut following, _) = follow(&stage.topology()).await;
     let record = tablet("presence-1");
     let presence = Presence { binary: "0.1.0".to_owned(), process: 7 };
-    let announced = topology.publish(&record, &presence, Duration::from_secs(1));
     let sign = Record::Presence(record.alias.clone(), presence);
+    let lasting = Record::Tablet(Box::new(record.clone()));
+    let announced = topology.publish(Some(&lasting), &sign, Duration::from_secs(1));
     let told = until(&mut following, |news| *news == News::Added(sign.clone())).await;
     assert!(told.contains(&News::Added(Record::Tablet(Box::new(record.clone())))));
     tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -215,7 +216,8 @@ async fn a_tablet_stays_when_its_process_is_gone(stage: &Stage) {
 async fn a_process_that_ends_in_order_takes_its_sign_away(stage: &Stage) {
     let topology = stage.topology();
     let record = tablet("farewell-1");
-    let announced = topology.publish(&record, &Presence { binary: String::new(), process: 8 }, LOCK_TTL * 10);
+    let sign = Record::Presence(record.alias.clone(), Presence { binary: String::new(), process: 8 });
+    let announced = topology.publish(None, &sign, LOCK_TTL * 10);
     let mut progress = announced.progress().clone();
     within("it is announced", progress.wait_for(|progress| *progress == Progress::Announced)).await.expect("it runs");
     announced.withdraw().await;

@@ -1,11 +1,11 @@
-//! How a tablet makes itself known: its record, which stays, and the sign that its process runs, which ends with its lease.
+//! How a process makes itself known: a record that stays (a tablet's), and the sign that it runs, which ends with its lease.
 //!
 //! Owns the lease and the order of the calls. It may not know which store they go to. A store that is away only delays it.
 //! Start with [`Announcement::poll_call`].
 
 use super::call::{Call, CallError, Put, Reply};
-use super::layout::{Layout, Place};
-use super::records::{Presence, TabletRecord, encode};
+use super::layout::Layout;
+use super::records::Record;
 use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
@@ -44,8 +44,8 @@ enum Step {
 /// The machine.
 #[derive(Debug)]
 pub struct Announcement {
-    record: Put,
-    presence: Put,
+    record: Option<Put>,
+    sign: Put,
     ttl: Duration,
     step: Step,
     is_waiting: bool,
@@ -55,16 +55,15 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    /// Begins with the first [`Input::Timeout`]. `ttl` is how long the process may be away until its sign is gone.
+    /// Begins with the first [`Input::Timeout`]. `record` stays; `sign` goes with the process, which may be away for `ttl`.
     #[must_use]
-    pub fn new(layout: &Layout, record: &TabletRecord, presence: &Presence, ttl: Duration) -> Self {
-        let tablet = layout.key(&Place::Tablet(record.alias.clone()));
-        let sign = layout.key(&Place::Presence(record.alias.clone()));
+    pub fn new(layout: &Layout, record: Option<&Record>, sign: &Record, ttl: Duration) -> Self {
+        let put = |record: &Record| Put { key: layout.key(&record.place()), value: record.encode(), lease: 0 };
         Self {
-            record: Put { key: tablet, value: encode(record), lease: 0 },
-            presence: Put { key: sign, value: encode(presence), lease: 0 },
+            record: record.map(put),
+            sign: put(sign),
             ttl,
-            step: Step::Record,
+            step: if record.is_some() { Step::Record } else { Step::Lease },
             is_waiting: false,
             act_at: Instant::ZERO,
             call: None,
@@ -113,11 +112,11 @@ impl Announcement {
 
     fn next_call(&self) -> Call {
         let write = |put: &Put| Call::PutIf { conditions: Vec::new(), put: put.clone(), otherwise: None };
-        match self.step {
-            Step::Record => write(&self.record),
-            Step::Lease => Call::Grant(self.ttl),
-            Step::Show(lease) => write(&Put { lease, ..self.presence.clone() }),
-            Step::Renew(lease) => Call::Renew(lease),
+        match (self.step, &self.record) {
+            (Step::Record, Some(record)) => write(record),
+            (Step::Record | Step::Lease, _) => Call::Grant(self.ttl),
+            (Step::Show(lease), _) => write(&Put { lease, ..self.sign.clone() }),
+            (Step::Renew(lease), _) => Call::Renew(lease),
         }
     }
 
@@ -147,6 +146,7 @@ impl Announcement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topo::store::{Presence, TabletRecord};
     use crate::topo::{Address, Role, Shard};
 
     const TTL: Duration = Duration::from_secs(9);
@@ -164,8 +164,13 @@ mod tests {
             weight: 1,
             binary: String::new(),
         };
+        let sign = sign();
+        Announcement::new(&Layout::default(), Some(&Record::Tablet(Box::new(record))), &sign, TTL)
+    }
+
+    fn sign() -> Record {
         let presence = Presence { binary: String::new(), process: 7 };
-        Announcement::new(&Layout::default(), &record, &presence, TTL)
+        Record::Presence("a-1".parse().expect("an alias"), presence)
     }
 
     /// Goes on until something has to be waited for; returns the calls.
@@ -209,6 +214,13 @@ mod tests {
             assert_eq!(run(&mut machine, now, willing), ["renew"]);
         }
         assert_eq!(machine.farewell(), Some(Call::Revoke(5)));
+    }
+
+    #[test]
+    fn a_process_without_a_record_shows_its_sign_alone() {
+        let mut machine = Announcement::new(&Layout::default(), None, &sign(), TTL);
+        assert_eq!(run(&mut machine, Instant::ZERO, willing), ["grant", "presence"]);
+        assert_eq!(machine.progress(), &Progress::Announced);
     }
 
     #[test]

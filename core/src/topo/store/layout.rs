@@ -5,11 +5,13 @@
 //! /weir/global/keyspaces/<keyspace>/record
 //! /weir/global/keyspaces/<keyspace>/shards/<shard>/entry
 //! /weir/global/keyspaces/<keyspace>/shards/<shard>/lock     under the holder's lease
+//! /weir/global/keyspaces/<keyspace>/shards/<shard>/orchestrators/<name>   under its lease
 //! /weir/cells/<cell>/tablets/<alias>
 //! /weir/cells/<cell>/present/<alias>                        under the tablet's lease
+//! /weir/cells/<cell>/gateways/<name>                        under its lease
 //! ```
 
-use crate::topo::names::{Cell, Keyspace, NameError, ShardName, TabletAlias};
+use crate::topo::names::{Cell, Keyspace, NameError, ProcessName, ShardName, TabletAlias};
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
@@ -79,6 +81,10 @@ pub enum Place {
     Tablet(TabletAlias),
     /// The sign that a tablet's process runs.
     Presence(TabletAlias),
+    /// Where a gateway is reached, while its process runs.
+    Gateway(Cell, ProcessName),
+    /// Where an orchestrator of a shard is reached, while its process runs.
+    Orchestrator(ShardName, ProcessName),
 }
 
 impl fmt::Display for Place {
@@ -90,6 +96,8 @@ impl fmt::Display for Place {
             Self::Lock(shard) => write!(f, "the lock of {shard}"),
             Self::Tablet(alias) => write!(f, "tablet {alias}"),
             Self::Presence(alias) => write!(f, "the presence of {alias}"),
+            Self::Gateway(cell, name) => write!(f, "gateway {name} in {cell}"),
+            Self::Orchestrator(shard, name) => write!(f, "orchestrator {name} of {shard}"),
         }
     }
 }
@@ -125,6 +133,8 @@ impl Layout {
             Place::Lock(name) => format!("{prefix}/{}/lock", shard(name)),
             Place::Tablet(alias) => format!("{prefix}/cells/{}/tablets/{alias}", alias.cell),
             Place::Presence(alias) => format!("{prefix}/cells/{}/present/{alias}", alias.cell),
+            Place::Gateway(cell, name) => format!("{prefix}/cells/{cell}/gateways/{name}"),
+            Place::Orchestrator(of, name) => format!("{prefix}/{}/orchestrators/{name}", shard(of)),
         };
         key.into_bytes()
     }
@@ -145,6 +155,11 @@ impl Layout {
                     _ => return None,
                 }
             }
+            ["global", "keyspaces", keyspace, "shards", shard, "orchestrators", name] => {
+                let shard = ShardName { keyspace: keyspace.parse().ok()?, shard: shard.parse().ok()? };
+                Place::Orchestrator(shard, name.parse().ok()?)
+            }
+            ["cells", cell, "gateways", name] => Place::Gateway(cell.parse().ok()?, name.parse().ok()?),
             ["cells", _, "tablets", alias] => Place::Tablet(alias.parse().ok()?),
             ["cells", _, "present", alias] => Place::Presence(alias.parse().ok()?),
             _ => return None,
@@ -165,9 +180,11 @@ mod tests {
             Place::Cell("zone1".parse().unwrap()),
             Place::Keyspace("shop".parse().unwrap()),
             Place::Entry(shard.clone()),
-            Place::Lock(shard),
+            Place::Lock(shard.clone()),
             Place::Tablet(alias.clone()),
             Place::Presence(alias),
+            Place::Gateway("zone1".parse().unwrap(), "db1.example-15991".parse().unwrap()),
+            Place::Orchestrator(shard, "db1-15992".parse().unwrap()),
         ]
     }
 
@@ -198,6 +215,8 @@ mod tests {
             "/weir/cells/b/tablets/a-0000000001",
             "/weir/cells/a/tablets/a-1",
             "/weir/global/keyspaces/k/shards/0/backup",
+            "/weir/global/keyspaces/k/shards/0/orchestrators/a b",
+            "/weir/cells/a/gateways",
         ] {
             assert_eq!(layout.place(key.as_bytes()), None, "{key}");
         }

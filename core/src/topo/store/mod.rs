@@ -19,5 +19,6 @@ pub use call::{Call, CallError, Condition, KeyValue, Put, Reply};
 pub use directory::Directory;
 pub use layout::{DEFAULT_PREFIX, Layout, Place, Prefix};
 pub use records::{
-    CellRecord, KeyspaceRecord, Presence, RECORD_BYTES_MAX, Record, Stored, TabletRecord, Unreadable, decode, encode,
+    CellRecord, GatewayRecord, KeyspaceRecord, OrchestratorRecord, Presence, RECORD_BYTES_MAX, Record, Stored,
+    TabletRecord, Unreadable, decode, encode,
 };

@@ -5,7 +5,7 @@
 
 use super::layout::Place;
 use crate::orch::lock::Entry;
-use crate::topo::names::{Cell, Keyspace, Shard, ShardName, TabletAlias};
+use crate::topo::names::{Cell, Keyspace, ProcessName, Shard, ShardName, TabletAlias};
 use crate::topo::{Address, Role};
 use core::fmt;
 use serde::de::DeserializeOwned;
@@ -88,6 +88,40 @@ pub struct Presence {
     pub process: u32,
 }
 
+/// A gateway's process runs. For those who operate it: clients are told elsewhere where to connect.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GatewayRecord {
+    /// Its name.
+    pub name: ProcessName,
+    /// Where it runs.
+    pub cell: Cell,
+    /// Where it takes calls.
+    pub grpc: Address,
+    /// Where its clients connect.
+    pub mysql: Address,
+    /// The shard that it serves.
+    pub shard: ShardName,
+    /// Its process.
+    #[serde(flatten)]
+    pub presence: Presence,
+}
+
+/// An orchestrator's process runs, whether it holds its shard's lock or not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OrchestratorRecord {
+    /// Its name.
+    pub name: ProcessName,
+    /// Where it takes calls.
+    pub grpc: Address,
+    /// The shard that it watches.
+    pub shard: ShardName,
+    /// Its process.
+    #[serde(flatten)]
+    pub presence: Presence,
+}
+
+impl Stored for GatewayRecord {}
+impl Stored for OrchestratorRecord {}
 impl Stored for CellRecord {}
 impl Stored for KeyspaceRecord {}
 impl Stored for TabletRecord {}
@@ -173,6 +207,10 @@ pub enum Record {
     Tablet(Box<TabletRecord>),
     /// Of a tablet's process.
     Presence(TabletAlias, Presence),
+    /// Of a gateway's process.
+    Gateway(Box<GatewayRecord>),
+    /// Of an orchestrator's process.
+    Orchestrator(Box<OrchestratorRecord>),
 }
 
 impl Record {
@@ -185,6 +223,8 @@ impl Record {
             Self::Entry(shard, _) => Place::Entry(shard.clone()),
             Self::Tablet(record) => Place::Tablet(record.alias.clone()),
             Self::Presence(alias, _) => Place::Presence(alias.clone()),
+            Self::Gateway(record) => Place::Gateway(record.cell.clone(), record.name.clone()),
+            Self::Orchestrator(record) => Place::Orchestrator(record.shard.clone(), record.name.clone()),
         }
     }
 
@@ -197,6 +237,8 @@ impl Record {
             Self::Entry(_, entry) => encode(&**entry),
             Self::Tablet(record) => encode(&**record),
             Self::Presence(_, presence) => encode(presence),
+            Self::Gateway(record) => encode(&**record),
+            Self::Orchestrator(record) => encode(&**record),
         }
     }
 
@@ -211,6 +253,8 @@ impl Record {
             Place::Entry(shard) => Self::Entry(shard.clone(), Box::new(decode(bytes)?)),
             Place::Tablet(_) => Self::Tablet(Box::new(decode(bytes)?)),
             Place::Presence(alias) => Self::Presence(alias.clone(), decode(bytes)?),
+            Place::Gateway(..) => Self::Gateway(Box::new(decode(bytes)?)),
+            Place::Orchestrator(..) => Self::Orchestrator(Box::new(decode(bytes)?)),
             Place::Lock(_) => return Ok(None),
         };
         if record.place() != *place {
@@ -243,6 +287,26 @@ mod tests {
     fn a_record_is_read_as_it_was_written() {
         let record = Record::Tablet(Box::new(tablet()));
         assert_eq!(Record::decode(&record.place(), &record.encode()), Ok(Some(record)));
+    }
+
+    #[test]
+    fn processes_that_run_are_read_as_they_were_written() {
+        let address = |port| Address { host: "10.0.0.7".to_owned(), port };
+        let presence = Presence { binary: "0.1.0".to_owned(), process: 7 };
+        let shard: ShardName = "shop/0".parse().unwrap();
+        let gateway = GatewayRecord {
+            name: "db1-15991".parse().unwrap(),
+            cell: "zone1".parse().unwrap(),
+            grpc: address(15_991),
+            mysql: address(3307),
+            shard: shard.clone(),
+            presence: presence.clone(),
+        };
+        let orchestrator =
+            OrchestratorRecord { name: "db1-15992".parse().unwrap(), grpc: address(15_992), shard, presence };
+        for record in [Record::Gateway(Box::new(gateway)), Record::Orchestrator(Box::new(orchestrator))] {
+            assert_eq!(Record::decode(&record.place(), &record.encode()), Ok(Some(record)));
+        }
     }
 
     #[test]
