@@ -1,6 +1,6 @@
 //! `weir-gateway`: a gateway in front of tablets in other processes.
 
-use crate::args::{GatewayArgs, ProcessArgs, StopSignals, TopologyArgs, WireArgs, say};
+use crate::args::{AdminArgs, GatewayArgs, ProcessArgs, StopSignals, TopologyArgs, WireArgs, say};
 use clap::Parser;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -39,6 +39,10 @@ pub struct Args {
     #[command(flatten)]
     pub wire: WireArgs,
 
+    /// Its operators.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+
     /// Its clients.
     #[command(flatten)]
     pub gateway: GatewayArgs,
@@ -69,6 +73,7 @@ async fn gateway(args: &Args) -> Result<(), String> {
         shard: args.shard.clone(),
         cluster: args.gateway.cluster(Duration::from_millis(args.heartbeat_interval_ms)),
         identity: args.wire.identity()?,
+        admin: args.admin.options(&args.wire)?,
         gateway,
         tablet_time_max: Duration::from_millis(args.tablet_time_ms),
     };

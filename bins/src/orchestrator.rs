@@ -1,6 +1,6 @@
 //! `weir-orch`: an orchestrator of one shard.
 
-use crate::args::{ProcessArgs, StopSignals, TopologyArgs, WireArgs, say};
+use crate::args::{AdminArgs, ProcessArgs, StopSignals, TopologyArgs, WireArgs, say};
 use crate::up::{Durability, Errant};
 use clap::Parser;
 use std::collections::BTreeMap;
@@ -54,6 +54,10 @@ pub struct Args {
     #[command(flatten)]
     pub wire: WireArgs,
 
+    /// Its operators.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+
     /// Its process.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -90,10 +94,12 @@ async fn orchestrate(args: &Args) -> Result<(), String> {
         errant,
         drain_time: Duration::from_millis(args.reparent_drain_ms),
         identity: args.wire.identity()?,
+        admin: args.admin.options(&args.wire)?,
     });
-    say(&format!("orchestrator of {}", args.shard));
+    let running = running.await.map_err(|error| error.to_string())?;
+    say(&format!("orchestrator of {} is {}", args.shard, running.name()));
     // There is nothing to read again.
     while stop.wait_or_hang_up().await {}
-    drop(running);
+    running.stop().await;
     Ok(())
 }

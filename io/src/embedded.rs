@@ -1,11 +1,12 @@
 //! A gateway with its tablets in one process: what `weir up` runs.
 
+use crate::admin::{UP, local};
 use crate::crypto;
 use crate::durable::Unusable;
 pub use crate::failover::Policies;
 
 use crate::failover::{self, Failover};
-use crate::gateway::{self, Listening, Tablet};
+use crate::gateway::{self, Admin, Listening, Tablet};
 use crate::net::Address;
 use crate::orch;
 use crate::servers::{Account, Kept};
@@ -14,9 +15,10 @@ use crate::tablet::{Accounts, Connector, Described, LocalTablet, Own};
 use crate::topology::{EmbeddedShard, Member, Roles};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tracing::warn;
 use weir_core::error::Error;
 use weir_core::gateway::cluster::{self, TabletId, View};
 use weir_core::gateway::users::Users;
@@ -109,6 +111,7 @@ pub struct Running {
     shard: JoinHandle<()>,
     failover: Option<Failover>,
     keeping: JoinSet<()>,
+    _asked: JoinSet<()>,
 }
 
 impl Running {
@@ -125,6 +128,8 @@ impl Running {
         let failover = start_failover(&options, &members, &news_out)?;
         drop(news_out);
         let keeping = look_after(&options, &members, failover.as_ref());
+        let admin = Arc::new(OnceLock::new());
+        let asked = let_operators_ask(&options, failover.as_ref(), &admin);
         let roles = if failover.is_some() { Roles::Ordered } else { Roles::Found };
         let tablets: Vec<_> = members.iter().map(|member| Arc::clone(&member.tablet)).collect();
         let (keyspace, shard) = place();
@@ -136,10 +141,12 @@ impl Running {
         let by_id = tablets.iter().map(|tablet| (tablet.id(), Tablet::Local(Arc::clone(tablet)))).collect();
         // They are these for as long as it runs.
         let by_id = watch::channel(Arc::new(by_id)).1;
-        let listen = options.gateway.listen;
+        let (listen, cell) = (options.gateway.listen, options.cluster.cell.clone());
         let gateway = Listening::start(options.gateway, &server, application, rsa, view, by_id)
             .map_err(|error| StartError::Listen(listen, error))?;
-        Ok(Self { gateway, tablets, shard, failover, keeping })
+        // It is set once.
+        let _ = admin.set(gateway.admin(UP.to_owned(), cell));
+        Ok(Self { gateway, tablets, shard, failover, keeping, _asked: asked })
     }
 
     /// Where clients connect.
@@ -220,6 +227,21 @@ fn start_failover(
     Failover::start(kept, (store, shard), policies, drain_time, members, connector, news)
         .map(Some)
         .map_err(StartError::Promise)
+}
+
+/// Whoever may write to the data directory of Weir's own servers may ask, even while it starts.
+fn let_operators_ask(options: &Options, failover: Option<&Failover>, admin: &Arc<OnceLock<Admin>>) -> JoinSet<()> {
+    let mut asked = JoinSet::new();
+    let Some(kept) = &options.kept else { return asked };
+    match local::listen(kept.data_dir()) {
+        Ok(listener) => {
+            let (keyspace, shard) = place();
+            let service = failover.map(|failover| failover.service().clone());
+            asked.spawn(local::serve(listener, ShardName { keyspace, shard }, service, Arc::clone(admin)));
+        }
+        Err(error) => warn!("`weir ctl` cannot reach this Weir: {error}"),
+    }
+    asked
 }
 
 fn look_after(options: &Options, members: &[Member], failover: Option<&Failover>) -> JoinSet<()> {

@@ -1,6 +1,5 @@
 //! Failover of one shard whose servers, tablets and orchestrator live in this process: who talks to whom.
 
-use crate::control;
 use crate::durable::Unusable;
 use crate::orch::{self, Driver, Wishes};
 use crate::servers::{self, Account, Keeper, Kept};
@@ -126,6 +125,7 @@ pub struct Policies {
 /// The failover of a shard, under way until it is dropped.
 pub(crate) struct Failover {
     entry: watch::Receiver<Option<Entry>>,
+    service: Service,
     _tasks: JoinSet<()>,
 }
 
@@ -190,19 +190,18 @@ impl Failover {
         let answers = orchestrator;
         let setup = orch::Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time };
         tasks.spawn(Driver::new(setup).run());
-        match control::listen(kept.data_dir()) {
-            Ok(listener) => {
-                let tablets = members.iter().map(|member| (member.alias.clone(), Arc::clone(&member.tablet))).collect();
-                _ = tasks.spawn(control::serve(listener, Service::new(Wishes::new(wishes_in), tablets)));
-            }
-            Err(error) => warn!("`weir ctl` cannot reach this Weir: {error}"),
-        }
-        Ok(Self { entry, _tasks: tasks })
+        let tablets = members.iter().map(|member| (member.alias.clone(), Arc::clone(&member.tablet))).collect();
+        Ok(Self { entry, service: Service::new(Wishes::new(wishes_in), tablets), _tasks: tasks })
     }
 
     /// What the topology has of the shard.
     pub(crate) const fn entry(&self) -> &watch::Receiver<Option<Entry>> {
         &self.entry
+    }
+
+    /// What people may ask of it.
+    pub(crate) const fn service(&self) -> &Service {
+        &self.service
     }
 }
 

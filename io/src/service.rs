@@ -1,4 +1,4 @@
-//! What takes several steps that an operator asks for: a tablet goes out of service, and comes back.
+//! What takes several steps that an operator asks of an orchestrator: a tablet goes out of service.
 
 use crate::orch::Wishes;
 use crate::tablet::LocalTablet;
@@ -22,10 +22,21 @@ const SUCCESSIONS_MAX: usize = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     wishes: Wishes,
+    /// Those that live in this process.
     tablets: Arc<BTreeMap<TabletAlias, Arc<LocalTablet>>>,
 }
 
+/// A tablet is out of service.
+#[derive(Debug)]
+pub(crate) struct Drained {
+    /// Who took its place, and in which term, if it was primary.
+    pub(crate) succession: Option<(TabletAlias, u64)>,
+    /// Nobody has a connection there any more; false: that is not known here.
+    pub(crate) unused: bool,
+}
+
 impl Service {
+    /// `tablets` are those that live in this process.
     pub(crate) fn new(wishes: Wishes, tablets: BTreeMap<TabletAlias, Arc<LocalTablet>>) -> Self {
         Self { wishes, tablets: Arc::new(tablets) }
     }
@@ -35,24 +46,24 @@ impl Service {
         &self.wishes
     }
 
-    /// Takes a tablet out of service; what to tell, once nothing runs there.
-    pub(crate) async fn drain(&self, tablet: TabletAlias) -> Result<String, String> {
-        let local = self.find(&tablet)?;
-        let mut succession = String::new();
+    /// Takes a tablet out of service. One that lives in this process is waited for until nothing runs there.
+    pub(crate) async fn drain(&self, tablet: TabletAlias) -> Result<Drained, String> {
+        let mut succession = None;
         for _ in 0..SUCCESSIONS_MAX {
             let Some(to) = self.successor(&tablet).await? else { break };
             let term = self.wishes.reparent(to.clone()).await?;
-            succession = format!("{to} is primary in term {term}, and ");
+            succession = Some((to, term));
         }
         self.wishes.drain(tablet.clone(), true).await?;
+        let Some(local) = self.tablets.get(&tablet) else { return Ok(Drained { succession, unused: false }) };
         let begun = Instant::now();
         while !local.lent().is_empty() {
             if begun.elapsed() >= LAST_USERS_TIME_MAX {
-                return Err(format!("{succession}{tablet} is out of service, but {}", used_by(&local.lent())));
+                return Err(format!("{tablet} is out of service, but {}", used_by(&local.lent())));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        Ok(format!("{succession}{tablet} is out of service: its server may be stopped"))
+        Ok(Drained { succession, unused: true })
     }
 
     /// Who is to take a tablet's place, if that is primary. Replicas that have just come back get the time to catch up.
@@ -64,20 +75,6 @@ impl Service {
                 outcome => return outcome,
             }
         }
-    }
-
-    /// Puts a tablet back into service; what to tell.
-    pub(crate) async fn undrain(&self, tablet: TabletAlias) -> Result<String, String> {
-        self.find(&tablet)?;
-        self.wishes.drain(tablet.clone(), false).await?;
-        Ok(format!("{tablet} is in service again"))
-    }
-
-    fn find(&self, tablet: &TabletAlias) -> Result<&Arc<LocalTablet>, String> {
-        self.tablets.get(tablet).ok_or_else(|| {
-            let known: Vec<String> = self.tablets.keys().map(ToString::to_string).collect();
-            format!("there is no tablet {tablet}: they are {}", known.join(", "))
-        })
     }
 }
 

@@ -20,6 +20,8 @@ struct Counts {
 
 /// As on three machines.
 const WHOLE: Counts = Counts { members: 3, tablets: 3, orchestrators: 3, gateways: 2 };
+/// What an operator has to tell apart.
+const SEVERAL: Counts = Counts { members: 1, tablets: 3, orchestrators: 2, gateways: 2 };
 /// What serves at all.
 const SMALL: Counts = Counts { members: 1, tablets: 1, orchestrators: 1, gateways: 1 };
 
@@ -88,6 +90,12 @@ impl Deployment {
         Self::of(WHOLE, &["--grpc-plaintext"], Host::others(5))
     }
 
+    /// Three tablets, two orchestrators and two gateways, ready.
+    #[must_use]
+    pub fn several() -> Self {
+        Self::of(SEVERAL, &[], vec![Host::local()])
+    }
+
     /// One of each, ready.
     #[must_use]
     pub fn small() -> Self {
@@ -129,12 +137,19 @@ impl Deployment {
         // One alone has nobody to acknowledge.
         let durability = if counts.tablets > 1 { "semi_sync" } else { "none" };
         let cohort = ["--cohort".to_owned(), cohort.join(","), "--durability".into(), durability.into()];
-        let orchestrator =
-            |number| Process::new("weir-orch", host(number), cohort.clone().into_iter().chain(common.clone()));
-        let gateway = |number| {
+        let orchestrator = |number: usize| {
+            let own = ["--name".to_owned(), format!("orchestrator-{number}")].into_iter();
+            Process::new("weir-orch", host(number), own.chain(cohort.clone()).chain(common.clone()))
+        };
+        let gateway = |number: usize| {
             let (host, port) = (host(counts.tablets + number), free_port());
             let address = SocketAddr::from((host.address(), port));
-            let own = ["--host".to_owned(), host.address().to_string(), "--port".into(), port.to_string()].into_iter();
+            let own = [
+                ("--name", format!("gateway-{number}")),
+                ("--host", host.address().to_string()),
+                ("--port", port.to_string()),
+            ];
+            let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
             (Process::new("weir-gateway", host, own.chain(account.clone()).chain(common.clone())), address)
         };
         let mut deployment = Self {

@@ -85,7 +85,9 @@ fn read<P: Parser>(argv: Vec<OsString>, variable: &dyn Fn(&str) -> Option<OsStri
     // The options may be those of a command below.
     let below = argv.get(1).and_then(|word| command.find_subcommand(word)).cloned();
     let (options, words) = below.as_ref().map_or((&command, 1), |below| (below, 2));
-    let Some(path) = named(&argv).or_else(|| variable(CONFIG_ENV).map(PathBuf::from)) else {
+    // A command without the option has no file, whatever the environment says to others.
+    let takes_a_file = options.get_arguments().any(|arg| CONFIG.strip_prefix("--") == arg.get_long());
+    let Some(path) = named(&argv).or_else(|| variable(CONFIG_ENV).map(PathBuf::from)).filter(|_| takes_a_file) else {
         return finish(command.clone().try_get_matches_from(argv), below.as_ref());
     };
     let file = load(&path)?;

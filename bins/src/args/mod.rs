@@ -1,5 +1,6 @@
 //! Groups of options that several programs have in common, and what they make of them.
 
+mod admin;
 mod config;
 mod gateway;
 mod process;
@@ -9,6 +10,7 @@ mod topology;
 mod users;
 mod wire;
 
+pub use admin::AdminArgs;
 pub use config::parse;
 pub use gateway::{Auth, GatewayArgs};
 pub use process::{ProcessArgs, StopSignals, say, say_error};

@@ -49,7 +49,7 @@ impl WireArgs {
             return Ok(());
         }
         Err(format!(
-            "--grpc-host {host}: whoever reaches it could run statements; give --grpc-cert, --grpc-key and --grpc-ca, or say \
+            "--grpc-host {host}: whoever reaches it could run statements and give orders; give --grpc-cert, --grpc-key and --grpc-ca, or say \
              --grpc-plaintext if nobody else is in that network"
         ))
     }

@@ -16,8 +16,8 @@ struct Cli {
 enum Command {
     /// Run a gateway with its tablets, and with servers of its own unless told to use others.
     Up(Box<up::Args>),
-    /// Ask a running `weir up` to do something.
-    Ctl(ctl::Args),
+    /// Ask a running Weir to do something, or how it is.
+    Ctl(Box<ctl::Args>),
 }
 
 fn main() -> ExitCode {

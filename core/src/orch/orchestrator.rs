@@ -19,6 +19,7 @@ use super::lock::{self, Entry, Event, Request, ShardLock};
 use super::rebuild::{self, Errant};
 use super::recovery::{self, Asked, Cause, Cohort, End, Record, Recovery, Reign, Step};
 use super::repairs::{self, Errand, Repairs};
+use crate::gtid::Position;
 use crate::mutants::{Mutant, Mutants};
 use crate::tablet::orders::{Order, Refusal, Report, State};
 use crate::time::{Duration, Instant};
@@ -130,6 +131,24 @@ impl fmt::Display for News {
     }
 }
 
+/// Why a tablet stays out until a person has looked at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Quarantine {
+    /// It has these transactions, which the shard's history has not.
+    Errant(Position),
+    /// What it has does not fit what it receives.
+    CannotFollow,
+}
+
+impl fmt::Display for Quarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Errant(extra) => write!(f, "it has {extra}, which the shard's history has not"),
+            Self::CannotFollow => f.write_str("its replication stops again and again: what it has does not fit"),
+        }
+    }
+}
+
 /// What an order was for.
 #[derive(Clone, Debug)]
 enum Purpose {
@@ -220,6 +239,17 @@ impl Orchestrator {
         self.problems.keys()
     }
 
+    /// Who stays out until a person has looked at it, and why. Only who is in charge knows.
+    #[must_use]
+    pub fn quarantined(&self) -> BTreeMap<TabletAlias, Quarantine> {
+        let stuck = self.problems().filter(|problem| problem.code == Code::ReplicaCannotFollow);
+        let stuck = stuck.map(|problem| (problem.tablet.clone(), Quarantine::CannotFollow));
+        let errant = self.repairs.errant().iter();
+        let errant = errant.map(|(tablet, extra)| (tablet.clone(), Quarantine::Errant(extra.clone())));
+        // What is known more exactly comes last, and counts.
+        stuck.chain(errant).filter(|_| self.is_in_charge()).collect()
+    }
+
     /// Take one input; then drain [`Orchestrator::poll_output`].
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
@@ -249,8 +279,9 @@ impl Orchestrator {
         [self.lock.poll_timeout(), plan, handover, look].into_iter().flatten().min()
     }
 
-    /// It holds the lock and has read the entry under it.
-    fn is_in_charge(&self) -> bool {
+    /// It holds the lock and has read the entry under it: only then it does what people want.
+    #[must_use]
+    pub fn is_in_charge(&self) -> bool {
         self.lock.is_held() && self.entry.is_some()
     }
 

@@ -53,6 +53,18 @@ impl SessionEntry {
     fn process(&self) -> Process {
         self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn end(&self, interrupt: Interrupt) -> Result<Verdict, Error> {
+        let (done, verdict) = oneshot::channel();
+        match self.orders.try_send(Order { interrupt, done }) {
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Error::new(
+                Component::Gateway,
+                Kind::Busy,
+                "weir-gateway: that session is being killed by too many others already",
+            )),
+            _ => Ok(verdict),
+        }
+    }
 }
 
 impl Shared {
@@ -62,19 +74,27 @@ impl Shared {
         entries.iter().map(SessionEntry::process).collect()
     }
 
+    /// Every session with its number, since when it is connected, and what it is at.
+    pub(super) fn described(&self) -> Vec<(u32, Instant, Process)> {
+        let entries: Vec<_> = self.sessions().iter().map(|(id, entry)| (*id, entry.clone())).collect();
+        entries
+            .into_iter()
+            .map(|(id, entry)| (id, entry.since, Process { host: entry.host.clone(), ..entry.process() }))
+            .collect()
+    }
+
+    /// Has the session numbered `id` ended, whoever's it is; `None` when there is none.
+    pub(super) fn kill_for_operator(&self, id: u32, interrupt: Interrupt) -> Option<Result<Verdict, Error>> {
+        let entry = self.sessions().get(&id).cloned()?;
+        Some(entry.end(interrupt))
+    }
+
     /// Has the session numbered `id` ended, if `killer` may.
     pub(super) fn kill(&self, killer: &[u8], id: u64, interrupt: Interrupt) -> Result<Verdict, Error> {
         let entry = u32::try_from(id).ok().and_then(|id| self.sessions().get(&id).cloned());
         let victim = entry.as_ref().map(SessionEntry::process);
         processes::may_kill(killer, id, victim.as_ref().map(|victim| victim.user.as_slice()))?;
-        let (done, verdict) = oneshot::channel();
-        match entry.map(|entry| entry.orders.try_send(Order { interrupt, done })) {
-            Some(Err(mpsc::error::TrySendError::Full(_))) => Err(Error::new(
-                Component::Gateway,
-                Kind::Busy,
-                "weir-gateway: that session is being killed by too many others already",
-            )),
-            _ => Ok(verdict),
-        }
+        // Whether there is one has been looked at.
+        entry.map_or_else(|| Ok(oneshot::channel().1), |entry| entry.end(interrupt))
     }
 }

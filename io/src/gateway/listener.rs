@@ -1,7 +1,7 @@
 //! Accepts clients, on TCP and on a unix socket, until told to stop.
 
 use super::driver::Driver;
-use super::{Options, Shared, Tablets, kill, proxied};
+use super::{Admin, Options, Shared, Tablets, kill, proxied};
 use crate::clock;
 use crate::crypto::{self, RsaKey};
 use crate::net::Stream;
@@ -26,6 +26,7 @@ use weir_core::mysql::capability::CapabilityFlags;
 use weir_core::mysql::frame;
 use weir_core::mysql::handshake::Transport;
 use weir_core::mysql::packet;
+use weir_core::topo::Cell;
 
 /// Pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -75,6 +76,11 @@ impl Listening {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// It, for those who operate it, under this name.
+    pub(crate) fn admin(&self, name: String, cell: Option<Cell>) -> Admin {
+        Admin { shared: Arc::clone(&self.shared), name, cell, address: self.address }
     }
 
     /// From now on these may log in.

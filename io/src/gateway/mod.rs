@@ -1,5 +1,6 @@
 //! A running gateway: listeners, one task per client session, and what the sessions share.
 
+mod admin;
 mod buffer;
 mod compression;
 mod driver;
@@ -39,6 +40,7 @@ use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::{AuthPlugin, Secret};
 use weir_core::time::{Duration, Instant};
 
+pub(crate) use admin::Admin;
 pub use listener::Listening;
 pub use tablets::{Tablet, Tablets};
 

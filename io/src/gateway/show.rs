@@ -1,12 +1,10 @@
 //! The rows of `SHOW WEIR ...`.
 
-use super::{Shared, Tablet};
+use super::{Shared, Tablet, admin};
+use crate::admin::messages as pb;
 use crate::clock;
 use crate::tablet::Gauges;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use weir_core::gateway::balance;
-use weir_core::gateway::cluster::TabletView;
 use weir_core::gateway::processes;
 use weir_core::gateway::session::Replayed;
 use weir_core::mysql::column::ColumnDefinition;
@@ -32,6 +30,10 @@ fn text(value: impl ToString) -> Option<Vec<u8>> {
     Some(value.to_string().into_bytes())
 }
 
+fn unless_empty(value: String) -> Option<Vec<u8>> {
+    (!value.is_empty()).then(|| value.into_bytes())
+}
+
 fn status(shared: &Shared) -> TextResultSet {
     let clients = shared.admission().connections();
     let counters = &shared.counters;
@@ -54,30 +56,28 @@ fn status(shared: &Shared) -> TextResultSet {
 }
 
 fn tablets(shared: &Shared) -> TextResultSet {
-    let (view, now) = (shared.view(), clock::now());
-    let row = |tablet: &TabletView| {
-        let pool = shared.tablet(tablet.id).map(|tablet| tablet.gauges()).unwrap_or_default();
-        let sample = tablet.meter.sample(now);
+    let row = |tablet: pb::Tablet| {
+        let pool = tablet.pool.unwrap_or_default();
         vec![
-            text(&tablet.alias),
+            text(tablet.tablet),
             text(tablet.role),
-            text(&tablet.serving),
+            text(tablet.state),
             text(tablet.term),
-            tablet.lag.and_then(|lag| text(lag.as_secs_f64())),
-            text(&tablet.position),
-            text(&tablet.alias.cell),
-            tablet.lag.and_then(|_| text(tablet.lag_by.name())),
-            text(balance::standing(&view, tablet)),
+            tablet.lag_seconds.and_then(text),
+            text(tablet.position),
+            text(tablet.cell),
+            unless_empty(tablet.lag_by),
+            text(tablet.rotation),
             text(tablet.weight),
             text(pool.busy),
             text(pool.idle),
             text(pool.waiting),
-            text(tablet.meter.leases()),
-            text(sample.running),
-            text(sample.latency.as_micros()),
-            text(tablet.meter.rate_milli(now) as f64 / 1000.0),
-            text(sample.failures),
-            pool.note.and_then(text),
+            text(tablet.sessions),
+            text(tablet.running),
+            text(tablet.latency_us),
+            text(tablet.queries_per_second),
+            text(tablet.failures_in_row),
+            unless_empty(tablet.note),
         ]
     };
     let columns = [
@@ -101,25 +101,24 @@ fn tablets(shared: &Shared) -> TextResultSet {
         "Failures_in_row",
         "Note",
     ];
-    table_of(&columns, view.tablets().iter().map(row).collect())
+    table_of(&columns, admin::tablets(shared).into_iter().map(row).collect())
 }
 
 fn pools(shared: &Shared) -> TextResultSet {
-    let tablets = Arc::clone(&shared.tablets.borrow());
-    let rows = tablets.values().map(|tablet| {
-        let gauges = tablet.gauges();
+    let rows = admin::tablets(shared).into_iter().map(|tablet| {
+        let pool = tablet.pool.unwrap_or_default();
         let numbers = [
-            u64::from(gauges.busy),
-            u64::from(gauges.idle),
-            u64::from(gauges.opening),
-            u64::from(gauges.waiting),
-            gauges.granted,
-            gauges.granted_waited,
-            gauges.refused,
-            gauges.opened,
-            gauges.open_failed,
+            u64::from(pool.busy),
+            u64::from(pool.idle),
+            u64::from(pool.opening),
+            u64::from(pool.waiting),
+            pool.granted,
+            pool.granted_after_wait,
+            pool.refused,
+            pool.opened,
+            pool.open_failed,
         ];
-        let mut row = vec![text(tablet.alias())];
+        let mut row = vec![text(tablet.tablet)];
         row.extend(numbers.map(text));
         row
     });

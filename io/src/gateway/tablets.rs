@@ -14,7 +14,6 @@ use weir_core::gtid::Position;
 use weir_core::link::{Interrupt, Reply, Request};
 use weir_core::tablet::accounts::Account;
 use weir_core::time::{Duration, Instant};
-use weir_core::topo::TabletAlias;
 
 /// What a tablet is doing for somebody.
 pub(super) type Doing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -38,13 +37,6 @@ impl Tablet {
         match self {
             Self::Local(tablet) => tablet.id(),
             Self::Remote(tablet) => tablet.id(),
-        }
-    }
-
-    pub(super) fn alias(&self) -> &TabletAlias {
-        match self {
-            Self::Local(tablet) => tablet.alias(),
-            Self::Remote(tablet) => tablet.alias(),
         }
     }
 

@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 use weir_core::mutants::Mutants;
-use weir_core::orch::analysis::Code;
+use weir_core::orch::analysis::{Code, Problem};
 use weir_core::orch::lock::{self, Entry};
-use weir_core::orch::orchestrator::{Input, News, Orchestrator, Output};
+use weir_core::orch::orchestrator::{Input, News, Orchestrator, Output, Quarantine};
 use weir_core::orch::rebuild::{Errant, Progress};
 use weir_core::orch::recovery::{Cohort, Reign, Step};
 use weir_core::time::{Duration, Instant};
@@ -40,6 +40,35 @@ pub enum Wish {
     Successor(TabletAlias, Answer<Option<TabletAlias>>),
     /// This tablet is to be out of service (true), or in it.
     Drained(TabletAlias, bool, Answer<()>),
+    /// To know how the shard is.
+    Report(Answer<Report>),
+}
+
+/// A shard as an orchestrator sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// It holds the shard's lock: what people want it does.
+    pub in_charge: bool,
+    /// What the topology has of the shard, as it was read or written last.
+    pub entry: Option<Entry>,
+    /// What is wrong. Only who is in charge knows.
+    pub problems: Vec<Problem>,
+    /// Who stays out until a person has looked at it. Only who is in charge knows.
+    pub quarantined: BTreeMap<TabletAlias, Quarantine>,
+}
+
+impl Wish {
+    /// It does not come true.
+    fn refuse(self, why: String) {
+        // Whoever asked may have left.
+        match self {
+            Self::Primary(_, answer) => _ = answer.send(Err(why)),
+            Self::Rebuilt(_, answer) | Self::Drained(_, _, answer) => _ = answer.send(Err(why)),
+            Self::Progress(_, answer) => _ = answer.send(Err(why)),
+            Self::Successor(_, answer) => _ = answer.send(Err(why)),
+            Self::Report(answer) => _ = answer.send(Err(why)),
+        }
+    }
 }
 
 /// Where people say whom they want to be primary.
@@ -91,6 +120,14 @@ impl Wishes {
     /// Why it is not, in words for people.
     pub async fn drain(&self, tablet: TabletAlias, out: bool) -> Result<(), String> {
         self.ask(|answer| Wish::Drained(tablet, out, answer)).await
+    }
+
+    /// How the shard is.
+    ///
+    /// # Errors
+    /// Why nobody can say.
+    pub async fn report(&self) -> Result<Report, String> {
+        self.ask(Wish::Report).await
     }
 
     async fn ask<T>(&self, wish: impl FnOnce(Answer<T>) -> Wish) -> Result<T, String> {
@@ -227,7 +264,14 @@ impl Driver {
 
     /// What the machine is to be told; what it need not hear of is answered at once.
     fn consider(&mut self, wish: Wish) -> Option<Input> {
+        if !self.machine.is_in_charge() && !matches!(wish, Wish::Report(_)) {
+            wish.refuse(
+                "this orchestrator does not hold the shard's lock; the one that does is to be asked".to_owned(),
+            );
+            return None;
+        }
         match wish {
+            Wish::Report(answer) => _ = answer.send(Ok(self.report())),
             Wish::Primary(to, answer) => match self.consider_primary(&to) {
                 Some(said) => _ = answer.send(said),
                 None => {
@@ -242,17 +286,32 @@ impl Driver {
                     return Some(Input::Rebuild(tablet));
                 }
             },
-            Wish::Drained(tablet, out, answer) => {
-                self.drains.push((tablet.clone(), answer));
-                return Some(Input::Drain(tablet, out));
+            Wish::Drained(tablet, out, answer) => match self.unknown(&tablet) {
+                Some(why) => _ = answer.send(Err(why)),
+                None => {
+                    self.drains.push((tablet.clone(), answer));
+                    return Some(Input::Drain(tablet, out));
+                }
+            },
+            Wish::Successor(of, answer) => {
+                let said = self.unknown(&of).map_or_else(|| self.successor(&of), Err);
+                let _ = answer.send(said);
             }
-            Wish::Successor(of, answer) => _ = answer.send(self.successor(&of)),
             Wish::Progress(tablet, answer) => {
                 let progress = self.machine.rebuilding(clock::now(), &tablet);
                 let _ = answer.send(progress.ok_or_else(|| "the primary is being changed".to_owned()));
             }
         }
         None
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            in_charge: self.machine.is_in_charge(),
+            entry: self.topology.entry.borrow().clone(),
+            problems: self.machine.problems().cloned().collect(),
+            quarantined: self.machine.quarantined(),
+        }
     }
 
     fn successor(&self, of: &TabletAlias) -> Result<Option<TabletAlias>, String> {
@@ -335,7 +394,15 @@ impl Driver {
                 self.drained(tablet, &Err(news.to_string()));
             }
             News::Undecided(_) | News::Rebuilding(..) | News::Rebuilt(_) => warn!("{news}"),
-            News::Found(_) | News::Begun(_) | News::Lock(_) => info!("{news}"),
+            News::Lock(false) => {
+                info!("{news}");
+                if let Some((_, answer)) = self.wish.take() {
+                    let lost =
+                        "this orchestrator has lost the shard's lock meanwhile: who holds it now says what came of it";
+                    let _ = answer.send(Err(lost.to_owned()));
+                }
+            }
+            News::Found(_) | News::Begun(_) | News::Lock(true) => info!("{news}"),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! A gateway in a process of its own, in front of tablets in theirs.
 
-use super::StartError;
+use super::admin::{Admin, Serving};
 use super::peers::Peers;
 use super::shard::{Shard, Tablets as Records};
-use super::wire::Identity;
+use super::wire::{self, Identity};
+use super::{StartError, presence};
 use crate::clock;
 use crate::crypto;
 use crate::gateway::{self, Listening, Tablet, Tablets};
@@ -13,7 +14,7 @@ use crate::store::Topology;
 use crate::tablet::{Accounts, Described, News};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
@@ -22,8 +23,8 @@ use weir_core::gateway::users::Users;
 use weir_core::mysql::auth::Secret;
 use weir_core::orch::lock::Entry;
 use weir_core::time::{Duration, Instant};
-use weir_core::topo::store::TabletRecord;
-use weir_core::topo::{Role, ShardName, TabletAlias};
+use weir_core::topo::store::{GatewayRecord, Record, TabletRecord};
+use weir_core::topo::{Address, Role, ShardName, TabletAlias};
 
 /// Reports of tablets that wait to be heard.
 const NEWS_MAX: usize = 1024;
@@ -45,6 +46,8 @@ pub struct Options {
     pub identity: Option<Identity>,
     /// How clients are served.
     pub gateway: gateway::Options,
+    /// Where operators reach it.
+    pub admin: Admin,
     /// How long to wait for a first tablet at the start.
     pub tablet_time_max: std::time::Duration,
 }
@@ -52,6 +55,7 @@ pub struct Options {
 /// A gateway that serves.
 pub struct Running {
     gateway: Listening,
+    serving: Serving,
     tasks: JoinSet<()>,
     _shard: Shard,
 }
@@ -62,6 +66,9 @@ impl Running {
     /// # Errors
     /// When no tablet does in time, or the address cannot be listened on.
     pub async fn start(options: Options) -> Result<Self, StartError> {
+        let admin = options.admin.open().await?;
+        let mut server = wire::server(options.identity.as_ref()).map_err(StartError::new)?;
+        let cell = options.cluster.cell.clone().ok_or_else(|| StartError("a gateway has a cell".to_owned()))?;
         let shard = Shard::follow(&options.topology, options.shard.clone());
         let peers = Arc::new(Peers::new(shard.tablets.clone(), options.identity));
         let (remote, view, tablets) = RemoteShard::new(options.cluster, &shard, peers);
@@ -75,7 +82,18 @@ impl Running {
         let accounts = Arc::new(Accounts::own(Vec::new(), Secret::new(Vec::new())));
         let gateway = Listening::start(options.gateway, &described, accounts, rsa, view, tablets)
             .map_err(|why| StartError(format!("cannot listen on {listen}: {why}")))?;
-        Ok(Self { gateway, tasks, _shard: shard })
+        let asked = Arc::new(OnceLock::from(gateway.admin(admin.name.to_string(), Some(cell.clone()))));
+        let sign = GatewayRecord {
+            name: admin.name.clone(),
+            cell,
+            grpc: admin.grpc.clone(),
+            mysql: Address { host: admin.client_host(gateway.address()), port: gateway.address().port() },
+            shard: options.shard,
+            presence: presence(),
+        };
+        let router = server.add_service(gateway::Admin::service(asked));
+        let serving = admin.serve(router, &options.topology, &Record::Gateway(Box::new(sign)));
+        Ok(Self { gateway, serving, tasks, _shard: shard })
     }
 
     /// Where clients connect.
@@ -91,6 +109,7 @@ impl Running {
 
     /// Lets clients finish for up to `patience`, then stops.
     pub async fn stop(mut self, patience: Duration) {
+        self.serving.withdraw().await;
         self.gateway.stop(patience).await;
         self.tasks.shutdown().await;
     }

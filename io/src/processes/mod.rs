@@ -3,13 +3,15 @@
 //! They find each other in the topology and talk over gRPC; what each does is done by the same machines as in one process. Start
 //! with [`tablet::Running`], [`gateway::Running`] and [`orchestrator::Running`].
 
+mod admin;
 pub mod gateway;
 pub mod orchestrator;
 mod peers;
 mod shard;
 pub mod tablet;
-mod wire;
+pub(crate) mod wire;
 
+pub use admin::Admin;
 pub use wire::{Identity, IdentityError};
 
 use std::fmt;

@@ -1,10 +1,14 @@
 //! An orchestrator of one shard in a process of its own.
 
+use super::admin::{Admin, Serving};
 use super::peers::Peers;
 use super::shard::Shard;
-use super::wire::Identity;
+use super::wire::{self, Identity};
+use super::{StartError, presence};
+use crate::admin::orchestrator::Orders;
 use crate::grpc::follow;
 use crate::orch::{self, Driver, Wishes};
+use crate::service::Service;
 use crate::store::Topology;
 use crate::tablet::orders::QUEUE_MAX;
 use std::collections::BTreeMap;
@@ -15,7 +19,8 @@ use tracing::info;
 use weir_core::orch::rebuild::Errant;
 use weir_core::orch::recovery::Cohort;
 use weir_core::time::Duration;
-use weir_core::topo::ShardName;
+use weir_core::topo::store::{OrchestratorRecord, Record};
+use weir_core::topo::{ProcessName, ShardName};
 
 /// What to run.
 #[derive(Debug)]
@@ -30,23 +35,31 @@ pub struct Options {
     pub errant: Errant,
     /// How long transactions may take to end before a planned change of primary.
     pub drain_time: Duration,
-    /// Who this process is to the tablets.
+    /// Who this process is to others.
     pub identity: Option<Identity>,
+    /// Where operators reach it.
+    pub admin: Admin,
 }
 
 /// An orchestrator that watches, and acts while it holds the shard's lock. Dropped, it stops: its lock ends with its lease.
 #[derive(Debug)]
 pub struct Running {
     wishes: Wishes,
+    name: ProcessName,
     shard: Shard,
+    serving: Serving,
     _tasks: JoinSet<()>,
 }
 
 impl Running {
-    /// Starts it.
-    #[must_use]
-    pub fn start(options: Options) -> Self {
-        let Options { topology, shard: name, cohort, errant, drain_time, identity } = options;
+    /// Starts it, and makes it known.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let Options { topology, shard: name, cohort, errant, drain_time, identity, admin } = options;
+        let admin = admin.open().await?;
+        let mut server = wire::server(identity.as_ref()).map_err(StartError::new)?;
         let shard = Shard::follow(&topology, name.clone());
         let peers = Arc::new(Peers::new(shard.tablets.clone(), identity));
         let mut tasks = JoinSet::new();
@@ -58,12 +71,34 @@ impl Running {
             tablets.insert(alias.clone(), orders_in);
         }
         let (wishes_in, wishes) = mpsc::channel(1);
+        let wishes_in = Wishes::new(wishes_in);
+        let service = Service::new(wishes_in.clone(), BTreeMap::new());
+        let own_name = admin.name.clone();
+        let router = server.add_service(Orders::service(own_name.to_string(), name.clone(), service));
+        let sign = OrchestratorRecord {
+            name: own_name.clone(),
+            grpc: admin.grpc.clone(),
+            shard: name.clone(),
+            presence: presence(),
+        };
+        let serving = admin.serve(router, &topology, &Record::Orchestrator(Box::new(sign)));
         info!("watches {name}");
         // What it has written comes back from the topology, like what others have.
         let topology = topology.serve(name, None);
         let setup = orch::Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time };
         tasks.spawn(Driver::new(setup).run());
-        Self { wishes: Wishes::new(wishes_in), shard, _tasks: tasks }
+        Ok(Self { wishes: wishes_in, name: own_name, shard, serving, _tasks: tasks })
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub const fn name(&self) -> &ProcessName {
+        &self.name
+    }
+
+    /// Stops it: its lock ends with its lease.
+    pub async fn stop(self) {
+        self.serving.withdraw().await;
     }
 
     /// Where people say what they want.

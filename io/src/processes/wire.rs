@@ -75,7 +75,7 @@ fn read(path: &Path, holds: &str) -> Result<Vec<u8>, IdentityError> {
 }
 
 /// A channel to a process, connected when it is used first and again whenever it breaks.
-pub(super) fn channel(address: &Address, identity: Option<&Identity>) -> Result<Channel, tonic::transport::Error> {
+pub(crate) fn channel(address: &Address, identity: Option<&Identity>) -> Result<Channel, tonic::transport::Error> {
     let scheme = if identity.is_some() { "https" } else { "http" };
     let host = if address.host.contains(':') { format!("[{}]", address.host) } else { address.host.clone() };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{host}:{}", address.port))?

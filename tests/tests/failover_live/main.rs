@@ -83,5 +83,5 @@ fn an_operator_is_told_why_nothing_is_done() {
     eventually(Duration::from_secs(10), "the first term is settled", is_primary);
     let nowhere = tempfile::tempdir().expect("a temporary directory");
     let error = shard::reparent(nowhere.path(), 1);
-    assert!(error.unwrap_err().contains("no Weir with failover runs in"));
+    assert!(error.unwrap_err().contains("no Weir runs in"));
 }

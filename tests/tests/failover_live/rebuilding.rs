@@ -26,6 +26,12 @@ fn shard(more: &[&str]) -> Shard {
     shard
 }
 
+fn quarantine(shard: &Shard) -> String {
+    let dir = shard.data_dir();
+    let said = Weir::ctl(&["quarantine", "--data-dir", dir.to_str().expect("text")]);
+    said.unwrap_or_else(|error| panic!("{error}\n{}", shard.output()))
+}
+
 /// A write of its own makes it impossible that a replica goes on; its number.
 fn estrange(shard: &Shard) -> u16 {
     let server = shard.primary().expect("a primary") % 3 + 1;
@@ -77,12 +83,15 @@ fn a_server_with_writes_of_its_own_stays_out_until_an_operator_has_it_rebuilt() 
     writers.wait_for_progress();
     let server = estrange(&shard);
     let primary = shard.primary().expect("a primary");
+    let out = quarantine(&shard);
+    assert!(out.contains(&format!("local-{server:010}  it")), "{out}");
     assert!(rebuild(&shard, server, &[]).unwrap_err().contains("--yes"));
     assert!(rebuild(&shard, primary, &["--yes"]).unwrap_err().contains("it is the primary"));
     assert!(rebuild(&shard, 9, &["--yes"]).unwrap_err().contains("there is no tablet"));
     assert_eq!(set_aside(&shard, server), Vec::<PathBuf>::new(), "nobody has asked for it");
     let said = rebuild(&shard, server, &["--yes"]).unwrap_or_else(|why| panic!("{why}\n{}", shard.output()));
     assert!(said.contains("was rebuilt and follows"), "{said}");
+    assert_eq!(quarantine(&shard), "TABLET  WHY");
     let donor = 6 - primary - server;
     assert!(shard.output().contains(&format!("is being rebuilt from local-{donor:010}")), "{}", shard.output());
     writers.wait_for_progress();

@@ -88,6 +88,16 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
+fn what_operators_ask_does_not_stand_open_to_the_world() {
+    let open = ["--etcd", "http://127.0.0.1:1", "--shard", "shop/0", "--grpc-host", "0.0.0.0"];
+    for (program, own) in [("weir-gateway", ["--port", "0"]), ("weir-orch", ["--cohort", "local-1,local-2"])] {
+        let (code, said) = refused(program, &[&open[..], &own].concat());
+        assert_eq!(code, 1, "{program}");
+        assert!(said.contains("--grpc-cert"), "{program}: {said}");
+    }
+}
+
+#[test]
 fn a_tablet_does_not_stand_open_to_the_world() {
     let own = ["--etcd", "http://127.0.0.1:1", "--data-dir", "/nowhere", "--grpc-host", "0.0.0.0"];
     let (code, said) = refused("weir-tablet", &[&TABLET[..], &own].concat());

@@ -1,0 +1,243 @@
+//! `weir ctl` with processes of their own: it finds them in the topology, changes what it is told to, and says what is wrong.
+
+use serde_json::Value;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use weir_core::orch::durability::Policy;
+use weir_core::orch::rebuild::Errant;
+use weir_core::orch::recovery::Cohort;
+use weir_core::topo::TabletAlias;
+use weir_io::orch::{Driver, Setup, Topology, Wishes};
+use weir_tests::{Deployment, EtcdCluster, Part, Session, Weir, application, eventually, run_program};
+
+const HEALED_MAX: Duration = Duration::from_secs(60);
+
+struct Operator {
+    target: [String; 2],
+}
+
+impl Operator {
+    fn of_etcd(urls: &str) -> Self {
+        Self { target: ["--etcd".to_owned(), urls.to_owned()] }
+    }
+
+    fn asks(&self, what: &[&str]) -> Result<String, String> {
+        Weir::ctl(&[what, &self.target.each_ref().map(String::as_str)].concat())
+    }
+
+    fn json(&self, what: &[&str]) -> Value {
+        let said = self.asks(&[what, &["--json"]].concat()).unwrap_or_else(|error| panic!("{what:?}: {error}"));
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{what:?}: {error}: {said}"))
+    }
+
+    fn primary(&self) -> Option<String> {
+        self.json(&["topology"])["primary"].as_str().map(str::to_owned)
+    }
+
+    /// Which orchestrator acts.
+    fn holder(&self) -> Option<usize> {
+        let topology = self.json(&["topology"]);
+        let holds: Vec<_> = list(&topology["orchestrators"]).iter().filter(|it| it["holds_lock"] == true).collect();
+        assert!(holds.len() <= 1, "{topology}");
+        let name = holds.first()?["name"].as_str()?;
+        name.strip_prefix("orchestrator-")?.parse().ok()
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap_or_else(|| panic!("no list: {value}"))
+}
+
+fn names<'a>(value: &'a Value, field: &str) -> Vec<&'a str> {
+    list(value).iter().map(|it| it[field].as_str().unwrap_or_else(|| panic!("no {field}: {it}"))).collect()
+}
+
+#[test]
+fn what_processes_do_is_seen_and_changed_from_outside() {
+    let mut deployment = Deployment::several();
+    let operator = Operator::of_etcd(&deployment.etcd());
+    eventually(HEALED_MAX, "somebody holds the lock", || operator.holder().is_some() && operator.primary().is_some());
+    who_is_there(&operator);
+    the_primary_is_changed(&operator);
+    a_tablet_goes_out_of_service_and_comes_back(&operator);
+    deployment.wait_until_healed();
+    sessions_are_seen_and_ended(&deployment, &operator);
+    the_next_orchestrator_obeys(&mut deployment, &operator);
+}
+
+fn who_is_there(operator: &Operator) {
+    let topology = operator.json(&["topology"]);
+    assert_eq!(topology["shard"], "shop/0");
+    assert_eq!(names(&topology["gateways"], "name"), ["gateway-0", "gateway-1"]);
+    assert_eq!(names(&topology["orchestrators"], "name"), ["orchestrator-0", "orchestrator-1"]);
+    let all = ["local-0000000001", "local-0000000002", "local-0000000003"];
+    assert_eq!(names(&topology["tablets"], "tablet"), all);
+    assert!(list(&topology["tablets"]).iter().all(|tablet| tablet["runs"] == true), "{topology}");
+    let tablets = operator.json(&["tablets"]);
+    let roles = names(&tablets["tablets"], "role");
+    assert_eq!(roles.iter().filter(|role| **role == "PRIMARY").count(), 1, "{tablets}");
+    let pools = operator.json(&["pools"]);
+    assert_eq!(names(&pools["pools"], "tablet"), all);
+    let config = operator.json(&["config"]);
+    assert_eq!(names(&config["gateways"], "gateway"), ["gateway-0", "gateway-1"]);
+    assert_eq!(list(&config["gateways"])[1]["variables"]["read_after_write_consistency"], "SESSION");
+    let policy = operator.json(&["policy"]);
+    assert_eq!((&policy["durability"], &policy["acknowledgements"]), (&"semi_sync".into(), &1.into()));
+    assert_eq!(list(&policy["cohort"]).len(), 3);
+    assert_eq!(operator.json(&["quarantine"])["quarantined"], Value::Array(Vec::new()));
+    let table = operator.asks(&["topology"]).expect("a table");
+    assert!(
+        table.contains("gateway-1") && table.contains("holds lock: yes") && table.contains("primary in term"),
+        "{table}"
+    );
+}
+
+fn the_primary_is_changed(operator: &Operator) {
+    let to = if operator.primary().as_deref() == Some("local-0000000002") { "local-3" } else { "local-2" };
+    let said = operator.json(&["reparent", "--to", to]);
+    let name = said["tablet"].as_str().expect("a name");
+    assert!(name.starts_with(&to[..6]) && said["term"].as_u64() >= Some(2), "{said}");
+    assert_eq!(operator.primary().as_deref(), Some(name));
+    let unknown = operator.asks(&["reparent", "--to", "local-7"]).unwrap_err();
+    assert!(unknown.contains("there is no tablet local-0000000007: they are local-0000000001"), "{unknown}");
+}
+
+fn a_tablet_goes_out_of_service_and_comes_back(operator: &Operator) {
+    let primary = operator.primary().expect("a primary");
+    let said = operator.asks(&["drain", &primary]).unwrap_or_else(|error| panic!("{error}"));
+    assert!(said.contains("is primary in term") && said.contains("its server may be stopped"), "{said}");
+    assert_ne!(operator.primary(), Some(primary.clone()));
+    assert_eq!(operator.json(&["topology"])["drained"], Value::Array(vec![primary.as_str().into()]));
+    let refused = operator.asks(&["reparent", "--to", &primary]).unwrap_err();
+    assert!(refused.contains("is out of service"), "{refused}");
+    let said = operator.asks(&["undrain", &primary]).unwrap_or_else(|error| panic!("{error}"));
+    assert!(said.contains("is in service again"), "{said}");
+    for verb in ["drain", "undrain"] {
+        let unknown = operator.asks(&[verb, "local-7"]).unwrap_err();
+        assert!(unknown.contains("there is no tablet local-0000000007"), "{verb}: {unknown}");
+    }
+    let unasked = operator.asks(&["rebuild", &primary]).unwrap_err();
+    assert!(unasked.contains("--yes"), "{unasked}");
+}
+
+fn connection_id(client: &mut Session) -> u32 {
+    client.values("SELECT CONNECTION_ID()").remove(0).parse().expect("a number")
+}
+
+fn sessions_are_seen_and_ended(deployment: &Deployment, operator: &Operator) {
+    let open = |gateway| Session::open(deployment.gateway(gateway), &application(), None).expect("a session");
+    let mut clients = [open(0), open(1)];
+    let ids = clients.each_mut().map(connection_id);
+    let id = ids.map(|id| id.to_string());
+    let seen = |gateway: usize| {
+        let sessions = operator.json(&["sessions"]);
+        let is_it = |it: &&Value| it["gateway"] == format!("gateway-{gateway}") && it["id"] == ids[gateway];
+        list(&sessions["sessions"]).iter().filter(is_it).map(|it| it["user"].clone()).collect::<Vec<_>>()
+    };
+    for gateway in [0, 1] {
+        assert_eq!(seen(gateway), [application().user.as_str()]);
+    }
+    let said = operator.asks(&["kill", &id[1], "--gateway", "gateway-1"]).expect("it is ended");
+    assert!(said.contains("of gateway gateway-1 was ended"), "{said}");
+    assert!(clients[1].run(b"SELECT 1").is_err(), "its connection is gone");
+    assert_eq!(clients[0].values("SELECT 7"), ["7"], "the other's is not");
+    assert_eq!((seen(0).len(), seen(1).len()), (1, 0));
+    let gone = operator.asks(&["kill", &id[1], "--gateway", "gateway-1"]).unwrap_err();
+    assert!(gone.contains(&format!("there is no session {}", ids[1])), "{gone}");
+    let unknown = operator.asks(&["kill", &id[0], "--gateway", "gateway-7"]).unwrap_err();
+    assert!(unknown.contains("there is no gateway gateway-7: they are gateway-0, gateway-1"), "{unknown}");
+    let unknown = operator.asks(&["kill", "4000000000"]).unwrap_err();
+    assert!(unknown.contains("there is no session 4000000000"), "{unknown}");
+}
+
+fn the_next_orchestrator_obeys(deployment: &mut Deployment, operator: &Operator) {
+    let holder = operator.holder().expect("somebody holds the lock");
+    let primary = operator.primary();
+    deployment.kill_and_restart(Part::Orchestrator(holder));
+    let to = if primary.as_deref() == Some("local-0000000001") { "local-3" } else { "local-1" };
+    // Whoever takes the lock next is waited for, and may have to hear its tablets first.
+    eventually(HEALED_MAX, "the next orchestrator obeys", || operator.asks(&["reparent", "--to", to]).is_ok());
+    // As long as the topology shows where the one was that was killed, not all can be asked.
+    eventually(HEALED_MAX, "all answer", || operator.asks(&["topology"]).is_ok());
+    assert_ne!(operator.primary(), primary);
+}
+
+#[test]
+fn weir_up_is_asked_the_same_by_its_data_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_str().expect("text");
+    let weir = Weir::up(&["--data-dir", path, "--servers", "2"]);
+    let operator = Operator { target: ["--data-dir".to_owned(), path.to_owned()] };
+    eventually(HEALED_MAX, "there is a primary", || operator.primary().is_some());
+    let topology = operator.json(&["topology"]);
+    assert_eq!(topology["shard"], "default/0");
+    assert_eq!(names(&topology["tablets"], "tablet"), ["local-0000000001", "local-0000000002"]);
+    assert_eq!(names(&topology["gateways"], "mysql"), [weir.address().to_string()]);
+    assert_eq!(operator.json(&["policy"])["durability"], "semi_sync");
+    let mut client = Session::open(weir.address(), &application(), None).expect("a session");
+    let id = connection_id(&mut client);
+    let sessions = operator.json(&["sessions"]);
+    let seen = list(&sessions["sessions"]).iter().find(|it| it["id"] == id);
+    assert_eq!(seen.expect("the client")["command"], "Sleep");
+    operator.asks(&["kill", &id.to_string()]).expect("it is ended");
+    assert!(client.run(b"SELECT 1").is_err(), "its connection is gone");
+}
+
+#[tokio::test]
+async fn an_orchestrator_without_the_lock_refuses_at_once() {
+    // A topology that does not answer.
+    let (asks, _unanswered) = mpsc::channel(64);
+    let (_answers, answered) = mpsc::channel(1);
+    let topology = Topology { asks, answers: answered, entry: watch::channel(None).1 };
+    let (answers, said) = mpsc::channel(1);
+    let (wishes_in, wishes) = mpsc::channel(1);
+    let tablet: TabletAlias = "local-1".parse().expect("an alias");
+    let cohort = Cohort { tablets: [tablet.clone()].into(), policy: Policy::None, promotion: [].into() };
+    let (errant, drain_time, tablets) = (Errant::Quarantine, Duration::from_secs(1), [].into());
+    let setup = Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time };
+    let driver = tokio::spawn(Driver::new(setup).run());
+    let wishes = Wishes::new(wishes_in);
+    let asked = async {
+        let refused = [
+            wishes.reparent(tablet.clone()).await.map(|_| ()),
+            wishes.rebuild(tablet.clone()).await,
+            wishes.drain(tablet.clone(), true).await,
+            wishes.successor(tablet.clone()).await.map(|_| ()),
+        ];
+        for why in refused.map(Result::unwrap_err) {
+            assert!(why.contains("does not hold the shard's lock"), "{why}");
+        }
+        assert!(!wishes.report().await.expect("how it is").in_charge);
+    };
+    tokio::time::timeout(Duration::from_secs(5), asked).await.expect("at once");
+    driver.abort();
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let etcd = EtcdCluster::start(1);
+    let operator = Operator::of_etcd(&etcd.urls().join(","));
+    let said = operator.asks(&["topology"]).unwrap_err();
+    assert!(said.contains("the topology knows no shard"), "{said}");
+    let of_shop = |what: &[&str]| operator.asks(&[what, &["--shard", "shop/0"]].concat()).unwrap_err();
+    let said = of_shop(&["reparent", "--to", "local-1"]);
+    assert!(said.contains("no orchestrator of shop/0 runs"), "{said}");
+    let said = of_shop(&["sessions"]);
+    assert!(said.contains("no gateway of shop/0 runs"), "{said}");
+    let nowhere = Operator::of_etcd("http://127.0.0.1:1");
+    let said = nowhere.asks(&["tablets"]).unwrap_err();
+    assert!(said.contains("the topology is not reached") && said.contains("127.0.0.1:1"), "{said}");
+}
+
+#[test]
+fn wrong_usage_has_a_code_of_its_own() {
+    for (arguments, said) in [
+        (&["ctl", "reparent", "--to", "nobody"][..], "a tablet alias: cell-number"),
+        (&["ctl", "kill", "all"], "invalid digit"),
+        (&["ctl", "tablets", "--grpc-key", "k"], "--grpc-cert"),
+    ] {
+        let (code, error) = run_program("weir", arguments, Duration::from_secs(10));
+        assert_eq!(code, 2, "{arguments:?}: {error}");
+        assert!(error.contains(said), "{arguments:?}: {error}");
+    }
+}
