@@ -1,8 +1,10 @@
 //! What the programs of Weir have in common with their tests: arguments and wiring.
 
 pub mod args;
+pub mod cli;
 pub mod ctl;
 pub mod gateway;
+pub mod generate;
 pub mod memory;
 pub mod orchestrator;
 pub mod sim;

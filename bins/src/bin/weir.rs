@@ -1,30 +1,8 @@
-//! `weir`: the operator's tool.
+//! `weir`: see [`weir_bins::cli`].
 
-use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use weir_bins::{args, ctl, memory, up};
-
-/// A MySQL gateway: read/write splitting, pooling and consistency in front of replicated servers.
-#[derive(Debug, Parser)]
-#[command(name = "weir", version, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run a gateway with its tablets, and with servers of its own unless told to use others.
-    Up(Box<up::Args>),
-    /// Ask a running Weir to do something, or how it is.
-    Ctl(Box<ctl::Args>),
-}
+use weir_bins::{args, cli::Cli};
 
 fn main() -> ExitCode {
-    memory::give_large_buffers_back();
-    match args::parse().map(|Cli { command }| command) {
-        Ok(Command::Up(args)) => up::run(&args),
-        Ok(Command::Ctl(args)) => ctl::run(&args),
-        Err(code) => code,
-    }
+    args::parse().map_or_else(|code| code, Cli::run)
 }
