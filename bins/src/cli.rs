@@ -1,6 +1,6 @@
 //! The command line of `weir`, the operator's tool.
 
-use crate::{ctl, generate, memory, up};
+use crate::{ctl, generate, memory, top, up};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -18,6 +18,8 @@ enum Command {
     Up(Box<up::Args>),
     /// Ask a running Weir to do something, or how it is.
     Ctl(Box<ctl::Args>),
+    /// Watch a running Weir in the terminal.
+    Top(Box<top::Args>),
     /// Print what a shell needs to complete command lines.
     Completions(generate::CompletionsArgs),
     /// Write manual pages of all programs.
@@ -32,6 +34,7 @@ impl Cli {
         match self.command {
             Command::Up(args) => up::run(&args),
             Command::Ctl(args) => ctl::run(&args),
+            Command::Top(args) => top::run(&args),
             Command::Completions(args) => generate::completions(&args),
             Command::Man(args) => generate::man(&args),
         }

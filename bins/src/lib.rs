@@ -9,4 +9,5 @@ pub mod memory;
 pub mod orchestrator;
 pub mod sim;
 pub mod tablet;
+pub mod top;
 pub mod up;

@@ -66,6 +66,12 @@ impl Weir {
         Self { child, address, output }
     }
 
+    /// Where the program is.
+    #[must_use]
+    pub fn program() -> PathBuf {
+        program("weir")
+    }
+
     /// Runs `weir ctl` with these arguments: what it printed, or its error.
     ///
     /// # Errors

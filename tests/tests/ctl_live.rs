@@ -1,6 +1,8 @@
 //! `weir ctl` with processes of their own: it finds them in the topology, changes what it is told to, and says what is wrong.
 
 use serde_json::Value;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use weir_core::orch::durability::Policy;
@@ -23,6 +25,36 @@ impl Operator {
 
     fn asks(&self, what: &[&str]) -> Result<String, String> {
         Weir::ctl(&[what, &self.target.each_ref().map(String::as_str)].concat())
+    }
+
+    /// What `weir top` writes on a terminal until q is pressed, and its exit code.
+    fn watches(&self) -> (String, Option<i32>) {
+        let [flag, value] = &self.target;
+        let top = format!("stty cols 120 rows 40; exec {} top {flag} {value}", Weir::program().display());
+        let mut script = Command::new("timeout")
+            .args(["60", "script", "--quiet", "--flush", "--return", "--command", &top, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script is a part of Debian");
+        let (mut keys, mut screen) = (script.stdin.take().expect("piped"), script.stdout.take().expect("piped"));
+        let (mut written, mut buffer) = (Vec::new(), [0; 4096]);
+        let mut is_told = false;
+        loop {
+            match screen.read(&mut buffer).expect("what it writes") {
+                0 => break,
+                bytes => written.extend_from_slice(&buffer[..bytes]),
+            }
+            // Once both tables are filled.
+            let shown = String::from_utf8_lossy(&written);
+            if !is_told && shown.contains("PRIMARY") && shown.contains("local-0000000002") && shown.contains("Gateways")
+            {
+                is_told = true;
+                keys.write_all(b"q").expect("a key");
+            }
+        }
+        let status = script.wait().expect("it ends");
+        (String::from_utf8_lossy(&written).into_owned(), status.code())
     }
 
     fn json(&self, what: &[&str]) -> Value {
@@ -58,6 +90,7 @@ fn what_processes_do_is_seen_and_changed_from_outside() {
     let operator = Operator::of_etcd(&deployment.etcd());
     eventually(HEALED_MAX, "somebody holds the lock", || operator.holder().is_some() && operator.primary().is_some());
     who_is_there(&operator);
+    it_is_watched_in_a_terminal(&operator);
     the_primary_is_changed(&operator);
     a_tablet_goes_out_of_service_and_comes_back(&operator);
     deployment.wait_until_healed();
@@ -90,6 +123,13 @@ fn who_is_there(operator: &Operator) {
         table.contains("gateway-1") && table.contains("holds lock: yes") && table.contains("primary in term"),
         "{table}"
     );
+}
+
+fn it_is_watched_in_a_terminal(operator: &Operator) {
+    let (written, code) = operator.watches();
+    assert_eq!(code, Some(0), "{written}");
+    let (begun, ended) = (written.find("\u{1b}[?1049h"), written.rfind("\u{1b}[?1049l"));
+    assert!(begun.is_some() && begun < ended, "the terminal is as it was before: {written}");
 }
 
 fn the_primary_is_changed(operator: &Operator) {
@@ -181,6 +221,7 @@ fn weir_up_is_asked_the_same_by_its_data_directory() {
     assert_eq!(seen.expect("the client")["command"], "Sleep");
     operator.asks(&["kill", &id.to_string()]).expect("it is ended");
     assert!(client.run(b"SELECT 1").is_err(), "its connection is gone");
+    it_is_watched_in_a_terminal(&operator);
 }
 
 #[tokio::test]
