@@ -1,12 +1,14 @@
 //! `weir-gateway`: a gateway in front of tablets in other processes.
 
-use crate::args::{GatewayArgs, ProcessArgs, StopSignals, TopologyArgs, WireArgs, say};
+use crate::args::{GatewayArgs, LIVE_OF_GATEWAYS, ProcessArgs, Reread, TopologyArgs, WireArgs, say};
+use crate::life::{Life, Told};
 use clap::Parser;
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing::{info, warn};
+use tracing::warn;
 use weir_core::gateway::users::Users;
 use weir_core::topo::ShardName;
+use weir_io::gateway::Live;
 use weir_io::processes::gateway::{Options, Running};
 
 /// A gateway of Weir: applications connect to it as to one MySQL server, and it runs their statements on the tablets of a shard.
@@ -48,6 +50,12 @@ pub struct Args {
     pub process: ProcessArgs,
 }
 
+impl AsRef<ProcessArgs> for Args {
+    fn as_ref(&self) -> &ProcessArgs {
+        &self.process
+    }
+}
+
 /// Runs until it is told to stop. Exit codes: 0 stopped in order, 1 could not start or stop, 2 wrong usage.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
@@ -55,15 +63,9 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 async fn gateway(args: &Args) -> Result<(), String> {
-    let mut stop = StopSignals::install()?;
+    let mut life = Life::begin(&args.process, Reread::new(Some::<Args>), LIVE_OF_GATEWAYS).await?;
     let gateway = args.gateway.options(None)?;
-    if matches!(gateway.users, Users::OfServers) {
-        return Err(
-            "--auth mysqlbased: the servers' own accounts are not served to gateways in processes of their own yet; \
-                    use own or static"
-                .to_owned(),
-        );
-    }
+    check(&gateway.live)?;
     let options = Options {
         topology: args.topology.open()?,
         shard: args.shard.clone(),
@@ -72,24 +74,38 @@ async fn gateway(args: &Args) -> Result<(), String> {
         gateway,
         tablet_time_max: Duration::from_millis(args.tablet_time_ms),
     };
+    let certificates = [options.gateway.tls.clone(), options.identity.clone(), options.topology.certificates()];
+    life.follow(certificates.into_iter().flatten());
     let running = tokio::select! {
         running = Running::start(options) => running.map_err(|error| error.to_string())?,
-        () = stop.wait() => return Ok(()),
+        () = life.told_to_stop() => return Ok(()),
     };
     say(&format!("gateway of {} is at {}", args.shard, running.address()));
-    while stop.wait_or_hang_up().await {
-        match args.gateway.users() {
-            Ok(users) => {
-                running.set_users(users);
-                info!("who may log in has been read again");
-            }
+    life.ready(running.readiness());
+    let mut drain_time = args.gateway.drain_time_ms;
+    while let Told::Options(new) = life.next().await {
+        match new.gateway.live().and_then(|live| check(&live).map(|()| live)) {
+            Ok(live) => running.set_live(live),
             Err(error) => warn!("who may log in stays as it was: {error}"),
         }
+        drain_time = new.gateway.drain_time_ms;
     }
-    say("stopping (once more to stop at once)");
+    life.stopping();
     tokio::select! {
-        () = running.stop(Duration::from_millis(args.gateway.drain_time_ms)) => {}
-        () = stop.wait() => {}
+        () = running.stop(Duration::from_millis(drain_time)) => {}
+        () = life.told_to_stop() => {}
+    }
+    Ok(())
+}
+
+/// Whether gateways in processes of their own can serve it.
+fn check(live: &Live) -> Result<(), String> {
+    if matches!(live.users, Users::OfServers) {
+        return Err(
+            "--auth mysqlbased: the servers' own accounts are not served to gateways in processes of their own yet; \
+                    use own or static"
+                .to_owned(),
+        );
     }
     Ok(())
 }

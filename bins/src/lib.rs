@@ -3,6 +3,7 @@
 pub mod args;
 pub mod ctl;
 pub mod gateway;
+pub mod life;
 pub mod memory;
 pub mod orchestrator;
 pub mod sim;

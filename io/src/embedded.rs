@@ -6,6 +6,7 @@ pub use crate::failover::Policies;
 
 use crate::failover::{self, Failover};
 use crate::gateway::{self, Listening, Tablet};
+use crate::health::Readiness;
 use crate::net::Address;
 use crate::orch;
 use crate::servers::{Account, Kept};
@@ -19,7 +20,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use weir_core::error::Error;
 use weir_core::gateway::cluster::{self, TabletId, View};
-use weir_core::gateway::users::Users;
 use weir_core::mysql::auth::Secret;
 use weir_core::tablet::manager;
 use weir_core::time::Duration;
@@ -148,9 +148,15 @@ impl Running {
         self.gateway.address()
     }
 
-    /// From now on these may log in. Whoever is in stays.
-    pub fn set_users(&self, users: Users) {
-        self.gateway.set_users(users);
+    /// From now on these hold. Whoever is in stays.
+    pub fn set_live(&self, live: gateway::Live) {
+        self.gateway.set_live(live);
+    }
+
+    /// Whether statements find a server.
+    #[must_use]
+    pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
+        self.gateway.readiness()
     }
 
     /// Lets clients finish for up to `patience`, then stops.

@@ -4,14 +4,13 @@ mod config;
 mod gateway;
 mod process;
 mod tablet;
-mod tls;
 mod topology;
 mod users;
 mod wire;
 
-pub use config::parse;
-pub use gateway::{Auth, GatewayArgs};
-pub use process::{ProcessArgs, StopSignals, say, say_error};
+pub use config::{Changes, Reread, parse};
+pub use gateway::{Auth, GatewayArgs, LIVE_OF_GATEWAYS};
+pub use process::{ProcessArgs, StopSignals, say, say_error, set_log};
 pub use tablet::TabletArgs;
 pub use topology::TopologyArgs;
 pub use wire::WireArgs;

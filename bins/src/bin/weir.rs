@@ -23,7 +23,13 @@ enum Command {
 fn main() -> ExitCode {
     memory::give_large_buffers_back();
     match args::parse().map(|Cli { command }| command) {
-        Ok(Command::Up(args)) => up::run(&args),
+        Ok(Command::Up(args)) => {
+            let pick = |Cli { command }| match command {
+                Command::Up(args) => Some(*args),
+                Command::Ctl(_) => None,
+            };
+            up::run(&args, args::Reread::new(pick))
+        }
         Ok(Command::Ctl(args)) => ctl::run(&args),
         Err(code) => code,
     }

@@ -1,9 +1,10 @@
 //! Accepts clients, on TCP and on a unix socket, until told to stop.
 
 use super::driver::Driver;
-use super::{Options, Shared, Tablets, kill, proxied};
+use super::{Live, Options, Shared, Tablets, kill, proxied};
 use crate::clock;
 use crate::crypto::{self, RsaKey};
+use crate::health::Readiness;
 use crate::net::Stream;
 use crate::tablet::{Accounts, Described};
 use std::io;
@@ -20,12 +21,12 @@ use tracing::{debug, warn};
 use weir_core::error::Error;
 use weir_core::gateway::cluster::View;
 use weir_core::gateway::session::Peer;
-use weir_core::gateway::users::Users;
 use weir_core::mysql::auth::Nonce;
 use weir_core::mysql::capability::CapabilityFlags;
 use weir_core::mysql::frame;
 use weir_core::mysql::handshake::Transport;
 use weir_core::mysql::packet;
+use weir_core::topo::Role;
 
 /// Pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -77,9 +78,16 @@ impl Listening {
         self.address
     }
 
-    /// From now on these may log in.
-    pub fn set_users(&self, users: Users) {
-        self.shared.set_users(users);
+    /// From now on these hold. Whoever is in stays.
+    pub fn set_live(&self, live: Live) {
+        self.shared.set_live(live);
+    }
+
+    /// Whether statements find a server.
+    #[must_use]
+    pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || readiness(&shared.view())
     }
 
     /// Stops accepting, tells the sessions to end, and waits for them up to `patience`.
@@ -99,6 +107,17 @@ impl Listening {
     #[must_use]
     pub fn clients(&self) -> usize {
         self.shared.admission().connections()
+    }
+}
+
+fn readiness(view: &View) -> Readiness {
+    let serving =
+        |role: Role| view.tablets().iter().filter(|tablet| tablet.serving.is_yes() && tablet.role == role).count();
+    let others = serving(Role::Replica) + serving(Role::RdOnly);
+    match view.primary().filter(|primary| primary.serving.is_yes()) {
+        Some(primary) => Ok(format!("serves: primary {}, others for reads: {others}", primary.alias)),
+        None if others > 0 => Ok(format!("serves reads only: no primary, others: {others}")),
+        None => Err("no tablet serves".to_owned()),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::crypto::RsaKey;
 use crate::net::Stream;
 use crate::tablet::{Accounts, Described};
+use crate::tls::Certificates;
 use buffer::Waiters;
 use freshness::Readers;
 use kill::SessionEntry;
@@ -48,6 +49,17 @@ const ASK_TIME_MAX: Duration = Duration::from_secs(1);
 /// utf8mb4_general_ci: what clients that do not choose are greeted with.
 const COLLATION: u16 = 45;
 
+/// What may change while a gateway serves.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Who may log in.
+    pub users: weir_core::gateway::users::Users,
+    /// How many clients may be connected.
+    pub admission: AdmissionLimits,
+    /// What a session may do.
+    pub session: SessionLimits,
+}
+
 /// How clients are served.
 #[derive(Debug)]
 pub struct Options {
@@ -55,12 +67,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where clients on this machine may connect too.
     pub socket: Option<PathBuf>,
-    /// Who may log in.
-    pub users: weir_core::gateway::users::Users,
-    /// How many clients may be connected.
-    pub admission: AdmissionLimits,
-    /// What a session may do.
-    pub session: SessionLimits,
+    /// What may change while it serves.
+    pub live: Live,
     /// How much may wait for a primary.
     pub buffer: buffering::Config,
     /// The longest packet taken from a client, in bytes; `None` for what the servers take.
@@ -68,7 +76,7 @@ pub struct Options {
     /// Defaults of Weir's own variables.
     pub variables: Variables,
     /// Certificate and key for clients that want TLS.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Certificates>,
     /// Clients over TCP must use TLS.
     pub tls_required: bool,
     /// How hard to compress for clients that ask for it: see [`Greeting::compression`].
@@ -90,11 +98,11 @@ impl Options {
                 tls_required: self.tls_required,
                 rsa_public_key: Some(rsa.public_pem()),
             },
-            users: self.users.clone(),
+            users: self.live.users.clone(),
             variables: self.variables.clone(),
             limits: SessionLimits {
                 packet_bytes_max: self.packet_bytes_max.unwrap_or(server.packet_bytes_max),
-                ..self.session
+                ..self.live.session
             },
             mutants: Mutants::NONE,
         }
@@ -106,7 +114,7 @@ pub(crate) struct Shared {
     session_config: Mutex<Arc<SessionConfig>>,
     /// Counts the changes of `session_config`, so that sessions look at it only after one.
     config_version: AtomicU32,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Certificates>,
     proxies: Vec<Network>,
     rsa: RsaKey,
     view: watch::Receiver<Arc<View>>,
@@ -143,12 +151,12 @@ impl Shared {
         Self {
             session_config: Mutex::new(Arc::new(options.session_config(server, &rsa))),
             config_version: AtomicU32::new(0),
-            tls: options.tls.map(TlsAcceptor::from),
+            tls: options.tls,
             proxies: options.proxies,
             rsa,
             view,
             tablets,
-            admission: Mutex::new(Admission::new(options.admission)),
+            admission: Mutex::new(Admission::new(options.live.admission)),
             users: Users::new(accounts),
             readers: Readers::new(ASK_TIME_MAX),
             waiters: Waiters::new(options.buffer),
@@ -177,9 +185,15 @@ impl Shared {
         Ok(Arc::clone(&config))
     }
 
-    fn set_users(&self, users: weir_core::gateway::users::Users) {
+    fn set_live(&self, live: Live) {
+        self.admission().set_limits(live.admission);
         let mut config = self.session_config.lock().unwrap_or_else(PoisonError::into_inner);
-        *config = Arc::new(SessionConfig { users, ..SessionConfig::clone(&config) });
+        *config = Arc::new(SessionConfig {
+            users: live.users,
+            // The longest packet is what the servers take, too, who are not asked again.
+            limits: SessionLimits { packet_bytes_max: config.limits.packet_bytes_max, ..live.session },
+            ..SessionConfig::clone(&config)
+        });
         self.config_version.fetch_add(1, Ordering::Release);
     }
 
@@ -205,8 +219,8 @@ impl Shared {
     }
 
     async fn accept_tls(&self, stream: Stream, head: Vec<u8>) -> io::Result<Stream> {
-        match &self.tls {
-            Some(acceptor) => stream.accept_tls(head, acceptor).await,
+        match self.tls.as_ref().and_then(Certificates::server) {
+            Some(config) => stream.accept_tls(head, &TlsAcceptor::from(config)).await,
             None => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -9,6 +9,7 @@ use crate::crypto;
 use crate::gateway::{self, Listening, Tablet, Tablets};
 use crate::grpc::follow;
 use crate::grpc::remote::RemoteTablet;
+use crate::health::Readiness;
 use crate::store::Topology;
 use crate::tablet::{Accounts, Described, News};
 use std::collections::BTreeMap;
@@ -18,7 +19,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 use weir_core::gateway::cluster::{self, Cluster, Input, Output, TabletId, View};
-use weir_core::gateway::users::Users;
 use weir_core::mysql::auth::Secret;
 use weir_core::orch::lock::Entry;
 use weir_core::time::{Duration, Instant};
@@ -84,9 +84,15 @@ impl Running {
         self.gateway.address()
     }
 
-    /// From now on these may log in. Whoever is in stays.
-    pub fn set_users(&self, users: Users) {
-        self.gateway.set_users(users);
+    /// From now on these hold. Whoever is in stays.
+    pub fn set_live(&self, live: gateway::Live) {
+        self.gateway.set_live(live);
+    }
+
+    /// Whether statements find a server.
+    #[must_use]
+    pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
+        self.gateway.readiness()
     }
 
     /// Lets clients finish for up to `patience`, then stops.

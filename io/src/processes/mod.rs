@@ -10,7 +10,7 @@ mod shard;
 pub mod tablet;
 mod wire;
 
-pub use wire::{Identity, IdentityError};
+pub use wire::Identity;
 
 use std::fmt;
 

@@ -4,6 +4,7 @@ use super::peers::Peers;
 use super::shard::Shard;
 use super::wire::Identity;
 use crate::grpc::follow;
+use crate::health::Readiness;
 use crate::orch::{self, Driver, Wishes};
 use crate::store::Topology;
 use crate::tablet::orders::QUEUE_MAX;
@@ -64,6 +65,16 @@ impl Running {
         let setup = orch::Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time };
         tasks.spawn(Driver::new(setup).run());
         Self { wishes: Wishes::new(wishes_in), shard, _tasks: tasks }
+    }
+
+    /// Whether the topology is reached.
+    #[must_use]
+    pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
+        let (trouble, tablets) = (self.shard.trouble.clone(), self.shard.tablets.clone());
+        move || match &*trouble.borrow() {
+            None => Ok(format!("the topology is reached, tablets: {}", tablets.borrow().len())),
+            Some(why) => Err(format!("the topology is not reached: {why}")),
+        }
     }
 
     /// Where people say what they want.

@@ -29,7 +29,7 @@ impl Shard {
     pub(super) fn follow(topology: &Topology, name: ShardName) -> Self {
         let (tablets_told, tablets) = watch::channel(Tablets::default());
         let (entry_told, entry) = watch::channel(None);
-        let (trouble_told, trouble) = watch::channel(None);
+        let (trouble_told, trouble) = watch::channel(Some("it has not answered yet".to_owned()));
         let told = Told { tablets: tablets_told, entry: entry_told, trouble: trouble_told };
         let mut following = JoinSet::new();
         following.spawn(told.follow(topology.follow(), name));

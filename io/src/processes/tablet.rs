@@ -8,6 +8,7 @@ use crate::crypto;
 use crate::failover::look_after;
 use crate::grpc::control::{Control, Heard};
 use crate::grpc::{follow, serve::Queries};
+use crate::health::Readiness;
 use crate::net::Address;
 use crate::servers::{self, Account, Cluster, Keeper, Kept};
 use crate::store::{Announced, Topology};
@@ -27,7 +28,7 @@ use weir_core::tablet::operations::{Servers, SourceLogin};
 use weir_core::tablet::orders::State;
 use weir_core::time::Duration;
 use weir_core::topo::store::{Presence, TabletRecord};
-use weir_core::topo::{self, Health, Role, ShardName, TabletAlias};
+use weir_core::topo::{self, Health, NotServing, Role, ShardName, TabletAlias};
 
 /// How long a server may take to accept and log in a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -76,6 +77,7 @@ pub struct Running {
     announced: Announced,
     stop: oneshot::Sender<()>,
     failures: mpsc::Receiver<String>,
+    heard: Heard,
     tasks: JoinSet<()>,
     _shard: Shard,
 }
@@ -86,10 +88,9 @@ impl Running {
     /// # Errors
     /// When the server does not start, the address cannot be listened on, or what was promised cannot be read.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let (incoming, address) = wire::listen(options.listen)
+        let (incoming, address) = wire::listen(options.listen, options.identity.as_ref())
             .await
             .map_err(|why| StartError(format!("cannot listen on {}: {why}", options.listen)))?;
-        let service = wire::server(options.identity.as_ref()).map_err(StartError::new)?;
         let kept = start_server(options.server.clone()).await?;
         let keeper = Arc::clone(&kept.keepers()[0]);
         let name = Place { shard: options.shard.clone(), alias: options.alias.clone() };
@@ -117,10 +118,9 @@ impl Running {
         tasks.spawn(keep(Arc::clone(&kept), options.alias.clone(), shard.entry.clone()));
         let (stop, stopped) = oneshot::channel::<()>();
         let process = random()?;
-        let serving = service
-            .clone()
+        let serving = wire::server()
             .add_service(Queries::service(Arc::clone(&tablet), process, reach_described(&kept)))
-            .add_service(Control::service(Arc::clone(&tablet), heard, Some((orders_in, questions_in))))
+            .add_service(Control::service(Arc::clone(&tablet), heard.clone(), Some((orders_in, questions_in))))
             .serve_with_incoming_shutdown(incoming, async move { _ = stopped.await });
         tasks.spawn(async move {
             if let Err(why) = serving.await {
@@ -130,7 +130,7 @@ impl Running {
         let record = record(&options, address, server.clone());
         let presence = Presence { binary: env!("CARGO_PKG_VERSION").to_owned(), process: std::process::id() };
         let announced = options.topology.publish(&record, &presence, PRESENCE_TTL);
-        Ok(Self { address, server, tablet, kept, announced, stop, failures, tasks, _shard: shard })
+        Ok(Self { address, server, tablet, kept, announced, stop, failures, heard, tasks, _shard: shard })
     }
 
     /// Where other processes connect.
@@ -143,6 +143,21 @@ impl Running {
     #[must_use]
     pub const fn server(&self) -> &topo::Address {
         &self.server
+    }
+
+    /// Whether its server is up, and it takes orders.
+    #[must_use]
+    pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
+        let Heard { health, state } = self.heard.clone();
+        move || match &*health.borrow() {
+            _ if state.borrow().is_none() => Err("it takes no orders yet".to_owned()),
+            None => Err("its server has not answered yet".to_owned()),
+            Some(Health { not_serving: Some(why @ (NotServing::Unreachable | NotServing::Stopping)), .. }) => {
+                Err(why.to_string())
+            }
+            Some(Health { not_serving: Some(why), .. }) => Ok(format!("its server is up and it takes orders; {why}")),
+            Some(health) => Ok(format!("serves as {}", health.target.role)),
+        }
     }
 
     /// Why it cannot go on; it is to be stopped then.
