@@ -178,6 +178,37 @@ impl Deployment {
         }
     }
 
+    /// Kills it for good.
+    pub fn kill_process(&mut self, part: Part) {
+        match part {
+            Part::Etcd(number) => self.etcd.kill(number),
+            Part::Server(number) => self.kill_server(number),
+            Part::Tablet(number) => self.tablets[number].kill(),
+            Part::Orchestrator(number) => self.orchestrators[number].kill(),
+            Part::Gateway(number) => self.gateways[number].0.kill(),
+        }
+    }
+
+    /// Tells all to read their files again (SIGHUP).
+    pub fn hang_up(&mut self) {
+        self.processes().for_each(|process| process.signal(nix::sys::signal::Signal::SIGHUP));
+    }
+
+    /// Waits until each has said so.
+    pub fn wait_for_all(&mut self, said: &str, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while let Some(silent) = self.processes().find(|process| !process.output().contains(said)) {
+            assert!(Instant::now() < deadline, "{} has not said {said}: {}", silent.program, silent.output());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What the first gateway, orchestrator and tablet have said.
+    #[must_use]
+    pub fn outputs(&self) -> [String; 3] {
+        [&self.gateways[0].0, &self.orchestrators[0], &self.tablets[0]].map(Process::output)
+    }
+
     fn kill_server(&self, number: usize) {
         let number = number + 1;
         let file = self.dir.path().join(format!("tablet-{number}/server-{number}/mariadbd.pid"));
@@ -242,6 +273,12 @@ impl Process {
         collect(child.stdout.take().expect("piped"), Arc::clone(&self.output));
         collect(child.stderr.take().expect("piped"), Arc::clone(&self.output));
         self.child = Some(child);
+    }
+
+    fn signal(&self, signal: nix::sys::signal::Signal) {
+        let id = self.child.as_ref().expect("it runs").id();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(id).expect("a pid"));
+        nix::sys::signal::kill(pid, signal).expect("a child that was not waited for");
     }
 
     fn memory_kib(&self) -> u64 {

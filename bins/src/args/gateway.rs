@@ -36,13 +36,18 @@ pub enum Auth {
 /// Those of [`GatewayArgs`] that are taken without a restart, on SIGHUP.
 pub const LIVE_OF_GATEWAYS: &[&str] = &[
     "auth",
+    "consistency",
     "drain-time-ms",
     "login-time-ms",
     "max-connections",
     "max-prepared-statements",
     "max-user-connections",
+    "monotonic-reads",
     "password",
+    "policy",
+    "read-after-write-timeout-ms",
     "read-time-ms",
+    "transaction-replay",
     "user",
     "users-file",
     "write-time-ms",
@@ -216,15 +221,8 @@ impl GatewayArgs {
                 buffer_max_sessions: self.buffer_max_sessions,
                 buffer_max_bytes: self.buffer_max_bytes,
             },
+            globals: gateway::Kept::default(),
             packet_bytes_max: self.max_allowed_packet.map(|bytes| bytes as usize),
-            variables: Variables {
-                splitting: self.policy,
-                consistency: self.consistency,
-                monotonic_reads: self.monotonic_reads,
-                transaction_replay: self.transaction_replay,
-                read_after_write_timeout: Duration::from_millis(self.read_after_write_timeout_ms),
-                ..Variables::default()
-            },
             tls: self
                 .tls_cert
                 .clone()
@@ -245,6 +243,14 @@ impl GatewayArgs {
     pub fn live(&self) -> Result<gateway::Live, String> {
         Ok(gateway::Live {
             users: self.users()?,
+            variables: Variables {
+                splitting: self.policy,
+                consistency: self.consistency,
+                monotonic_reads: self.monotonic_reads,
+                transaction_replay: self.transaction_replay,
+                read_after_write_timeout: Duration::from_millis(self.read_after_write_timeout_ms),
+                ..Variables::default()
+            },
             admission: AdmissionLimits {
                 connections_max: self.max_connections,
                 connections_per_user_max: self.max_user_connections.unwrap_or(usize::MAX),

@@ -68,6 +68,7 @@ impl Listening {
             acceptors.spawn(accept_unix(listen_unix(path)?, Arc::clone(&shared), stopped.clone()));
         }
         acceptors.spawn(Arc::clone(&shared).mind_the_buffer(stopped.clone()));
+        acceptors.spawn(Arc::clone(&shared).follow_globals(stopped.clone()));
         acceptors.spawn(accept_tcp(tcp, Arc::clone(&shared), stopped));
         Ok(Self { shared, stop, acceptors, address, socket })
     }

@@ -4,6 +4,7 @@ mod buffer;
 mod compression;
 mod driver;
 mod freshness;
+mod globals;
 mod kill;
 mod listener;
 mod proxied;
@@ -40,6 +41,7 @@ use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::{AuthPlugin, Secret};
 use weir_core::time::{Duration, Instant};
 
+pub use globals::Kept;
 pub use listener::Listening;
 pub use tablets::{Tablet, Tablets};
 
@@ -58,6 +60,8 @@ pub struct Live {
     pub admission: AdmissionLimits,
     /// What a session may do.
     pub session: SessionLimits,
+    /// Defaults of Weir's own variables, where SET GLOBAL has set none.
+    pub variables: Variables,
 }
 
 /// How clients are served.
@@ -73,8 +77,8 @@ pub struct Options {
     pub buffer: buffering::Config,
     /// The longest packet taken from a client, in bytes; `None` for what the servers take.
     pub packet_bytes_max: Option<usize>,
-    /// Defaults of Weir's own variables.
-    pub variables: Variables,
+    /// Where it is kept what SET GLOBAL has set.
+    pub globals: Kept,
     /// Certificate and key for clients that want TLS.
     pub tls: Option<Certificates>,
     /// Clients over TCP must use TLS.
@@ -99,7 +103,7 @@ impl Options {
                 rsa_public_key: Some(rsa.public_pem()),
             },
             users: self.live.users.clone(),
-            variables: self.variables.clone(),
+            variables: self.globals.now().over(&self.live.variables),
             limits: SessionLimits {
                 packet_bytes_max: self.packet_bytes_max.unwrap_or(server.packet_bytes_max),
                 ..self.live.session
@@ -112,6 +116,9 @@ impl Options {
 /// What the sessions of a gateway share.
 pub(crate) struct Shared {
     session_config: Mutex<Arc<SessionConfig>>,
+    /// Defaults of Weir's own variables, where SET GLOBAL has set none.
+    configured: Mutex<Variables>,
+    globals: Kept,
     /// Counts the changes of `session_config`, so that sessions look at it only after one.
     config_version: AtomicU32,
     tls: Option<Certificates>,
@@ -150,6 +157,8 @@ impl Shared {
     ) -> Self {
         Self {
             session_config: Mutex::new(Arc::new(options.session_config(server, &rsa))),
+            configured: Mutex::new(options.live.variables.clone()),
+            globals: options.globals,
             config_version: AtomicU32::new(0),
             tls: options.tls,
             proxies: options.proxies,
@@ -177,18 +186,26 @@ impl Shared {
         (std::mem::replace(version, newest) != newest).then(|| self.session_config())
     }
 
-    /// SET GLOBAL of Weir's own variables: holds for this process, until it ends.
-    fn set_defaults(&self, assignments: &[(String, String)]) -> Result<Arc<SessionConfig>, Error> {
+    /// What SET GLOBAL has set holds from now on.
+    fn take_globals(&self) {
         let mut config = self.session_config.lock().unwrap_or_else(PoisonError::into_inner);
-        *config = Arc::new(config.with_defaults(assignments)?);
-        self.config_version.fetch_add(1, Ordering::Release);
-        Ok(Arc::clone(&config))
+        let variables = self.variables();
+        if config.variables != variables {
+            *config = Arc::new(SessionConfig { variables, ..SessionConfig::clone(&config) });
+            self.config_version.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    fn variables(&self) -> Variables {
+        self.globals.now().over(&self.configured.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn set_live(&self, live: Live) {
         self.admission().set_limits(live.admission);
         let mut config = self.session_config.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = live.variables;
         *config = Arc::new(SessionConfig {
+            variables: self.variables(),
             users: live.users,
             // The longest packet is what the servers take, too, who are not asked again.
             limits: SessionLimits { packet_bytes_max: config.limits.packet_bytes_max, ..live.session },

@@ -6,7 +6,7 @@ use super::shard::{Shard, Tablets as Records};
 use super::wire::Identity;
 use crate::clock;
 use crate::crypto;
-use crate::gateway::{self, Listening, Tablet, Tablets};
+use crate::gateway::{self, Kept, Listening, Tablet, Tablets};
 use crate::grpc::follow;
 use crate::grpc::remote::RemoteTablet;
 use crate::health::Readiness;
@@ -29,6 +29,8 @@ use weir_core::topo::{Role, ShardName, TabletAlias};
 const NEWS_MAX: usize = 1024;
 /// How often outliers are looked for.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// How long the rest of the topology may take to be known, once a tablet is.
+const KNOWN_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(1);
 /// Pause before tablets are asked again to describe their server.
 const DESCRIBE_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
@@ -70,10 +72,14 @@ impl Running {
         let described = tokio::time::timeout(options.tablet_time_max, describe(tablets.clone())).await;
         let described = described.map_err(|_| nobody(&options.shard, &shard, options.tablet_time_max))?;
         let rsa = crypto::RsaKey::generate().map_err(StartError::new)?;
-        let listen = options.gateway.listen;
+        shard.wait_until_known(KNOWN_TIME_MAX).await;
+        let (topology, keyspace) = (options.topology, options.shard.keyspace);
+        let globals = Kept::Topology { topology, keyspace, now: shard.globals.clone() };
+        let options = gateway::Options { globals, ..options.gateway };
+        let listen = options.listen;
         // Statements run under the tablets' own account.
         let accounts = Arc::new(Accounts::own(Vec::new(), Secret::new(Vec::new())));
-        let gateway = Listening::start(options.gateway, &described, accounts, rsa, view, tablets)
+        let gateway = Listening::start(options, &described, accounts, rsa, view, tablets)
             .map_err(|why| StartError(format!("cannot listen on {listen}: {why}")))?;
         Ok(Self { gateway, tasks, _shard: shard })
     }

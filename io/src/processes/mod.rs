@@ -6,7 +6,7 @@
 pub mod gateway;
 pub mod orchestrator;
 mod peers;
-mod shard;
+pub(crate) mod shard;
 pub mod tablet;
 mod wire;
 
