@@ -2,13 +2,16 @@
 
 use crate::args::{GatewayArgs, LIVE_OF_GATEWAYS, ProcessArgs, Reread, TopologyArgs, WireArgs, say};
 use crate::life::{Life, Told};
+use crate::succession::Succession;
 use clap::Parser;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tracing::warn;
 use weir_core::gateway::users::Users;
 use weir_core::topo::ShardName;
 use weir_io::gateway::Live;
+use weir_io::handover::Sockets;
 use weir_io::processes::gateway::{Options, Running};
 
 /// A gateway of Weir: applications connect to it as to one MySQL server, and it runs their statements on the tablets of a shard.
@@ -32,6 +35,11 @@ pub struct Args {
     /// How long a first tablet may take to be found at the start, in milliseconds.
     #[arg(long, default_value_t = 60_000, value_name = "MS", env = "WEIR_TABLET_TIME_MS")]
     pub tablet_time_ms: u64,
+
+    /// Where a successor of this process takes the sockets that clients connect to, and where this one takes those of the process that
+    /// offers them there now, if there is one: a unix socket. On SIGUSR2 it starts its program again as its successor.
+    #[arg(long, value_name = "PATH", env = "WEIR_HANDOVER")]
+    pub handover: Option<PathBuf>,
 
     /// Its topology.
     #[command(flatten)]
@@ -63,8 +71,11 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 async fn gateway(args: &Args) -> Result<(), String> {
-    let mut life = Life::begin(&args.process, Reread::new(Some::<Args>), LIVE_OF_GATEWAYS).await?;
-    let gateway = args.gateway.options(None)?;
+    let mut succession = Succession::begin(args.handover.as_deref()).await?;
+    let reread = Reread::new(Some::<Args>);
+    let mut life = Life::succeed(&args.process, reread, LIVE_OF_GATEWAYS, succession.inherited.health.take()).await?;
+    let mut gateway = args.gateway.options(None)?;
+    gateway.inherited = std::mem::take(&mut succession.inherited);
     check(&gateway.live)?;
     let options = Options {
         topology: args.topology.open()?,
@@ -76,21 +87,44 @@ async fn gateway(args: &Args) -> Result<(), String> {
     };
     let certificates = [options.gateway.tls.clone(), options.identity.clone(), options.topology.certificates()];
     life.follow(certificates.into_iter().flatten());
-    let running = tokio::select! {
+    let mut running = tokio::select! {
         running = Running::start(options) => running.map_err(|error| error.to_string())?,
         () = life.told_to_stop() => return Ok(()),
     };
     say(&format!("gateway of {} is at {}", args.shard, running.address()));
-    life.ready(running.readiness());
-    let mut drain_time = args.gateway.drain_time_ms;
-    while let Told::Options(new) = life.next().await {
-        match new.gateway.live().and_then(|live| check(&live).map(|()| live)) {
-            Ok(live) => running.set_live(live),
-            Err(error) => warn!("who may log in stays as it was: {error}"),
-        }
-        drain_time = new.gateway.drain_time_ms;
+    life.ready(running.readiness())?;
+    let offered = || Ok(Sockets { health: life.health_socket()?, ..running.sockets()? });
+    succession.serve(offered).await?;
+    if args.handover.is_some() {
+        life.heed_replacement()?;
     }
-    life.stopping();
+    let mut drain_time = args.gateway.drain_time_ms;
+    loop {
+        let told = tokio::select! {
+            told = life.next() => told,
+            () = succession.replaced() => {
+                say("a successor serves whoever connects from now on; those who are connected go on for a while");
+                life.hand_over();
+                tokio::select! {
+                    () = running.hand_over(Duration::from_millis(drain_time)) => {}
+                    () = life.told_to_stop() => {}
+                }
+                Told::Stop
+            }
+        };
+        match told {
+            Told::Stop => break,
+            Told::Replace => succession.start(),
+            Told::Options(new) => {
+                match new.gateway.live().and_then(|live| check(&live).map(|()| live)) {
+                    Ok(live) => running.set_live(live),
+                    Err(error) => warn!("who may log in stays as it was: {error}"),
+                }
+                drain_time = new.gateway.drain_time_ms;
+            }
+        }
+    }
+    life.stopping(!succession.is_over());
     tokio::select! {
         () = running.stop(Duration::from_millis(drain_time)) => {}
         () = life.told_to_stop() => {}

@@ -7,5 +7,6 @@ pub mod life;
 pub mod memory;
 pub mod orchestrator;
 pub mod sim;
+pub mod succession;
 pub mod tablet;
 pub mod up;

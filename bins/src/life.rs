@@ -1,8 +1,9 @@
 //! The life of a process, from its start to its end, as seen from outside: signals, health, the service manager, and what is read
 //! again while it runs.
 
-use crate::args::{ProcessArgs, Reread, StopSignals, say, set_log};
+use crate::args::{ProcessArgs, Reread, Signalled, StopSignals, say, set_log};
 use sd_notify::NotifyState;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
@@ -16,6 +17,8 @@ const LIVE: [&str; 1] = ["log"];
 pub struct Life<A> {
     stop: StopSignals,
     health: Option<Health>,
+    /// Where it is to be told once this process is ready: until then its predecessor tells.
+    inherited: Option<TcpListener>,
     certificates: Vec<Certificates>,
     reread: Reread<A>,
     live: Vec<&'static str>,
@@ -29,6 +32,8 @@ pub enum Told<A> {
     Stop,
     /// These are its options now.
     Options(Box<A>),
+    /// Start a successor.
+    Replace,
 }
 
 impl<A: AsRef<ProcessArgs>> Life<A> {
@@ -38,8 +43,27 @@ impl<A: AsRef<ProcessArgs>> Life<A> {
     /// # Errors
     /// When signals cannot be handled, or the address for health cannot be listened on.
     pub async fn begin(args: &ProcessArgs, reread: Reread<A>, live: &[&'static str]) -> Result<Self, String> {
+        Self::succeed(args, reread, live, None).await
+    }
+
+    /// The same, where a predecessor has told of its health at `inherited` and goes on doing so for a while.
+    ///
+    /// # Errors
+    /// As for [`Self::begin`].
+    pub async fn succeed(
+        args: &ProcessArgs,
+        reread: Reread<A>,
+        live: &[&'static str],
+        inherited: Option<TcpListener>,
+    ) -> Result<Self, String> {
         let stop = StopSignals::install()?;
-        let health = match args.health_listen {
+        let is_wanted = |tcp: &TcpListener| {
+            let same =
+                |wanted: SocketAddr, at: SocketAddr| wanted == at || (wanted.port() == 0 && wanted.ip() == at.ip());
+            args.health_listen.zip(tcp.local_addr().ok()).is_some_and(|(wanted, at)| same(wanted, at))
+        };
+        let inherited = inherited.filter(is_wanted);
+        let health = match args.health_listen.filter(|_| inherited.is_none()) {
             Some(address) => {
                 let health = Health::listen(address).await;
                 Some(health.map_err(|why| format!("--health-listen: cannot listen on {address}: {why}"))?)
@@ -47,23 +71,56 @@ impl<A: AsRef<ProcessArgs>> Life<A> {
             None => None,
         };
         let live = LIVE.iter().chain(live).copied().collect();
-        Ok(Self { stop, health, certificates: Vec::new(), reread, live, tasks: watchdog() })
+        Ok(Self { stop, health, inherited, certificates: Vec::new(), reread, live, tasks: watchdog() })
     }
 
     /// These are read again when their files change, and on SIGHUP.
     pub fn follow(&mut self, certificates: impl IntoIterator<Item = Certificates>) {
         let certificates: Vec<_> = certificates.into_iter().collect();
+        if certificates.is_empty() {
+            return;
+        }
         self.certificates.extend(certificates.iter().cloned());
         self.tasks.spawn(Certificates::follow(certificates));
     }
 
     /// It serves, as far as `readiness` says.
-    pub fn ready(&self, readiness: impl Fn() -> Readiness + Send + 'static) {
+    ///
+    /// # Errors
+    /// When the socket for health is of no use.
+    pub fn ready(&mut self, readiness: impl Fn() -> Readiness + Send + 'static) -> Result<(), String> {
+        if let Some(inherited) = self.inherited.take() {
+            let health = Health::serve(inherited).map_err(|why| format!("--health-listen: {why}"))?;
+            self.health = Some(health);
+        }
         if let Some(health) = &self.health {
             say(&format!("health is told at {}", health.address()));
             health.set(readiness);
         }
-        notify(&[NotifyState::Ready]);
+        // Where it was not the service manager that started it, it replaces the main process.
+        notify(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
+        Ok(())
+    }
+
+    /// The socket for questions of health, for a successor.
+    ///
+    /// # Errors
+    /// When there are no more file descriptors.
+    pub fn health_socket(&self) -> std::io::Result<Option<TcpListener>> {
+        self.health.as_ref().map(Health::socket).transpose()
+    }
+
+    /// A successor serves: it tells of its own health.
+    pub fn hand_over(&mut self) {
+        self.health = None;
+    }
+
+    /// From now on SIGUSR2 asks for a successor.
+    ///
+    /// # Errors
+    /// When the signal cannot be handled.
+    pub fn heed_replacement(&mut self) -> Result<(), String> {
+        self.stop.heed_replacement()
     }
 
     /// It was told to stop.
@@ -79,8 +136,10 @@ impl<A: AsRef<ProcessArgs>> Life<A> {
     /// Waits until there is something to do. Options that make no sense change nothing.
     pub async fn next(&mut self) -> Told<A> {
         loop {
-            if !self.stop.wait_or_hang_up().await {
-                return Told::Stop;
+            match self.stop.next().await {
+                Signalled::Stop => return Told::Stop,
+                Signalled::Replace => return Told::Replace,
+                Signalled::HangUp => {}
             }
             let mut reloading = vec![NotifyState::Reloading];
             reloading.extend(NotifyState::monotonic_usec_now());
@@ -121,13 +180,15 @@ impl<A: AsRef<ProcessArgs>> Life<A> {
         Some(Box::new(changes.options))
     }
 
-    /// It stops from now on.
-    pub fn stopping(&self) {
+    /// It stops from now on. `is_main`: no successor serves in its place.
+    pub fn stopping(&self, is_main: bool) {
         say("stopping (once more to stop at once)");
         if let Some(health) = &self.health {
             health.set(|| Err("stopping".to_owned()));
         }
-        notify(&[NotifyState::Stopping]);
+        if is_main {
+            notify(&[NotifyState::Stopping]);
+        }
     }
 }
 

@@ -101,9 +101,9 @@ async fn orchestrate(args: &Args) -> Result<(), String> {
     life.follow([options.identity.clone(), options.topology.certificates()].into_iter().flatten());
     let running = Running::start(options);
     say(&format!("orchestrator of {}", args.shard));
-    life.ready(running.readiness());
-    while let Told::Options(_) = life.next().await {}
-    life.stopping();
+    life.ready(running.readiness())?;
+    while !matches!(life.next().await, Told::Stop) {}
+    life.stopping(true);
     drop(running);
     Ok(())
 }

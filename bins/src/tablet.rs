@@ -122,14 +122,14 @@ async fn tablet(args: &Args) -> Result<(), String> {
         () = life.told_to_stop() => return Ok(()),
     };
     say(&format!("tablet {} is at {}, its server at {}", args.alias, running.address(), running.server()));
-    life.ready(running.readiness());
+    life.ready(running.readiness())?;
     let failed = loop {
         tokio::select! {
             told = life.next() => if let Told::Stop = told { break None },
             why = running.failed() => break Some(why),
         }
     };
-    life.stopping();
+    life.stopping(true);
     let stopped = tokio::select! {
         stopped = running.stop() => stopped,
         () = life.told_to_stop() => Ok(()),

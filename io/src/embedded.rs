@@ -178,7 +178,6 @@ impl Running {
     }
 
     /// Whether statements find a server.
-    #[must_use]
     pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
         self.gateway.readiness()
     }

@@ -4,8 +4,8 @@
 //! process accepts next takes them, and none is lost when the older stops. See `docs/src/decisions/handover.md`.
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg,
-    sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -94,13 +94,18 @@ pub async fn take(path: &Path) -> io::Result<Option<(Sockets, Predecessor)>> {
     let stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
         // Left behind by one that was killed, or there never was one.
-        Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(None),
+        Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
         Err(why) => return Err(why),
     };
     let received = stream.async_io(Interest::READABLE, || receive(&stream));
     let sockets = tokio::time::timeout(ANSWER_TIME_MAX, received).await.map_err(|_| io::ErrorKind::TimedOut)??;
     if sockets.clients.is_none() {
-        return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the running gateway does not hand its sockets over"));
+        return Err(io::Error::new(
+            io::ErrorKind::ConnectionAborted,
+            "the running gateway does not hand its sockets over",
+        ));
     }
     Ok(Some((sockets, Predecessor(stream))))
 }
@@ -131,22 +136,27 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Offers them at `path`, whoever did before.
+    /// Prepares to offer them at `path`.
     ///
     /// # Errors
-    /// When the path cannot be listened on.
-    pub fn new(path: &Path, sockets: Sockets) -> io::Result<Self> {
+    /// When its directory cannot be written to.
+    pub fn prepare(path: &Path, sockets: Sockets) -> io::Result<Self> {
         let mut own = path.as_os_str().to_owned();
         own.push(format!(".{}", std::process::id()));
         let own = PathBuf::from(own);
         let listener = tokio::net::UnixListener::bind(&own)?;
-        let placed = std::fs::set_permissions(&own, std::fs::Permissions::from_mode(MODE))
-            .and_then(|()| std::fs::rename(&own, path));
-        if let Err(why) = placed {
-            let _ = std::fs::remove_file(&own);
-            return Err(why);
-        }
-        Ok(Self { listener, path: path.to_owned(), sockets, was_taken: false })
+        std::fs::set_permissions(&own, std::fs::Permissions::from_mode(MODE))?;
+        Ok(Self { listener, path: own, sockets, was_taken: false })
+    }
+
+    /// Offers them there, whoever did before.
+    ///
+    /// # Errors
+    /// When it cannot be put there.
+    pub fn publish(&mut self, path: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, path)?;
+        path.clone_into(&mut self.path);
+        Ok(())
     }
 
     /// Waits until a successor serves in place of this process.
@@ -210,19 +220,25 @@ mod tests {
         (Sockets { clients: Some(clients), ..Sockets::default() }, address)
     }
 
+    fn offer(path: &Path, sockets: Sockets) -> Offer {
+        let mut offer = Offer::prepare(path, sockets).unwrap();
+        offer.publish(path).unwrap();
+        offer
+    }
+
     #[tokio::test]
     async fn a_successor_has_the_same_sockets_and_its_own_offer() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("handover");
         assert!(take(&path).await.unwrap().is_none(), "there is none");
         let (mine, address) = sockets();
-        let mut offer = Offer::new(&path, mine.try_clone().unwrap()).unwrap();
+        let mut offer = offer(&path, mine.try_clone().unwrap());
         let successor = async {
             let (taken, predecessor) = take(&path).await.unwrap().expect("there is one");
             assert_eq!(taken.clients.as_ref().unwrap().local_addr().unwrap(), address);
             assert!(taken.local.is_none() && taken.health.is_none());
-            let next = Offer::new(&path, taken.try_clone().unwrap()).unwrap();
             predecessor.relieve().await.unwrap();
+            let next = self::offer(&path, taken.try_clone().unwrap());
             (taken, next)
         };
         let ((), (taken, _next)) = tokio::join!(offer.taken(), successor);
@@ -236,7 +252,7 @@ mod tests {
     async fn one_that_does_not_come_to_serve_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("handover");
-        let mut offer = Offer::new(&path, sockets().0).unwrap();
+        let mut offer = offer(&path, sockets().0);
         let failed = async { drop(take(&path).await.unwrap().expect("there is one")) };
         let waiting = tokio::time::timeout(Duration::from_millis(500), offer.taken());
         let (waited, ()) = tokio::join!(waiting, failed);

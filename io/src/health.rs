@@ -35,6 +35,7 @@ type Asked = Arc<Mutex<Box<dyn Fn() -> Readiness + Send>>>;
 pub struct Health {
     asked: Asked,
     address: SocketAddr,
+    socket: std::net::TcpListener,
     accepting: AbortHandle,
 }
 
@@ -50,24 +51,33 @@ impl Health {
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn listen(address: SocketAddr) -> io::Result<Self> {
-        Self::serve(TcpListener::bind(address).await?)
+        Self::serve(TcpListener::bind(address).await?.into_std()?)
     }
 
     /// Answers those who connect there.
     ///
     /// # Errors
-    /// When the listener has no address.
-    pub fn serve(listener: TcpListener) -> io::Result<Self> {
-        let address = listener.local_addr()?;
+    /// When there are no more file descriptors.
+    pub fn serve(socket: std::net::TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let (address, listener) = (socket.local_addr()?, TcpListener::from_std(socket.try_clone()?)?);
         let asked: Asked = Arc::new(Mutex::new(Box::new(|| Err("starting".to_owned()))));
         let accepting = tokio::spawn(accept(listener, Arc::clone(&asked))).abort_handle();
-        Ok(Self { asked, address, accepting })
+        Ok(Self { asked, address, socket, accepting })
     }
 
     /// Where it answers.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it answers, for a successor.
+    ///
+    /// # Errors
+    /// When there are no more file descriptors.
+    pub fn socket(&self) -> io::Result<std::net::TcpListener> {
+        self.socket.try_clone()
     }
 
     /// From now on this is asked whether the process is ready. It must not block.

@@ -12,6 +12,7 @@ pub mod embedded;
 mod failover;
 pub mod gateway;
 mod grpc;
+pub mod handover;
 pub mod health;
 pub mod net;
 pub mod orch;

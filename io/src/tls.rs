@@ -19,13 +19,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The longest file of certificates that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What the connections carry, as TLS names it (ALPN).
+/// What the connections are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// MySQL's, which has no name.
-    MySql,
-    /// gRPC over HTTP/2.
-    Grpc,
+pub enum Purpose {
+    /// MySQL's clients.
+    Clients,
+    /// Processes of the cluster, over gRPC. One authority vouches for all of them.
+    Processes,
+    /// etcd, over gRPC. Who vouches for it need not be who vouches for us.
+    Etcd,
 }
 
 /// Where certificates are. All in PEM.
@@ -55,7 +57,7 @@ pub struct Certificates(Arc<Inner>);
 
 struct Inner {
     files: Files,
-    protocol: Protocol,
+    purpose: Purpose,
     current: Mutex<Current>,
 }
 
@@ -84,11 +86,11 @@ impl Certificates {
     ///
     /// # Errors
     /// When a file cannot be read, is too long, or does not hold what it should.
-    pub fn load(files: Files, protocol: Protocol) -> Result<Self, CertificatesError> {
+    pub fn load(files: Files, purpose: Purpose) -> Result<Self, CertificatesError> {
         let held = read(&files)?;
-        let configs = held.configs(&files, protocol)?;
+        let configs = held.configs(&files, purpose)?;
         let current = Mutex::new(Current { configs, digest: held.digest(), refused: None });
-        Ok(Self(Arc::new(Inner { files, protocol, current })))
+        Ok(Self(Arc::new(Inner { files, purpose, current })))
     }
 
     /// For the end that was connected to; `None` without a certificate of its own.
@@ -127,7 +129,7 @@ impl Certificates {
 
     /// Whether people have to hear of a mistake, and what came of it. With `now`, they hear of each.
     fn take(&self, now: bool) -> (bool, Result<bool, CertificatesError>) {
-        let Inner { files, protocol, .. } = &*self.0;
+        let Inner { files, purpose, .. } = &*self.0;
         let read = read(files);
         let mut current = self.current();
         let seen = match &read {
@@ -139,8 +141,10 @@ impl Certificates {
             return (false, Ok(false));
         }
         let built = read.and_then(|held| {
-            held.check(files)?;
-            held.configs(files, *protocol)
+            if *purpose == Purpose::Processes {
+                held.check(files)?;
+            }
+            held.configs(files, *purpose)
         });
         match built {
             Ok(configs) => {
@@ -233,14 +237,14 @@ impl Held {
         Ok(Some(Arc::new(roots)))
     }
 
-    fn configs(&self, files: &Files, protocol: Protocol) -> Result<Configs, CertificatesError> {
+    fn configs(&self, files: &Files, purpose: Purpose) -> Result<Configs, CertificatesError> {
         let roots = self.roots(files)?;
         let server = match self.own(files)? {
-            Some(own) => Some(Arc::new(server(files, own, roots.clone(), protocol)?)),
+            Some(own) => Some(Arc::new(server(files, own, roots.clone(), purpose)?)),
             None => None,
         };
         let client = match roots {
-            Some(roots) => Some(Arc::new(client(files, self.own(files)?, roots, protocol)?)),
+            Some(roots) => Some(Arc::new(client(files, self.own(files)?, roots, purpose)?)),
             None => None,
         };
         Ok(Configs { server, client })
@@ -277,7 +281,7 @@ fn server(
     files: &Files,
     own: Own,
     roots: Option<Arc<RootCertStore>>,
-    protocol: Protocol,
+    purpose: Purpose,
 ) -> Result<ServerConfig, CertificatesError> {
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|why| pair(files, &why))?;
@@ -286,7 +290,7 @@ fn server(
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_single_cert(own.chain, own.key).map_err(|why| pair(files, &why))?;
-    config.alpn_protocols = protocol.names();
+    config.alpn_protocols = purpose.names();
     Ok(config)
 }
 
@@ -294,7 +298,7 @@ fn client(
     files: &Files,
     own: Option<Own>,
     roots: Arc<RootCertStore>,
-    protocol: Protocol,
+    purpose: Purpose,
 ) -> Result<ClientConfig, CertificatesError> {
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|why| pair(files, &why))?.with_root_certificates(roots);
@@ -302,7 +306,7 @@ fn client(
         Some(own) => builder.with_client_auth_cert(own.chain, own.key).map_err(|why| pair(files, &why))?,
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = protocol.names();
+    config.alpn_protocols = purpose.names();
     Ok(config)
 }
 
@@ -312,11 +316,12 @@ fn pair(files: &Files, why: &rustls::Error) -> CertificatesError {
     CertificatesError(format!("{}{why}", names.unwrap_or_default()))
 }
 
-impl Protocol {
+impl Purpose {
+    /// Of the protocols spoken, as TLS names them (ALPN).
     fn names(self) -> Vec<Vec<u8>> {
         match self {
-            Self::MySql => Vec::new(),
-            Self::Grpc => vec![b"h2".to_vec()],
+            Self::Clients => Vec::new(),
+            Self::Processes | Self::Etcd => vec![b"h2".to_vec()],
         }
     }
 }
@@ -331,7 +336,7 @@ mod tests {
         let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
         let load = || {
             let files = Files { own: Some((cert.clone(), key.clone())), authority: Some(cert.clone()) };
-            Certificates::load(files, Protocol::Grpc).unwrap_err().to_string()
+            Certificates::load(files, Purpose::Processes).unwrap_err().to_string()
         };
         std::fs::write(&cert, "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n").unwrap();
         assert!(load().contains("key.pem"), "{}", load());

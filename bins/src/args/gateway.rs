@@ -16,7 +16,8 @@ use weir_core::gateway::variables::{Consistency, Splitting, Variables};
 use weir_core::mysql::auth::{Credential, Secret};
 use weir_core::topo::Cell;
 use weir_io::gateway;
-use weir_io::tls::{Certificates, Files, Protocol};
+use weir_io::handover::Sockets;
+use weir_io::tls::{Certificates, Files, Purpose};
 
 /// So many heartbeats may be missing until replicas' lags are what their servers reckon.
 const BEATS_MISSED_MAX: u32 = 5;
@@ -222,12 +223,13 @@ impl GatewayArgs {
                 buffer_max_bytes: self.buffer_max_bytes,
             },
             globals: gateway::Kept::default(),
+            inherited: Sockets::default(),
             packet_bytes_max: self.max_allowed_packet.map(|bytes| bytes as usize),
             tls: self
                 .tls_cert
                 .clone()
                 .zip(self.tls_key.clone())
-                .map(|own| Certificates::load(Files { own: Some(own), authority: None }, Protocol::MySql))
+                .map(|own| Certificates::load(Files { own: Some(own), authority: None }, Purpose::Clients))
                 .transpose()
                 .map_err(|error| error.to_string())?,
             tls_required: self.tls_required,

@@ -10,7 +10,7 @@ mod wire;
 
 pub use config::{Changes, Reread, parse};
 pub use gateway::{Auth, GatewayArgs, LIVE_OF_GATEWAYS};
-pub use process::{ProcessArgs, StopSignals, say, say_error, set_log};
+pub use process::{ProcessArgs, Signalled, StopSignals, say, say_error, set_log};
 pub use tablet::TabletArgs;
 pub use topology::TopologyArgs;
 pub use wire::WireArgs;

@@ -97,11 +97,23 @@ pub fn say_error(message: &impl Display) {
     eprintln!("weir: {message}");
 }
 
-/// SIGINT and SIGTERM, and SIGHUP, which does not stop.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signalled {
+    /// SIGINT or SIGTERM: to stop.
+    Stop,
+    /// SIGHUP: to read files again.
+    HangUp,
+    /// SIGUSR2: to start a successor.
+    Replace,
+}
+
+/// SIGINT and SIGTERM, and those that do not stop.
 pub struct StopSignals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hang_up: tokio::signal::unix::Signal,
+    replace: Option<tokio::signal::unix::Signal>,
 }
 
 impl StopSignals {
@@ -115,6 +127,7 @@ impl StopSignals {
             interrupt: install(SignalKind::interrupt())?,
             terminate: install(SignalKind::terminate())?,
             hang_up: install(SignalKind::hangup())?,
+            replace: None,
         })
     }
 
@@ -126,12 +139,29 @@ impl StopSignals {
         }
     }
 
-    /// Whether SIGHUP came first.
-    pub async fn wait_or_hang_up(&mut self) -> bool {
+    /// From now on SIGUSR2 is noticed, too.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn heed_replacement(&mut self) -> Result<(), String> {
+        let replace = signal(SignalKind::user_defined2()).map_err(|error| format!("cannot handle signals: {error}"))?;
+        self.replace = Some(replace);
+        Ok(())
+    }
+
+    /// What the next signal asks for.
+    pub async fn next(&mut self) -> Signalled {
+        let replace = async {
+            match &mut self.replace {
+                Some(replace) => replace.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => false,
-            _ = self.terminate.recv() => false,
-            _ = self.hang_up.recv() => true,
+            _ = self.interrupt.recv() => Signalled::Stop,
+            _ = self.terminate.recv() => Signalled::Stop,
+            _ = self.hang_up.recv() => Signalled::HangUp,
+            _ = replace => Signalled::Replace,
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use weir_core::mysql::auth::Secret;
 use weir_core::topo::store::{DEFAULT_PREFIX, Prefix};
 use weir_io::store::{Etcd, Login, Options, Tls, Topology};
-use weir_io::tls::{Certificates, Files, Protocol};
+use weir_io::tls::{Certificates, Files, Purpose};
 
 /// Options of whatever finds others in the topology.
 #[derive(Debug, ClapArgs)]
@@ -52,7 +52,7 @@ impl TopologyArgs {
             Some(ca) => {
                 let files =
                     Files { own: self.etcd_cert.clone().zip(self.etcd_key.clone()), authority: Some(ca.clone()) };
-                let certificates = Certificates::load(files, Protocol::Grpc).map_err(|error| error.to_string())?;
+                let certificates = Certificates::load(files, Purpose::Etcd).map_err(|error| error.to_string())?;
                 Some(Tls { certificates, name: None })
             }
             None => None,

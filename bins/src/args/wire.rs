@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use weir_io::processes::Identity;
-use weir_io::tls::{Files, Protocol};
+use weir_io::tls::{Files, Purpose};
 
 /// Options of whatever talks to other processes of the cluster.
 #[derive(Debug, ClapArgs)]
@@ -36,7 +36,7 @@ impl WireArgs {
         match (&self.grpc_cert, &self.grpc_key, &self.grpc_ca) {
             (Some(cert), Some(key), Some(ca)) => {
                 let files = Files { own: Some((cert.clone(), key.clone())), authority: Some(ca.clone()) };
-                Identity::load(files, Protocol::Grpc).map(Some).map_err(|error| error.to_string())
+                Identity::load(files, Purpose::Processes).map(Some).map_err(|error| error.to_string())
             }
             _ => Ok(None),
         }

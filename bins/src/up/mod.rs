@@ -73,7 +73,7 @@ async fn serve(
         () = life.told_to_stop() => return Ok(()),
     };
     say_ready(args, &running, own, socket, begun.elapsed());
-    life.ready(running.readiness());
+    life.ready(running.readiness())?;
     let mut drain_time = args.gateway.drain_time_ms;
     while let Told::Options(new) = life.next().await {
         // What holds from the next start on does not hold for these, either.
@@ -89,7 +89,7 @@ async fn serve(
         }
         drain_time = gateway.drain_time_ms;
     }
-    life.stopping();
+    life.stopping(true);
     tokio::select! {
         () = running.stop(Duration::from_millis(drain_time)) => {}
         () = life.told_to_stop() => {}

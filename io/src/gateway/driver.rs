@@ -8,6 +8,7 @@ use super::buffer::Buffering;
 use super::compression::Compressed;
 use super::freshness::Freshening;
 use super::kill::{Seat, Verdict};
+use super::listener::Stage;
 use super::tablets::{Doing, Lent, Pending};
 use crate::clock;
 use crate::net::{Stream, Timer};
@@ -109,7 +110,7 @@ impl Driver {
         head: Vec<u8>,
         peer: Peer,
         seat: Seat,
-        mut stopped: watch::Receiver<bool>,
+        mut stopped: watch::Receiver<Stage>,
     ) -> Self {
         let mut config_version = 0;
         let _ = shared.newer_config(&mut config_version);

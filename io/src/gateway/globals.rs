@@ -1,7 +1,7 @@
 //! SET GLOBAL of Weir's own variables: where that is kept, and how it comes to hold.
 
 use super::Shared;
-use super::listener::told;
+use super::listener::{Stage, told};
 use crate::store::Topology;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -96,7 +96,7 @@ impl Shared {
     }
 
     /// Others may set them, too.
-    pub(super) async fn follow_globals(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
+    pub(super) async fn follow_globals(self: Arc<Self>, mut stopped: watch::Receiver<Stage>) {
         let Kept::Topology { now, .. } = &self.globals else { return };
         let mut now = now.clone();
         loop {

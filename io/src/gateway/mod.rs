@@ -14,6 +14,7 @@ mod users;
 
 use crate::clock;
 use crate::crypto::RsaKey;
+use crate::handover::Sockets;
 use crate::net::Stream;
 use crate::tablet::{Accounts, Described};
 use crate::tls::Certificates;
@@ -79,6 +80,8 @@ pub struct Options {
     pub packet_bytes_max: Option<usize>,
     /// Where it is kept what SET GLOBAL has set.
     pub globals: Kept,
+    /// Sockets of a gateway that this one succeeds: they are listened on where they are the ones that are wanted.
+    pub inherited: Sockets,
     /// Certificate and key for clients that want TLS.
     pub tls: Option<Certificates>,
     /// Clients over TCP must use TLS.

@@ -9,6 +9,7 @@ use crate::crypto;
 use crate::gateway::{self, Kept, Listening, Tablet, Tablets};
 use crate::grpc::follow;
 use crate::grpc::remote::RemoteTablet;
+use crate::handover::Sockets;
 use crate::health::Readiness;
 use crate::store::Topology;
 use crate::tablet::{Accounts, Described, News};
@@ -96,9 +97,21 @@ impl Running {
     }
 
     /// Whether statements find a server.
-    #[must_use]
     pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
         self.gateway.readiness()
+    }
+
+    /// The sockets that clients connect to, for a successor.
+    ///
+    /// # Errors
+    /// When there are no more file descriptors.
+    pub fn sockets(&self) -> std::io::Result<Sockets> {
+        self.gateway.sockets()
+    }
+
+    /// A successor serves whoever connects from now on: see [`Listening::hand_over`].
+    pub async fn hand_over(&mut self, patience: Duration) {
+        self.gateway.hand_over(patience).await;
     }
 
     /// Lets clients finish for up to `patience`, then stops.

@@ -68,7 +68,6 @@ impl Running {
     }
 
     /// Whether the topology is reached.
-    #[must_use]
     pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
         let (trouble, tablets) = (self.shard.trouble.clone(), self.shard.tablets.clone());
         move || match &*trouble.borrow() {

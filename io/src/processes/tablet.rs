@@ -146,7 +146,6 @@ impl Running {
     }
 
     /// Whether its server is up, and it takes orders.
-    #[must_use]
     pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
         let Heard { health, state } = self.heard.clone();
         move || match &*health.borrow() {
