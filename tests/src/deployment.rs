@@ -67,30 +67,78 @@ pub struct Deployment {
     gateways: Vec<(Process, SocketAddr)>,
     orchestrators: Vec<Process>,
     tablets: Vec<Process>,
+    /// Gateways that have been succeeded.
+    predecessors: Vec<Process>,
     etcd: EtcdCluster,
     dir: TempDir,
+}
+
+/// A gateway that another has succeeded, or will.
+#[derive(Debug)]
+pub struct Predecessor<'a>(&'a mut Process);
+
+impl Predecessor<'_> {
+    /// What it has said.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.0.output()
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn is_running(&mut self) -> bool {
+        self.0.is_running()
+    }
+}
+
+/// A gateway that no test has started.
+#[derive(Debug)]
+pub struct Successor(nix::unistd::Pid);
+
+impl Successor {
+    /// Ends it.
+    pub fn end(self) {}
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = nix::sys::signal::kill(self.0, nix::sys::signal::Signal::SIGKILL);
+    }
 }
 
 impl Deployment {
     /// As on three machines, ready.
     #[must_use]
     pub fn start() -> Self {
-        Self::of(WHOLE, &[])
+        Self::of(WHOLE, &[], &[])
     }
 
     /// One of each, ready.
     #[must_use]
     pub fn small() -> Self {
-        Self::of(SMALL, &[])
+        Self::of(SMALL, &[], &[])
     }
 
     /// One of each, with these options more, ready.
     #[must_use]
     pub fn small_with(more: &[&str]) -> Self {
-        Self::of(SMALL, more)
+        Self::of(SMALL, more, &[])
     }
 
-    fn of(counts: Counts, more: &[&str]) -> Self {
+    /// One of each, and so many gateways, ready.
+    #[must_use]
+    pub fn small_with_gateways(gateways: usize) -> Self {
+        Self::of(Counts { gateways, ..SMALL }, &[], &[])
+    }
+
+    /// One of each, the gateway with these options more, ready.
+    #[must_use]
+    pub fn small_of_gateway(more: &[&str]) -> Self {
+        Self::of(SMALL, &[], more)
+    }
+
+    fn of(counts: Counts, more: &[&str], of_gateway: &[&str]) -> Self {
         let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
         let etcd = EtcdCluster::start(counts.members);
         let topology = ["--etcd".to_owned(), etcd.urls().join(","), "--shard".into(), "shop/0".into()];
@@ -119,6 +167,7 @@ impl Deployment {
         let gateway = || {
             let port = free_port();
             let own = ["--port".to_owned(), port.to_string()].into_iter();
+            let own = own.chain(of_gateway.iter().map(|option| (*option).to_owned()));
             let process = Process::new("weir-gateway", own.chain(account.clone()).chain(common.clone()));
             (process, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         };
@@ -126,6 +175,7 @@ impl Deployment {
             gateways: (0..counts.gateways).map(|_| gateway()).collect(),
             orchestrators: (0..counts.orchestrators).map(|_| orchestrator()).collect(),
             tablets,
+            predecessors: Vec::new(),
             etcd,
             dir,
         };
@@ -176,6 +226,54 @@ impl Deployment {
             Part::Orchestrator(number) => self.orchestrators[number].kill_and_restart(),
             Part::Gateway(number) => self.gateways[number].0.kill_and_restart(),
         }
+    }
+
+    /// Starts etcd again.
+    pub fn restart_etcd(&mut self, number: usize) {
+        self.etcd.restart(number);
+    }
+
+    /// Starts a gateway again beside the one that runs, which is given.
+    pub fn succeed_gateway(&mut self, number: usize) -> Predecessor<'_> {
+        let running = &mut self.gateways[number].0;
+        let successor = Process::new(running.program, running.arguments.clone().into_iter());
+        let before = std::mem::replace(running, successor);
+        running.start();
+        self.predecessors.push(before);
+        Predecessor(self.predecessors.last_mut().expect("it was pushed"))
+    }
+
+    /// Waits until all gateways that were succeeded have ended by themselves.
+    pub fn wait_for_predecessors(&mut self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while let Some(running) =
+            self.predecessors.iter_mut().find_map(|process| process.is_running().then_some(process))
+        {
+            assert!(Instant::now() < deadline, "it does not end: {}", running.output());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Tells a gateway to start its successor (SIGUSR2).
+    pub fn ask_for_successor(&mut self, number: usize) {
+        self.gateways[number].0.signal(nix::sys::signal::Signal::SIGUSR2);
+    }
+
+    /// Waits until a gateway has ended, and left its place to the successor that it had started.
+    pub fn wait_for_successor(&mut self, number: usize, limit: Duration) -> Successor {
+        let process = &mut self.gateways[number].0;
+        let id = process.child.as_ref().expect("it runs").id();
+        let deadline = Instant::now() + limit;
+        let mut successor = None;
+        while process.is_running() {
+            // Processes whose parent has ended are another's.
+            let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+            let pid = || children.split_whitespace().next().and_then(|pid| pid.parse().ok());
+            successor = successor.or_else(|| pid().map(|pid| Successor(nix::unistd::Pid::from_raw(pid))));
+            assert!(Instant::now() < deadline, "it does not end: {}", process.output());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        successor.unwrap_or_else(|| panic!("no successor: {}", process.output()))
     }
 
     /// Kills it for good.
@@ -279,6 +377,10 @@ impl Process {
         let id = self.child.as_ref().expect("it runs").id();
         let pid = nix::unistd::Pid::from_raw(i32::try_from(id).expect("a pid"));
         nix::sys::signal::kill(pid, signal).expect("a child that was not waited for");
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().expect("the state of a child").is_none())
     }
 
     fn memory_kib(&self) -> u64 {

@@ -2,5 +2,7 @@
 //! their program.
 
 mod certificates;
+mod globals;
 mod health;
+mod replacement;
 mod reread;

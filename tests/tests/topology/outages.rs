@@ -7,7 +7,7 @@ use weir_core::mysql::auth::Secret;
 use weir_core::topo::store::CallError;
 use weir_core::topo::store::directory::News;
 use weir_io::store::{Etcd, Login, Options, Tls, Topology};
-use weir_io::tls::{Certificates, Files, Protocol};
+use weir_io::tls::{Certificates, Files, Purpose};
 use weir_tests::{EtcdCluster, certificate};
 
 #[test]
@@ -88,7 +88,7 @@ fn certificates_are_checked_on_both_sides() {
     let put = |authority: &str, own: Option<&str>| {
         let own = own.map(|name| (file(&format!("{name}.crt")), file(&format!("{name}.key"))));
         let files = Files { own, authority: Some(file(&format!("{authority}.crt"))) };
-        let certificates = Certificates::load(files, Protocol::Grpc).expect("good files");
+        let certificates = Certificates::load(files, Purpose::Etcd).expect("good files");
         let tls = Some(Tls { certificates, name: None });
         let topology = Etcd::new(&Options { tls, ..Options::plain(cluster.urls()) }).expect("good options");
         runtime().block_on(Topology::Etcd(topology).put(&cell("guarded")))
