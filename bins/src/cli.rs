@@ -1,6 +1,6 @@
 //! The command line of `weir`, the operator's tool.
 
-use crate::{ctl, generate, memory, top, up};
+use crate::{args::Reread, ctl, generate, memory, top, up};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -27,12 +27,19 @@ enum Command {
 }
 
 impl Cli {
+    fn up(self) -> Option<up::Args> {
+        match self.command {
+            Command::Up(args) => Some(*args),
+            Command::Ctl(_) | Command::Top(_) | Command::Completions(_) | Command::Man(_) => None,
+        }
+    }
+
     /// Does what is said. Exit codes: 0 done, 1 not done, 2 wrong usage.
     #[must_use]
     pub fn run(self) -> ExitCode {
         memory::give_large_buffers_back();
         match self.command {
-            Command::Up(args) => up::run(&args),
+            Command::Up(args) => up::run(&args, Reread::new(Self::up)),
             Command::Ctl(args) => ctl::run(&args),
             Command::Top(args) => top::run(&args),
             Command::Completions(args) => generate::completions(&args),

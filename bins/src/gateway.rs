@@ -1,12 +1,17 @@
 //! `weir-gateway`: a gateway in front of tablets in other processes.
 
-use crate::args::{AdminArgs, GatewayArgs, ProcessArgs, StopSignals, TopologyArgs, WireArgs, say};
+use crate::args::{AdminArgs, GatewayArgs, LIVE_OF_GATEWAYS, ProcessArgs, Reread, TopologyArgs, WireArgs, say};
+use crate::life::{Life, Told};
+use crate::succession::Succession;
 use clap::Parser;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing::{info, warn};
+use tracing::warn;
 use weir_core::gateway::users::Users;
 use weir_core::topo::ShardName;
+use weir_io::gateway::Live;
+use weir_io::handover::Sockets;
 use weir_io::processes::gateway::{Options, Running};
 
 /// A gateway of Weir: applications connect to it as to one MySQL server, and it runs their statements on the tablets of a shard.
@@ -31,6 +36,11 @@ pub struct Args {
     #[arg(long, default_value_t = 60_000, value_name = "MS", env = "WEIR_TABLET_TIME_MS")]
     pub tablet_time_ms: u64,
 
+    /// Where a successor of this process takes the sockets that clients connect to, and where this one takes those of the process that
+    /// offers them there now, if there is one: a unix socket. On SIGUSR2 it starts its program again as its successor.
+    #[arg(long, value_name = "PATH", env = "WEIR_HANDOVER")]
+    pub handover: Option<PathBuf>,
+
     /// Its topology.
     #[command(flatten)]
     pub topology: TopologyArgs,
@@ -52,6 +62,12 @@ pub struct Args {
     pub process: ProcessArgs,
 }
 
+impl AsRef<ProcessArgs> for Args {
+    fn as_ref(&self) -> &ProcessArgs {
+        &self.process
+    }
+}
+
 /// Runs until it is told to stop. Exit codes: 0 stopped in order, 1 could not start or stop, 2 wrong usage.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
@@ -59,15 +75,12 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 async fn gateway(args: &Args) -> Result<(), String> {
-    let mut stop = StopSignals::install()?;
-    let gateway = args.gateway.options(None)?;
-    if matches!(gateway.users, Users::OfServers) {
-        return Err(
-            "--auth mysqlbased: the servers' own accounts are not served to gateways in processes of their own yet; \
-                    use own or static"
-                .to_owned(),
-        );
-    }
+    let mut succession = Succession::begin(args.handover.as_deref()).await?;
+    let reread = Reread::new(Some::<Args>);
+    let mut life = Life::succeed(&args.process, reread, LIVE_OF_GATEWAYS, succession.inherited.health.take()).await?;
+    let mut gateway = args.gateway.options(None)?;
+    gateway.inherited = std::mem::take(&mut succession.inherited);
+    check(&gateway.live)?;
     let options = Options {
         topology: args.topology.open()?,
         shard: args.shard.clone(),
@@ -77,24 +90,61 @@ async fn gateway(args: &Args) -> Result<(), String> {
         gateway,
         tablet_time_max: Duration::from_millis(args.tablet_time_ms),
     };
-    let running = tokio::select! {
+    let certificates = [options.gateway.tls.clone(), options.identity.clone(), options.topology.certificates()];
+    life.follow(certificates.into_iter().flatten());
+    let mut running = tokio::select! {
         running = Running::start(options) => running.map_err(|error| error.to_string())?,
-        () = stop.wait() => return Ok(()),
+        () = life.told_to_stop() => return Ok(()),
     };
     say(&format!("gateway of {} is at {}", args.shard, running.address()));
-    while stop.wait_or_hang_up().await {
-        match args.gateway.users() {
-            Ok(users) => {
-                running.set_users(users);
-                info!("who may log in has been read again");
+    life.ready(running.readiness())?;
+    let offered = || Ok(Sockets { health: life.health_socket()?, ..running.sockets()? });
+    succession.serve(offered).await?;
+    if args.handover.is_some() {
+        life.heed_replacement()?;
+    }
+    let mut drain_time = args.gateway.drain_time_ms;
+    loop {
+        let told = tokio::select! {
+            told = life.next() => told,
+            () = succession.replaced() => {
+                say("a successor serves whoever connects from now on; those who are connected go on for a while");
+                life.hand_over();
+                tokio::select! {
+                    () = running.hand_over(Duration::from_millis(drain_time)) => {}
+                    () = life.told_to_stop() => {}
+                }
+                Told::Stop
             }
-            Err(error) => warn!("who may log in stays as it was: {error}"),
+        };
+        match told {
+            Told::Stop => break,
+            Told::Replace => succession.start(),
+            Told::Options(new) => {
+                match new.gateway.live().and_then(|live| check(&live).map(|()| live)) {
+                    Ok(live) => running.set_live(live),
+                    Err(error) => warn!("who may log in stays as it was: {error}"),
+                }
+                drain_time = new.gateway.drain_time_ms;
+            }
         }
     }
-    say("stopping (once more to stop at once)");
+    life.stopping(!succession.is_over());
     tokio::select! {
-        () = running.stop(Duration::from_millis(args.gateway.drain_time_ms)) => {}
-        () = stop.wait() => {}
+        () = running.stop(Duration::from_millis(drain_time)) => {}
+        () = life.told_to_stop() => {}
+    }
+    Ok(())
+}
+
+/// Whether gateways in processes of their own can serve it.
+fn check(live: &Live) -> Result<(), String> {
+    if matches!(live.users, Users::OfServers) {
+        return Err(
+            "--auth mysqlbased: the servers' own accounts are not served to gateways in processes of their own yet; \
+                    use own or static"
+                .to_owned(),
+        );
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `weir-orch`: an orchestrator of one shard.
 
-use crate::args::{AdminArgs, ProcessArgs, StopSignals, TopologyArgs, WireArgs, say};
+use crate::args::{AdminArgs, ProcessArgs, Reread, TopologyArgs, WireArgs, say};
+use crate::life::{Life, Told};
 use crate::up::{Durability, Errant};
 use clap::Parser;
 use std::collections::BTreeMap;
@@ -63,6 +64,12 @@ pub struct Args {
     pub process: ProcessArgs,
 }
 
+impl AsRef<ProcessArgs> for Args {
+    fn as_ref(&self) -> &ProcessArgs {
+        &self.process
+    }
+}
+
 /// Runs until it is told to stop. Exit codes: 0 stopped in order, 1 could not start or stop, 2 wrong usage.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
@@ -70,7 +77,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 async fn orchestrate(args: &Args) -> Result<(), String> {
-    let mut stop = StopSignals::install()?;
+    let mut life = Life::begin(&args.process, Reread::new(Some::<Args>), &[]).await?;
     let policy = match args.durability {
         Durability::None => Policy::None,
         Durability::SemiSync => Policy::SemiSync { acks: 1 },
@@ -87,7 +94,7 @@ async fn orchestrate(args: &Args) -> Result<(), String> {
         Errant::Quarantine => rebuild::Errant::Quarantine,
         Errant::Rebuild => rebuild::Errant::Rebuild,
     };
-    let running = Running::start(Options {
+    let options = Options {
         topology: args.topology.open()?,
         shard: args.shard.clone(),
         cohort: Cohort { tablets: args.cohort.iter().cloned().collect(), policy, promotion: BTreeMap::new() },
@@ -95,11 +102,13 @@ async fn orchestrate(args: &Args) -> Result<(), String> {
         drain_time: Duration::from_millis(args.reparent_drain_ms),
         identity: args.wire.identity()?,
         admin: args.admin.options(&args.wire)?,
-    });
-    let running = running.await.map_err(|error| error.to_string())?;
+    };
+    life.follow([options.identity.clone(), options.topology.certificates()].into_iter().flatten());
+    let running = Running::start(options).await.map_err(|error| error.to_string())?;
     say(&format!("orchestrator of {} is {}", args.shard, running.name()));
-    // There is nothing to read again.
-    while stop.wait_or_hang_up().await {}
+    life.ready(running.readiness())?;
+    while !matches!(life.next().await, Told::Stop) {}
+    life.stopping(true);
     running.stop().await;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `weir-tablet`: a tablet, with its server.
 
-use crate::args::{ProcessArgs, StopSignals, TabletArgs, TopologyArgs, WireArgs, say};
+use crate::args::{ProcessArgs, Reread, TabletArgs, TopologyArgs, WireArgs, say};
+use crate::life::{Life, Told};
 use clap::Parser;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -99,6 +100,12 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+impl AsRef<ProcessArgs> for Args {
+    fn as_ref(&self) -> &ProcessArgs {
+        &self.process
+    }
+}
+
 /// Runs until it is told to stop. Exit codes: 0 stopped in order, 1 could not start or stop, 2 wrong usage.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
@@ -106,26 +113,26 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 async fn tablet(args: &Args) -> Result<(), String> {
-    // Installed first: a signal that comes while the server starts must not leave it behind.
-    let mut stop = StopSignals::install()?;
+    let mut life = Life::begin(&args.process, Reread::new(Some::<Args>), &[]).await?;
     let options = options(args)?;
+    life.follow([options.identity.clone(), options.topology.certificates()].into_iter().flatten());
     say(&format!("starting a MariaDB server in {}", args.data_dir.display()));
     let mut running = tokio::select! {
         running = Running::start(options) => running.map_err(|error| error.to_string())?,
-        () = stop.wait() => return Ok(()),
+        () = life.told_to_stop() => return Ok(()),
     };
     say(&format!("tablet {} is at {}, its server at {}", args.alias, running.address(), running.server()));
+    life.ready(running.readiness())?;
     let failed = loop {
         tokio::select! {
-            // There is nothing to read again.
-            hung_up = stop.wait_or_hang_up() => if !hung_up { break None },
+            told = life.next() => if let Told::Stop = told { break None },
             why = running.failed() => break Some(why),
         }
     };
-    say("stopping (once more to stop at once)");
+    life.stopping(true);
     let stopped = tokio::select! {
         stopped = running.stop() => stopped,
-        () = stop.wait() => Ok(()),
+        () = life.told_to_stop() => Ok(()),
     };
     failed.map_or(stopped, Err)
 }

@@ -7,10 +7,12 @@ pub use crate::failover::Policies;
 
 use crate::failover::{self, Failover};
 use crate::gateway::{self, Admin, Listening, Tablet};
+use crate::health::Readiness;
 use crate::net::Address;
 use crate::orch;
+use crate::processes::shard::Shard as Followed;
 use crate::servers::{Account, Kept};
-use crate::store::Embedded;
+use crate::store::{Embedded, Topology};
 use crate::tablet::{Accounts, Connector, Described, LocalTablet, Own};
 use crate::topology::{EmbeddedShard, Member, Roles};
 use std::fmt;
@@ -21,7 +23,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use tracing::warn;
 use weir_core::error::Error;
 use weir_core::gateway::cluster::{self, TabletId, View};
-use weir_core::gateway::users::Users;
 use weir_core::mysql::auth::Secret;
 use weir_core::tablet::manager;
 use weir_core::time::Duration;
@@ -29,6 +30,8 @@ use weir_core::topo::{Cell, Keyspace, Shard, ShardName, TabletAlias};
 
 /// How long a server may take to accept and log in a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long its own store may take to be known.
+const KNOWN_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 /// Reports of tablets that wait to be heard.
 const NEWS_MAX: usize = 1024;
 
@@ -112,6 +115,8 @@ pub struct Running {
     failover: Option<Failover>,
     keeping: JoinSet<()>,
     _asked: JoinSet<()>,
+    /// Its own store, where it has one.
+    _followed: Option<Followed>,
 }
 
 impl Running {
@@ -125,7 +130,14 @@ impl Running {
         let (news_out, news) = mpsc::channel(NEWS_MAX);
         let application = accounts(&options.application);
         let members = start_tablets(&options, &application, &news_out)?;
-        let failover = start_failover(&options, &members, &news_out)?;
+        let store = match &options.kept {
+            Some(kept) => Some(Embedded::open(kept.data_dir()).map_err(StartError::Promise)?),
+            None => None,
+        };
+        let failover = match (&options.kept, &store) {
+            (Some(kept), Some(store)) => start_failover(&options, (kept, store), &members, &news_out)?,
+            _ => None,
+        };
         drop(news_out);
         let keeping = look_after(&options, &members, failover.as_ref());
         let admin = Arc::new(OnceLock::new());
@@ -141,12 +153,25 @@ impl Running {
         let by_id = tablets.iter().map(|tablet| (tablet.id(), Tablet::Local(Arc::clone(tablet)))).collect();
         // They are these for as long as it runs.
         let by_id = watch::channel(Arc::new(by_id)).1;
-        let (listen, cell) = (options.gateway.listen, options.cluster.cell.clone());
-        let gateway = Listening::start(options.gateway, &server, application, rsa, view, by_id)
+        let topology = store.map(Topology::Embedded);
+        let topology = topology
+            .map(|store| (Followed::follow(&store, ShardName { keyspace: place().0, shard: place().1 }), store));
+        let (followed, globals) = match topology {
+            Some((followed, topology)) => {
+                followed.wait_until_known(KNOWN_TIME_MAX).await;
+                let now = followed.globals.clone();
+                (Some(followed), gateway::Kept::Topology { topology, keyspace: place().0, now })
+            }
+            None => (None, gateway::Kept::default()),
+        };
+        let cell = options.cluster.cell.clone();
+        let gateway = gateway::Options { globals, ..options.gateway };
+        let listen = gateway.listen;
+        let gateway = Listening::start(gateway, &server, application, rsa, view, by_id)
             .map_err(|error| StartError::Listen(listen, error))?;
         // It is set once.
         let _ = admin.set(gateway.admin(UP.to_owned(), cell));
-        Ok(Self { gateway, tablets, shard, failover, keeping, _asked: asked })
+        Ok(Self { gateway, tablets, shard, failover, keeping, _asked: asked, _followed: followed })
     }
 
     /// Where clients connect.
@@ -155,9 +180,14 @@ impl Running {
         self.gateway.address()
     }
 
-    /// From now on these may log in. Whoever is in stays.
-    pub fn set_users(&self, users: Users) {
-        self.gateway.set_users(users);
+    /// From now on these hold. Whoever is in stays.
+    pub fn set_live(&self, live: gateway::Live) {
+        self.gateway.set_live(live);
+    }
+
+    /// Whether statements find a server.
+    pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
+        self.gateway.readiness()
     }
 
     /// Lets clients finish for up to `patience`, then stops.
@@ -210,21 +240,20 @@ fn start_tablets(
 
 fn start_failover(
     options: &Options,
+    (kept, store): (&Arc<Kept>, &Embedded),
     members: &[Member],
     news: &mpsc::Sender<crate::tablet::News>,
 ) -> Result<Option<Failover>, StartError> {
-    let Some(kept) = &options.kept else { return Ok(None) };
     let (keyspace, shard) = place();
     let shard = ShardName { keyspace, shard };
-    let store = Embedded::open(kept.data_dir()).map_err(StartError::Promise)?;
     let Some(policies) = options.failover else {
-        orch::forget_history(&store, &shard).map_err(StartError::Promise)?;
+        orch::forget_history(store, &shard).map_err(StartError::Promise)?;
         return Ok(None);
     };
     let service = accounts(kept.service_account());
     let connector = |member: &Member| connector(&member.address, &service, 0);
     let drain_time = options.drain_time;
-    Failover::start(kept, (store, shard), policies, drain_time, members, connector, news)
+    Failover::start(kept, (store.clone(), shard), policies, drain_time, members, connector, news)
         .map(Some)
         .map_err(StartError::Promise)
 }

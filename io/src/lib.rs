@@ -12,6 +12,8 @@ pub mod embedded;
 mod failover;
 pub mod gateway;
 mod grpc;
+pub mod handover;
+pub mod health;
 pub mod net;
 pub mod orch;
 pub mod processes;
@@ -20,6 +22,7 @@ pub mod servers;
 mod service;
 pub mod store;
 pub mod tablet;
+pub mod tls;
 pub mod topology;
 
 pub use crypto::RsaKey;

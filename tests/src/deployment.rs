@@ -71,15 +71,51 @@ pub struct Deployment {
     gateways: Vec<(Process, SocketAddr)>,
     orchestrators: Vec<Process>,
     tablets: Vec<Process>,
+    /// Gateways that have been succeeded.
+    predecessors: Vec<Process>,
     etcd: EtcdCluster,
     dir: TempDir,
+}
+
+/// A gateway that another has succeeded, or will.
+#[derive(Debug)]
+pub struct Predecessor<'a>(&'a mut Process);
+
+impl Predecessor<'_> {
+    /// What it has said.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.0.output()
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn is_running(&mut self) -> bool {
+        self.0.is_running()
+    }
+}
+
+/// A gateway that no test has started.
+#[derive(Debug)]
+pub struct Successor(nix::unistd::Pid);
+
+impl Successor {
+    /// Ends it.
+    pub fn end(self) {}
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = nix::sys::signal::kill(self.0, nix::sys::signal::Signal::SIGKILL);
+    }
 }
 
 impl Deployment {
     /// As on three machines, ready.
     #[must_use]
     pub fn start() -> Self {
-        Self::of(WHOLE, &[], vec![Host::local()])
+        Self::of(WHOLE, &[], &[], vec![Host::local()])
     }
 
     /// On hosts of their own, ready: three have a member of etcd, a tablet and an orchestrator each, and each gateway has its own. For a
@@ -87,28 +123,40 @@ impl Deployment {
     #[must_use]
     pub fn on_hosts() -> Self {
         // Nobody else is in this network.
-        Self::of(WHOLE, &["--grpc-plaintext"], Host::others(5))
+        Self::of(WHOLE, &["--grpc-plaintext"], &[], Host::others(5))
     }
 
     /// Three tablets, two orchestrators and two gateways, ready.
     #[must_use]
     pub fn several() -> Self {
-        Self::of(SEVERAL, &[], vec![Host::local()])
+        Self::of(SEVERAL, &[], &[], vec![Host::local()])
     }
 
     /// One of each, ready.
     #[must_use]
     pub fn small() -> Self {
-        Self::of(SMALL, &[], vec![Host::local()])
+        Self::of(SMALL, &[], &[], vec![Host::local()])
     }
 
     /// One of each, with these options more, ready.
     #[must_use]
     pub fn small_with(more: &[&str]) -> Self {
-        Self::of(SMALL, more, vec![Host::local()])
+        Self::of(SMALL, more, &[], vec![Host::local()])
     }
 
-    fn of(counts: Counts, more: &[&str], hosts: Vec<Host>) -> Self {
+    /// One of each, and so many gateways, ready.
+    #[must_use]
+    pub fn small_with_gateways(gateways: usize) -> Self {
+        Self::of(Counts { gateways, ..SMALL }, &[], &[], vec![Host::local()])
+    }
+
+    /// One of each, the gateway with these options more, ready.
+    #[must_use]
+    pub fn small_of_gateway(more: &[&str]) -> Self {
+        Self::of(SMALL, &[], more, vec![Host::local()])
+    }
+
+    fn of(counts: Counts, more: &[&str], of_gateway: &[&str], hosts: Vec<Host>) -> Self {
         let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
         let host = |number: usize| hosts[number % hosts.len()].clone();
         let etcd = EtcdCluster::start_on((0..counts.members).map(host).collect());
@@ -150,6 +198,7 @@ impl Deployment {
                 ("--port", port.to_string()),
             ];
             let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+            let own = own.chain(of_gateway.iter().map(|option| (*option).to_owned()));
             (Process::new("weir-gateway", host, own.chain(account.clone()).chain(common.clone())), address)
         };
         let mut deployment = Self {
@@ -157,6 +206,7 @@ impl Deployment {
             orchestrators: (0..counts.orchestrators).map(orchestrator).collect(),
             hosts: hosts.clone(),
             tablets,
+            predecessors: Vec::new(),
             etcd,
             dir,
         };
@@ -213,6 +263,85 @@ impl Deployment {
             Part::Orchestrator(number) => self.orchestrators[number].kill_and_restart(),
             Part::Gateway(number) => self.gateways[number].0.kill_and_restart(),
         }
+    }
+
+    /// Starts etcd again.
+    pub fn restart_etcd(&mut self, number: usize) {
+        self.etcd.restart(number);
+    }
+
+    /// Starts a gateway again beside the one that runs, which is given.
+    pub fn succeed_gateway(&mut self, number: usize) -> Predecessor<'_> {
+        let running = &mut self.gateways[number].0;
+        let successor = Process::new(running.program, running.host.clone(), running.arguments.clone().into_iter());
+        let before = std::mem::replace(running, successor);
+        running.start();
+        self.predecessors.push(before);
+        Predecessor(self.predecessors.last_mut().expect("it was pushed"))
+    }
+
+    /// Waits until all gateways that were succeeded have ended by themselves.
+    pub fn wait_for_predecessors(&mut self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while let Some(running) =
+            self.predecessors.iter_mut().find_map(|process| process.is_running().then_some(process))
+        {
+            assert!(Instant::now() < deadline, "it does not end: {}", running.output());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Tells a gateway to start its successor (SIGUSR2).
+    pub fn ask_for_successor(&mut self, number: usize) {
+        self.gateways[number].0.signal(nix::sys::signal::Signal::SIGUSR2);
+    }
+
+    /// Waits until a gateway has ended, and left its place to the successor that it had started.
+    pub fn wait_for_successor(&mut self, number: usize, limit: Duration) -> Successor {
+        let process = &mut self.gateways[number].0;
+        let id = process.child.as_ref().expect("it runs").id();
+        let deadline = Instant::now() + limit;
+        let mut successor = None;
+        while process.is_running() {
+            // Processes whose parent has ended are another's.
+            let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+            let pid = || children.split_whitespace().next().and_then(|pid| pid.parse().ok());
+            successor = successor.or_else(|| pid().map(|pid| Successor(nix::unistd::Pid::from_raw(pid))));
+            assert!(Instant::now() < deadline, "it does not end: {}", process.output());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        successor.unwrap_or_else(|| panic!("no successor: {}", process.output()))
+    }
+
+    /// Kills it for good.
+    pub fn kill_process(&mut self, part: Part) {
+        match part {
+            Part::Etcd(number) => self.etcd.kill(number),
+            Part::Server(number) => self.kill_server(number),
+            Part::Tablet(number) => self.tablets[number].kill(),
+            Part::Orchestrator(number) => self.orchestrators[number].kill(),
+            Part::Gateway(number) => self.gateways[number].0.kill(),
+        }
+    }
+
+    /// Tells all to read their files again (SIGHUP).
+    pub fn hang_up(&mut self) {
+        self.processes().for_each(|process| process.signal(nix::sys::signal::Signal::SIGHUP));
+    }
+
+    /// Waits until each has said so.
+    pub fn wait_for_all(&mut self, said: &str, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while let Some(silent) = self.processes().find(|process| !process.output().contains(said)) {
+            assert!(Instant::now() < deadline, "{} has not said {said}: {}", silent.program, silent.output());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What the first gateway, orchestrator and tablet have said.
+    #[must_use]
+    pub fn outputs(&self) -> [String; 3] {
+        [&self.gateways[0].0, &self.orchestrators[0], &self.tablets[0]].map(Process::output)
     }
 
     fn kill_server(&self, number: usize) {
@@ -281,6 +410,16 @@ impl Process {
         collect(child.stdout.take().expect("piped"), Arc::clone(&self.output));
         collect(child.stderr.take().expect("piped"), Arc::clone(&self.output));
         self.child = Some(child);
+    }
+
+    fn signal(&self, signal: nix::sys::signal::Signal) {
+        let id = self.child.as_ref().expect("it runs").id();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(id).expect("a pid"));
+        nix::sys::signal::kill(pid, signal).expect("a child that was not waited for");
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().expect("the state of a child").is_none())
     }
 
     fn memory_kib(&self) -> u64 {

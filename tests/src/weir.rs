@@ -142,9 +142,17 @@ impl Weir {
         self.signal(Signal::SIGHUP);
     }
 
+    /// Asks it to stop (SIGTERM).
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
     /// Asks it to stop (SIGTERM) and waits until it did.
     pub fn stop(&mut self) -> ExitStatus {
-        self.signal(Signal::SIGTERM);
+        self.terminate();
         self.wait()
     }
 

@@ -32,7 +32,7 @@ const HIDDEN: &str = "(not shown)";
 pub fn parse<P: Parser>() -> Result<P, ExitCode> {
     let variable = |name: &str| std::env::var_os(name);
     match read::<P>(std::env::args_os().collect(), &variable) {
-        Ok(Wanted::Run(parsed)) => Ok(*parsed),
+        Ok(Wanted::Run(parsed, _)) => Ok(*parsed),
         Ok(Wanted::Print(text)) => {
             print(&text);
             Err(ExitCode::SUCCESS)
@@ -52,8 +52,66 @@ fn print(text: &str) {
 
 #[derive(Debug)]
 enum Wanted<P> {
-    Run(Box<P>),
+    Run(Box<P>, Values),
     Print(String),
+}
+
+/// What holds, by the names of the options, to see what has changed. Never shown.
+type Values = BTreeMap<String, Vec<OsString>>;
+
+/// The options of a program that runs, which reads them again when it is told to.
+pub struct Reread<A> {
+    read: Box<dyn Fn() -> Result<(A, Values), String> + Send>,
+    /// Those that hold.
+    held: Values,
+}
+
+/// What reading them again has brought.
+#[derive(Debug)]
+pub struct Changes<A> {
+    /// All options as they are now.
+    pub options: A,
+    /// Names of those that changed, and hold from now on.
+    pub taken: Vec<String>,
+    /// Names of those that changed, and hold when the program starts again.
+    pub waiting: Vec<String>,
+}
+
+impl<A> Reread<A> {
+    /// Of a program whose options are `A`, or hold them: then `pick` finds them. What holds is what can be read now.
+    pub fn new<P: Parser>(pick: impl Fn(P) -> Option<A> + Send + 'static) -> Self {
+        let read = move || {
+            let variable = |name: &str| std::env::var_os(name);
+            match read::<P>(std::env::args_os().collect(), &variable) {
+                Ok(Wanted::Run(parsed, values)) => match pick(*parsed) {
+                    Some(options) => Ok((options, values)),
+                    None => Err("these are the options of another command".to_owned()),
+                },
+                Ok(Wanted::Print(_)) => Err("they are only to be printed".to_owned()),
+                Err(refused) => Err(refused.to_string()),
+            }
+        };
+        let held = read().map(|(_, values)| values).unwrap_or_default();
+        Self { read: Box::new(read), held }
+    }
+
+    /// Reads them again. Those of `live` hold from now on, the others when the program starts again.
+    ///
+    /// # Errors
+    /// What makes no sense, with its file and line. Nothing has changed then.
+    pub fn again(&mut self, live: &[&str]) -> Result<Changes<A>, String> {
+        let (options, values) = (self.read)()?;
+        let names: std::collections::BTreeSet<&String> = values.keys().chain(self.held.keys()).collect();
+        let changed = names.into_iter().filter(|name| values.get(*name) != self.held.get(*name)).cloned();
+        let (taken, waiting): (Vec<_>, Vec<_>) = changed.partition(|name| live.contains(&name.as_str()));
+        for name in &taken {
+            match values.get(name) {
+                Some(value) => _ = self.held.insert(name.clone(), value.clone()),
+                None => _ = self.held.remove(name),
+            }
+        }
+        Ok(Changes { options, taken, waiting })
+    }
 }
 
 /// Why what a program was started with makes no sense.
@@ -121,7 +179,8 @@ fn finish<P: Parser>(matches: Result<ArgMatches, clap::Error>, below: Option<&Co
     if matches!(of_options.try_get_one::<bool>(PRINT), Ok(Some(true))) {
         return Ok(Wanted::Print(printed(options, of_options)));
     }
-    P::from_arg_matches(&matches).map(|parsed| Wanted::Run(Box::new(parsed))).map_err(Refused::Usage)
+    let values = values(options, of_options);
+    P::from_arg_matches(&matches).map(|parsed| Wanted::Run(Box::new(parsed), values)).map_err(Refused::Usage)
 }
 
 /// The file that the command line names.
@@ -220,6 +279,16 @@ fn blame(path: &Path, file: &BTreeMap<String, Said>, error: clap::Error) -> Refu
     }
 }
 
+fn values(options: &Command, matches: &ArgMatches) -> Values {
+    let named = options.get_arguments().filter_map(|arg| Some((arg.get_id().as_str(), arg.get_long()?)));
+    let said = named.filter(|(id, _)| matches.value_source(id).is_some());
+    said.map(|(id, name)| {
+        let raw = matches.get_raw(id).into_iter().flatten().map(std::ffi::OsStr::to_owned);
+        (name.to_owned(), raw.collect())
+    })
+    .collect()
+}
+
 /// All options and their values, as a configuration file.
 fn printed(options: &Command, matches: &ArgMatches) -> String {
     let mut text = String::new();
@@ -292,7 +361,7 @@ mod tests {
 
     fn run(text: &str, words: &[&str]) -> Program {
         match with(text, words, &[]) {
-            Ok(Wanted::Run(program)) => *program,
+            Ok(Wanted::Run(program, _)) => *program,
             other => panic!("{other:?}"),
         }
     }
@@ -316,7 +385,7 @@ mod tests {
     #[test]
     fn the_environment_comes_before_the_file() {
         // It is the parser that reads the environment; here it is seen that the file keeps out of its way.
-        let Ok(Wanted::Run(program)) = with("port = 7\netcd = 'a'", &[], &[("TEST_WEIR_PORT", "8")]) else {
+        let Ok(Wanted::Run(program, _)) = with("port = 7\netcd = 'a'", &[], &[("TEST_WEIR_PORT", "8")]) else {
             panic!("it is fine")
         };
         assert_eq!(program.port, 1);

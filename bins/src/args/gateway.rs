@@ -1,6 +1,6 @@
 //! How clients are served.
 
-use super::{tls, users};
+use super::users;
 use clap::Args as ClapArgs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -16,6 +16,8 @@ use weir_core::gateway::variables::{Consistency, Splitting, Variables};
 use weir_core::mysql::auth::{Credential, Secret};
 use weir_core::topo::Cell;
 use weir_io::gateway;
+use weir_io::handover::Sockets;
+use weir_io::tls::{Certificates, Files, Purpose};
 
 /// So many heartbeats may be missing until replicas' lags are what their servers reckon.
 const BEATS_MISSED_MAX: u32 = 5;
@@ -31,6 +33,26 @@ pub enum Auth {
     #[value(name = "mysqlbased")]
     MysqlBased,
 }
+
+/// Those of [`GatewayArgs`] that are taken without a restart, on SIGHUP.
+pub const LIVE_OF_GATEWAYS: &[&str] = &[
+    "auth",
+    "consistency",
+    "drain-time-ms",
+    "login-time-ms",
+    "max-connections",
+    "max-prepared-statements",
+    "max-user-connections",
+    "monotonic-reads",
+    "password",
+    "policy",
+    "read-after-write-timeout-ms",
+    "read-time-ms",
+    "transaction-replay",
+    "user",
+    "users-file",
+    "write-time-ms",
+];
 
 /// Options of whatever serves clients.
 #[derive(Debug, ClapArgs)]
@@ -191,9 +213,46 @@ impl GatewayArgs {
     /// When a file cannot be read or makes no sense, by its name.
     pub fn options(&self, socket: Option<PathBuf>) -> Result<gateway::Options, String> {
         Ok(gateway::Options {
-            users: self.users()?,
+            live: self.live()?,
             listen: SocketAddr::new(self.host, self.port),
             socket: self.socket.clone().or(socket),
+            buffer: buffer::Config {
+                enabled: self.buffer_max_wait_ms > 0,
+                buffer_max_wait: Duration::from_millis(self.buffer_max_wait_ms),
+                buffer_max_sessions: self.buffer_max_sessions,
+                buffer_max_bytes: self.buffer_max_bytes,
+            },
+            globals: gateway::Kept::default(),
+            inherited: Sockets::default(),
+            packet_bytes_max: self.max_allowed_packet.map(|bytes| bytes as usize),
+            tls: self
+                .tls_cert
+                .clone()
+                .zip(self.tls_key.clone())
+                .map(|own| Certificates::load(Files { own: Some(own), authority: None }, Purpose::Clients))
+                .transpose()
+                .map_err(|error| error.to_string())?,
+            tls_required: self.tls_required,
+            compression: (self.compression > 0).then_some(self.compression),
+            proxies: self.proxy_protocol_from.clone(),
+        })
+    }
+
+    /// What may change while it serves.
+    ///
+    /// # Errors
+    /// When the file of users cannot be read or makes no sense.
+    pub fn live(&self) -> Result<gateway::Live, String> {
+        Ok(gateway::Live {
+            users: self.users()?,
+            variables: Variables {
+                splitting: self.policy,
+                consistency: self.consistency,
+                monotonic_reads: self.monotonic_reads,
+                transaction_replay: self.transaction_replay,
+                read_after_write_timeout: Duration::from_millis(self.read_after_write_timeout_ms),
+                ..Variables::default()
+            },
             admission: AdmissionLimits {
                 connections_max: self.max_connections,
                 connections_per_user_max: self.max_user_connections.unwrap_or(usize::MAX),
@@ -205,38 +264,11 @@ impl GatewayArgs {
                 statements_max: self.max_prepared_statements,
                 ..SessionLimits::default()
             },
-            buffer: buffer::Config {
-                enabled: self.buffer_max_wait_ms > 0,
-                buffer_max_wait: Duration::from_millis(self.buffer_max_wait_ms),
-                buffer_max_sessions: self.buffer_max_sessions,
-                buffer_max_bytes: self.buffer_max_bytes,
-            },
-            packet_bytes_max: self.max_allowed_packet.map(|bytes| bytes as usize),
-            variables: Variables {
-                splitting: self.policy,
-                consistency: self.consistency,
-                monotonic_reads: self.monotonic_reads,
-                transaction_replay: self.transaction_replay,
-                read_after_write_timeout: Duration::from_millis(self.read_after_write_timeout_ms),
-                ..Variables::default()
-            },
-            tls: self
-                .tls_cert
-                .as_deref()
-                .zip(self.tls_key.as_deref())
-                .map(|(cert, key)| tls::load(cert, key))
-                .transpose()?,
-            tls_required: self.tls_required,
-            compression: (self.compression > 0).then_some(self.compression),
-            proxies: self.proxy_protocol_from.clone(),
         })
     }
 
     /// Who may log in.
-    ///
-    /// # Errors
-    /// When the file cannot be read or makes no sense.
-    pub fn users(&self) -> Result<Users, String> {
+    fn users(&self) -> Result<Users, String> {
         match (self.auth, &self.users_file) {
             (Auth::Static, Some(file)) => users::load(file),
             (Auth::MysqlBased, _) => Ok(Users::OfServers),

@@ -5,15 +5,14 @@ mod config;
 mod gateway;
 mod process;
 mod tablet;
-mod tls;
 mod topology;
 mod users;
 mod wire;
 
 pub use admin::AdminArgs;
-pub use config::parse;
-pub use gateway::{Auth, GatewayArgs};
-pub use process::{ProcessArgs, StopSignals, say, say_error};
+pub use config::{Changes, Reread, parse};
+pub use gateway::{Auth, GatewayArgs, LIVE_OF_GATEWAYS};
+pub use process::{ProcessArgs, Signalled, StopSignals, say, say_error, set_log};
 pub use tablet::TabletArgs;
 pub use topology::TopologyArgs;
 pub use wire::WireArgs;

@@ -3,8 +3,10 @@
 use clap::Args as ClapArgs;
 use std::fmt::Display;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +28,10 @@ pub struct ProcessArgs {
     /// What is logged on standard error: error, warn, info, debug, or a filter such as weir_io=debug.
     #[arg(long, default_value = "warn", value_name = "FILTER", env = "WEIR_LOG")]
     pub log: String,
+
+    /// Tell there, over plain HTTP, whether the process lives (/livez) and is ready (/readyz) [default: nowhere].
+    #[arg(long, value_name = "IP:PORT", env = "WEIR_HEALTH_LISTEN")]
+    pub health_listen: Option<SocketAddr>,
 }
 
 impl ProcessArgs {
@@ -41,8 +47,15 @@ impl ProcessArgs {
     }
 
     fn start(&self, process: impl Future<Output = Result<(), String>>) -> Result<(), String> {
-        let filter = EnvFilter::try_new(&self.log).map_err(|error| format!("--log {}: {error}", self.log))?;
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter(&self.log)?)
+            .with_writer(std::io::stderr)
+            .with_filter_reloading();
+        let handle = subscriber.reload_handle();
+        subscriber.init();
+        let set = move |filter| handle.reload(filter).map_err(|error| error.to_string());
+        // There is one for the process, as there is one log.
+        let _ = LOG.set(Box::new(set));
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         if let Some(threads) = self.threads {
             runtime.worker_threads(usize::from(threads));
@@ -50,6 +63,24 @@ impl ProcessArgs {
         let runtime = runtime.enable_all().build().map_err(|error| format!("cannot start threads: {error}"))?;
         runtime.block_on(process)
     }
+}
+
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+
+/// Changes what is logged.
+static LOG: OnceLock<SetFilter> = OnceLock::new();
+
+fn filter(text: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(text).map_err(|error| format!("--log {text}: {error}"))
+}
+
+/// From now on this is logged.
+///
+/// # Errors
+/// When it is no filter.
+pub fn set_log(text: &str) -> Result<(), String> {
+    let filter = filter(text)?;
+    LOG.get().map_or(Ok(()), |set| set(filter))
 }
 
 /// Says something to whoever runs the program.
@@ -66,11 +97,23 @@ pub fn say_error(message: &impl Display) {
     eprintln!("weir: {message}");
 }
 
-/// SIGINT and SIGTERM, and SIGHUP, which does not stop.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signalled {
+    /// SIGINT or SIGTERM: to stop.
+    Stop,
+    /// SIGHUP: to read files again.
+    HangUp,
+    /// SIGUSR2: to start a successor.
+    Replace,
+}
+
+/// SIGINT and SIGTERM, and those that do not stop.
 pub struct StopSignals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hang_up: tokio::signal::unix::Signal,
+    replace: Option<tokio::signal::unix::Signal>,
 }
 
 impl StopSignals {
@@ -84,6 +127,7 @@ impl StopSignals {
             interrupt: install(SignalKind::interrupt())?,
             terminate: install(SignalKind::terminate())?,
             hang_up: install(SignalKind::hangup())?,
+            replace: None,
         })
     }
 
@@ -95,12 +139,29 @@ impl StopSignals {
         }
     }
 
-    /// Whether SIGHUP came first.
-    pub async fn wait_or_hang_up(&mut self) -> bool {
+    /// From now on SIGUSR2 is noticed, too.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn heed_replacement(&mut self) -> Result<(), String> {
+        let replace = signal(SignalKind::user_defined2()).map_err(|error| format!("cannot handle signals: {error}"))?;
+        self.replace = Some(replace);
+        Ok(())
+    }
+
+    /// What the next signal asks for.
+    pub async fn next(&mut self) -> Signalled {
+        let replace = async {
+            match &mut self.replace {
+                Some(replace) => replace.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => false,
-            _ = self.terminate.recv() => false,
-            _ = self.hang_up.recv() => true,
+            _ = self.interrupt.recv() => Signalled::Stop,
+            _ = self.terminate.recv() => Signalled::Stop,
+            _ = self.hang_up.recv() => Signalled::HangUp,
+            _ = replace => Signalled::Replace,
         }
     }
 

@@ -1,10 +1,11 @@
 //! Where the topology is.
 
 use clap::Args as ClapArgs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use weir_core::mysql::auth::Secret;
 use weir_core::topo::store::{DEFAULT_PREFIX, Prefix};
 use weir_io::store::{Etcd, Login, Options, Tls, Topology};
+use weir_io::tls::{Certificates, Files, Purpose};
 
 /// Options of whatever finds others in the topology.
 #[derive(Debug, ClapArgs)]
@@ -47,19 +48,16 @@ impl TopologyArgs {
         let login = self.etcd_user.as_ref().zip(self.etcd_password.as_ref());
         let login =
             login.map(|(user, password)| Login { user: user.clone(), password: Secret::new(password.as_bytes()) });
-        let identity = match (&self.etcd_cert, &self.etcd_key) {
-            (Some(cert), Some(key)) => Some((read(cert)?, Secret::new(read(key)?))),
-            _ => None,
-        };
         let tls = match &self.etcd_ca {
-            Some(ca) => Some(Tls { ca: read(ca)?, identity, name: None }),
+            Some(ca) => {
+                let files =
+                    Files { own: self.etcd_cert.clone().zip(self.etcd_key.clone()), authority: Some(ca.clone()) };
+                let certificates = Certificates::load(files, Purpose::Etcd).map_err(|error| error.to_string())?;
+                Some(Tls { certificates, name: None })
+            }
             None => None,
         };
         let options = Options { endpoints: self.etcd.clone(), prefix: self.etcd_prefix.clone(), login, tls };
         Ok(Topology::Etcd(Etcd::new(&options).map_err(|error| error.to_string())?))
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }

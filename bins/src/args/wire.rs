@@ -4,6 +4,7 @@ use clap::Args as ClapArgs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use weir_io::processes::Identity;
+use weir_io::tls::{Files, Purpose};
 
 /// Options of whatever talks to other processes of the cluster.
 #[derive(Debug, ClapArgs)]
@@ -34,7 +35,8 @@ impl WireArgs {
     pub fn identity(&self) -> Result<Option<Identity>, String> {
         match (&self.grpc_cert, &self.grpc_key, &self.grpc_ca) {
             (Some(cert), Some(key), Some(ca)) => {
-                Identity::load(cert, key, ca).map(Some).map_err(|error| error.to_string())
+                let files = Files { own: Some((cert.clone(), key.clone())), authority: Some(ca.clone()) };
+                Identity::load(files, Purpose::Processes).map(Some).map_err(|error| error.to_string())
             }
             _ => Ok(None),
         }

@@ -4,12 +4,13 @@ mod args;
 
 pub use args::{Args, Durability, Errant};
 
-use crate::args::{StopSignals, say};
+use crate::args::{GatewayArgs, LIVE_OF_GATEWAYS, ProcessArgs, Reread, say};
+use crate::life::{Life, Told};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tracing::{info, warn};
+use tracing::warn;
 use weir_core::orch::durability::Policy;
 use weir_core::orch::rebuild;
 use weir_core::tablet::manager;
@@ -25,20 +26,28 @@ const WEIGHT: u32 = 100;
 
 /// Runs until it is told to stop. Exit codes: 0 stopped in order, 1 could not start or stop, 2 wrong usage.
 #[must_use]
-pub fn run(args: &Args) -> ExitCode {
-    args.process.run(up(args))
+pub fn run(args: &Args, reread: Reread<Args>) -> ExitCode {
+    args.process.run(up(args, reread))
 }
 
-async fn up(args: &Args) -> Result<(), String> {
+impl AsRef<ProcessArgs> for Args {
+    fn as_ref(&self) -> &ProcessArgs {
+        &self.process
+    }
+}
+
+async fn up(args: &Args, reread: Reread<Args>) -> Result<(), String> {
     let begun = Instant::now();
-    // Installed first: a signal that comes while the servers start must not leave them behind.
-    let mut stop = StopSignals::install()?;
+    // Statements run under the account of --user, with which connections are open.
+    let live: Vec<_> =
+        LIVE_OF_GATEWAYS.iter().copied().filter(|name| !matches!(*name, "auth" | "user" | "password")).collect();
+    let mut life = Life::begin(&args.process, reread, &live).await?;
     let application = Account::new(&args.gateway.user, &args.gateway.password);
     let socket = args.attach.is_empty().then(|| args.data_dir.join("weir.sock"));
     let gateway = args.gateway.options(socket)?;
-    let own = if args.attach.is_empty() { Some(start_servers(args, &application, &mut stop).await?) } else { None };
+    let own = if args.attach.is_empty() { Some(start_servers(args, &application, &mut life).await?) } else { None };
     let options = options(args, own.as_ref(), application, gateway)?;
-    let served = serve(options, args, own.as_deref(), &mut stop, begun).await;
+    let served = serve(options, args, own.as_deref(), &mut life, begun).await;
     if let Some(own) = own {
         let stopped = tokio::task::spawn_blocking(move || own.stop()).await;
         match stopped {
@@ -54,38 +63,41 @@ async fn serve(
     options: Options,
     args: &Args,
     own: Option<&Kept>,
-    stop: &mut StopSignals,
+    life: &mut Life<Args>,
     begun: Instant,
 ) -> Result<(), String> {
     let socket = options.gateway.socket.clone();
+    life.follow(options.gateway.tls.clone());
     let running = tokio::select! {
         running = Running::start(options) => running.map_err(|error| error.to_string())?,
-        () = stop.wait() => return Ok(()),
+        () = life.told_to_stop() => return Ok(()),
     };
     say_ready(args, &running, own, socket, begun.elapsed());
-    while stop.wait_or_hang_up().await {
-        read_again(args, &running);
+    life.ready(running.readiness())?;
+    let mut drain_time = args.gateway.drain_time_ms;
+    while let Told::Options(new) = life.next().await {
+        // What holds from the next start on does not hold for these, either.
+        let gateway = GatewayArgs {
+            auth: args.gateway.auth,
+            user: args.gateway.user.clone(),
+            password: args.gateway.password.clone(),
+            ..new.gateway
+        };
+        match gateway.live() {
+            Ok(live) => running.set_live(live),
+            Err(error) => warn!("who may log in stays as it was: {error}"),
+        }
+        drain_time = gateway.drain_time_ms;
     }
-    say("stopping (once more to stop at once)");
+    life.stopping(true);
     tokio::select! {
-        () = running.stop(Duration::from_millis(args.gateway.drain_time_ms)) => {}
-        () = stop.wait() => {}
+        () = running.stop(Duration::from_millis(drain_time)) => {}
+        () = life.told_to_stop() => {}
     }
     Ok(())
 }
 
-/// On SIGHUP: what files say now counts; what they do not say rightly changes nothing.
-fn read_again(args: &Args, running: &Running) {
-    match args.gateway.users() {
-        Ok(users) => {
-            running.set_users(users);
-            info!("who may log in has been read again");
-        }
-        Err(error) => warn!("who may log in stays as it was: {error}"),
-    }
-}
-
-async fn start_servers(args: &Args, application: &Account, stop: &mut StopSignals) -> Result<Arc<Kept>, String> {
+async fn start_servers(args: &Args, application: &Account, life: &mut Life<Args>) -> Result<Arc<Kept>, String> {
     let mut options = servers::Options::new(&args.data_dir, args.servers, application.clone());
     if failover(args).is_some() {
         options.roles = Roles::Ordered;
@@ -93,7 +105,7 @@ async fn start_servers(args: &Args, application: &Account, stop: &mut StopSignal
     say(&format!("starting {} MariaDB servers in {}", args.servers, args.data_dir.display()));
     let starting = tokio::task::spawn_blocking(move || Cluster::start(&options));
     let started = starting.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    if stop.told() {
+    if life.was_told_to_stop() {
         return Err("stopped while the servers were starting".to_owned());
     }
     Ok(Arc::new(started.kept()))

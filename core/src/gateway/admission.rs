@@ -27,6 +27,11 @@ impl Admission {
         Self { limits, connections: 0, per_user: BTreeMap::new() }
     }
 
+    /// From now on these hold. Whoever is in stays.
+    pub const fn set_limits(&mut self, limits: AdmissionLimits) {
+        self.limits = limits;
+    }
+
     /// A client connected; call [`Self::leave`] when it has gone.
     ///
     /// # Errors

@@ -2,7 +2,6 @@
 
 use super::users::Users;
 use super::variables::Variables;
-use crate::error::Error;
 use crate::mutants::Mutants;
 use crate::mysql::auth::AuthPlugin;
 use crate::time::Duration;
@@ -21,20 +20,6 @@ pub struct SessionConfig {
     pub limits: SessionLimits,
     /// Rules broken on purpose.
     pub mutants: Mutants,
-}
-
-impl SessionConfig {
-    /// The same with other defaults of Weir's own variables, in order.
-    ///
-    /// # Errors
-    /// The error a server gives for a wrong value; then none is changed.
-    pub fn with_defaults(&self, assignments: &[(String, String)]) -> Result<Self, Error> {
-        let mut variables = self.variables.clone();
-        for (name, value) in assignments {
-            variables.set(name, value, &Variables::default())?;
-        }
-        Ok(Self { variables, ..self.clone() })
-    }
 }
 
 /// How the gateway greets its clients.

@@ -11,6 +11,7 @@ pub mod buffer;
 pub mod cluster;
 pub mod config;
 pub mod freshness;
+pub mod globals;
 pub mod hint;
 pub mod processes;
 pub mod proxied;

@@ -432,7 +432,7 @@ fn the_only_one(records: &BTreeMap<Place, Record>) -> Result<ShardName, String> 
         Record::Tablet(tablet) => Some(tablet.shard_name()),
         Record::Gateway(gateway) => Some(gateway.shard.clone()),
         Record::Orchestrator(orchestrator) => Some(orchestrator.shard.clone()),
-        Record::Cell(_) | Record::Keyspace(_) | Record::Presence(..) => None,
+        Record::Cell(_) | Record::Keyspace(_) | Record::Globals(..) | Record::Presence(..) => None,
     };
     let shards: BTreeSet<ShardName> = records.values().filter_map(shard).collect();
     let mut all = shards.iter();

@@ -114,7 +114,7 @@ impl Shared {
     }
 
     /// Tells the buffer of every view, and of the time, until the gateway stops.
-    pub(super) async fn mind_the_buffer(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
+    pub(super) async fn mind_the_buffer(self: Arc<Self>, mut stopped: watch::Receiver<listener::Stage>) {
         let mut view = self.view.clone();
         loop {
             let deadline = clock::to_tokio(self.waiters.poll_timeout().unwrap_or(Instant::MAX));

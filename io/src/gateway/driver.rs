@@ -8,6 +8,7 @@ use super::buffer::Buffering;
 use super::compression::Compressed;
 use super::freshness::Freshening;
 use super::kill::{Seat, Verdict};
+use super::listener::Stage;
 use super::tablets::{Doing, Lent, Pending};
 use crate::clock;
 use crate::net::{Stream, Timer};
@@ -21,6 +22,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{oneshot, watch};
 use weir_core::error::Error;
+use weir_core::gateway::config::SessionConfig;
 use weir_core::gateway::session::{Event, Fate, Peer, Reason, Session};
 use weir_core::link::Interrupt;
 use weir_core::tablet::accounts::{Account, Rights};
@@ -84,6 +86,8 @@ pub(super) struct Driver {
     inquiring: Option<Doing<bool>>,
     /// Another session that this one kills.
     killing: Option<Verdict>,
+    /// SET GLOBAL is under way.
+    setting: Option<Doing<Result<Arc<SessionConfig>, Error>>>,
     timer: Timer,
     /// The lease's own deadline.
     lease_timer: Timer,
@@ -106,7 +110,7 @@ impl Driver {
         head: Vec<u8>,
         peer: Peer,
         seat: Seat,
-        mut stopped: watch::Receiver<bool>,
+        mut stopped: watch::Receiver<Stage>,
     ) -> Self {
         let mut config_version = 0;
         let _ = shared.newer_config(&mut config_version);
@@ -135,6 +139,7 @@ impl Driver {
             killers: Vec::new(),
             inquiring: None,
             killing: None,
+            setting: None,
             timer: Timer::default(),
             lease_timer: Timer::default(),
             write_time_max,
@@ -176,6 +181,7 @@ impl Driver {
             moved |= self.poll_read_client(cx).is_ready();
             moved |= self.poll_timers(cx).is_ready();
             moved |= self.poll_kills(cx).is_ready();
+            moved |= self.poll_setting(cx).is_ready();
             if !self.told_to_stop && self.stopping.as_mut().poll(cx).is_ready() {
                 self.told_to_stop = true;
                 self.session.shut_down();
@@ -298,8 +304,8 @@ impl Driver {
                     self.session.shown(clock::now(), &table);
                 }
                 Event::SetDefaults(assignments) => {
-                    let outcome = self.shared.set_defaults(&assignments);
-                    self.session.defaults_set(clock::now(), outcome);
+                    self.setting = Some(Box::pin(Arc::clone(&self.shared).set_globals(assignments)));
+                    let _ = self.poll_setting(cx);
                 }
                 Event::Closed(reason) => self.stop = Some(Stop::Closed(reason)),
             }
@@ -405,6 +411,14 @@ impl Driver {
             moved = Poll::Ready(());
         }
         moved
+    }
+
+    fn poll_setting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(setting) = &mut self.setting else { return Poll::Pending };
+        let outcome = ready!(setting.as_mut().poll(cx));
+        self.setting = None;
+        self.session.defaults_set(clock::now(), outcome);
+        Poll::Ready(())
     }
 
     fn poll_finding(&mut self, cx: &mut Context<'_>) -> Poll<()> {

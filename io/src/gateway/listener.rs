@@ -1,9 +1,11 @@
 //! Accepts clients, on TCP and on a unix socket, until told to stop.
 
 use super::driver::Driver;
-use super::{Admin, Options, Shared, Tablets, kill, proxied};
+use super::{Admin, Live, Options, Shared, Tablets, kill, proxied};
 use crate::clock;
 use crate::crypto::{self, RsaKey};
+use crate::handover::{Sockets, is_wanted};
+use crate::health::Readiness;
 use crate::net::Stream;
 use crate::tablet::{Accounts, Described};
 use std::io;
@@ -20,27 +22,30 @@ use tracing::{debug, warn};
 use weir_core::error::Error;
 use weir_core::gateway::cluster::View;
 use weir_core::gateway::session::Peer;
-use weir_core::gateway::users::Users;
 use weir_core::mysql::auth::Nonce;
 use weir_core::mysql::capability::CapabilityFlags;
 use weir_core::mysql::frame;
 use weir_core::mysql::handshake::Transport;
 use weir_core::mysql::packet;
-use weir_core::topo::Cell;
+use weir_core::topo::{Cell, Role};
 
 /// Pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client that is turned away may take to read why.
 const TURN_AWAY_TIME_MAX: Duration = Duration::from_secs(1);
+/// How often it is looked whether the last client has gone.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Connections that the kernel keeps waiting for an accept.
 const BACKLOG: u32 = 4096;
 
 /// A gateway that accepts clients.
 pub struct Listening {
     shared: Arc<Shared>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stage>,
     acceptors: JoinSet<()>,
     address: SocketAddr,
+    /// The sockets once more, for a successor.
+    sockets: Sockets,
     /// Removed when the gateway stops.
     socket: Option<PathBuf>,
 }
@@ -51,25 +56,41 @@ impl Listening {
     /// # Errors
     /// When an address cannot be listened on.
     pub fn start(
-        options: Options,
+        mut options: Options,
         server: &Described,
         accounts: Arc<Accounts>,
         rsa: RsaKey,
         view: watch::Receiver<Arc<View>>,
         tablets: watch::Receiver<Tablets>,
     ) -> io::Result<Self> {
-        let tcp = listen_tcp(options.listen)?;
+        let inherited = std::mem::take(&mut options.inherited);
+        let tcp = match inherited.clients.filter(|tcp| is_wanted(tcp, options.listen)) {
+            Some(tcp) => tcp,
+            None => listen_tcp(options.listen)?.into_std()?,
+        };
         let address = tcp.local_addr()?;
         let socket = options.socket.clone();
+        let local = match (&socket, inherited.local) {
+            (Some(path), Some(local)) if is_at(&local, path) => Some(local),
+            (Some(path), _) => Some(listen_unix(path)?.into_std()?),
+            (None, _) => None,
+        };
+        let sockets = Sockets { clients: Some(tcp), local, ..Sockets::default() };
+        let Sockets { clients, local, .. } = sockets.try_clone()?;
         let shared = Arc::new(Shared::new(options, server, accounts, rsa, view, tablets));
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Stage::Serving);
         let mut acceptors = JoinSet::new();
-        if let Some(path) = &socket {
-            acceptors.spawn(accept_unix(listen_unix(path)?, Arc::clone(&shared), stopped.clone()));
+        if let Some(local) = local {
+            local.set_nonblocking(true)?;
+            acceptors.spawn(accept_unix(UnixListener::from_std(local)?, Arc::clone(&shared), stopped.clone()));
         }
         acceptors.spawn(Arc::clone(&shared).mind_the_buffer(stopped.clone()));
-        acceptors.spawn(accept_tcp(tcp, Arc::clone(&shared), stopped));
-        Ok(Self { shared, stop, acceptors, address, socket })
+        acceptors.spawn(Arc::clone(&shared).follow_globals(stopped.clone()));
+        if let Some(clients) = clients {
+            clients.set_nonblocking(true)?;
+            acceptors.spawn(accept_tcp(TcpListener::from_std(clients)?, Arc::clone(&shared), stopped));
+        }
+        Ok(Self { shared, stop, acceptors, address, sockets, socket })
     }
 
     /// The TCP address, with the port that was chosen when 0 was asked for.
@@ -83,14 +104,44 @@ impl Listening {
         Admin { shared: Arc::clone(&self.shared), name, cell, address: self.address }
     }
 
-    /// From now on these may log in.
-    pub fn set_users(&self, users: Users) {
-        self.shared.set_users(users);
+    /// From now on these hold. Whoever is in stays.
+    pub fn set_live(&self, live: Live) {
+        self.shared.set_live(live);
+    }
+
+    /// Whether statements find a server.
+    pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || readiness(&shared.view())
+    }
+
+    /// The sockets that clients connect to, for a successor.
+    ///
+    /// # Errors
+    /// When there are no more file descriptors.
+    pub fn sockets(&self) -> io::Result<Sockets> {
+        self.sockets.try_clone()
+    }
+
+    /// A successor listens on the same sockets: nobody is accepted here any more, and the sessions go on until they have ended or `patience`
+    /// has.
+    pub async fn hand_over(&mut self, patience: Duration) {
+        self.sockets = Sockets::default();
+        // It is the successor's.
+        self.socket = None;
+        self.stop.send_replace(Stage::Finishing);
+        let ended = async {
+            while self.clients() > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, ended).await;
     }
 
     /// Stops accepting, tells the sessions to end, and waits for them up to `patience`.
     pub async fn stop(mut self, patience: Duration) {
-        let _ = self.stop.send(true);
+        self.sockets = Sockets::default();
+        self.stop.send_replace(Stage::Stopping);
         let ended = async { while self.acceptors.join_next().await.is_some() {} };
         if tokio::time::timeout(patience, ended).await.is_err() {
             warn!("some clients did not go within {patience:?}: their connections are cut");
@@ -106,6 +157,21 @@ impl Listening {
     pub fn clients(&self) -> usize {
         self.shared.admission().connections()
     }
+}
+
+fn readiness(view: &View) -> Readiness {
+    let serving =
+        |role: Role| view.tablets().iter().filter(|tablet| tablet.serving.is_yes() && tablet.role == role).count();
+    let others = serving(Role::Replica) + serving(Role::RdOnly);
+    match view.primary().filter(|primary| primary.serving.is_yes()) {
+        Some(primary) => Ok(format!("serves: primary {}, others for reads: {others}", primary.alias)),
+        None if others > 0 => Ok(format!("serves reads only: no primary, others: {others}")),
+        None => Err("no tablet serves".to_owned()),
+    }
+}
+
+fn is_at(local: &std::os::unix::net::UnixListener, path: &Path) -> bool {
+    local.local_addr().is_ok_and(|at| at.as_pathname() == Some(path))
 }
 
 fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
@@ -129,7 +195,7 @@ fn listen_unix(path: &Path) -> io::Result<UnixListener> {
     }
 }
 
-async fn accept_tcp(listener: TcpListener, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
+async fn accept_tcp(listener: TcpListener, shared: Arc<Shared>, stopped: watch::Receiver<Stage>) {
     let mut sessions = JoinSet::new();
     loop {
         match next(listener.accept(), &mut sessions, stopped.clone()).await {
@@ -151,7 +217,7 @@ async fn accept_tcp(listener: TcpListener, shared: Arc<Shared>, stopped: watch::
     while sessions.join_next().await.is_some() {}
 }
 
-async fn accept_unix(listener: UnixListener, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
+async fn accept_unix(listener: UnixListener, shared: Arc<Shared>, stopped: watch::Receiver<Stage>) {
     let mut sessions = JoinSet::new();
     loop {
         match next(listener.accept(), &mut sessions, stopped.clone()).await {
@@ -179,7 +245,7 @@ enum Next<C> {
 async fn next<C>(
     accept: impl Future<Output = io::Result<C>>,
     sessions: &mut JoinSet<()>,
-    mut stopped: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<Stage>,
 ) -> Next<C> {
     tokio::pin!(accept);
     loop {
@@ -194,16 +260,30 @@ async fn next<C>(
                     Next::Failed
                 }
             },
-            () = told(&mut stopped) => return Next::Stop,
+            () = reached(&mut stopped, Stage::Finishing) => return Next::Stop,
             Some(_) = sessions.join_next() => {}
         }
     }
 }
 
+/// How far the life of a gateway is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Serving,
+    /// Nobody else is served.
+    Finishing,
+    /// Nobody is.
+    Stopping,
+}
+
 /// Ends when the gateway is told to stop.
-pub(super) async fn told(stopped: &mut watch::Receiver<bool>) {
+pub(super) async fn told(stopped: &mut watch::Receiver<Stage>) {
+    reached(stopped, Stage::Stopping).await;
+}
+
+async fn reached(stopped: &mut watch::Receiver<Stage>, stage: Stage) {
     // Without a sender there is nobody left to serve for.
-    let _ = stopped.wait_for(|stop| *stop).await;
+    let _ = stopped.wait_for(|now| *now >= stage).await;
 }
 
 struct Client {
@@ -214,7 +294,7 @@ struct Client {
     by_proxy: bool,
 }
 
-async fn serve(shared: Arc<Shared>, mut client: Client, stopped: watch::Receiver<bool>) {
+async fn serve(shared: Arc<Shared>, mut client: Client, stopped: watch::Receiver<Stage>) {
     shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
     let entered = shared.admission().enter();
     if let Err(error) = entered {

@@ -5,6 +5,7 @@ mod buffer;
 mod compression;
 mod driver;
 mod freshness;
+mod globals;
 mod kill;
 mod listener;
 mod proxied;
@@ -14,8 +15,10 @@ mod users;
 
 use crate::clock;
 use crate::crypto::RsaKey;
+use crate::handover::Sockets;
 use crate::net::Stream;
 use crate::tablet::{Accounts, Described};
+use crate::tls::Certificates;
 use buffer::Waiters;
 use freshness::Readers;
 use kill::SessionEntry;
@@ -41,6 +44,7 @@ use weir_core::mysql::auth::{AuthPlugin, Secret};
 use weir_core::time::{Duration, Instant};
 
 pub(crate) use admin::Admin;
+pub use globals::Kept;
 pub use listener::Listening;
 pub use tablets::{Tablet, Tablets};
 
@@ -50,6 +54,19 @@ const ASK_TIME_MAX: Duration = Duration::from_secs(1);
 /// utf8mb4_general_ci: what clients that do not choose are greeted with.
 const COLLATION: u16 = 45;
 
+/// What may change while a gateway serves.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Who may log in.
+    pub users: weir_core::gateway::users::Users,
+    /// How many clients may be connected.
+    pub admission: AdmissionLimits,
+    /// What a session may do.
+    pub session: SessionLimits,
+    /// Defaults of Weir's own variables, where SET GLOBAL has set none.
+    pub variables: Variables,
+}
+
 /// How clients are served.
 #[derive(Debug)]
 pub struct Options {
@@ -57,20 +74,18 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where clients on this machine may connect too.
     pub socket: Option<PathBuf>,
-    /// Who may log in.
-    pub users: weir_core::gateway::users::Users,
-    /// How many clients may be connected.
-    pub admission: AdmissionLimits,
-    /// What a session may do.
-    pub session: SessionLimits,
+    /// What may change while it serves.
+    pub live: Live,
     /// How much may wait for a primary.
     pub buffer: buffering::Config,
     /// The longest packet taken from a client, in bytes; `None` for what the servers take.
     pub packet_bytes_max: Option<usize>,
-    /// Defaults of Weir's own variables.
-    pub variables: Variables,
+    /// Where it is kept what SET GLOBAL has set.
+    pub globals: Kept,
+    /// Sockets of a gateway that this one succeeds: they are listened on where they are the ones that are wanted.
+    pub inherited: Sockets,
     /// Certificate and key for clients that want TLS.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Certificates>,
     /// Clients over TCP must use TLS.
     pub tls_required: bool,
     /// How hard to compress for clients that ask for it: see [`Greeting::compression`].
@@ -92,11 +107,11 @@ impl Options {
                 tls_required: self.tls_required,
                 rsa_public_key: Some(rsa.public_pem()),
             },
-            users: self.users.clone(),
-            variables: self.variables.clone(),
+            users: self.live.users.clone(),
+            variables: self.globals.now().over(&self.live.variables),
             limits: SessionLimits {
                 packet_bytes_max: self.packet_bytes_max.unwrap_or(server.packet_bytes_max),
-                ..self.session
+                ..self.live.session
             },
             mutants: Mutants::NONE,
         }
@@ -106,9 +121,12 @@ impl Options {
 /// What the sessions of a gateway share.
 pub(crate) struct Shared {
     session_config: Mutex<Arc<SessionConfig>>,
+    /// Defaults of Weir's own variables, where SET GLOBAL has set none.
+    configured: Mutex<Variables>,
+    globals: Kept,
     /// Counts the changes of `session_config`, so that sessions look at it only after one.
     config_version: AtomicU32,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Certificates>,
     proxies: Vec<Network>,
     rsa: RsaKey,
     view: watch::Receiver<Arc<View>>,
@@ -144,13 +162,15 @@ impl Shared {
     ) -> Self {
         Self {
             session_config: Mutex::new(Arc::new(options.session_config(server, &rsa))),
+            configured: Mutex::new(options.live.variables.clone()),
+            globals: options.globals,
             config_version: AtomicU32::new(0),
-            tls: options.tls.map(TlsAcceptor::from),
+            tls: options.tls,
             proxies: options.proxies,
             rsa,
             view,
             tablets,
-            admission: Mutex::new(Admission::new(options.admission)),
+            admission: Mutex::new(Admission::new(options.live.admission)),
             users: Users::new(accounts),
             readers: Readers::new(ASK_TIME_MAX),
             waiters: Waiters::new(options.buffer),
@@ -171,17 +191,31 @@ impl Shared {
         (std::mem::replace(version, newest) != newest).then(|| self.session_config())
     }
 
-    /// SET GLOBAL of Weir's own variables: holds for this process, until it ends.
-    fn set_defaults(&self, assignments: &[(String, String)]) -> Result<Arc<SessionConfig>, Error> {
+    /// What SET GLOBAL has set holds from now on.
+    fn take_globals(&self) {
         let mut config = self.session_config.lock().unwrap_or_else(PoisonError::into_inner);
-        *config = Arc::new(config.with_defaults(assignments)?);
-        self.config_version.fetch_add(1, Ordering::Release);
-        Ok(Arc::clone(&config))
+        let variables = self.variables();
+        if config.variables != variables {
+            *config = Arc::new(SessionConfig { variables, ..SessionConfig::clone(&config) });
+            self.config_version.fetch_add(1, Ordering::Release);
+        }
     }
 
-    fn set_users(&self, users: weir_core::gateway::users::Users) {
+    fn variables(&self) -> Variables {
+        self.globals.now().over(&self.configured.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_live(&self, live: Live) {
+        self.admission().set_limits(live.admission);
         let mut config = self.session_config.lock().unwrap_or_else(PoisonError::into_inner);
-        *config = Arc::new(SessionConfig { users, ..SessionConfig::clone(&config) });
+        *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = live.variables;
+        *config = Arc::new(SessionConfig {
+            variables: self.variables(),
+            users: live.users,
+            // The longest packet is what the servers take, too, who are not asked again.
+            limits: SessionLimits { packet_bytes_max: config.limits.packet_bytes_max, ..live.session },
+            ..SessionConfig::clone(&config)
+        });
         self.config_version.fetch_add(1, Ordering::Release);
     }
 
@@ -207,8 +241,8 @@ impl Shared {
     }
 
     async fn accept_tls(&self, stream: Stream, head: Vec<u8>) -> io::Result<Stream> {
-        match &self.tls {
-            Some(acceptor) => stream.accept_tls(head, acceptor).await,
+        match self.tls.as_ref().and_then(Certificates::server) {
+            Some(config) => stream.accept_tls(head, &TlsAcceptor::from(config)).await,
             None => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -1,9 +1,11 @@
 //! Byte streams: TCP, unix sockets, and TLS over either.
 
+mod channel;
 mod deflate;
 mod stream;
 mod timer;
 
+pub(crate) use channel::{Incoming, Peer, incoming};
 pub(crate) use deflate::deflate;
 pub use stream::{Address, Stream};
 pub use timer::Timer;

@@ -1,11 +1,12 @@
 //! How operators reach a gateway or an orchestrator, and find it: a listener, and a sign in the topology under a lease.
 
-use super::wire;
+use super::wire::{self, Identity};
 use super::{PRESENCE_TTL, StartError};
+use crate::net::Incoming;
 use crate::store::{Announced, Topology};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use tokio::task::JoinSet;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::server::Router;
 use tracing::warn;
 use weir_core::topo::store::Record;
 use weir_core::topo::{Address, ProcessName};
@@ -25,7 +26,8 @@ pub struct Admin {
 
 /// A listener that is not served yet.
 pub(super) struct Open {
-    incoming: TcpIncoming,
+    incoming: Incoming,
+    socket: TcpListener,
     pub(super) grpc: Address,
     host: String,
     pub(super) name: ProcessName,
@@ -35,14 +37,21 @@ pub(super) struct Open {
 #[derive(Debug)]
 pub(super) struct Serving {
     announced: Announced,
+    socket: TcpListener,
     _serving: JoinSet<()>,
 }
 
 impl Admin {
-    pub(super) async fn open(self) -> Result<Open, StartError> {
+    /// Listens, or goes on listening on what a predecessor did.
+    pub(super) async fn open(
+        self,
+        inherited: Option<TcpListener>,
+        identity: Option<&Identity>,
+    ) -> Result<Open, StartError> {
         let Self { listen, advertised, host_name, name } = self;
-        let (incoming, address) =
-            wire::listen(listen).await.map_err(|why| StartError(format!("cannot listen on {listen}: {why}")))?;
+        let refused = |why| StartError(format!("cannot listen on {listen}: {why}"));
+        let (incoming, socket) = wire::listen_on(listen, inherited, identity).await.map_err(refused)?;
+        let address = socket.local_addr().map_err(refused)?;
         let host = advertised.unwrap_or_else(|| address.ip().to_string());
         let grpc = Address { host: host.clone(), port: address.port() };
         let name = match name {
@@ -51,7 +60,7 @@ impl Admin {
                 StartError(format!("no name can be made of this machine's, {host_name:?} (--name says one): {why}"))
             })?,
         };
-        Ok(Open { incoming, grpc, host, name })
+        Ok(Open { incoming, socket, grpc, host, name })
     }
 }
 
@@ -64,17 +73,22 @@ impl Open {
     /// Serves, and shows this sign in the topology.
     pub(super) fn serve(self, router: Router, topology: &Topology, sign: &Record) -> Serving {
         let mut serving = JoinSet::new();
-        let incoming = self.incoming;
+        let Self { incoming, socket, .. } = self;
         serving.spawn(async move {
             if let Err(why) = router.serve_with_incoming(incoming).await {
                 warn!("operators are not served any more: {why}");
             }
         });
-        Serving { announced: topology.publish(None, sign, PRESENCE_TTL), _serving: serving }
+        Serving { announced: topology.publish(None, sign, PRESENCE_TTL), socket, _serving: serving }
     }
 }
 
 impl Serving {
+    /// Its socket, for a successor.
+    pub(super) fn socket(&self) -> std::io::Result<TcpListener> {
+        self.socket.try_clone()
+    }
+
     /// Takes the sign away.
     pub(super) async fn withdraw(self) {
         self.announced.withdraw().await;

@@ -7,9 +7,11 @@ use super::wire::{self, Identity};
 use super::{StartError, presence};
 use crate::clock;
 use crate::crypto;
-use crate::gateway::{self, Listening, Tablet, Tablets};
+use crate::gateway::{self, Kept, Listening, Tablet, Tablets};
 use crate::grpc::follow;
 use crate::grpc::remote::RemoteTablet;
+use crate::handover::Sockets;
+use crate::health::Readiness;
 use crate::store::Topology;
 use crate::tablet::{Accounts, Described, News};
 use std::collections::BTreeMap;
@@ -19,7 +21,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 use weir_core::gateway::cluster::{self, Cluster, Input, Output, TabletId, View};
-use weir_core::gateway::users::Users;
 use weir_core::mysql::auth::Secret;
 use weir_core::orch::lock::Entry;
 use weir_core::time::{Duration, Instant};
@@ -30,6 +31,8 @@ use weir_core::topo::{Address, Role, ShardName, TabletAlias};
 const NEWS_MAX: usize = 1024;
 /// How often outliers are looked for.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// How long the rest of the topology may take to be known, once a tablet is.
+const KNOWN_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(1);
 /// Pause before tablets are asked again to describe their server.
 const DESCRIBE_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
@@ -55,7 +58,8 @@ pub struct Options {
 /// A gateway that serves.
 pub struct Running {
     gateway: Listening,
-    serving: Serving,
+    /// Operators, until a successor does.
+    serving: Option<Serving>,
     tasks: JoinSet<()>,
     _shard: Shard,
 }
@@ -65,9 +69,9 @@ impl Running {
     ///
     /// # Errors
     /// When no tablet does in time, or the address cannot be listened on.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
-        let admin = options.admin.open().await?;
-        let mut server = wire::server(options.identity.as_ref()).map_err(StartError::new)?;
+    pub async fn start(mut options: Options) -> Result<Self, StartError> {
+        let inherited = options.gateway.inherited.operators.take();
+        let admin = options.admin.open(inherited, options.identity.as_ref()).await?;
         let cell = options.cluster.cell.clone().ok_or_else(|| StartError("a gateway has a cell".to_owned()))?;
         let shard = Shard::follow(&options.topology, options.shard.clone());
         let peers = Arc::new(Peers::new(shard.tablets.clone(), options.identity));
@@ -77,10 +81,14 @@ impl Running {
         let described = tokio::time::timeout(options.tablet_time_max, describe(tablets.clone())).await;
         let described = described.map_err(|_| nobody(&options.shard, &shard, options.tablet_time_max))?;
         let rsa = crypto::RsaKey::generate().map_err(StartError::new)?;
-        let listen = options.gateway.listen;
+        shard.wait_until_known(KNOWN_TIME_MAX).await;
+        let (topology, keyspace) = (options.topology.clone(), options.shard.keyspace.clone());
+        let globals = Kept::Topology { topology, keyspace, now: shard.globals.clone() };
+        let serves = gateway::Options { globals, ..options.gateway };
+        let listen = serves.listen;
         // Statements run under the tablets' own account.
         let accounts = Arc::new(Accounts::own(Vec::new(), Secret::new(Vec::new())));
-        let gateway = Listening::start(options.gateway, &described, accounts, rsa, view, tablets)
+        let gateway = Listening::start(serves, &described, accounts, rsa, view, tablets)
             .map_err(|why| StartError(format!("cannot listen on {listen}: {why}")))?;
         let asked = Arc::new(OnceLock::from(gateway.admin(admin.name.to_string(), Some(cell.clone()))));
         let sign = GatewayRecord {
@@ -91,9 +99,9 @@ impl Running {
             shard: options.shard,
             presence: presence(),
         };
-        let router = server.add_service(gateway::Admin::service(asked));
+        let router = wire::server().add_service(gateway::Admin::service(asked));
         let serving = admin.serve(router, &options.topology, &Record::Gateway(Box::new(sign)));
-        Ok(Self { gateway, serving, tasks, _shard: shard })
+        Ok(Self { gateway, serving: Some(serving), tasks, _shard: shard })
     }
 
     /// Where clients connect.
@@ -102,14 +110,41 @@ impl Running {
         self.gateway.address()
     }
 
-    /// From now on these may log in. Whoever is in stays.
-    pub fn set_users(&self, users: Users) {
-        self.gateway.set_users(users);
+    /// From now on these hold. Whoever is in stays.
+    pub fn set_live(&self, live: gateway::Live) {
+        self.gateway.set_live(live);
+    }
+
+    /// Whether statements find a server.
+    pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
+        self.gateway.readiness()
+    }
+
+    /// The sockets that clients connect to, for a successor.
+    ///
+    /// # Errors
+    /// When there are no more file descriptors.
+    pub fn sockets(&self) -> std::io::Result<Sockets> {
+        let operators = self.serving.as_ref().map(Serving::socket).transpose()?;
+        Ok(Sockets { operators, ..self.gateway.sockets()? })
+    }
+
+    /// A successor serves whoever connects from now on: see [`Listening::hand_over`].
+    pub async fn hand_over(&mut self, patience: Duration) {
+        self.retire().await;
+        self.gateway.hand_over(patience).await;
+    }
+
+    /// Operators find another, or nobody.
+    async fn retire(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.withdraw().await;
+        }
     }
 
     /// Lets clients finish for up to `patience`, then stops.
     pub async fn stop(mut self, patience: Duration) {
-        self.serving.withdraw().await;
+        self.retire().await;
         self.gateway.stop(patience).await;
         self.tasks.shutdown().await;
     }

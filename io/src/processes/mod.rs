@@ -7,12 +7,12 @@ mod admin;
 pub mod gateway;
 pub mod orchestrator;
 mod peers;
-mod shard;
+pub(crate) mod shard;
 pub mod tablet;
 pub(crate) mod wire;
 
 pub use admin::Admin;
-pub use wire::{Identity, IdentityError};
+pub use wire::Identity;
 
 use std::fmt;
 use weir_core::time::Duration;

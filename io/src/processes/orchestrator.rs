@@ -7,6 +7,7 @@ use super::wire::{self, Identity};
 use super::{StartError, presence};
 use crate::admin::orchestrator::Orders;
 use crate::grpc::follow;
+use crate::health::Readiness;
 use crate::orch::{self, Driver, Wishes};
 use crate::service::Service;
 use crate::store::Topology;
@@ -58,8 +59,7 @@ impl Running {
     /// When the address cannot be listened on.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let Options { topology, shard: name, cohort, errant, drain_time, identity, admin } = options;
-        let admin = admin.open().await?;
-        let mut server = wire::server(identity.as_ref()).map_err(StartError::new)?;
+        let admin = admin.open(None, identity.as_ref()).await?;
         let shard = Shard::follow(&topology, name.clone());
         let peers = Arc::new(Peers::new(shard.tablets.clone(), identity));
         let mut tasks = JoinSet::new();
@@ -74,7 +74,7 @@ impl Running {
         let wishes_in = Wishes::new(wishes_in);
         let service = Service::new(wishes_in.clone(), BTreeMap::new());
         let own_name = admin.name.clone();
-        let router = server.add_service(Orders::service(own_name.to_string(), name.clone(), service));
+        let router = wire::server().add_service(Orders::service(own_name.to_string(), name.clone(), service));
         let sign = OrchestratorRecord {
             name: own_name.clone(),
             grpc: admin.grpc.clone(),
@@ -99,6 +99,15 @@ impl Running {
     /// Stops it: its lock ends with its lease.
     pub async fn stop(self) {
         self.serving.withdraw().await;
+    }
+
+    /// Whether the topology is reached.
+    pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
+        let (trouble, tablets) = (self.shard.trouble.clone(), self.shard.tablets.clone());
+        move || match &*trouble.borrow() {
+            None => Ok(format!("the topology is reached, tablets: {}", tablets.borrow().len())),
+            Some(why) => Err(format!("the topology is not reached: {why}")),
+        }
     }
 
     /// Where people say what they want.

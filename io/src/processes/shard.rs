@@ -3,9 +3,11 @@
 use crate::store::{Following, Topology};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
+use weir_core::gateway::globals::Globals;
 use weir_core::orch::lock::Entry;
 use weir_core::topo::ShardName;
 use weir_core::topo::TabletAlias;
@@ -17,23 +19,34 @@ pub(super) type Tablets = Arc<BTreeMap<TabletAlias, TabletRecord>>;
 
 /// What is known of the shard, however long ago the topology was reached. It is followed until this is dropped.
 #[derive(Debug)]
-pub(super) struct Shard {
+pub(crate) struct Shard {
     pub(super) tablets: watch::Receiver<Tablets>,
     pub(super) entry: watch::Receiver<Option<Entry>>,
+    /// What SET GLOBAL has set for its keyspace.
+    pub(crate) globals: watch::Receiver<Globals>,
     /// Why the topology is not reached now, if it is not.
     pub(super) trouble: watch::Receiver<Option<String>>,
     _following: JoinSet<()>,
 }
 
 impl Shard {
-    pub(super) fn follow(topology: &Topology, name: ShardName) -> Self {
+    pub(crate) fn follow(topology: &Topology, name: ShardName) -> Self {
         let (tablets_told, tablets) = watch::channel(Tablets::default());
         let (entry_told, entry) = watch::channel(None);
-        let (trouble_told, trouble) = watch::channel(None);
-        let told = Told { tablets: tablets_told, entry: entry_told, trouble: trouble_told };
+        let (globals_told, globals) = watch::channel(Globals::default());
+        let (trouble_told, trouble) = watch::channel(Some("it has not answered yet".to_owned()));
+        let told = Told { tablets: tablets_told, entry: entry_told, globals: globals_told, trouble: trouble_told };
         let mut following = JoinSet::new();
         following.spawn(told.follow(topology.follow(), name));
-        Self { tablets, entry, trouble, _following: following }
+        Self { tablets, entry, globals, trouble, _following: following }
+    }
+}
+
+impl Shard {
+    /// Waits until all that the topology has is known, for as long as `limit`.
+    pub(crate) async fn wait_until_known(&self, limit: Duration) {
+        // What comes later counts as soon as it comes.
+        let _ = tokio::time::timeout(limit, self.trouble.clone().wait_for(Option::is_none)).await;
     }
 }
 
@@ -41,6 +54,7 @@ impl Shard {
 struct Told {
     tablets: watch::Sender<Tablets>,
     entry: watch::Sender<Option<Entry>>,
+    globals: watch::Sender<Globals>,
     trouble: watch::Sender<Option<String>>,
 }
 
@@ -74,6 +88,14 @@ impl Told {
             News::Removed(Place::Entry(shard)) if shard == *name => {
                 // Whoever serves goes on by what it knew; an orchestrator writes it anew.
                 warn!("the topology's entry of {name} is gone");
+            }
+            News::Added(Record::Globals(keyspace, new)) | News::Changed(Record::Globals(keyspace, new))
+                if keyspace == name.keyspace =>
+            {
+                self.globals.send_replace(new);
+            }
+            News::Removed(Place::Globals(keyspace)) if keyspace == name.keyspace => {
+                self.globals.send_replace(Globals::default());
             }
             News::Unreadable(place, why) => warn!("{place} in the topology cannot be used: {why:?}"),
             News::Current => {

@@ -8,6 +8,7 @@ use crate::crypto;
 use crate::failover::{has_heir, look_after};
 use crate::grpc::control::{Control, Heard};
 use crate::grpc::{follow, serve::Queries};
+use crate::health::Readiness;
 use crate::net::Address;
 use crate::servers::{self, Account, Cluster, Keeper, Kept};
 use crate::store::{Announced, Topology};
@@ -27,7 +28,7 @@ use weir_core::tablet::operations::{Servers, SourceLogin};
 use weir_core::tablet::orders::State;
 use weir_core::time::Duration;
 use weir_core::topo::store::{Record, TabletRecord};
-use weir_core::topo::{self, Health, Role, ShardName, TabletAlias};
+use weir_core::topo::{self, Health, NotServing, Role, ShardName, TabletAlias};
 
 /// How long a server may take to accept and log in a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -74,6 +75,7 @@ pub struct Running {
     announced: Announced,
     stop: oneshot::Sender<()>,
     failures: mpsc::Receiver<String>,
+    heard: Heard,
     tasks: JoinSet<()>,
     _shard: Shard,
 }
@@ -84,10 +86,9 @@ impl Running {
     /// # Errors
     /// When the server does not start, the address cannot be listened on, or what was promised cannot be read.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let (incoming, address) = wire::listen(options.listen)
+        let (incoming, address) = wire::listen(options.listen, options.identity.as_ref())
             .await
             .map_err(|why| StartError(format!("cannot listen on {}: {why}", options.listen)))?;
-        let service = wire::server(options.identity.as_ref()).map_err(StartError::new)?;
         let shard = Shard::follow(&options.topology, options.shard.clone());
         let takes_back = options.server.has_crashed() && has_heir(&options.alias, shard.entry.clone()).await;
         let kept = start_server(servers::Options { takes_back, ..options.server.clone() }).await?;
@@ -116,10 +117,9 @@ impl Running {
         tasks.spawn(keep(Arc::clone(&kept), options.alias.clone(), shard.entry.clone()));
         let (stop, stopped) = oneshot::channel::<()>();
         let process = random()?;
-        let serving = service
-            .clone()
+        let serving = wire::server()
             .add_service(Queries::service(Arc::clone(&tablet), process, reach_described(&kept)))
-            .add_service(Control::service(Arc::clone(&tablet), heard, Some((orders_in, questions_in))))
+            .add_service(Control::service(Arc::clone(&tablet), heard.clone(), Some((orders_in, questions_in))))
             .serve_with_incoming_shutdown(incoming, async move { _ = stopped.await });
         tasks.spawn(async move {
             if let Err(why) = serving.await {
@@ -129,7 +129,7 @@ impl Running {
         let record = record(&options, address, server.clone());
         let sign = Record::Presence(options.alias.clone(), super::presence());
         let announced = options.topology.publish(Some(&Record::Tablet(Box::new(record))), &sign, PRESENCE_TTL);
-        Ok(Self { address, server, tablet, kept, announced, stop, failures, tasks, _shard: shard })
+        Ok(Self { address, server, tablet, kept, announced, stop, failures, heard, tasks, _shard: shard })
     }
 
     /// Where other processes connect.
@@ -142,6 +142,20 @@ impl Running {
     #[must_use]
     pub const fn server(&self) -> &topo::Address {
         &self.server
+    }
+
+    /// Whether its server is up, and it takes orders.
+    pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
+        let Heard { health, state } = self.heard.clone();
+        move || match &*health.borrow() {
+            _ if state.borrow().is_none() => Err("it takes no orders yet".to_owned()),
+            None => Err("its server has not answered yet".to_owned()),
+            Some(Health { not_serving: Some(why @ (NotServing::Unreachable | NotServing::Stopping)), .. }) => {
+                Err(why.to_string())
+            }
+            Some(Health { not_serving: Some(why), .. }) => Ok(format!("its server is up and it takes orders; {why}")),
+            Some(health) => Ok(format!("serves as {}", health.target.role)),
+        }
     }
 
     /// Why it cannot go on; it is to be stopped then.

@@ -15,6 +15,7 @@ pub use etcd::{Etcd, Login, Options, OptionsError, Tls};
 pub use follow::Following;
 
 use crate::orch::{self, QUESTIONS_MAX};
+use crate::tls::Certificates;
 use tokio::sync::{mpsc, watch};
 use weir_core::orch::lock::{Answer, Entry, Request};
 use weir_core::time::Duration;
@@ -38,6 +39,15 @@ impl Topology {
         match self {
             Self::Etcd(etcd) => etcd.layout(),
             Self::Embedded(embedded) => embedded.layout(),
+        }
+    }
+
+    /// By which the store is known, and we are; they may be replaced.
+    #[must_use]
+    pub fn certificates(&self) -> Option<Certificates> {
+        match self {
+            Self::Etcd(etcd) => etcd.certificates().cloned(),
+            Self::Embedded(_) => None,
         }
     }
 

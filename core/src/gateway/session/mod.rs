@@ -160,7 +160,7 @@ pub enum Event {
     Replayed(Replayed),
     /// Collect the rows of `SHOW WEIR ...` and its kin; then call [`Session::shown`].
     Show(Show),
-    /// Make these the gateway's defaults ([`SessionConfig::with_defaults`]), for every session; then call
+    /// Make these the gateway's defaults ([`Globals`](crate::gateway::globals::Globals)), for every session; then call
     /// [`Session::defaults_set`].
     SetDefaults(Vec<(String, String)>),
     /// Flush, then close the client's connection. Nothing follows.

@@ -3,6 +3,7 @@
 //! ```text
 //! /weir/global/cells/<cell>
 //! /weir/global/keyspaces/<keyspace>/record
+//! /weir/global/keyspaces/<keyspace>/globals
 //! /weir/global/keyspaces/<keyspace>/shards/<shard>/entry
 //! /weir/global/keyspaces/<keyspace>/shards/<shard>/lock     under the holder's lease
 //! /weir/global/keyspaces/<keyspace>/shards/<shard>/orchestrators/<name>   under its lease
@@ -73,6 +74,8 @@ pub enum Place {
     Cell(Cell),
     /// A keyspace's record.
     Keyspace(Keyspace),
+    /// What SET GLOBAL has set for the gateways of a keyspace.
+    Globals(Keyspace),
     /// A shard's entry, which only the holder of its lock writes.
     Entry(ShardName),
     /// A shard's lock.
@@ -92,6 +95,7 @@ impl fmt::Display for Place {
         match self {
             Self::Cell(cell) => write!(f, "cell {cell}"),
             Self::Keyspace(keyspace) => write!(f, "keyspace {keyspace}"),
+            Self::Globals(keyspace) => write!(f, "the global variables of {keyspace}"),
             Self::Entry(shard) => write!(f, "the entry of {shard}"),
             Self::Lock(shard) => write!(f, "the lock of {shard}"),
             Self::Tablet(alias) => write!(f, "tablet {alias}"),
@@ -129,6 +133,7 @@ impl Layout {
         let key = match place {
             Place::Cell(cell) => format!("{prefix}/global/cells/{cell}"),
             Place::Keyspace(keyspace) => format!("{prefix}/global/keyspaces/{keyspace}/record"),
+            Place::Globals(keyspace) => format!("{prefix}/global/keyspaces/{keyspace}/globals"),
             Place::Entry(name) => format!("{prefix}/{}/entry", shard(name)),
             Place::Lock(name) => format!("{prefix}/{}/lock", shard(name)),
             Place::Tablet(alias) => format!("{prefix}/cells/{}/tablets/{alias}", alias.cell),
@@ -147,6 +152,7 @@ impl Layout {
         let place = match parts[..] {
             ["global", "cells", cell] => Place::Cell(cell.parse().ok()?),
             ["global", "keyspaces", keyspace, "record"] => Place::Keyspace(keyspace.parse().ok()?),
+            ["global", "keyspaces", keyspace, "globals"] => Place::Globals(keyspace.parse().ok()?),
             ["global", "keyspaces", keyspace, "shards", shard, what] => {
                 let name = ShardName { keyspace: keyspace.parse().ok()?, shard: shard.parse().ok()? };
                 match what {
@@ -180,6 +186,7 @@ mod tests {
             Place::Cell("zone1".parse().unwrap()),
             Place::Keyspace("shop".parse().unwrap()),
             Place::Entry(shard.clone()),
+            Place::Globals("shop".parse().unwrap()),
             Place::Lock(shard.clone()),
             Place::Tablet(alias.clone()),
             Place::Presence(alias),
@@ -200,7 +207,7 @@ mod tests {
         }
         let keys: Vec<_> = places().iter().map(|place| Layout::default().key(place)).collect();
         assert_eq!(keys[2], b"/weir/global/keyspaces/shop/shards/40-80/entry");
-        assert_eq!(keys[4], b"/weir/cells/zone1/tablets/zone1-0000000100");
+        assert_eq!(keys[5], b"/weir/cells/zone1/tablets/zone1-0000000100");
     }
 
     #[test]

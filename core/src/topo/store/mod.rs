@@ -10,6 +10,7 @@ pub mod announcement;
 mod call;
 pub mod directory;
 pub mod embedded;
+pub mod globals;
 mod layout;
 pub mod question;
 mod records;

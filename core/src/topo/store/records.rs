@@ -4,6 +4,7 @@
 //! A change that must not be passed over raises the record's version, and older readers then keep to what they knew.
 
 use super::layout::Place;
+use crate::gateway::globals::Globals;
 use crate::orch::lock::Entry;
 use crate::topo::names::{Cell, Keyspace, ProcessName, Shard, ShardName, TabletAlias};
 use crate::topo::{Address, Role};
@@ -127,6 +128,7 @@ impl Stored for KeyspaceRecord {}
 impl Stored for TabletRecord {}
 impl Stored for Presence {}
 impl Stored for Entry {}
+impl Stored for Globals {}
 
 /// A value that this binary can make no use of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -201,6 +203,8 @@ pub enum Record {
     Cell(CellRecord),
     /// Of a keyspace.
     Keyspace(KeyspaceRecord),
+    /// Of a keyspace's gateways.
+    Globals(Keyspace, Globals),
     /// Of a shard.
     Entry(ShardName, Box<Entry>),
     /// Of a tablet.
@@ -220,6 +224,7 @@ impl Record {
         match self {
             Self::Cell(record) => Place::Cell(record.name.clone()),
             Self::Keyspace(record) => Place::Keyspace(record.name.clone()),
+            Self::Globals(keyspace, _) => Place::Globals(keyspace.clone()),
             Self::Entry(shard, _) => Place::Entry(shard.clone()),
             Self::Tablet(record) => Place::Tablet(record.alias.clone()),
             Self::Presence(alias, _) => Place::Presence(alias.clone()),
@@ -234,6 +239,7 @@ impl Record {
         match self {
             Self::Cell(record) => encode(record),
             Self::Keyspace(record) => encode(record),
+            Self::Globals(_, globals) => encode(globals),
             Self::Entry(_, entry) => encode(&**entry),
             Self::Tablet(record) => encode(&**record),
             Self::Presence(_, presence) => encode(presence),
@@ -250,6 +256,7 @@ impl Record {
         let record = match place {
             Place::Cell(_) => Self::Cell(decode(bytes)?),
             Place::Keyspace(_) => Self::Keyspace(decode(bytes)?),
+            Place::Globals(keyspace) => Self::Globals(keyspace.clone(), decode(bytes)?),
             Place::Entry(shard) => Self::Entry(shard.clone(), Box::new(decode(bytes)?)),
             Place::Tablet(_) => Self::Tablet(Box::new(decode(bytes)?)),
             Place::Presence(alias) => Self::Presence(alias.clone(), decode(bytes)?),

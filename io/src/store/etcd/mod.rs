@@ -10,6 +10,7 @@ mod watch;
 
 pub use options::{Login, Options, OptionsError, Tls};
 
+use crate::tls::Certificates;
 use node::Node;
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub struct Etcd(Arc<Inner>);
 struct Inner {
     layout: Layout,
     nodes: Vec<Node>,
+    certificates: Option<Certificates>,
     /// Which of them is asked.
     current: AtomicUsize,
 }
@@ -35,13 +37,20 @@ impl Etcd {
     /// What is wrong with the options.
     pub fn new(options: &Options) -> Result<Self, OptionsError> {
         let nodes = options.nodes()?;
-        Ok(Self(Arc::new(Inner { layout: Layout::new(options.prefix.clone()), nodes, current: AtomicUsize::new(0) })))
+        let certificates = options.tls.as_ref().map(|tls| tls.certificates.clone());
+        let layout = Layout::new(options.prefix.clone());
+        Ok(Self(Arc::new(Inner { layout, nodes, certificates, current: AtomicUsize::new(0) })))
     }
 
     /// Where everything stands in it.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.0.layout
+    }
+
+    /// By which it is known, and we are.
+    pub(super) fn certificates(&self) -> Option<&Certificates> {
+        self.0.certificates.as_ref()
     }
 
     fn node(&self) -> (usize, &Node) {

@@ -1,15 +1,15 @@
 //! One endpoint of etcd: its connection, and what its errors mean.
 
 use super::options::reasons;
+use crate::net::Peer;
 use etcd_client::{Channel, Client, ConnectOptions, Error};
 use std::sync::{Mutex, PoisonError};
-use tonic::transport::Endpoint;
 use weir_core::topo::store::CallError;
 
 /// See the module.
 pub(super) struct Node {
     url: String,
-    endpoint: Endpoint,
+    peer: Peer,
     options: ConnectOptions,
     client: Mutex<Option<Client>>,
 }
@@ -25,8 +25,8 @@ pub(super) enum Trouble {
 }
 
 impl Node {
-    pub(super) const fn new(url: String, endpoint: Endpoint, options: ConnectOptions) -> Self {
-        Self { url, endpoint, options, client: Mutex::new(None) }
+    pub(super) const fn new(url: String, peer: Peer, options: ConnectOptions) -> Self {
+        Self { url, peer, options, client: Mutex::new(None) }
     }
 
     pub(super) fn url(&self) -> &str {
@@ -39,7 +39,7 @@ impl Node {
         if let Some(client) = known {
             return Ok(client);
         }
-        let channel = Channel::Tonic(self.endpoint.connect_lazy());
+        let channel = Channel::Tonic(self.peer.channel());
         let client = Client::from_channel(channel, Some(self.options.clone()));
         let client = client.await.map_err(|error| self.trouble(&error))?;
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());

@@ -1,9 +1,11 @@
 //! What it takes to reach etcd.
 
 use super::node::Node;
+use crate::net::Peer;
+use crate::tls::Certificates;
 use etcd_client::ConnectOptions;
 use std::fmt;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::Endpoint;
 use weir_core::mysql::auth::Secret;
 use weir_core::orch::lock::ANSWER_TIME_MAX;
 use weir_core::topo::store::Prefix;
@@ -34,21 +36,12 @@ pub struct Login {
 }
 
 /// How connections are protected.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Tls {
-    /// PEM of the certificates that vouch for etcd.
-    pub ca: Vec<u8>,
-    /// PEM of our certificate (and those above it), and of its private key.
-    pub identity: Option<(Vec<u8>, Secret)>,
+    /// Those that vouch for etcd, and our own where it asks for one.
+    pub certificates: Certificates,
     /// The name in etcd's certificate, where it is not the endpoint's.
     pub name: Option<String>,
-}
-
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let has_identity = self.identity.is_some();
-        f.debug_struct("Tls").field("has_identity", &has_identity).field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 /// Options that make no sense: which, and why.
@@ -89,17 +82,18 @@ impl Options {
             return Err(OptionsError("etcd: an endpoint must not name a user: there is an option for that".to_owned()));
         }
         let url = format!("{scheme}://{rest}");
-        let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| wrong(&error.to_string()))?;
+        let endpoint = Endpoint::from_shared(format!("http://{rest}")).map_err(|error| wrong(&error.to_string()))?;
         let endpoint = endpoint.connect_timeout(ANSWER_TIME_MAX);
         let has_host = endpoint.uri().host().is_some_and(|host| !host.is_empty());
-        let endpoint = match (scheme, &self.tls) {
+        let (certificates, name) = match (scheme, &self.tls) {
             _ if !has_host => return Err(wrong("it has no host")),
-            ("http", _) => endpoint,
-            ("https", Some(tls)) => endpoint.tls_config(tls.config()).map_err(|error| wrong(&reasons(&error)))?,
+            ("http", _) => (None, None),
+            ("https", Some(Tls { certificates, name })) => (Some(certificates), name.as_deref()),
             ("https", None) => return Err(wrong("it takes a certificate to trust")),
             _ => return Err(wrong("expected http:// or https://")),
         };
-        Ok(Node::new(url, endpoint, self.connect_options()?))
+        let peer = Peer::new(endpoint, certificates, name).map_err(|why| wrong(&why))?;
+        Ok(Node::new(url, peer, self.connect_options()?))
     }
 
     fn connect_options(&self) -> Result<ConnectOptions, OptionsError> {
@@ -109,20 +103,6 @@ impl Options {
         let password = std::str::from_utf8(password.expose())
             .map_err(|_| OptionsError(format!("etcd: the password of {user} is not UTF-8")))?;
         Ok(options.with_user(user.clone(), password))
-    }
-}
-
-impl Tls {
-    fn config(&self) -> ClientTlsConfig {
-        let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.ca));
-        let config = match &self.identity {
-            Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key.expose())),
-            None => config,
-        };
-        match &self.name {
-            Some(name) => config.domain_name(name.clone()),
-            None => config,
-        }
     }
 }
 
@@ -165,8 +145,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let login = Login { user: "weir".to_owned(), password: Secret::new(b"hidden".as_slice()) };
-        let tls = Tls { ca: Vec::new(), identity: Some((Vec::new(), Secret::new(b"hidden".as_slice()))), name: None };
-        let options = Options { login: Some(login), tls: Some(tls), ..Options::plain(["a:1"]) };
+        let options = Options { login: Some(login), ..Options::plain(["a:1"]) };
         assert!(!format!("{options:?}").contains("hidden") && !format!("{options:?}").contains("104"), "{options:?}");
     }
 }

@@ -28,6 +28,7 @@ use weir_core::gateway::buffer as buffering;
 use weir_core::gateway::cluster::{self, TabletId, View};
 use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
 use weir_core::gateway::freshness::AskId;
+use weir_core::gateway::globals::Globals;
 use weir_core::gateway::users::Users;
 use weir_core::gateway::variables::Variables;
 use weir_core::gtid::Position;
@@ -211,6 +212,9 @@ impl Hands<'_, '_> {
 /// What the sessions share.
 struct Shared {
     config: Arc<SessionConfig>,
+    configured: Variables,
+    /// What SET GLOBAL has set; it is not kept.
+    globals: Globals,
     view: Arc<View>,
     tablets: BTreeMap<TabletId, LocalTablet>,
     readers: Readers,
@@ -263,6 +267,8 @@ impl GatewayProcess {
     fn new(setup: GatewaySetup) -> Self {
         let shared = Shared {
             config: Arc::new(session_config(&setup)),
+            configured: setup.variables.clone(),
+            globals: Globals::default(),
             view: Arc::default(),
             tablets: BTreeMap::new(),
             readers: Readers::new(ASK_TIME_MAX, setup.mutants),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::buffer;
 use weir_core::gateway::cluster::TabletId;
+use weir_core::gateway::config::SessionConfig;
 use weir_core::gateway::freshness;
 use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session};
 use weir_core::link::{AccountId, Interrupt};
@@ -387,10 +388,12 @@ impl Driver {
                 Event::Replayed(_) => {}
                 Event::Show(_) => self.session.shown(now, &TextResultSet::default()),
                 Event::SetDefaults(assignments) => {
-                    let outcome = shared.config.with_defaults(&assignments).map(Arc::new);
-                    if let Ok(config) = &outcome {
-                        shared.config = Arc::clone(config);
-                    }
+                    let outcome = shared.globals.assign(&assignments).map(|globals| {
+                        let variables = globals.over(&shared.configured);
+                        shared.globals = globals;
+                        shared.config = Arc::new(SessionConfig { variables, ..SessionConfig::clone(&shared.config) });
+                        Arc::clone(&shared.config)
+                    });
                     self.session.defaults_set(now, outcome);
                 }
                 Event::Closed(reason) => self.ended = Some(reason),

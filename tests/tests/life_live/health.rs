@@ -1,0 +1,53 @@
+//! What those hear who watch over processes.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+use weir_tests::{Deployment, Part, eventually};
+
+/// Health of servers is known this soon.
+const KNOWN_WITHIN: Duration = Duration::from_secs(30);
+
+/// The status, and the line.
+pub(super) fn get(at: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(at).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: weir\r\n\r\n").ok()?;
+    let mut said = String::new();
+    stream.read_to_string(&mut said).ok()?;
+    let status = said.split(' ').nth(1)?.parse().ok()?;
+    let (_, line) = said.split_once("\r\n\r\n")?;
+    Some((status, line.trim().to_owned()))
+}
+
+/// Where a process says that it tells.
+pub(super) fn told_at(output: &str) -> SocketAddr {
+    let at = output.lines().find_map(|line| line.strip_prefix("weir: health is told at "));
+    at.unwrap_or_else(|| panic!("{output}")).parse().expect("an address")
+}
+
+#[test]
+fn every_process_tells_whether_it_is_ready() {
+    let mut deployment = Deployment::small_with(&["--health-listen", "127.0.0.1:0"]);
+    let [gateway, orchestrator, tablet] = deployment.outputs().map(|output| told_at(&output));
+    for at in [gateway, orchestrator, tablet] {
+        assert_eq!(get(at, "/livez"), Some((200, "alive".to_owned())));
+    }
+    assert_eq!(
+        get(gateway, "/readyz"),
+        Some((200, "serves: primary local-0000000001, others for reads: 0".to_owned()))
+    );
+    assert_eq!(get(orchestrator, "/readyz"), Some((200, "the topology is reached, tablets: 1".to_owned())));
+    assert_eq!(get(tablet, "/readyz"), Some((200, "serves as PRIMARY".to_owned())));
+    deployment.kill_process(Part::Etcd(0));
+    eventually(KNOWN_WITHIN, "the orchestrator misses the topology", || {
+        get(orchestrator, "/readyz")
+            .is_some_and(|(status, why)| status == 503 && why.contains("the topology is not reached"))
+    });
+    assert_eq!(get(gateway, "/readyz").map(|(status, _)| status), Some(200), "it goes on");
+    deployment.kill_process(Part::Tablet(0));
+    eventually(KNOWN_WITHIN, "the gateway has no tablet", || {
+        get(gateway, "/readyz") == Some((503, "no tablet serves".to_owned()))
+    });
+    assert_eq!(get(gateway, "/livez").map(|(status, _)| status), Some(200));
+}
