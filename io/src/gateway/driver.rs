@@ -8,7 +8,7 @@ use super::buffer::Buffering;
 use super::compression::Compressed;
 use super::freshness::Freshening;
 use super::kill::{Seat, Verdict};
-use super::listener::Stage;
+use super::listener::{Stage, reached};
 use super::tablets::{Doing, Lent, Pending};
 use crate::clock;
 use crate::net::{Stream, Timer};
@@ -96,9 +96,8 @@ pub(super) struct Driver {
     write_deadline: Option<Instant>,
     write_timer: Timer,
     admitted: bool,
-    /// The gateway stops when this says so.
-    stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
-    told_to_stop: bool,
+    /// When the session is to be finished, then when it is to be ended.
+    stopping: [Option<Pin<Box<dyn Future<Output = ()> + Send>>>; 2],
     stop: Option<Stop>,
 }
 
@@ -110,7 +109,7 @@ impl Driver {
         head: Vec<u8>,
         peer: Peer,
         seat: Seat,
-        mut stopped: watch::Receiver<Stage>,
+        stopped: watch::Receiver<Stage>,
     ) -> Self {
         let mut config_version = 0;
         let _ = shared.newer_config(&mut config_version);
@@ -146,8 +145,12 @@ impl Driver {
             write_deadline: None,
             write_timer: Timer::default(),
             admitted: false,
-            stopping: Box::pin(async move { super::listener::told(&mut stopped).await }),
-            told_to_stop: false,
+            stopping: [Stage::Stopping, Stage::Ending].map(|stage| {
+                let mut stopped = stopped.clone();
+                let reached: Pin<Box<dyn Future<Output = ()> + Send>> =
+                    Box::pin(async move { reached(&mut stopped, stage).await });
+                Some(reached)
+            }),
             stop: None,
         }
     }
@@ -182,16 +185,30 @@ impl Driver {
             moved |= self.poll_timers(cx).is_ready();
             moved |= self.poll_kills(cx).is_ready();
             moved |= self.poll_setting(cx).is_ready();
-            if !self.told_to_stop && self.stopping.as_mut().poll(cx).is_ready() {
-                self.told_to_stop = true;
-                self.session.shut_down();
-                moved = true;
-            }
+            moved |= self.poll_stopping(cx).is_ready();
             if !moved {
                 self.show();
                 return Poll::Pending;
             }
         }
+    }
+
+    fn poll_stopping(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut is_told = |stage: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>| {
+            let is_ready = stage.as_mut().is_some_and(|told| told.as_mut().poll(cx).is_ready());
+            if is_ready {
+                *stage = None;
+            }
+            is_ready
+        };
+        let [finish, end] = self.stopping.each_mut().map(&mut is_told);
+        if finish {
+            self.session.finish();
+        }
+        if end {
+            self.session.shut_down();
+        }
+        if finish || end { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<()> {

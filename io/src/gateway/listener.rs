@@ -29,6 +29,8 @@ use weir_core::mysql::handshake::Transport;
 use weir_core::mysql::packet;
 use weir_core::topo::{Cell, Role};
 
+/// How long it may take to tell clients that their session has ended.
+const LAST_WORD_TIME_MAX: Duration = Duration::from_secs(1);
 /// Pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client that is turned away may take to read why.
@@ -138,14 +140,21 @@ impl Listening {
         let _ = tokio::time::timeout(patience, ended).await;
     }
 
-    /// Stops accepting, tells the sessions to end, and waits for them up to `patience`.
+    /// Stops accepting, and ends each session when it is amid nothing: no request, no transaction, no locks; after `patience` whatever it is
+    /// doing.
     pub async fn stop(mut self, patience: Duration) {
         self.sockets = Sockets::default();
         self.stop.send_replace(Stage::Stopping);
-        let ended = async { while self.acceptors.join_next().await.is_some() {} };
-        if tokio::time::timeout(patience, ended).await.is_err() {
-            warn!("some clients did not go within {patience:?}: their connections are cut");
-            self.acceptors.shutdown().await;
+        let mut ended = async |limit| {
+            let ended = async { while self.acceptors.join_next().await.is_some() {} };
+            tokio::time::timeout(limit, ended).await.is_ok()
+        };
+        if !ended(patience).await {
+            warn!("some clients did not finish within {patience:?}: their sessions are ended");
+            self.stop.send_replace(Stage::Ending);
+            if !ended(LAST_WORD_TIME_MAX).await {
+                self.acceptors.shutdown().await;
+            }
         }
         if let Some(path) = &self.socket {
             let _ = std::fs::remove_file(path);
@@ -272,16 +281,18 @@ pub(super) enum Stage {
     Serving,
     /// Nobody else is served.
     Finishing,
-    /// Nobody is.
+    /// Who is served is served until he is amid nothing.
     Stopping,
+    /// Nobody is.
+    Ending,
 }
 
-/// Ends when the gateway is told to stop.
+/// Ends when the gateway ends whatever is under way.
 pub(super) async fn told(stopped: &mut watch::Receiver<Stage>) {
-    reached(stopped, Stage::Stopping).await;
+    reached(stopped, Stage::Ending).await;
 }
 
-async fn reached(stopped: &mut watch::Receiver<Stage>, stage: Stage) {
+pub(super) async fn reached(stopped: &mut watch::Receiver<Stage>, stage: Stage) {
     // Without a sender there is nobody left to serve for.
     let _ = stopped.wait_for(|now| *now >= stage).await;
 }

@@ -2,6 +2,7 @@
 //! their program.
 
 mod certificates;
+mod farewell;
 mod globals;
 mod health;
 mod replacement;

@@ -36,7 +36,7 @@ impl Session {
         job.origin == Origin::Client && !self.is_amid_something() && self.begins(job) && is_drained()
     }
 
-    fn is_amid_something(&self) -> bool {
+    pub(super) fn is_amid_something(&self) -> bool {
         let in_transaction = self.state.in_transaction() && !self.config.mutants.breaks(Mutant::DrainHoldsOpen);
         in_transaction || self.state.pins.intersects(LOCKS)
     }

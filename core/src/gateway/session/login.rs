@@ -164,6 +164,7 @@ impl Session {
         self.note_what_is_open();
         self.note_rest(now);
         self.arm_idle(now);
+        self.end_if_finished();
     }
 
     /// Half a packet has the shorter timer.

@@ -291,6 +291,8 @@ pub struct Session {
     transaction_lost: bool,
     /// What is done for transactions with `transaction_replay`; nothing without.
     replay: Option<Box<Replay>>,
+    /// It ends as soon as it is amid nothing.
+    finishing: bool,
     timer: Option<(Instant, Timer)>,
     rng: Rng,
     chooser: Chooser,
@@ -328,6 +330,7 @@ impl Session {
             activity: Activity::new(now),
             transaction_lost: false,
             replay: None,
+            finishing: false,
             timer: Some((now + config.limits.login_time_max, Timer::Login)),
             chooser: Chooser::new(rng.next_u64()),
             rng,
@@ -430,6 +433,18 @@ impl Session {
     /// The client closed its connection, or it broke.
     pub fn client_closed(&mut self) {
         self.leave(Reason::ClientGone);
+    }
+
+    /// The gateway is about to stop: the session ends as soon as it is amid nothing, no request, no transaction and no locks.
+    pub fn finish(&mut self) {
+        self.finishing = true;
+        self.end_if_finished();
+    }
+
+    fn end_if_finished(&mut self) {
+        if self.finishing && matches!(self.phase, Phase::Idle) && !self.is_amid_something() {
+            self.shut_down();
+        }
     }
 
     /// The gateway stops: tells the client, and ends.

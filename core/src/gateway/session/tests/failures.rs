@@ -189,3 +189,48 @@ fn a_command_while_one_runs_is_left_for_later() {
     assert_eq!(bench.session.handle_bytes(bench.now, &ping), ping.len());
     assert_eq!(bench.receive()[0][0], 0);
 }
+
+#[test]
+fn a_session_that_is_to_finish_ends_once_it_is_amid_nothing() {
+    let mut idle = Bench::logged_in();
+    idle.session.finish();
+    assert_eq!(error_code(&idle.receive_from(0)[0]), 1053);
+    idle.expect_closed(Reason::Shutdown);
+
+    let mut bench = Bench::logged_in();
+    bench.query("BEGIN");
+    bench.lend();
+    bench.session.finish();
+    let in_transaction = crate::mysql::packet::OkPacket { status: 3, ..ok() };
+    assert_eq!(bench.answer(ok_reply(in_transaction.clone())).len(), 1, "its request was answered");
+    bench.expect_rest();
+    bench.query("INSERT INTO t VALUES (1)");
+    bench.request();
+    assert_eq!(bench.answer(ok_reply(in_transaction)).len(), 1, "its transaction goes on");
+    bench.expect_rest();
+    bench.query("COMMIT");
+    bench.request();
+    let mut replies = ok_reply(ok());
+    let end = replies.pop().expect("an end");
+    assert_eq!(bench.answer(replies).len(), 1, "it is acknowledged");
+    bench.session.handle_reply(bench.now, end);
+    assert_eq!(error_code(&bench.receive_from(0)[0]), 1053);
+    assert!(matches!(bench.event(), Some(Event::Release(Fate::Keep))));
+    bench.expect_closed(Reason::Shutdown);
+}
+
+#[test]
+fn a_session_that_is_ended_is_not_waited_for() {
+    let mut bench = Bench::logged_in();
+    bench.query("BEGIN");
+    bench.lend();
+    bench.answer(ok_reply(crate::mysql::packet::OkPacket { status: 3, ..ok() }));
+    bench.session.finish();
+    bench.expect_rest();
+    bench.session.shut_down();
+    assert_eq!(error_code(&bench.receive_from(0)[0]), 1053);
+    bench.request();
+    assert!(bench.answer(ok_reply(ok())).is_empty(), "nobody hears how the transaction is rolled back");
+    assert!(matches!(bench.event(), Some(Event::Release(Fate::Keep))));
+    bench.expect_closed(Reason::Shutdown);
+}
