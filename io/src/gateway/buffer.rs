@@ -1,12 +1,12 @@
 //! Carries statements that wait for a primary to the buffer, and back.
 
-use super::{Shared, listener};
+use super::Shared;
 use crate::clock;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use weir_core::gateway::buffer::{Buffer, Config, Hold, Input, Output, Refusal, Serving, Ticket};
 use weir_core::mutants::Mutants;
 use weir_core::time::Instant;
@@ -113,8 +113,8 @@ impl Shared {
         Buffering::Waiting { shared: Arc::clone(self), ticket, over }
     }
 
-    /// Tells the buffer of every view, and of the time, until the gateway stops.
-    pub(super) async fn mind_the_buffer(self: Arc<Self>, mut stopped: watch::Receiver<listener::Stage>) {
+    /// Tells the buffer of every view, and of the time.
+    pub(super) async fn mind_the_buffer(self: Arc<Self>) {
         let mut view = self.view.clone();
         loop {
             let deadline = clock::to_tokio(self.waiters.poll_timeout().unwrap_or(Instant::MAX));
@@ -128,7 +128,6 @@ impl Shared {
                 },
                 () = tokio::time::sleep_until(deadline) => self.waiters.handle(Input::Timeout),
                 () = self.waiters.earlier.notified() => {}
-                () = listener::told(&mut stopped) => return,
             }
         }
     }

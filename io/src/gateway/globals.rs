@@ -1,7 +1,6 @@
 //! SET GLOBAL of Weir's own variables: where that is kept, and how it comes to hold.
 
 use super::Shared;
-use super::listener::{Stage, told};
 use crate::store::Topology;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -96,14 +95,13 @@ impl Shared {
     }
 
     /// Others may set them, too.
-    pub(super) async fn follow_globals(self: Arc<Self>, mut stopped: watch::Receiver<Stage>) {
+    pub(super) async fn follow_globals(self: Arc<Self>) {
         let Kept::Topology { now, .. } = &self.globals else { return };
         let mut now = now.clone();
         loop {
             self.take_globals();
-            tokio::select! {
-                changed = now.changed() => if changed.is_err() { return },
-                () = told(&mut stopped) => return,
+            if now.changed().await.is_err() {
+                return;
             }
         }
     }

@@ -44,7 +44,9 @@ const BACKLOG: u32 = 4096;
 pub struct Listening {
     shared: Arc<Shared>,
     stop: watch::Sender<Stage>,
+    /// With the sessions of those they accepted.
     acceptors: JoinSet<()>,
+    _background: JoinSet<()>,
     address: SocketAddr,
     /// The sockets once more, for a successor.
     sockets: Sockets,
@@ -81,18 +83,18 @@ impl Listening {
         let Sockets { clients, local, .. } = sockets.try_clone()?;
         let shared = Arc::new(Shared::new(options, server, accounts, rsa, view, tablets));
         let (stop, stopped) = watch::channel(Stage::Serving);
-        let mut acceptors = JoinSet::new();
+        let (mut acceptors, mut background) = (JoinSet::new(), JoinSet::new());
+        background.spawn(Arc::clone(&shared).mind_the_buffer());
+        background.spawn(Arc::clone(&shared).follow_globals());
         if let Some(local) = local {
             local.set_nonblocking(true)?;
             acceptors.spawn(accept_unix(UnixListener::from_std(local)?, Arc::clone(&shared), stopped.clone()));
         }
-        acceptors.spawn(Arc::clone(&shared).mind_the_buffer(stopped.clone()));
-        acceptors.spawn(Arc::clone(&shared).follow_globals(stopped.clone()));
         if let Some(clients) = clients {
             clients.set_nonblocking(true)?;
             acceptors.spawn(accept_tcp(TcpListener::from_std(clients)?, Arc::clone(&shared), stopped));
         }
-        Ok(Self { shared, stop, acceptors, address, sockets, socket })
+        Ok(Self { shared, stop, acceptors, _background: background, address, sockets, socket })
     }
 
     /// The TCP address, with the port that was chosen when 0 was asked for.
@@ -287,11 +289,7 @@ pub(super) enum Stage {
     Ending,
 }
 
-/// Ends when the gateway ends whatever is under way.
-pub(super) async fn told(stopped: &mut watch::Receiver<Stage>) {
-    reached(stopped, Stage::Ending).await;
-}
-
+/// Ends when the gateway's life is so far.
 pub(super) async fn reached(stopped: &mut watch::Receiver<Stage>, stage: Stage) {
     // Without a sender there is nobody left to serve for.
     let _ = stopped.wait_for(|now| *now >= stage).await;

@@ -8,8 +8,8 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
 fn in_transaction(weir: &Weir) -> Session {
     let mut session = Session::open(weir.address(), &application(), None).expect("a session");
-    session.execute("BEGIN");
-    session.execute("INSERT INTO d.t VALUES (1)");
+    session.run(b"BEGIN").expect("a transaction");
+    session.run(b"INSERT INTO d.t VALUES (1)").expect("a row");
     session
 }
 
@@ -31,8 +31,8 @@ fn a_gateway_that_stops_lets_transactions_end() {
     eventually(STOP_TIME_MAX, "nobody is accepted", || Session::open(address, &application(), None).is_err());
     let farewell = idle.run(b"SELECT 1").map(|answers| format!("{answers:?}"));
     assert!(farewell.as_ref().is_ok_and(|said| said.contains("1053")) || farewell.is_err(), "{farewell:?}");
-    busy.execute("INSERT INTO d.t VALUES (2)");
-    busy.execute("COMMIT");
+    busy.run(b"INSERT INTO d.t VALUES (2)").expect("a row");
+    busy.run(b"COMMIT").expect("an answer");
     assert!(weir.wait().success(), "{}", weir.output());
     assert!(told.elapsed() < STOP_TIME_MAX, "it waited for nobody: {:?}", told.elapsed());
     assert_eq!(query_value(cluster.primary(), "SELECT COUNT(*) FROM d.t"), "2");
