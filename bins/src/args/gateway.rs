@@ -192,6 +192,11 @@ pub struct GatewayArgs {
     #[arg(long, env = "WEIR_TLS_REQUIRED", requires = "tls_cert")]
     pub tls_required: bool,
 
+    /// Certificates (PEM) of authorities: clients over TCP must use TLS and show a certificate that one of these vouches for, beside their
+    /// password.
+    #[arg(long, value_name = "FILE", env = "WEIR_TLS_CLIENT_CA", requires = "tls_cert")]
+    pub tls_client_ca: Option<PathBuf>,
+
     /// How hard Weir compresses what it sends to clients that ask for compression, from 1 (fast) to 9 (small); 0 offers none.
     #[arg(long, default_value_t = 1, value_name = "LEVEL", env = "WEIR_COMPRESSION",
           value_parser = clap::value_parser!(u32).range(0..=9))]
@@ -229,10 +234,16 @@ impl GatewayArgs {
                 .tls_cert
                 .clone()
                 .zip(self.tls_key.clone())
-                .map(|own| Certificates::load(Files { own: Some(own), authority: None }, Purpose::Clients))
+                .map(|own| {
+                    Certificates::load(
+                        Files { own: Some(own), authority: self.tls_client_ca.clone() },
+                        Purpose::Clients,
+                    )
+                })
                 .transpose()
                 .map_err(|error| error.to_string())?,
-            tls_required: self.tls_required,
+            // Without TLS nobody shows anything.
+            tls_required: self.tls_required || self.tls_client_ca.is_some(),
             compression: (self.compression > 0).then_some(self.compression),
             proxies: self.proxy_protocol_from.clone(),
         })

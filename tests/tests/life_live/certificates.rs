@@ -143,3 +143,34 @@ fn processes_take_another_authority_without_losing_each_other() {
     deployment.wait_until_healed();
     assert_eq!(deployment.query(0, "SELECT 8"), "8");
 }
+
+#[test]
+fn clients_show_a_certificate_where_an_authority_is_named() {
+    let cluster = TestCluster::start(1);
+    let dir = tempfile::tempdir().expect("a directory");
+    for name in ["weir", "client", "stranger"] {
+        let _ = certificate(dir.path(), name);
+    }
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let (own, key, ca) = (file("weir.crt"), file("weir.key"), file("client.crt"));
+    let weir = Weir::attach(&cluster, &["--tls-cert", &own, "--tls-key", &key, "--tls-client-ca", &ca]);
+    let ask = |options: &[&str]| {
+        let account = application();
+        let output = Command::new("mariadb")
+            .args(["--no-defaults", "--host", "127.0.0.1", "--batch", "--skip-column-names", "-e", "SELECT 7"])
+            .args(["--port", &weir.address().port().to_string(), "--user", &account.user])
+            .args(options)
+            .env("MYSQL_PWD", account.password)
+            .output()
+            .expect("mariadb is installed");
+        output.status.success() && output.stdout == b"7\n"
+    };
+    let showing = |name: &str| {
+        let (cert, key) = (file(&format!("{name}.crt")), file(&format!("{name}.key")));
+        ask(&["--ssl", "--ssl-cert", &cert, "--ssl-key", &key])
+    };
+    assert!(showing("client"));
+    assert!(!showing("stranger"), "nobody vouches for it");
+    assert!(!ask(&["--ssl"]), "it shows none");
+    assert!(!ask(&["--skip-ssl"]), "it cannot show one");
+}
