@@ -6,7 +6,7 @@ use crate::check::{Violation, terms};
 use crate::mysql::host::{CLIENT_PORT, ServerProcess};
 use crate::mysql::{Config, Value};
 use crate::processes::failover::findings::Findings;
-use crate::processes::failover::mail::{TABLET_PORT, TOPOLOGY_PORT};
+use crate::processes::failover::mail::{Release, TABLET_PORT, TOPOLOGY_PORT};
 use crate::processes::failover::orchestrator::{OrchestratorProcess, OrchestratorSetup};
 use crate::processes::failover::tablet::{TabletProcess, TabletSetup};
 use crate::processes::failover::topology::TopologyProcess;
@@ -49,6 +49,10 @@ fn alias(number: usize, cells: u16) -> TabletAlias {
     TabletAlias { cell, uid: number as u32 + 1 }
 }
 
+fn release(is_next: bool) -> Release {
+    if is_next { Release::Next } else { Release::This }
+}
+
 /// Starts them: the topology and the orchestrators on hosts of their own, tablets beside their servers.
 pub(super) fn stage(
     world: &mut World,
@@ -74,6 +78,7 @@ pub(super) fn stage(
             errant: wanted.errant(),
             drain_time: wanted.drain_time.map(|span| span.0),
             dies_after: wanted.orchestrator_dies_after.filter(|_| number == 0),
+            release: release(wanted.upgrading && number == 0),
             findings: findings.clone(),
             mutants: options.mutants,
         };
@@ -81,10 +86,11 @@ pub(super) fn stage(
         orchestrators.push(world.spawn(host, OrchestratorProcess::program(setup)));
     }
     let tablet = |(alias, host): (&TabletAlias, &HostId)| {
+        let release = release(wanted.upgrading && alias.uid % 2 == 1);
         let (alias, login, servers) = (alias.clone(), owned(ADMINISTRATOR), servers.clone());
         let others = listening().filter(|(other, _)| *other != alias).collect();
         let (cohort, mutants) = (cohort.clone(), options.mutants);
-        let setup = TabletSetup { alias, host: *host, login, servers, others, cohort, mutants };
+        let setup = TabletSetup { alias, host: *host, login, servers, others, cohort, release, mutants };
         world.spawn(*host, TabletProcess::program(setup))
     };
     let tablets = aliases.iter().zip(hosts).map(tablet).collect();

@@ -33,6 +33,9 @@ pub struct Failover {
     /// otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub declines: Option<u16>,
+    /// The first orchestrator, and every second tablet from the first on, are of the next release.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub upgrading: bool,
     /// The first orchestrator dies after it has said so many things while it changed the primary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orchestrator_dies_after: Option<u64>,
@@ -74,6 +77,7 @@ impl Default for Failover {
             errant: Errant::default(),
             drain_time: None,
             declines: None,
+            upgrading: false,
             orchestrator_dies_after: None,
         }
     }

@@ -82,6 +82,7 @@ library! {
     "failover/tablet-asleep",
     "failover/rebuild",
     "failover/restarted-is-ahead",
+    "failover/upgrading",
     "failover/swarm",
     "failover/cross-cell",
     "consensus/primary-killed",

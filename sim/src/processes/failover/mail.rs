@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use weir_core::orch::lock;
 use weir_core::tablet::drain::Open;
 use weir_core::tablet::orders::{Order, Refusal, Report, State};
@@ -45,6 +46,49 @@ pub type ToTopology = (u64, lock::Request);
 /// From the topology: the answer with the question's number.
 pub type FromTopology = (u64, lock::Answer);
 
+/// Of which release a process is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Release {
+    /// This one.
+    #[default]
+    This,
+    /// The one after: what it says has fields that this release does not know, and some of it this release does not know at all.
+    Next,
+}
+
+impl Release {
+    /// Appends a message as a process of this release sends it.
+    pub fn put<M: Serialize>(self, out: &mut Vec<u8>, message: &M) {
+        match self {
+            Self::This => put(out, message),
+            Self::Next => {
+                let mut message = serde_json::to_value(message).unwrap_or_default();
+                add_fields(&mut message);
+                put(out, &Value::Object(Map::from_iter([("SaidSinceTheNext".to_owned(), message.clone())])));
+                put(out, &message);
+            }
+        }
+    }
+}
+
+/// Adds one to each object that is a struct by the names in it: those of an enum's variants are capitalised, and the keys of a map are
+/// names of tablets and the like.
+fn add_fields(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(add_fields),
+        Value::Object(fields) => {
+            let is_struct =
+                fields.keys().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+            fields.values_mut().for_each(add_fields);
+            // A duration is of the standard library, and has what it has.
+            if is_struct && !fields.is_empty() && !fields.contains_key("nanos") {
+                fields.insert("known_since_the_next".to_owned(), Value::Array(vec![Value::Bool(true)]));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// Appends a message.
 pub fn put<M: Serialize>(out: &mut Vec<u8>, message: &M) {
     let body = serde_json::to_vec(message).unwrap_or_default();
@@ -83,5 +127,16 @@ mod tests {
         }
         assert_eq!(heard, sent);
         assert_eq!(take::<ToTablet>(&mut vec![255, 255, 255, 255]), Some(None));
+    }
+
+    #[test]
+    fn what_the_next_release_says_is_understood_as_far_as_it_is_known() {
+        let mut bytes = Vec::new();
+        let state = FromTablet::State("cell1-1".parse().expect("an alias"), Box::default());
+        Release::Next.put(&mut bytes, &state);
+        assert!(String::from_utf8_lossy(&bytes).contains("known_since_the_next"), "it says more");
+        assert_eq!(take::<FromTablet>(&mut bytes), Some(None), "this one nobody knows");
+        assert_eq!(take::<FromTablet>(&mut bytes), Some(Some(state)));
+        assert_eq!(take::<FromTablet>(&mut bytes), None);
     }
 }

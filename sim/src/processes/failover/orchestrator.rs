@@ -2,7 +2,7 @@
 
 use super::findings::Findings;
 use super::links::{Heard, Links};
-use super::mail::{self, FromTablet, FromTopology, ToTablet, ToTopology};
+use super::mail::{self, FromTablet, FromTopology, Release, ToTablet, ToTopology};
 use crate::world::{Address, Ctx, Event, Image, Process, Program, TimerId};
 use std::collections::BTreeMap;
 use weir_core::mutants::Mutants;
@@ -49,6 +49,8 @@ pub struct OrchestratorSetup {
     pub drain_time: Option<Duration>,
     /// It dies after it has said so many things to tablets and the topology in charge of a plan, once.
     pub dies_after: Option<u64>,
+    /// Of which release it is.
+    pub release: Release,
     /// Where it notes what it finds wrong.
     pub findings: Findings,
     /// Rules broken on purpose.
@@ -119,7 +121,7 @@ impl OrchestratorProcess {
         match output {
             Output::Order { tablet, id, term, order } => {
                 let Some(number) = self.numbers.get(&tablet) else { return };
-                mail::put(&mut bytes, &ToTablet::Order { id, term, order });
+                self.setup.release.put(&mut bytes, &ToTablet::Order { id, term, order });
                 tablets.send(ctx, *number, &bytes);
                 self.said += u64::from(self.begun);
             }

@@ -4,7 +4,7 @@ use super::super::connection::Connector;
 use super::copying::{self, Copying, Kept};
 use super::line::{Line, Task};
 use super::links::{Heard, Links};
-use super::mail::{self, FromTablet, TABLET_PORT, ToTablet};
+use super::mail::{self, FromTablet, Release, TABLET_PORT, ToTablet};
 use crate::mysql::host::{CLIENT_PORT, moved_to};
 use crate::world::disk::Crash;
 use crate::world::{Address, ConnId, Ctx, Event, HostId, Image, Process, Program, TimerId};
@@ -42,6 +42,8 @@ pub struct TabletSetup {
     pub others: Vec<(TabletAlias, Address)>,
     /// Who takes part, and under which policy.
     pub cohort: Cohort,
+    /// Of which release it is.
+    pub release: Release,
     /// Rules broken on purpose.
     pub mutants: Mutants,
 }
@@ -214,7 +216,7 @@ impl TabletProcess {
                         continue;
                     };
                     let mut bytes = Vec::new();
-                    mail::put(&mut bytes, &ToTablet::Order { id, term, order: Order::Vouch });
+                    self.setup.release.put(&mut bytes, &ToTablet::Order { id, term, order: Order::Vouch });
                     if let Some(others) = &mut self.others {
                         others.send(ctx, number, &bytes);
                     }
@@ -278,7 +280,7 @@ impl TabletProcess {
 
     fn say(&mut self, ctx: &mut Ctx<'_>, conn: ConnId, message: &FromTablet) {
         if let Some(listener) = self.listeners.get_mut(&conn) {
-            mail::put(&mut listener.outbox, message);
+            self.setup.release.put(&mut listener.outbox, message);
             flush(ctx, conn, listener);
         }
     }
