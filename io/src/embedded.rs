@@ -144,7 +144,7 @@ impl Running {
         let asked = let_operators_ask(&options, failover.as_ref(), &admin);
         let roles = if failover.is_some() { Roles::Ordered } else { Roles::Found };
         let tablets: Vec<_> = members.iter().map(|member| Arc::clone(&member.tablet)).collect();
-        let (keyspace, shard) = place();
+        let ShardName { keyspace, shard } = place();
         let entry = failover.as_ref().map_or_else(|| watch::channel(None).1, |failover| failover.entry().clone());
         let (shard, mut view) =
             EmbeddedShard::new(keyspace, shard, roles, options.cluster.clone(), members, news, entry);
@@ -153,17 +153,7 @@ impl Running {
         let by_id = tablets.iter().map(|tablet| (tablet.id(), Tablet::Local(Arc::clone(tablet)))).collect();
         // They are these for as long as it runs.
         let by_id = watch::channel(Arc::new(by_id)).1;
-        let topology = store.map(Topology::Embedded);
-        let topology = topology
-            .map(|store| (Followed::follow(&store, ShardName { keyspace: place().0, shard: place().1 }), store));
-        let (followed, globals) = match topology {
-            Some((followed, topology)) => {
-                followed.wait_until_known(KNOWN_TIME_MAX).await;
-                let now = followed.globals.clone();
-                (Some(followed), gateway::Kept::Topology { topology, keyspace: place().0, now })
-            }
-            None => (None, gateway::Kept::default()),
-        };
+        let (followed, globals) = keep_globals(store).await;
         let cell = options.cluster.cell.clone();
         let gateway = gateway::Options { globals, ..options.gateway };
         let listen = gateway.listen;
@@ -202,8 +192,19 @@ impl Running {
 }
 
 /// The one shard that a process without a topology service has.
-fn place() -> (Keyspace, Shard) {
-    ("default".parse::<Keyspace>().unwrap_or_else(|_| unreachable!("a plain name")), Shard::unsharded())
+fn place() -> ShardName {
+    let keyspace = "default".parse::<Keyspace>().unwrap_or_else(|_| unreachable!("a plain name"));
+    ShardName { keyspace, shard: Shard::unsharded() }
+}
+
+/// Where it is kept what SET GLOBAL sets: in Weir's own store, where it has one.
+async fn keep_globals(store: Option<Embedded>) -> (Option<Followed>, gateway::Kept) {
+    let Some(topology) = store.map(Topology::Embedded) else { return (None, gateway::Kept::default()) };
+    let shard = place();
+    let followed = Followed::follow(&topology, shard.clone());
+    followed.wait_until_known(KNOWN_TIME_MAX).await;
+    let now = followed.globals.clone();
+    (Some(followed), gateway::Kept::Topology { topology, keyspace: shard.keyspace, now })
 }
 
 fn start_tablets(
@@ -216,7 +217,7 @@ fn start_tablets(
     let beats = if options.kept.is_some() { application } else { &monitor };
     let mut members = Vec::new();
     for (number, Backend { address, cell, weight }) in (1..).zip(&options.servers) {
-        let (keyspace, shard) = place();
+        let ShardName { keyspace, shard } = place();
         let alias = TabletAlias { cell: cell.clone(), uid: number };
         let identity = manager::Identity { alias: alias.clone(), keyspace, shard };
         let mut seed = [0; 8];
@@ -244,8 +245,7 @@ fn start_failover(
     members: &[Member],
     news: &mpsc::Sender<crate::tablet::News>,
 ) -> Result<Option<Failover>, StartError> {
-    let (keyspace, shard) = place();
-    let shard = ShardName { keyspace, shard };
+    let shard = place();
     let Some(policies) = options.failover else {
         orch::forget_history(store, &shard).map_err(StartError::Promise)?;
         return Ok(None);
@@ -264,9 +264,8 @@ fn let_operators_ask(options: &Options, failover: Option<&Failover>, admin: &Arc
     let Some(kept) = &options.kept else { return asked };
     match local::listen(kept.data_dir()) {
         Ok(listener) => {
-            let (keyspace, shard) = place();
-            let service = failover.map(|failover| failover.service().clone());
-            asked.spawn(local::serve(listener, ShardName { keyspace, shard }, service, Arc::clone(admin)));
+            let wishes = failover.map(|failover| failover.wishes().clone());
+            asked.spawn(local::serve(listener, place(), wishes, Arc::clone(admin)));
         }
         Err(error) => warn!("`weir ctl` cannot reach this Weir: {error}"),
     }

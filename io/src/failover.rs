@@ -3,7 +3,6 @@
 use crate::durable::Unusable;
 use crate::orch::{self, Driver, Wishes};
 use crate::servers::{self, Account, Keeper, Kept};
-use crate::service::Service;
 use crate::store::{Embedded, Topology};
 use crate::tablet::Connector;
 use crate::tablet::News;
@@ -125,7 +124,7 @@ pub struct Policies {
 /// The failover of a shard, under way until it is dropped.
 pub(crate) struct Failover {
     entry: watch::Receiver<Option<Entry>>,
-    service: Service,
+    wishes: Wishes,
     _tasks: JoinSet<()>,
 }
 
@@ -190,8 +189,7 @@ impl Failover {
         let answers = orchestrator;
         let setup = orch::Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time };
         tasks.spawn(Driver::new(setup).run());
-        let tablets = members.iter().map(|member| (member.alias.clone(), Arc::clone(&member.tablet))).collect();
-        Ok(Self { entry, service: Service::new(Wishes::new(wishes_in), tablets), _tasks: tasks })
+        Ok(Self { entry, wishes: Wishes::new(wishes_in), _tasks: tasks })
     }
 
     /// What the topology has of the shard.
@@ -199,9 +197,9 @@ impl Failover {
         &self.entry
     }
 
-    /// What people may ask of it.
-    pub(crate) const fn service(&self) -> &Service {
-        &self.service
+    /// Where people say what they want.
+    pub(crate) const fn wishes(&self) -> &Wishes {
+        &self.wishes
     }
 }
 

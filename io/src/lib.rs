@@ -19,7 +19,6 @@ pub mod orch;
 pub mod processes;
 mod scratch;
 pub mod servers;
-mod service;
 pub mod store;
 pub mod tablet;
 pub mod tls;

@@ -278,11 +278,8 @@ impl Cluster {
     /// Why it is not out of service, or who still uses it, in words for people.
     pub async fn drain(&self, tablet: &TabletAlias) -> Result<pb::DrainResponse, String> {
         let mut client = self.holder().await?.client;
-        let mut done = work(client.drain(pb::DrainRequest { tablet: tablet.to_string() })).await?;
-        if !done.unused {
-            self.wait_until_unused(tablet).await?;
-            done.unused = true;
-        }
+        let done = work(client.drain(pb::DrainRequest { tablet: tablet.to_string() })).await?;
+        self.wait_until_unused(tablet).await?;
         Ok(done)
     }
 

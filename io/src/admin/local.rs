@@ -3,7 +3,7 @@
 use super::UP;
 use super::orchestrator::Orders;
 use crate::gateway::Admin;
-use crate::service::Service;
+use crate::orch::Wishes;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -41,10 +41,10 @@ pub(crate) fn listen(data_dir: &Path) -> io::Result<UnixListener> {
 pub(crate) async fn serve(
     listener: UnixListener,
     shard: ShardName,
-    service: Option<Service>,
+    wishes: Option<Wishes>,
     gateway: Arc<OnceLock<Admin>>,
 ) {
-    let orders = service.map(|service| Orders::service(UP.to_owned(), shard, service));
+    let orders = wishes.map(|wishes| Orders::service(UP.to_owned(), shard, wishes));
     let server = Server::builder().add_service(Admin::service(gateway)).add_optional_service(orders);
     if let Err(why) = server.serve_with_incoming(Accepted(listener)).await {
         warn!("`weir ctl` cannot reach this Weir any more: {why}");

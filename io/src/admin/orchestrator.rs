@@ -3,10 +3,9 @@
 use super::messages as pb;
 use super::messages::orchestrator_server::{Orchestrator, OrchestratorServer};
 use crate::orch::{Report, Wishes};
-use crate::service::{Drained, Service};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use weir_core::orch::durability::Policy;
 use weir_core::orch::rebuild::Progress;
@@ -25,17 +24,13 @@ const PROGRESS_MAX: usize = 4;
 pub(crate) struct Orders {
     name: String,
     shard: ShardName,
-    service: Service,
+    wishes: Wishes,
 }
 
 impl Orders {
     /// Of the orchestrator of this name.
-    pub(crate) fn service(name: String, shard: ShardName, service: Service) -> OrchestratorServer<Self> {
-        OrchestratorServer::new(Self { name, shard, service })
-    }
-
-    fn wishes(&self) -> &Wishes {
-        self.service.wishes()
+    pub(crate) fn service(name: String, shard: ShardName, wishes: Wishes) -> OrchestratorServer<Self> {
+        OrchestratorServer::new(Self { name, shard, wishes })
     }
 }
 
@@ -50,38 +45,38 @@ fn alias(text: &str) -> Result<TabletAlias, Status> {
 
 #[tonic::async_trait]
 impl Orchestrator for Orders {
-    type RebuildStream = Told;
+    type RebuildStream = ReceiverStream<Result<pb::RebuildProgress, Status>>;
 
     async fn status(&self, _request: Request<pb::StatusRequest>) -> Result<Response<pb::OrchestratorStatus>, Status> {
-        let report = self.wishes().report().await.map_err(refused)?;
+        let report = self.wishes.report().await.map_err(refused)?;
         Ok(Response::new(status(&self.name, &self.shard, report)))
     }
 
     async fn reparent(&self, request: Request<pb::ReparentRequest>) -> Result<Response<pb::ReparentResponse>, Status> {
         let to = alias(&request.into_inner().tablet)?;
-        let term = self.wishes().reparent(to).await.map_err(refused)?;
+        let term = self.wishes.reparent(to).await.map_err(refused)?;
         Ok(Response::new(pb::ReparentResponse { term }))
     }
 
-    async fn rebuild(&self, request: Request<pb::RebuildRequest>) -> Result<Response<Told>, Status> {
+    async fn rebuild(&self, request: Request<pb::RebuildRequest>) -> Result<Response<Self::RebuildStream>, Status> {
         let tablet = alias(&request.into_inner().tablet)?;
-        self.wishes().rebuild(tablet.clone()).await.map_err(refused)?;
+        self.wishes.rebuild(tablet.clone()).await.map_err(refused)?;
         let (told, progress) = mpsc::channel(PROGRESS_MAX);
         // It goes on without whoever asked.
-        tokio::spawn(tell_progress(self.wishes().clone(), tablet, told));
-        Ok(Response::new(Told(progress)))
+        tokio::spawn(tell_progress(self.wishes.clone(), tablet, told));
+        Ok(Response::new(ReceiverStream::new(progress)))
     }
 
     async fn drain(&self, request: Request<pb::DrainRequest>) -> Result<Response<pb::DrainResponse>, Status> {
         let tablet = alias(&request.into_inner().tablet)?;
-        let Drained { succession, unused } = self.service.drain(tablet).await.map_err(refused)?;
+        let succession = self.wishes.take_out(&tablet).await.map_err(refused)?;
         let (successor, term) = succession.map(|(to, term)| (to.to_string(), term)).unzip();
-        Ok(Response::new(pb::DrainResponse { successor, term, unused }))
+        Ok(Response::new(pb::DrainResponse { successor, term }))
     }
 
     async fn undrain(&self, request: Request<pb::UndrainRequest>) -> Result<Response<pb::UndrainResponse>, Status> {
         let tablet = alias(&request.into_inner().tablet)?;
-        self.wishes().drain(tablet, false).await.map_err(refused)?;
+        self.wishes.drain(tablet, false).await.map_err(refused)?;
         Ok(Response::new(pb::UndrainResponse {}))
     }
 }
@@ -150,19 +145,5 @@ async fn tell_progress(wishes: Wishes, tablet: TabletAlias, told: mpsc::Sender<R
             return;
         }
         tokio::time::sleep(PROGRESS_EVERY).await;
-    }
-}
-
-/// Progress for the transport to take.
-pub(crate) struct Told(mpsc::Receiver<Result<pb::RebuildProgress, Status>>);
-
-impl Stream for Told {
-    type Item = Result<pb::RebuildProgress, Status>;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx)
     }
 }

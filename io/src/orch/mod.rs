@@ -4,6 +4,7 @@
 //! [`Driver::run`].
 
 mod entry;
+mod service;
 
 pub use entry::{adopt, forget_history};
 

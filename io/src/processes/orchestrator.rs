@@ -9,7 +9,6 @@ use crate::admin::orchestrator::Orders;
 use crate::grpc::follow;
 use crate::health::Readiness;
 use crate::orch::{self, Driver, Wishes};
-use crate::service::Service;
 use crate::store::Topology;
 use crate::tablet::orders::QUEUE_MAX;
 use std::collections::BTreeMap;
@@ -72,9 +71,8 @@ impl Running {
         }
         let (wishes_in, wishes) = mpsc::channel(1);
         let wishes_in = Wishes::new(wishes_in);
-        let service = Service::new(wishes_in.clone(), BTreeMap::new());
         let own_name = admin.name.clone();
-        let router = wire::server().add_service(Orders::service(own_name.to_string(), name.clone(), service));
+        let router = wire::server().add_service(Orders::service(own_name.to_string(), name.clone(), wishes_in.clone()));
         let sign = OrchestratorRecord {
             name: own_name.clone(),
             grpc: admin.grpc.clone(),

@@ -241,12 +241,6 @@ impl LocalTablet {
         self.handle(Input::Drain(drain));
     }
 
-    /// Sessions that have one of its connections, by what `CONNECTION_ID()` shows for them.
-    #[must_use]
-    pub fn lent(&self) -> Vec<u32> {
-        self.state().machine.lent().collect()
-    }
-
     /// What is open on the connections that it lends, while its server is drained.
     #[must_use]
     pub fn what_is_open(&self) -> watch::Receiver<Open> {

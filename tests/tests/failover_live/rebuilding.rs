@@ -83,8 +83,9 @@ fn a_server_with_writes_of_its_own_stays_out_until_an_operator_has_it_rebuilt() 
     writers.wait_for_progress();
     let server = estrange(&shard);
     let primary = shard.primary().expect("a primary");
-    let out = quarantine(&shard);
-    assert!(out.contains(&format!("local-{server:010}  it")), "{out}");
+    // It is started once more before it counts as stuck.
+    let listed = format!("local-{server:010}  it");
+    eventually(Duration::from_secs(30), "it is in quarantine", || quarantine(&shard).contains(&listed));
     assert!(rebuild(&shard, server, &[]).unwrap_err().contains("--yes"));
     assert!(rebuild(&shard, primary, &["--yes"]).unwrap_err().contains("it is the primary"));
     assert!(rebuild(&shard, 9, &["--yes"]).unwrap_err().contains("there is no tablet"));

@@ -309,11 +309,6 @@ impl Tablet {
         self.pool.counters()
     }
 
-    /// Sessions that have one of its connections, by what `CONNECTION_ID()` shows for them.
-    pub fn lent(&self) -> impl Iterator<Item = u32> {
-        self.pool.lent()
-    }
-
     /// Who it is.
     #[must_use]
     pub fn identity(&self) -> &Identity {

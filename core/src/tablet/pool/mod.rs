@@ -150,11 +150,6 @@ impl Pool {
         Counters { idle: now.idle, busy: now.busy, opening: now.opening, waiting, ..self.counters.clone() }
     }
 
-    /// Those who have a connection.
-    pub fn lent(&self) -> impl Iterator<Item = u32> {
-        self.connections.lent()
-    }
-
     /// Those who have a connection on which something is open: a transaction, or a statement under way.
     pub fn open(&self) -> impl Iterator<Item = u32> {
         self.connections.open()

@@ -149,11 +149,6 @@ impl Connections {
         open.map(|connection| connection.holder)
     }
 
-    /// Those who have a connection.
-    pub(super) fn lent(&self) -> impl Iterator<Item = u32> {
-        self.map.values().filter(|connection| connection.state == State::Busy).map(|connection| connection.holder)
-    }
-
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<Connection> {
         let connection = self.map.remove(&conn)?;
         self.tallies.remove(connection.class, connection.state);
