@@ -241,7 +241,13 @@ impl Deployment {
     /// How much memory a gateway and a tablet hold, in KiB.
     #[must_use]
     pub fn memory_kib(&self) -> [u64; 2] {
-        [&self.gateways[0].0, &self.tablets[0]].map(Process::memory_kib)
+        self.data_plane().map(resident_kib)
+    }
+
+    /// The process ids of the first gateway and tablet.
+    #[must_use]
+    pub fn data_plane(&self) -> [u32; 2] {
+        [&self.gateways[0].0, &self.tablets[0]].map(|process| process.child.as_ref().expect("it runs").id())
     }
 
     /// Runs statements through a gateway with the `mariadb` client.
@@ -420,10 +426,6 @@ impl Process {
 
     fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().expect("the state of a child").is_none())
-    }
-
-    fn memory_kib(&self) -> u64 {
-        resident_kib(self.child.as_ref().expect("it runs").id())
     }
 
     fn kill(&mut self) {

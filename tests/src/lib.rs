@@ -30,7 +30,7 @@ pub use network::{Cut, Host, has_own_network};
 pub use relay::Relay;
 pub use session::Session;
 pub use sysbench::{Sysbench, Transactions};
-pub use weir::{Weir, run_program, weir_sim};
+pub use weir::{Weir, resident_kib, run_program, weir_sim};
 pub use wire::{Heard, Wire};
 pub use writers::{Outcome, Writers, Written};
 
@@ -64,7 +64,8 @@ pub fn prepared(path: &str) -> PathBuf {
 
 /// The checkout's `target` directory with the profile in use, such as `target/debug`: where cargo put this test.
 fn profile_dir() -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    // target/debug/deps/some_test-0123456789abcdef
-    test.ancestors().nth(2).expect("a cargo target directory").to_path_buf()
+    let program = std::env::current_exe().expect("the program's own path");
+    // Tests are target/debug/deps/some_test-0123456789abcdef, programs target/debug/some-program.
+    let mut dirs = program.ancestors().skip(1);
+    dirs.find(|dir| !dir.ends_with("deps")).expect("a cargo target directory").to_path_buf()
 }

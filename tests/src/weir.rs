@@ -220,7 +220,8 @@ pub fn run_program(name: &str, arguments: &[&str], limit: Duration) -> (i32, Str
 }
 
 /// How much memory a process holds, in KiB (`VmRSS`).
-pub(crate) fn resident_kib(pid: u32) -> u64 {
+#[must_use]
+pub fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid)).expect("a living process");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident set");
     line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
