@@ -1,7 +1,7 @@
 //! The driver of one client session: carries bytes between the client, the session machine and the connection it holds.
 //!
-//! The whole loop is [`Driver::poll`]: do what the session asks, then move bytes wherever a socket is ready, until nothing
-//! moves. It decides nothing.
+//! The whole loop is [`Driver::poll`]: take bytes wherever a socket is ready, do what the session asks, send what there is to send, until
+//! nothing moves. It decides nothing.
 
 use super::Shared;
 use super::buffer::Buffering;
@@ -9,6 +9,7 @@ use super::compression::Compressed;
 use super::freshness::Freshening;
 use super::kill::{Seat, Verdict};
 use super::listener::{Stage, reached};
+use super::seldom::Seldom;
 use super::tablets::{Doing, Lent, Pending};
 use crate::clock;
 use crate::net::{Stream, Timer};
@@ -17,7 +18,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{oneshot, watch};
@@ -56,6 +57,11 @@ type Finding = Doing<Result<Option<Account>, Error>>;
 pub(super) struct Driver {
     shared: Arc<Shared>,
     session: Session,
+    /// Of the pass of the loop that is under way.
+    now: Instant,
+    /// What is polled with its own waker; the task that it wakes.
+    seldom: Arc<Seldom>,
+    task: Waker,
     /// Of the configuration that the session has.
     config_version: u32,
     client: Stream,
@@ -115,10 +121,14 @@ impl Driver {
         let _ = shared.newer_config(&mut config_version);
         let config = shared.session_config();
         let write_time_max = config.limits.write_time_max;
-        let session = Session::new(config, shared.view(), peer, clock::now());
+        let now = clock::now();
+        let session = Session::new(config, shared.view(), peer, now);
         Self {
             shared,
             session,
+            now,
+            seldom: Arc::default(),
+            task: Waker::noop().clone(),
             config_version,
             client,
             client_gone: false,
@@ -169,28 +179,62 @@ impl Driver {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        if !self.task.will_wake(cx.waker()) {
+            self.task.clone_from(cx.waker());
+            self.seldom.wakes(cx.waker());
+            self.seldom.begin();
+        }
         loop {
-            self.obey(cx);
-            let mut moved = self.poll_write_client(cx).is_ready();
-            if let Some(stop) = self.stop.take() {
-                return Poll::Ready(stop);
-            }
-            moved |= self.poll_write_server(cx).is_ready();
-            moved |= self.poll_finding(cx).is_ready();
-            moved |= self.poll_freshening(cx).is_ready();
-            moved |= self.poll_buffering(cx).is_ready();
+            self.now = clock::now();
+            let mut moved = self.seldom.take() && self.poll_seldom().is_ready();
             moved |= self.poll_lease(cx).is_ready();
             moved |= self.poll_read_server(cx).is_ready();
             moved |= self.poll_read_client(cx).is_ready();
-            moved |= self.poll_timers(cx).is_ready();
-            moved |= self.poll_kills(cx).is_ready();
-            moved |= self.poll_setting(cx).is_ready();
-            moved |= self.poll_stopping(cx).is_ready();
-            if !moved {
+            self.obey(cx);
+            moved |= self.poll_write_server(cx).is_ready();
+            moved |= self.poll_write_client(cx).is_ready();
+            if let Some(stop) = self.stop.take() {
+                return Poll::Ready(stop);
+            }
+            if !moved && !self.seldom.has_happened() && self.poll_new_deadlines().is_pending() {
                 self.show();
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whatever is not bytes.
+    fn poll_seldom(&mut self) -> Poll<()> {
+        let waker = Waker::from(Arc::clone(&self.seldom));
+        let cx = &mut Context::from_waker(&waker);
+        let polled = [
+            self.poll_finding(cx),
+            self.poll_freshening(cx),
+            self.poll_buffering(cx),
+            self.poll_timers(cx),
+            self.poll_kills(cx),
+            self.poll_setting(cx),
+            self.poll_stopping(cx),
+        ];
+        if polled.iter().all(Poll::is_pending) {
+            return Poll::Pending;
+        }
+        // Each may be ready once more.
+        self.seldom.begin();
+        Poll::Ready(())
+    }
+
+    /// Timers are looked at when they have run out, or a deadline has come nearer than what they were set to.
+    fn poll_new_deadlines(&mut self) -> Poll<()> {
+        let of_lease = self.lease.as_ref().and_then(Lent::poll_timeout);
+        let covered = self.timer.covers(self.session.poll_timeout())
+            && self.lease_timer.covers(of_lease)
+            && self.write_timer.covers(self.write_deadline);
+        if covered {
+            return Poll::Pending;
+        }
+        let waker = Waker::from(Arc::clone(&self.seldom));
+        self.poll_timers(&mut Context::from_waker(&waker))
     }
 
     fn poll_stopping(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -215,13 +259,13 @@ impl Driver {
         let mut passed = Poll::Pending;
         if self.timer.poll(cx, self.session.poll_timeout()).is_ready() {
             self.session.set_view(self.shared.view());
-            self.session.handle_timeout(clock::now());
+            self.session.handle_timeout(self.now);
             passed = Poll::Ready(());
         }
         let of_lease = self.lease.as_ref().and_then(Lent::poll_timeout);
         if self.lease_timer.poll(cx, of_lease).is_ready() {
             if let Some(lease) = &mut self.lease {
-                lease.handle_timeout(clock::now());
+                lease.handle_timeout(self.now);
             }
             self.pass_replies();
             passed = Poll::Ready(());
@@ -248,7 +292,7 @@ impl Driver {
                 Event::FindUser(user) => {
                     let host = self.session.peer_host().to_owned();
                     self.finding = Some(Box::pin(Arc::clone(&self.shared).find_user(user, host)));
-                    let _ = self.poll_finding(cx);
+                    self.seldom.begin();
                 }
                 Event::Admit { user, before, proof } => {
                     let admitted = {
@@ -260,17 +304,17 @@ impl Driver {
                         account.and_then(|account| admission.enter_user(&user).map(|()| account))
                     };
                     self.admitted = admitted.is_ok();
-                    self.session.admitted(clock::now(), admitted);
+                    self.session.admitted(self.now, admitted);
                 }
                 Event::Acknowledged(written) => self.shared.acknowledged(written),
                 Event::Freshen(scope) => {
                     self.freshening = Some(self.shared.freshen(scope));
-                    let _ = self.poll_freshening(cx);
+                    self.seldom.begin();
                 }
                 Event::CancelFreshen => self.freshening = None,
                 Event::Buffer(hold) => {
                     self.buffering = Some(self.shared.buffer(hold));
-                    let _ = self.poll_buffering(cx);
+                    self.seldom.begin();
                 }
                 Event::CancelBuffer => self.buffering = None,
                 Event::Acquire(acquire) => match self.shared.tablet(acquire.tablet) {
@@ -278,7 +322,7 @@ impl Driver {
                         self.pending = Some(tablet.acquire(&acquire));
                         let _ = self.poll_lease(cx);
                     }
-                    None => self.session.lease_refused(clock::now(), super::no_such_tablet()),
+                    None => self.session.lease_refused(self.now, super::no_such_tablet()),
                 },
                 Event::CancelAcquire => self.pending = None,
                 Event::Doubt { tablet, within } => {
@@ -293,7 +337,7 @@ impl Driver {
                 }
                 Event::Submit(request) => {
                     if let Some(lease) = &mut self.lease {
-                        lease.submit(*request);
+                        lease.submit(self.now, *request);
                     }
                     // A connection that broke while nothing ran on it answers at once.
                     self.pass_replies();
@@ -307,22 +351,26 @@ impl Driver {
                 Event::Inquire => {
                     let nothing = || -> Doing<bool> { Box::pin(std::future::ready(false)) };
                     self.inquiring = Some(self.lease.as_ref().map_or_else(nothing, Lent::was_killed));
+                    self.seldom.begin();
                 }
                 Event::CancelInquire => self.inquiring = None,
                 Event::Kill { id, interrupt } => match self.shared.kill(self.session.user(), id, interrupt) {
-                    Ok(verdict) => self.killing = Some(verdict),
-                    Err(error) => self.session.kill_answered(clock::now(), Err(error)),
+                    Ok(verdict) => {
+                        self.killing = Some(verdict);
+                        self.seldom.begin();
+                    }
+                    Err(error) => self.session.kill_answered(self.now, Err(error)),
                 },
                 Event::Release(fate) => self.release(fate),
                 Event::Replayed(what) => self.shared.count_replayed(what),
                 Event::Show(show) => {
                     self.show();
                     let table = super::show::table(&self.shared, self.session.user(), show);
-                    self.session.shown(clock::now(), &table);
+                    self.session.shown(self.now, &table);
                 }
                 Event::SetDefaults(assignments) => {
                     self.setting = Some(Box::pin(Arc::clone(&self.shared).set_globals(assignments)));
-                    let _ = self.poll_setting(cx);
+                    self.seldom.begin();
                 }
                 Event::Closed(reason) => self.stop = Some(Stop::Closed(reason)),
             }
@@ -345,7 +393,7 @@ impl Driver {
                 return self.input.shrink_to(BUFFER_KEPT_BYTES);
             }
             self.bring_up_to_date();
-            let taken = self.session.handle_bytes(clock::now(), &self.input);
+            let taken = self.session.handle_bytes(self.now, &self.input);
             self.input.drain(..taken);
             if taken == 0 || self.compressed.is_none() {
                 return;
@@ -388,13 +436,14 @@ impl Driver {
     fn interrupt(&mut self, interrupt: Interrupt) {
         let nothing = || -> Doing<Outcome> { Box::pin(std::future::ready(Ok(()))) };
         self.interrupting = Some(self.lease.as_ref().map_or_else(nothing, |lease| lease.kill(interrupt)));
+        self.seldom.begin();
     }
 
     /// What others want ended, what a server was told to end, and what another session was.
     fn poll_kills(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut moved = Poll::Pending;
         if let Poll::Ready(Some(order)) = self.seat.orders.poll_recv(cx) {
-            self.session.killed(clock::now(), order.interrupt);
+            self.session.killed(self.now, order.interrupt);
             if self.session.is_interrupting() {
                 self.killers.push(order.done);
             } else {
@@ -406,7 +455,7 @@ impl Driver {
             && let Poll::Ready(outcome) = interrupting.as_mut().poll(cx)
         {
             self.interrupting = None;
-            self.session.interrupted(clock::now());
+            self.session.interrupted(self.now);
             for killer in self.killers.drain(..) {
                 let _ = killer.send(outcome.clone());
             }
@@ -416,7 +465,7 @@ impl Driver {
             && let Poll::Ready(killed) = inquiring.as_mut().poll(cx)
         {
             self.inquiring = None;
-            self.session.inquired(clock::now(), killed);
+            self.session.inquired(self.now, killed);
             moved = Poll::Ready(());
         }
         if let Some(killing) = &mut self.killing
@@ -424,7 +473,7 @@ impl Driver {
         {
             self.killing = None;
             // A session that answers no more is gone.
-            self.session.kill_answered(clock::now(), verdict.unwrap_or(Ok(())));
+            self.session.kill_answered(self.now, verdict.unwrap_or(Ok(())));
             moved = Poll::Ready(());
         }
         moved
@@ -434,7 +483,7 @@ impl Driver {
         let Some(setting) = &mut self.setting else { return Poll::Pending };
         let outcome = ready!(setting.as_mut().poll(cx));
         self.setting = None;
-        self.session.defaults_set(clock::now(), outcome);
+        self.session.defaults_set(self.now, outcome);
         Poll::Ready(())
     }
 
@@ -455,7 +504,7 @@ impl Driver {
         self.freshening = None;
         // What was learnt from tablets meanwhile may spare a wait.
         self.session.set_view(self.shared.view());
-        self.session.freshened(clock::now(), told);
+        self.session.freshened(self.now, told);
         Poll::Ready(())
     }
 
@@ -464,7 +513,7 @@ impl Driver {
         let outcome = ready!(buffering.poll(cx));
         self.buffering = None;
         self.session.set_view(self.shared.view());
-        self.session.resumed(clock::now(), outcome);
+        self.session.resumed(self.now, outcome);
         Poll::Ready(())
     }
 
@@ -472,7 +521,7 @@ impl Driver {
         let Some(pending) = &mut self.pending else { return Poll::Pending };
         let granted = ready!(pending.poll(cx));
         self.pending = None;
-        let now = clock::now();
+        let now = self.now;
         match granted {
             Ok(lent) => {
                 let lease = lent.lease();
@@ -499,9 +548,9 @@ impl Driver {
             return Poll::Pending;
         }
         let Some(lease) = &mut self.lease else { return Poll::Pending };
-        let (session, output) = (&mut self.session, sink(&mut self.compressed, &mut self.output));
+        let (session, output, now) = (&mut self.session, sink(&mut self.compressed, &mut self.output), self.now);
         lease.poll_receive(cx, |reply, piece| {
-            session.handle_reply(clock::now(), reply);
+            session.handle_reply(now, reply);
             session.collect(output, piece);
         })
     }
@@ -510,7 +559,7 @@ impl Driver {
     fn pass_replies(&mut self) {
         while let Some(lease) = &mut self.lease {
             let Some(reply) = lease.poll_reply() else { return };
-            self.session.handle_reply(clock::now(), reply);
+            self.session.handle_reply(self.now, reply);
             self.session.collect(sink(&mut self.compressed, &mut self.output), &[]);
         }
     }
@@ -541,7 +590,7 @@ impl Driver {
         }
         match Pin::new(&mut self.client).poll_write(cx, &self.output[self.written..]) {
             Poll::Pending => {
-                self.write_deadline.get_or_insert_with(|| clock::now() + self.write_time_max);
+                self.write_deadline.get_or_insert_with(|| self.now + self.write_time_max);
                 return Poll::Pending;
             }
             Poll::Ready(Ok(written)) if written > 0 => self.written += written,
@@ -574,7 +623,7 @@ impl Driver {
         let mut taken = 0;
         if self.input.is_empty() && self.takes_input() {
             self.bring_up_to_date();
-            taken = self.session.handle_bytes(clock::now(), bytes);
+            taken = self.session.handle_bytes(self.now, bytes);
         }
         self.input.extend_from_slice(&bytes[taken..]);
     }

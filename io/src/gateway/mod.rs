@@ -9,6 +9,7 @@ mod globals;
 mod kill;
 mod listener;
 mod proxied;
+mod seldom;
 mod show;
 mod tablets;
 mod users;

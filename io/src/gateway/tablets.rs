@@ -1,6 +1,5 @@
 //! Tablets as a gateway reaches them: in this process, or in another one over gRPC. Sessions cannot tell.
 
-use crate::clock;
 use crate::grpc::remote::{Borrowing, RemoteLoan, RemoteTablet};
 use crate::tablet::{self, Connection, Gauges, LocalTablet};
 use std::collections::BTreeMap;
@@ -131,9 +130,9 @@ impl Lent {
         }
     }
 
-    pub(super) fn submit(&mut self, request: Request) {
+    pub(super) fn submit(&mut self, now: Instant, request: Request) {
         match self {
-            Self::Local(_, connection) => connection.machine.submit(clock::now(), request),
+            Self::Local(_, connection) => connection.machine.submit(now, request),
             Self::Remote(loan) => loan.submit(request),
         }
     }

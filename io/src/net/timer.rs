@@ -14,6 +14,12 @@ pub struct Timer {
 }
 
 impl Timer {
+    /// Whoever polled it last is woken by `deadline`: it need not be polled before.
+    #[must_use]
+    pub fn covers(&self, deadline: Option<Instant>) -> bool {
+        deadline.is_none_or(|deadline| self.armed.as_ref().is_some_and(|(at, _)| *at <= deadline))
+    }
+
     /// Ready when `deadline` has passed. May also be ready early: the machine ignores a spurious call.
     pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
         let Some(deadline) = deadline else { return Poll::Pending };
