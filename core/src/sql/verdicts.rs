@@ -9,14 +9,15 @@ use super::classify::classify;
 use super::leaves::{Leaves, leaves};
 use super::token::Dialect;
 
-/// Verdicts kept. A verdict takes the place of an older one that its shape's hash gives it.
-const VERDICTS_MAX: usize = 16;
+/// Verdicts kept, in sets that a shape's hash chooses among. In a full set a verdict takes the place of the one that was not needed last.
+const SETS: usize = 8;
+const VERDICTS_IN_SET: usize = 2;
 /// Longest shape whose verdict is kept, in bytes.
 const SHAPE_BYTES_MAX: usize = 256;
 
 /// The verdicts on what one client says. Empty until it says something.
 #[derive(Debug, Default)]
-pub struct Verdicts(Vec<Option<Verdict>>);
+pub struct Verdicts(Vec<[Option<Verdict>; VERDICTS_IN_SET]>);
 
 #[derive(Debug)]
 struct Verdict {
@@ -35,9 +36,9 @@ impl Verdicts {
     pub fn judge<'a>(&mut self, sql: &'a [u8], dialect: Dialect) -> (Classification<'a>, Option<Leaves>) {
         let mut buffer = [0; SHAPE_BYTES_MAX];
         let Some(shape) = shape(sql, &mut buffer) else { return (classify(sql, dialect), None) };
-        let place = (hash(shape) % VERDICTS_MAX as u64) as usize;
-        let known = self.0.get(place).and_then(Option::as_ref);
-        if let Some(known) = known.filter(|known| known.dialect == dialect && *known.shape == *shape) {
+        let set = (hash(shape) % SETS as u64) as usize;
+        let is_known = |known: &Verdict| known.dialect == dialect && *known.shape == *shape;
+        if let Some(known) = self.0.get_mut(set).and_then(|set| latest(set, is_known)) {
             return (known.classification(), Some(known.leaves));
         }
         let class = classify(sql, dialect);
@@ -45,10 +46,18 @@ impl Verdicts {
             return (class, None);
         }
         let leaves = leaves(sql, dialect, &class);
-        self.0.resize_with(VERDICTS_MAX, || None);
-        self.0[place] = Some(Verdict::new(shape, dialect, &class, leaves));
+        self.0.resize_with(SETS, Default::default);
+        self.0[set].rotate_right(1);
+        self.0[set][0] = Some(Verdict::new(shape, dialect, &class, leaves));
         (class, Some(leaves))
     }
+}
+
+/// The verdict of a set that is meant, which is the first of it from then on.
+fn latest(set: &mut [Option<Verdict>], is_meant: impl Fn(&Verdict) -> bool) -> Option<&Verdict> {
+    let place = set.iter().position(|known| known.as_ref().is_some_and(&is_meant))?;
+    set[..=place].rotate_right(1);
+    set.first()?.as_ref()
 }
 
 impl Verdict {
@@ -226,11 +235,25 @@ mod tests {
         let first = verdicts.judge(b"UPDATE t SET a = 1 WHERE id = 2", dialect);
         assert_eq!(first.0, classify(b"UPDATE t SET a = 1 WHERE id = 2", dialect));
         // That the second is not judged shows in a verdict that no judging reaches.
-        verdicts.0.iter_mut().flatten().for_each(|known| known.rule = "remembered");
+        verdicts.0.iter_mut().flatten().flatten().for_each(|known| known.rule = "remembered");
         let second = verdicts.judge(b"UPDATE t SET a = 3 WHERE id = 4", dialect);
         assert_eq!((second.0.rule, second.1), ("remembered", first.1));
         let mariadb = Dialect { mariadb: true, ..dialect };
         assert_eq!(verdicts.judge(b"UPDATE t SET a = 5 WHERE id = 6", mariadb).0.rule, first.0.rule);
+    }
+
+    #[test]
+    fn the_verdict_that_was_not_needed_last_goes_first() {
+        let shapes: Vec<String> = (1..400).map(|number| format!("SELECT c{number}")).collect();
+        let set = |sql: &String| hash(sql.as_bytes()) % SETS as u64;
+        let same: Vec<&[u8]> = shapes.iter().filter(|sql| set(sql) == 0).map(|sql| sql.as_bytes()).collect();
+        let mut verdicts = Verdicts::default();
+        let dialect = Dialect::default();
+        for sql in [same[0], same[1], same[0], same[2]] {
+            verdicts.judge(sql, dialect);
+        }
+        let kept: Vec<_> = verdicts.0[0].iter().flatten().map(|known| &*known.shape).collect();
+        assert_eq!(kept, [same[2], same[0]]);
     }
 
     #[test]

@@ -57,8 +57,10 @@ type Finding = Doing<Result<Option<Account>, Error>>;
 pub(super) struct Driver {
     shared: Arc<Shared>,
     session: Session,
-    /// Of the pass of the loop that is under way.
+    /// When the task was woken.
     now: Instant,
+    /// Nothing more was to be had of the client when it was looked at last, and its socket will wake the task.
+    client_is_silent: bool,
     /// What is polled with its own waker; the task that it wakes.
     seldom: Arc<Seldom>,
     task: Waker,
@@ -127,6 +129,7 @@ impl Driver {
             shared,
             session,
             now,
+            client_is_silent: false,
             seldom: Arc::default(),
             task: Waker::noop().clone(),
             config_version,
@@ -184,8 +187,9 @@ impl Driver {
             self.seldom.wakes(cx.waker());
             self.seldom.begin();
         }
+        self.now = clock::now();
+        self.client_is_silent = false;
         loop {
-            self.now = clock::now();
             let mut moved = self.seldom.take() && self.poll_seldom().is_ready();
             moved |= self.poll_lease(cx).is_ready();
             moved |= self.poll_read_server(cx).is_ready();
@@ -602,14 +606,18 @@ impl Driver {
 
     fn poll_read_client(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let received_bytes = self.compressed.as_ref().map_or(0, |compressed| compressed.received_bytes());
-        if self.client_gone || self.input.len() + received_bytes >= INPUT_HIGH_BYTES {
+        if self.client_gone || self.client_is_silent || self.input.len() + received_bytes >= INPUT_HIGH_BYTES {
             return Poll::Pending;
         }
         scratch::with(|scratch| {
             let mut buf = ReadBuf::new(scratch);
-            match ready!(Pin::new(&mut self.client).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => self.take_input(buf.filled()),
-                _ => self.lose_client(),
+            match Pin::new(&mut self.client).poll_read(cx, &mut buf) {
+                Poll::Pending => {
+                    self.client_is_silent = true;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => self.take_input(buf.filled()),
+                Poll::Ready(_) => self.lose_client(),
             }
             Poll::Ready(())
         })

@@ -75,7 +75,9 @@ impl Session {
         process.id = self.peer.id;
         process.user.clone_from(&self.user);
         process.host.clone_from(&self.peer.host);
-        process.schema = self.state.schema().map(<[u8]>::to_vec);
+        if process.schema.as_deref() != self.state.schema() {
+            process.schema = self.state.schema().map(<[u8]>::to_vec);
+        }
         (process.command, process.state) = (self.activity.command, self.waits_for());
         process.since = self.activity.since;
         process.info.clone_from(&self.activity.info);

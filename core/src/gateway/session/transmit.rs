@@ -63,8 +63,8 @@ impl Outbox {
 
     /// The next piece; own bytes are appended to `buf`.
     pub(super) fn poll(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
-        let piece = self.pieces.pop_front();
-        if let Some(Transmit::Own { len }) = piece {
+        let piece = self.pieces.pop_front()?;
+        if let Transmit::Own { len } = piece {
             buf.extend_from_slice(&self.own[self.taken..self.taken + len]);
             self.taken += len;
         }
@@ -74,7 +74,7 @@ impl Outbox {
             self.taken = 0;
             self.own.shrink_to(OWN_BUFFER_KEPT_BYTES);
         }
-        piece
+        Some(piece)
     }
 }
 
