@@ -123,7 +123,7 @@ pub(in crate::sql) static CONTENTS: &[ContentRule] = contents! {
         "SELECT SQL_CALC_FOUND_ROWS a FROM t LIMIT 1";
     "list of processes" Words(["processlist"]) => CLIENTS;
         "the gateway's clients, not its connections";
-        "SELECT COUNT(*) FROM information_schema.processlist";
+        "SELECT COUNT(*) FROM processlist";
     "account" Words(["current_user", "current_role"]) => READ;
         "of the server's connection";
         "SELECT CURRENT_USER";

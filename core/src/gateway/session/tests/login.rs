@@ -6,7 +6,7 @@ use crate::gateway::config::SessionConfig;
 use crate::gateway::session::{Event, Reason};
 use crate::gateway::users::Users;
 use crate::link::{AccountId, Command, Ended, Reply};
-use crate::mysql::auth::{Credential, Proof, Secret};
+use crate::mysql::auth::{Credential, Proof};
 use crate::mysql::capability::ASKED_OF_SERVERS;
 use crate::mysql::command::ClientCommand;
 
@@ -90,56 +90,6 @@ fn a_change_of_user_starts_over_and_says_who_it_was() {
     let packets = bench.send(&ClientCommand::ChangeUser(crate::mysql::command::Unprinted(body)));
     assert_eq!(packets[0][0], 0xfe, "a request to authenticate anew");
     assert!(bench.session.poll_timeout().is_some());
-}
-
-/// COM_CHANGE_USER without a password: user, authentication data, schema, collation, plugin, attributes.
-fn change_user(bench: &mut Bench, user: &str) -> super::bench::Packets {
-    let body = [user.as_bytes(), b"\0\0\0\x2d\0mysql_native_password\0\0"].concat();
-    bench.send(&ClientCommand::ChangeUser(crate::mysql::command::Unprinted(&body)))
-}
-
-#[test]
-fn who_fails_to_become_somebody_else_stays_in_and_may_try_three_times() {
-    let mut bench = Bench::logged_in();
-    bench.run("SET sql_mode='ANSI'", super::bench::ok_with(&[("sql_mode", "ANSI")]));
-    for _ in 0..3 {
-        assert_eq!(error_code(&change_user(&mut bench, "ann")[0]), 1045);
-        assert_eq!(bench.session.user(), b"ann");
-        assert!(bench.session.wants_input());
-    }
-    assert_eq!(error_code(&change_user(&mut bench, "ann")[0]), 1047);
-    bench.query("SELECT a FROM t");
-    assert!(!bench.wish().settings.variables.contains_key("sql_mode"), "it has started over all the same");
-}
-
-#[test]
-fn a_server_that_refuses_who_a_client_becomes_leaves_it_who_it_was() {
-    let mut bench = of_servers();
-    let log_in = |bench: &mut Bench, account| {
-        bench.session.user_found(Ok(Some(Credential::from_password(&Secret::default()))));
-        assert!(matches!(bench.event(), Some(Event::Admit { .. })));
-        bench.session.admitted(bench.now, Ok(AccountId(account)));
-        bench.lend();
-    };
-    bench.log_in("bob", "", None, ASKED_OF_SERVERS);
-    assert!(matches!(bench.event(), Some(Event::FindUser(_))));
-    log_in(&mut bench, 3);
-    ok_reply(ok()).into_iter().for_each(|reply| bench.session.handle_reply(bench.now, reply));
-    bench.receive_from(2);
-    bench.expect_release();
-
-    change_user(&mut bench, "eve");
-    assert!(matches!(bench.event(), Some(Event::FindUser(user)) if user == b"eve"));
-    log_in(&mut bench, 4);
-    let locked = Error { code: 4151, ..Error::new(Component::Server, Kind::AccessDenied, "this account is locked") };
-    bench.session.handle_reply(bench.now, Reply::Err { seq: 1, error: locked });
-    bench.session.handle_reply(bench.now, Reply::End(Ended::Answered));
-    bench.expect_release();
-    let Some(Event::Readmit { user, instead_of }) = bench.event() else { panic!("counted as another") };
-    assert_eq!((user.as_slice(), instead_of.as_slice()), (&b"bob"[..], &b"eve"[..]));
-    assert_eq!(bench.session.user(), b"bob");
-    bench.query("SELECT a FROM t");
-    assert_eq!(bench.wish().class.account, AccountId(3));
 }
 
 /// A gateway whose clients log in with the servers' accounts.
