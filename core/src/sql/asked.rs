@@ -12,7 +12,7 @@ use core::ops::Range;
 /// Longest name that is given to a column, in bytes (`MAX_ALIAS_NAME`).
 const ALIAS_BYTES_MAX: usize = 255;
 /// Most tokens of a statement that is looked into.
-const TOKENS_MAX: usize = 4096;
+pub(super) const MOST_TOKENS: usize = 4096;
 
 /// `SHOW WARNINGS` and its kin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,8 +119,8 @@ pub struct Numbered {
 pub fn with_numbers(sql: &[u8], dialect: Dialect, numbers: &Numbers) -> Option<Numbered> {
     let mut lexer = Lexer::new(sql, dialect);
     let tokens: Vec<Token<'_>> =
-        lexer.by_ref().take_while(|token| token.kind != TokenKind::Semicolon).take(TOKENS_MAX).collect();
-    let odd = tokens.len() == TOKENS_MAX
+        lexer.by_ref().take_while(|token| token.kind != TokenKind::Semicolon).take(MOST_TOKENS).collect();
+    let odd = tokens.len() == MOST_TOKENS
         || lexer.has_executable_comment()
         || tokens.iter().any(|token| token.kind == TokenKind::Unterminated);
     let mut edits = Vec::new();
@@ -153,6 +153,20 @@ pub fn with_numbers(sql: &[u8], dialect: Dialect, numbers: &Numbers) -> Option<N
         return None;
     }
     name_columns(sql, &tokens, &mut edits)?;
+    Some(Numbered { sql: Some(edited(sql, edits)), asks_on })
+}
+
+/// A place in the text, and what is to stand there.
+#[derive(Debug)]
+pub(super) struct Edit {
+    pub(super) at: Range<usize>,
+    pub(super) text: Vec<u8>,
+    /// The token that it begins with.
+    pub(super) token: usize,
+}
+
+/// The text with its edits, none of which overlap.
+pub(super) fn edited(sql: &[u8], mut edits: Vec<Edit>) -> Vec<u8> {
     edits.sort_by_key(|edit| (edit.at.start, edit.at.end));
     let (mut text, mut end) = (Vec::with_capacity(sql.len() + 64), 0);
     for edit in &edits {
@@ -161,16 +175,7 @@ pub fn with_numbers(sql: &[u8], dialect: Dialect, numbers: &Numbers) -> Option<N
         end = edit.at.end;
     }
     text.extend_from_slice(&sql[end..]);
-    Some(Numbered { sql: Some(text), asks_on })
-}
-
-/// A place in the text, and what is to stand there.
-#[derive(Debug)]
-struct Edit {
-    at: Range<usize>,
-    text: Vec<u8>,
-    /// The token that it begins with.
-    token: usize,
+    text
 }
 
 /// The extent of `ROW_COUNT()` or `FOUND_ROWS()` if it begins here.
@@ -228,7 +233,7 @@ fn is_list_of_variables(tokens: &[Token<'_>]) -> bool {
 }
 
 /// Gives the columns of every select list that an edit is in the names that they had.
-fn name_columns(sql: &[u8], tokens: &[Token<'_>], edits: &mut Vec<Edit>) -> Option<()> {
+pub(super) fn name_columns(sql: &[u8], tokens: &[Token<'_>], edits: &mut Vec<Edit>) -> Option<()> {
     let edited: Vec<usize> = edits.iter().map(|edit| edit.token).collect();
     for (at, _) in tokens.iter().enumerate().filter(|(_, token)| token.is_word("select")) {
         for item in items(tokens, at + 1) {
@@ -287,7 +292,7 @@ const CLAUSES: [&str; 13] = [
 ];
 
 /// The items of the select list that begins here, as ranges of tokens.
-fn items(tokens: &[Token<'_>], from: usize) -> Vec<Range<usize>> {
+pub(super) fn items(tokens: &[Token<'_>], from: usize) -> Vec<Range<usize>> {
     let skipped = tokens[from..].iter().take_while(|token| MODIFIERS.iter().any(|word| token.is_word(word))).count();
     let mut begin = from + skipped;
     let (mut at, mut depth, mut list) = (begin, 0_usize, Vec::new());

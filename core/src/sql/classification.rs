@@ -134,6 +134,8 @@ bitflags! {
         const RUNS_STORED_CODE = 1 << 22;
         /// SAVEPOINT: where autocommit is off, it counts before a transaction begins, too.
         const PINS_SAVEPOINT = 1 << 24;
+        /// Asks for clients by their ids, which are the gateway's: `CONNECTION_ID()`, the list of processes.
+        const NAMES_CLIENTS = 1 << 25;
         /// SET STATEMENT: servers report the variables while they hold, and take them back without a word.
         const RESTORES_VARIABLES = 1 << 23;
     }
@@ -168,28 +170,39 @@ pub enum Own<'a> {
         column: Cow<'a, [u8]>,
     },
     /// KILL, in any form: no server knows the ids of the gateway's clients, and they know no server's.
-    Kill(Kill),
+    Kill(Kill<'a>),
 }
 
 /// What a KILL is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kill {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kill<'a> {
     /// Only the current statement, not the connection.
     pub query: bool,
     /// SOFT: what would leave a table broken goes on.
     pub soft: bool,
     /// Whose.
-    pub victim: Victim,
+    pub victim: Victim<'a>,
 }
 
 /// Whom a KILL means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Victim {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Victim<'a> {
     /// The client whose CONNECTION_ID() this is.
     Id(u64),
     /// Who says it: `KILL CONNECTION_ID()`.
     Itself,
-    /// Named in a way that the gateway does not serve: `USER`, `QUERY ID`, an expression, or a KILL among other statements.
+    /// The client whose CONNECTION_ID() an expression is: its text, which only a server can make a number of.
+    Expression(&'a [u8]),
+    /// All clients of a user.
+    User {
+        /// Its name.
+        name: Cow<'a, [u8]>,
+        /// Those that come from there; `None` wherever they come from.
+        host: Option<Cow<'a, [u8]>>,
+    },
+    /// Who runs the statement that the server itself numbers so (`KILL QUERY ID`).
+    QueryId,
+    /// Nobody that could be told: a KILL among other statements.
     Unserved,
 }
 

@@ -14,6 +14,7 @@
 mod asked;
 mod classification;
 mod classify;
+mod clients;
 pub mod fingerprint;
 mod functions;
 mod leaves;
@@ -32,6 +33,7 @@ mod verdicts;
 pub use asked::{Number, Numbered, Numbers, ShowConditions, show_conditions, with_numbers};
 pub use classification::{Classification, Effects, Kill, Kind, Own, OwnAssignment, OwnColumn, Route, Show, Victim};
 pub use classify::classify;
+pub use clients::{Clients, may_name_clients, reads_processes, with_clients};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use leaves::{Forgets, FoundRows, Leaves, RowCount, leaves};
 pub use lexer::Lexer;

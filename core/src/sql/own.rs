@@ -152,22 +152,66 @@ impl<'a> Words<'a> {
         self.sql.get(weir.end()..)
     }
 
-    /// `KILL [HARD | SOFT] [CONNECTION | QUERY] number`.
-    fn kill(&mut self) -> Kill {
+    /// `KILL [HARD | SOFT] [CONNECTION | QUERY] number`, and its kin.
+    fn kill(&mut self) -> Kill<'a> {
         let soft = self.take("soft");
         let _ = !soft && self.take("hard");
         let query = self.take("query");
         let _ = !query && self.take("connection");
-        let victim = self.victim().filter(|_| self.at_end()).unwrap_or(Victim::Unserved);
+        let by_query_id = query && self.clone().take("id");
+        let victim = if by_query_id { Victim::QueryId } else { self.victim().unwrap_or(Victim::Unserved) };
         Kill { query, soft, victim }
     }
 
-    fn victim(&mut self) -> Option<Victim> {
-        if self.connection_id_call().is_some() {
-            return Some(Victim::Itself);
+    fn victim(&mut self) -> Option<Victim<'a>> {
+        let known = |words: &Self, victim| words.at_end().then_some(victim);
+        let mut words = self.clone();
+        if words.connection_id_call().is_some()
+            && let Some(itself) = known(&words, Victim::Itself)
+        {
+            return Some(itself);
         }
-        let number = self.take_if(|token| token.kind == TokenKind::Number)?;
-        std::str::from_utf8(number.text).ok()?.parse().ok().map(Victim::Id)
+        let mut words = self.clone();
+        if let Some(number) = words.take_if(|token| token.kind == TokenKind::Number)
+            && let Some(id) = std::str::from_utf8(number.text).ok().and_then(|number| number.parse().ok())
+            && let Some(id) = known(&words, Victim::Id(id))
+        {
+            return Some(id);
+        }
+        let mut words = self.clone();
+        if words.take("user")
+            && let Some(user) = words.user()
+            && words.at_end()
+        {
+            return Some(user);
+        }
+        let first = self.next()?;
+        let (mut token, mut last, mut depth) = (Some(first), first, 0_usize);
+        while let Some(next) = token {
+            // What closes more than it opens is no expression, and shall not become one where it is written into parentheses.
+            match next.kind {
+                TokenKind::OpenParen => depth += 1,
+                TokenKind::CloseParen => depth = depth.checked_sub(1)?,
+                _ => {}
+            }
+            last = next;
+            token = self.next();
+        }
+        (depth == 0).then(|| Victim::Expression(self.text(&first, &last)))
+    }
+
+    /// `name`, `name@host`.
+    fn user(&mut self) -> Option<Victim<'a>> {
+        let is_name =
+            |token: &Token<'a>| matches!(token.kind, TokenKind::Word | TokenKind::QuotedIdentifier | TokenKind::String);
+        let name = literal(&self.take_if(is_name)?, self.dialect);
+        let host = self.take_if(|token| token.kind == TokenKind::UserVariable).map(|token| {
+            let text = token.text.get(1..).unwrap_or_default();
+            let is_quoted = text.first().is_some_and(|first| matches!(first, b'\'' | b'"' | b'`'));
+            Cow::Borrowed(if is_quoted { text.get(1..text.len() - 1).unwrap_or_default() } else { text })
+        });
+        // That is every host.
+        Some(Victim::User { name, host: host.filter(|host| **host != *b"%") })
     }
 
     /// The first and the last token of `CONNECTION_ID()`.
@@ -426,10 +470,22 @@ mod tests {
         assert_eq!(own("KILL SOFT CONNECTION 7"), kill(false, true, Victim::Id(7)));
         assert_eq!(own("kill hard query 18446744073709551615;"), kill(true, false, Victim::Id(u64::MAX)));
         assert_eq!(own("KILL QUERY connection_id ()"), kill(true, false, Victim::Itself));
-        for sql in ["KILL", "KILL 18446744073709551616", "KILL -1", "KILL 1.5", "KILL USER a", "KILL 7 8", "KILL @a"] {
+        for text in ["18446744073709551616", "-1", "1.5", "7 8", "@a", "CONNECTION_ID() + 1", "(SELECT 1) + f(2)"] {
+            let sql = format!("KILL {text} ;");
+            assert_eq!(own(&sql), kill(false, false, Victim::Expression(text.as_bytes())), "{sql}");
+        }
+        for sql in ["KILL", "KILL 1) + (2", "KILL (1", "KILL 0)+1+(12345"] {
             assert_eq!(own(sql), kill(false, false, Victim::Unserved), "{sql}");
         }
-        assert_eq!(own("KILL QUERY ID 7"), kill(true, false, Victim::Unserved));
+        let user = |name: &'static str, host: Option<&'static str>| Victim::User {
+            name: Cow::Borrowed(name.as_bytes()),
+            host: host.map(|host| Cow::Borrowed(host.as_bytes())),
+        };
+        assert_eq!(own("KILL USER a"), kill(false, false, user("a", None)));
+        assert_eq!(own("KILL HARD QUERY USER 'a b'@'10.0.0.1'"), kill(true, false, user("a b", Some("10.0.0.1"))));
+        assert_eq!(own("KILL SOFT USER a@localhost"), kill(false, true, user("a", Some("localhost"))));
+        assert_eq!(own("KILL USER a@'%'"), kill(false, false, user("a", None)));
+        assert_eq!(own("KILL QUERY ID 7"), kill(true, false, Victim::QueryId));
         for sql in ["SELECT 1; KILL 7", "KILL 7; KILL 8", "KILL /*!50000 QUERY */ 7"] {
             assert!(matches!(own(sql), Some(Own::Kill(Kill { victim: Victim::Unserved, .. }))), "{sql}: by no server");
         }

@@ -7,6 +7,7 @@
 //! Source: MariaDB Knowledge Base, "mysql.global_priv Table"; MySQL manual, "Access Control, Stage 1: Connection Verification".
 
 use crate::error::{Component, Error, Kind};
+use crate::gateway::processes::Powers;
 use crate::gtid::Flavor;
 use crate::mysql::auth::{Credential, Secret};
 use crate::mysql::resultset::{Answer, TextResultSet};
@@ -25,6 +26,14 @@ const SCHEMA_RIGHTS: &str = "Select_priv, Insert_priv, Update_priv, Delete_priv,
     Index_priv, Alter_priv, Create_tmp_table_priv, Lock_tables_priv, Create_view_priv, Show_view_priv, Create_routine_priv, \
     Alter_routine_priv, Execute_priv, Event_priv, Trigger_priv, Delete_history_priv";
 
+/// ER_NO_SUCH_TABLE.
+const NO_SUCH_TABLE: u16 = 1146;
+
+/// Bits of MariaDB's `global_priv`.
+const PROCESS: u64 = 1 << 8;
+const SUPER: u64 = 1 << 15;
+const CONNECTION_ADMIN: u64 = 1 << 32;
+
 /// An account that clients may log in as.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -32,6 +41,8 @@ pub struct Account {
     pub credential: Credential,
     /// Stands for what it may do: another value when that has changed, or that of a role.
     pub rights: Rights,
+    /// What it may do to the gateway's clients.
+    pub powers: Powers,
 }
 
 /// See [`Account::rights`].
@@ -41,12 +52,7 @@ pub struct Rights([u8; 32]);
 /// Asks for the accounts of `user`, and for the anonymous ones, which may suit its host better.
 #[must_use]
 pub fn question(version: ServerVersion, user: &[u8]) -> String {
-    let mut name = String::with_capacity(2 * user.len());
-    for byte in user {
-        let _ = write!(name, "{byte:02x}");
-    }
-    // As a number of bytes the name cannot be misread, whatever character set and SQL mode hold.
-    let is_users = format!("User IN (X'{name}', '')");
+    let is_users = is_users(user);
     if version.flavor == Flavor::MariaDb && version.at_least(10, 4, 0) {
         let field = |name: &str| format!("JSON_VALUE(Priv, '$.{name}')");
         // Roles are those without a host. Rows are told apart by one number, for there may be many.
@@ -59,16 +65,40 @@ pub fn question(version: ServerVersion, user: &[u8]) -> String {
         let roles = digest("global_priv", "Priv");
         let granted = digest("roles_mapping", "Role, Admin_option");
         let schemas = digest("db", &format!("Db, {SCHEMA_RIGHTS}"));
-        let (plugin, hash, locked, role) =
-            (field("plugin"), field("authentication_string"), field("account_locked"), field("is_role"));
+        let (plugin, hash, locked, role, access) = (
+            field("plugin"),
+            field("authentication_string"),
+            field("account_locked"),
+            field("is_role"),
+            field("access"),
+        );
         format!(
             "SELECT Host, User, {plugin} AS plugin, {hash} AS authentication_string, IF({locked}, 'Y', 'N') AS account_locked, \
-             Priv, {roles} AS of_roles, {granted} AS of_grants, {schemas} AS of_schemas \
+             {access} AS access, Priv, {roles} AS of_roles, {granted} AS of_grants, {schemas} AS of_schemas \
              FROM mysql.global_priv WHERE {is_users} AND NOT COALESCE({role}, 0)"
         )
     } else {
-        format!("SELECT * FROM mysql.user WHERE {is_users}")
+        older_question(&is_users)
     }
+}
+
+/// What to ask when the server has answered [`question`] that it has no `global_priv`: it still has the tables of an older release.
+#[must_use]
+pub fn question_of_old(answer: &Answer, user: &[u8]) -> Option<String> {
+    matches!(answer, Answer::Err(error) if error.code == NO_SUCH_TABLE).then(|| older_question(&is_users(user)))
+}
+
+fn older_question(is_users: &str) -> String {
+    format!("SELECT * FROM mysql.user WHERE {is_users}")
+}
+
+/// As a number of bytes the name cannot be misread, whatever character set and SQL mode hold.
+fn is_users(user: &[u8]) -> String {
+    let mut name = String::with_capacity(2 * user.len());
+    for byte in user {
+        let _ = write!(name, "{byte:02x}");
+    }
+    format!("User IN (X'{name}', '')")
 }
 
 /// The account of `user` when it comes from `host`; `None` when the server has no such account.
@@ -88,7 +118,7 @@ pub fn read(answer: Answer, user: &[u8], host: &str) -> Result<Option<Account>, 
         // The server itself tells who knows the password that the account is locked.
         Some(account) => {
             let credential = account.credential()?;
-            Ok(Some(Account { credential, rights: account.rights() }))
+            Ok(Some(Account { credential, rights: account.rights(), powers: account.powers(&rows) }))
         }
         None => Ok(None),
     }
@@ -101,6 +131,7 @@ struct Row<'a> {
     user: &'a [u8],
     plugin: &'a [u8],
     hash: &'a [u8],
+    at: usize,
 }
 
 impl<'a> Row<'a> {
@@ -114,7 +145,20 @@ impl<'a> Row<'a> {
             user: text("User")?,
             plugin: text("plugin").unwrap_or_default(),
             hash: hash.unwrap_or_default(),
+            at: row,
         })
+    }
+
+    /// Of its own global rights; those of a role that it takes on are not looked at.
+    fn powers(&self, rows: &TextResultSet) -> Powers {
+        let is_granted = |column| rows.value(self.at, column).is_some_and(|granted| granted == b"Y");
+        let access =
+            rows.value(self.at, "access").and_then(|bits| core::str::from_utf8(bits).ok()?.parse::<u64>().ok());
+        let has = |bits: u64| access.is_some_and(|access| access & bits != 0);
+        Powers {
+            sees_all: is_granted("Process_priv") || has(PROCESS),
+            ends_all: is_granted("Super_priv") || has(SUPER | CONNECTION_ADMIN),
+        }
     }
 
     /// Of everything that was told: what is no right, such as a limit, counts as well.
@@ -260,6 +304,35 @@ mod tests {
         let (app, wide) = (["10.1.0.9", "app", native, SECRET, "N"], ["%", "app", native, "", "N"]);
         assert_eq!(rights(app, wide), rights(app, ["%", "", native, "", "N"]), "of the client's row alone");
         assert_ne!(rights(app, wide), rights(["10.1.0.9", "app", native, "", "N"], wide));
+    }
+
+    #[test]
+    fn who_may_see_and_end_the_clients_of_others() {
+        let powers = |column: &str, value: &str| {
+            let columns =
+                ["Host", "User", column].map(|name| ColumnDefinition::new(name, ColumnType::MYSQL_TYPE_VAR_STRING));
+            let rows = vec![["%", "app", value].map(|value| Some(value.as_bytes().to_vec())).to_vec()];
+            let rows = TextResultSet { columns: columns.to_vec(), rows };
+            read(Answer::Rows(rows, OkPacket::default()), b"app", "h").unwrap().expect("an account").powers
+        };
+        let (sees, ends) = (Powers { sees_all: true, ends_all: false }, Powers { sees_all: false, ends_all: true });
+        assert_eq!(powers("access", "256"), sees);
+        assert_eq!(powers("access", "32768"), ends, "SUPER");
+        assert_eq!(powers("access", "4294967296"), ends, "CONNECTION ADMIN");
+        assert_eq!(powers("access", "1"), Powers::default());
+        assert_eq!((powers("Process_priv", "Y"), powers("Super_priv", "Y")), (sees, ends));
+        assert_eq!(powers("Super_priv", "N"), Powers::default());
+    }
+
+    #[test]
+    fn a_server_whose_tables_are_older_is_asked_for_those() {
+        let missing = Error { code: NO_SUCH_TABLE, ..Error::new(Component::Server, Kind::Parse, "no such table") };
+        let asked = question_of_old(&Answer::Err(missing), b"app");
+        assert_eq!(asked.as_deref(), Some("SELECT * FROM mysql.user WHERE User IN (X'617070', '')"));
+        assert_eq!(
+            question_of_old(&Answer::Err(Error::new(Component::Server, Kind::AccessDenied, "no")), b"app"),
+            None
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::Shared;
 use super::buffer::Buffering;
 use super::compression::Compressed;
 use super::freshness::Freshening;
-use super::kill::{Seat, Verdict};
+use super::kill::{self, Seat, Verdict};
 use super::listener::{Stage, reached};
 use super::seldom::Seldom;
 use super::tablets::{Doing, Lent, Pending};
@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{oneshot, watch};
 use weir_core::error::Error;
 use weir_core::gateway::config::SessionConfig;
+use weir_core::gateway::processes::Powers;
 use weir_core::gateway::session::{Event, Fate, Peer, Reason, Session};
 use weir_core::link::Interrupt;
 use weir_core::tablet::accounts::{Account, Rights};
@@ -83,6 +84,10 @@ pub(super) struct Driver {
     finding: Option<Finding>,
     /// What the account may do that was found last.
     rights: Option<Rights>,
+    /// What it may do to clients of others: the one that was found last, that it is, and that it was before.
+    powers_found: Powers,
+    powers: Powers,
+    powers_before: Powers,
     /// What the others see of the session, and what they want of it.
     seat: Seat,
     shown: (u64, &'static str),
@@ -94,6 +99,8 @@ pub(super) struct Driver {
     inquiring: Option<Doing<bool>>,
     /// Another session that this one kills.
     killing: Option<Verdict>,
+    /// A user whose sessions this one kills.
+    killing_user: Option<Doing<Result<u64, Error>>>,
     /// SET GLOBAL is under way.
     setting: Option<Doing<Result<Arc<SessionConfig>, Error>>>,
     timer: Timer,
@@ -145,12 +152,16 @@ impl Driver {
             buffering: None,
             finding: None,
             rights: None,
+            powers_found: Powers::default(),
+            powers: Powers::default(),
+            powers_before: Powers::default(),
             seat,
             shown: (u64::MAX, ""),
             interrupting: None,
             killers: Vec::new(),
             inquiring: None,
             killing: None,
+            killing_user: None,
             setting: None,
             timer: Timer::default(),
             lease_timer: Timer::default(),
@@ -308,7 +319,14 @@ impl Driver {
                         account.and_then(|account| admission.enter_user(&user).map(|()| account))
                     };
                     self.admitted = admitted.is_ok();
+                    self.powers_before = std::mem::replace(&mut self.powers, self.powers_found);
                     self.session.admitted(self.now, admitted);
+                }
+                Event::Readmit { user, instead_of } => {
+                    let mut admission = self.shared.admission();
+                    admission.leave_user(&instead_of);
+                    self.admitted = admission.enter_user(&user).is_ok();
+                    self.powers = self.powers_before;
                 }
                 Event::Acknowledged(written) => self.shared.acknowledged(written),
                 Event::Freshen(scope) => {
@@ -358,18 +376,34 @@ impl Driver {
                     self.seldom.begin();
                 }
                 Event::CancelInquire => self.inquiring = None,
-                Event::Kill { id, interrupt } => match self.shared.kill(self.session.user(), id, interrupt) {
-                    Ok(verdict) => {
-                        self.killing = Some(verdict);
-                        self.seldom.begin();
+                Event::Kill { id, interrupt } => {
+                    match self.shared.kill(self.session.user(), self.powers, id, interrupt) {
+                        Ok(verdict) => {
+                            self.killing = Some(verdict);
+                            self.seldom.begin();
+                        }
+                        Err(error) => self.session.kill_answered(self.now, Err(error)),
                     }
-                    Err(error) => self.session.kill_answered(self.now, Err(error)),
-                },
+                }
+                Event::KillUser { user, host, interrupt } => {
+                    let killer = self.session.user();
+                    match self.shared.kill_user(killer, self.powers, &user, host.as_deref(), interrupt) {
+                        Ok(verdicts) => {
+                            self.killing_user = Some(Box::pin(kill::count(verdicts)));
+                            self.seldom.begin();
+                        }
+                        Err(error) => self.session.user_killed(self.now, Err(error)),
+                    }
+                }
+                Event::ListClients => {
+                    self.show();
+                    self.session.listed(self.now, &self.shared.processes(), self.powers);
+                }
                 Event::Release(fate) => self.release(fate),
                 Event::Replayed(what) => self.shared.count_replayed(what),
                 Event::Show(show) => {
                     self.show();
-                    let table = super::show::table(&self.shared, self.session.user(), show);
+                    let table = super::show::table(&self.shared, self.session.user(), self.powers, show);
                     self.session.shown(self.now, &table);
                 }
                 Event::SetDefaults(assignments) => {
@@ -433,7 +467,11 @@ impl Driver {
         let activity = self.session.activity();
         if self.shown != activity {
             self.shown = activity;
-            self.seat.show(|process| self.session.describe(process));
+            let thread = self.lease.as_ref().and_then(Lent::thread_of);
+            self.seat.show(|process| {
+                self.session.describe(process);
+                process.thread = thread;
+            });
         }
     }
 
@@ -480,6 +518,13 @@ impl Driver {
             self.session.kill_answered(self.now, verdict.unwrap_or(Ok(())));
             moved = Poll::Ready(());
         }
+        if let Some(killing) = &mut self.killing_user
+            && let Poll::Ready(outcome) = killing.as_mut().poll(cx)
+        {
+            self.killing_user = None;
+            self.session.user_killed(self.now, outcome);
+            moved = Poll::Ready(());
+        }
         moved
     }
 
@@ -496,7 +541,7 @@ impl Driver {
         let found = ready!(finding.as_mut().poll(cx));
         self.finding = None;
         if let Ok(Some(account)) = &found {
-            self.rights = Some(account.rights);
+            (self.rights, self.powers_found) = (Some(account.rights), account.powers);
         }
         self.session.user_found(found.map(|account| account.map(|account| account.credential)));
         Poll::Ready(())

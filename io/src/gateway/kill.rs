@@ -4,7 +4,7 @@ use super::Shared;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use weir_core::error::{Component, Error, Kind};
-use weir_core::gateway::processes::{self, Process};
+use weir_core::gateway::processes::{self, Powers, Process};
 use weir_core::link::Interrupt;
 use weir_core::time::Instant;
 
@@ -18,6 +18,16 @@ pub(super) type Verdict = oneshot::Receiver<Result<(), Error>>;
 pub(super) struct Order {
     pub(super) interrupt: Interrupt,
     pub(super) done: oneshot::Sender<Result<(), Error>>,
+}
+
+/// What came of several kills: how many were ended, once all are, or what kept the first from it.
+pub(super) async fn count(verdicts: Vec<Verdict>) -> Result<u64, Error> {
+    let count = verdicts.len() as u64;
+    for verdict in verdicts {
+        // A session that answers no more is gone.
+        verdict.await.unwrap_or(Ok(()))?;
+    }
+    Ok(count)
 }
 
 /// A session as the others see it.
@@ -89,11 +99,35 @@ impl Shared {
         Some(entry.end(interrupt))
     }
 
+    /// Has the sessions of `user` ended, those from `host` if that is said, if `killer` may; how many they are.
+    ///
+    /// # Errors
+    /// The first of theirs.
+    pub(super) fn kill_user(
+        &self,
+        killer: &[u8],
+        powers: Powers,
+        user: &[u8],
+        host: Option<&[u8]>,
+        interrupt: Interrupt,
+    ) -> Result<Vec<Verdict>, Error> {
+        let entries: Vec<SessionEntry> = self.sessions().values().cloned().collect();
+        let is_meant = |entry: &SessionEntry| {
+            let is_from = |host: &[u8]| entry.host.as_bytes() == host;
+            entry.process().user == user && host.is_none_or(is_from)
+        };
+        let victims: Vec<SessionEntry> = entries.into_iter().filter(is_meant).collect();
+        if victims.is_empty() || !processes::may_kill_user(killer, powers, user, host)? {
+            return Ok(Vec::new());
+        }
+        victims.iter().map(|victim| victim.end(interrupt)).collect()
+    }
+
     /// Has the session numbered `id` ended, if `killer` may.
-    pub(super) fn kill(&self, killer: &[u8], id: u64, interrupt: Interrupt) -> Result<Verdict, Error> {
+    pub(super) fn kill(&self, killer: &[u8], powers: Powers, id: u64, interrupt: Interrupt) -> Result<Verdict, Error> {
         let entry = u32::try_from(id).ok().and_then(|id| self.sessions().get(&id).cloned());
         let victim = entry.as_ref().map(SessionEntry::process);
-        processes::may_kill(killer, id, victim.as_ref().map(|victim| victim.user.as_slice()))?;
+        processes::may_kill(killer, powers, id, victim.as_ref().map(|victim| victim.user.as_slice()))?;
         // Whether there is one has been looked at.
         entry.map_or_else(|| Ok(oneshot::channel().1), |entry| entry.end(interrupt))
     }

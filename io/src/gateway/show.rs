@@ -5,20 +5,20 @@ use crate::admin::messages as pb;
 use crate::clock;
 use crate::tablet::Gauges;
 use std::sync::atomic::Ordering;
-use weir_core::gateway::processes;
+use weir_core::gateway::processes::{self, Powers};
 use weir_core::gateway::session::Replayed;
 use weir_core::mysql::column::ColumnDefinition;
 use weir_core::mysql::resultset::{TextResultSet, TextRow};
 use weir_core::sql::Show;
 
-pub(super) fn table(shared: &Shared, viewer: &[u8], show: Show) -> TextResultSet {
+pub(super) fn table(shared: &Shared, viewer: &[u8], powers: Powers, show: Show) -> TextResultSet {
     match show {
         Show::Status => status(shared),
         Show::Tablets => tablets(shared),
         Show::Pools => pools(shared),
         Show::Sessions => sessions(shared),
         Show::Connected => processes::connected(shared.admission().connections()),
-        Show::Processes { full } => processes::table(clock::now(), viewer, full, shared.processes().iter()),
+        Show::Processes { full } => processes::table(clock::now(), viewer, powers, full, shared.processes().iter()),
     }
 }
 

@@ -115,6 +115,14 @@ impl Lent {
         }
     }
 
+    /// Whose it is, and what its server calls it.
+    pub(super) fn thread_of(&self) -> Option<(TabletId, u32)> {
+        match self {
+            Self::Local(tablet, connection) => connection.thread().map(|thread| (tablet.id(), thread.id)),
+            Self::Remote(loan) => Some((loan.tablet(), loan.thread())),
+        }
+    }
+
     pub(super) fn release(self, fate: Fate) {
         match self {
             Self::Local(tablet, connection) => tablet.release(connection, fate),

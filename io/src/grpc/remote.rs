@@ -242,6 +242,16 @@ impl RemoteLoan {
         Lease { key: self.key, tracks: self.tracks, executed: self.executed.clone() }
     }
 
+    /// Of which tablet.
+    pub(crate) fn tablet(&self) -> TabletId {
+        self.tablet.id
+    }
+
+    /// What the server calls it.
+    pub(crate) const fn thread(&self) -> u32 {
+        self.thread.id
+    }
+
     pub(crate) fn submit(&mut self, request: Request) {
         if !self.machine.submit(request.read_only) {
             return;

@@ -78,7 +78,10 @@ impl Prober {
     pub(super) async fn find_user(&mut self, user: &[u8], host: &str) -> Result<Option<Account>, Error> {
         let mut connection = self.take().await?;
         let version = self.version(&connection)?;
-        let answer = connection.query(&accounts::question(version, user)).await?;
+        let mut answer = connection.query(&accounts::question(version, user)).await?;
+        if let Some(question) = accounts::question_of_old(&answer, user) {
+            answer = connection.query(&question).await?;
+        }
         self.connection = Some(connection);
         accounts::read(answer, user, host)
     }

@@ -66,7 +66,7 @@ const fn variable(
 
 /// All known variables, in the order of their names.
 #[rustfmt::skip]
-static VARIABLES: [Variable; 76] = [
+static VARIABLES: [Variable; 77] = [
     variable("auto_increment_increment", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("auto_increment_offset", Lives::Both, Kind::Int(1, 65535), "1", None),
     variable("autocommit", Lives::Both, Kind::Bool, "1", None),
@@ -111,6 +111,7 @@ static VARIABLES: [Variable; 76] = [
     variable("net_read_timeout", Lives::Both, Kind::Int(1, 31_536_000), "30", None),
     variable("net_write_timeout", Lives::Both, Kind::Int(1, 31_536_000), "60", None),
     variable("port", Lives::Fixed, Kind::Int(0, 65535), "3306", None),
+    variable("query_cache_type", Lives::Both, Kind::Enum(&["OFF", "ON", "DEMAND"]), "OFF", MARIADB),
     variable("read_only", Lives::Global, Kind::Bool, "0", None),
     variable("rpl_semi_sync_master_enabled", Lives::Global, Kind::Bool, "0", None),
     variable("rpl_semi_sync_master_timeout", Lives::Global, Kind::Int(0, i64::MAX), "10000", None),

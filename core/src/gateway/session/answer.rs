@@ -182,6 +182,10 @@ impl Session {
             return;
         }
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
+        if job.origin == Origin::Client && Self::asked_for_victim(job, &error) {
+            job.failed = false;
+            return;
+        }
         match job.origin {
             Origin::Client => {
                 job.failed_before_it_ran = is_found_before_it_runs(error.code);
@@ -237,6 +241,9 @@ impl Session {
     }
 
     fn on_answered(&mut self, now: Instant, mut job: Box<Job>) {
+        if let (Some(id), Some(interrupt)) = (job.victim, job.kills) {
+            return self.victim_told(now, id, interrupt);
+        }
         match job.origin {
             Origin::Client if std::mem::take(&mut job.refused_write) => {
                 job.failed = false;
@@ -275,7 +282,7 @@ impl Session {
             Origin::Login | Origin::CheckAccount => {
                 self.release(Fate::Keep);
                 match job.login_error.take() {
-                    Some(error) => self.break_off(&error, Reason::Refused),
+                    Some(error) => self.refuse_login(&error),
                     None => self.logged_in(now),
                 }
             }

@@ -48,7 +48,11 @@ impl Session {
                 self.refuse_without("REPLICATION SLAVE");
             }
             ClientCommand::ProcessKill { connection_id } => {
-                self.on_kill(Kill { query: false, soft: false, victim: Victim::Id(connection_id.into()) });
+                self.on_kill(
+                    now,
+                    &Kill { query: false, soft: false, victim: Victim::Id(connection_id.into()) },
+                    payload,
+                );
             }
             ClientCommand::ProcessInfo => self.show(Show::Processes { full: false }),
             // What servers no longer serve themselves.

@@ -12,7 +12,7 @@ use crate::gateway::hint::Hint;
 use crate::gateway::routing::{self, Decision, Facts};
 use crate::gateway::variables::Splitting;
 use crate::gtid::Position;
-use crate::link::{ClientFormat, Command, ConnectionClass, ConnectionTraits, Left, Request, Settings, Wait};
+use crate::link::{ClientFormat, Command, ConnectionClass, ConnectionTraits, Interrupt, Left, Request, Settings, Wait};
 use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::mysql::capability::CapabilityFlags;
@@ -115,6 +115,10 @@ pub(super) struct Job {
     pub(super) refused_write: bool,
     /// Somebody killed it.
     pub(super) killed: bool,
+    /// It asks whom a KILL of the client's means, and what is to become of that one.
+    pub(super) kills: Option<Interrupt>,
+    /// Whom it means.
+    pub(super) victim: Option<u64>,
     /// When it got the connection that it runs on.
     pub(super) granted_at: Option<Instant>,
     /// Connections that broke under it.
@@ -194,6 +198,8 @@ impl Job {
             noticed: false,
             refused_write: false,
             killed: false,
+            kills: None,
+            victim: None,
             granted_at: None,
             broken: 0,
             last_error: None,
@@ -576,7 +582,7 @@ impl Session {
             }
             // No server can tell now: the first statement will.
             Origin::CheckAccount if error.component != Component::Server => self.logged_in(now),
-            Origin::Login | Origin::CheckAccount => self.break_off(error, super::Reason::Refused),
+            Origin::Login | Origin::CheckAccount => self.refuse_login(error),
             // These run on a lease that is there.
             _ => {
                 debug_assert!(false, "a request of the session's own was not executed: {error}");

@@ -10,35 +10,92 @@
 //! A client that goes away while a statement runs is treated likewise, so that nothing keeps running for nobody.
 
 use super::answer::BROKEN_MAX;
+use super::commands::payload_of;
 use super::job::{Job, Origin};
 use super::{Event, Fate, Phase, Reason, Session};
 use crate::error::{Component, Error, Kind};
-use crate::link::Interrupt;
+use crate::gtid::Flavor;
+use crate::link::{AccountId, Command, Interrupt};
+use crate::mysql::command::ClientCommand;
+use crate::mysql::packet::OkPacket;
 use crate::sql::{Effects, Kill, Victim};
 use crate::time::{Duration, Instant};
+
+/// Around an expression it makes a number of it, by the server's own rules, and ends nothing: no query has a negative number, and
+/// that is what it is asked for, whatever the expression is.
+const QUESTION: (&[u8], &[u8]) = (b"KILL QUERY ID -1-CAST(LEAST(GREATEST(0,(", b")),4294967295) AS SIGNED)");
+/// ER_NO_SUCH_QUERY (MariaDB).
+const NO_SUCH_QUERY: u16 = 1957;
 
 /// A connection that breaks sooner than this under a read was broken before.
 const RAN_TIME_MIN: Duration = Duration::from_millis(250);
 
 impl Session {
     /// This session's client says KILL.
-    pub(super) fn on_kill(&mut self, kill: Kill) {
+    pub(super) fn on_kill(&mut self, now: Instant, kill: &Kill<'_>, payload: &[u8]) {
         let interrupt = Interrupt { query: kill.query, soft: kill.soft };
-        match kill.victim {
-            Victim::Unserved => self.refuse(
-                Kind::NotSupported,
-                "weir-gateway: KILL takes the number that CONNECTION_ID() shows, or CONNECTION_ID() itself, and stands alone; \
-                 KILL USER, KILL QUERY ID and expressions are not served",
-            ),
-            Victim::Id(id) if id != u64::from(self.peer.id) => {
+        let is_mariadb = self.servers.is_some_and(|servers| servers.flavor == Flavor::MariaDb);
+        match &kill.victim {
+            Victim::Expression(text) if is_mariadb => {
+                let question = [QUESTION.0, text, QUESTION.1].concat();
+                let command = Command::Plain(payload_of(&ClientCommand::Query(&question)));
+                let mut job = Job::new(command, Origin::Client);
+                job.kills = Some(interrupt);
+                self.run(now, job);
+            }
+            Victim::User { name, host } => {
+                let (user, host) = (name.to_vec(), host.as_deref().map(<[u8]>::to_vec));
                 self.phase = Phase::Killing;
-                self.events.push_back(Event::Kill { id, interrupt });
+                self.events.push_back(Event::KillUser { user, host, interrupt });
             }
-            Victim::Id(_) | Victim::Itself if kill.query => self.write_error(&interrupted()),
-            Victim::Id(_) | Victim::Itself => {
-                let error = Error::new(Component::Gateway, Kind::Killed, "Connection was killed");
-                self.break_off(&error, Reason::Killed);
+            // The server knows which of its connections runs it, and whether this account may end that.
+            Victim::QueryId if is_mariadb && self.account != AccountId::OWN => {
+                self.run(now, Job::new(Command::Plain(payload.to_vec()), Origin::Client));
             }
+            Victim::Unserved | Victim::Expression(_) | Victim::QueryId => self.refuse(
+                Kind::NotSupported,
+                "weir-gateway: KILL takes the number that CONNECTION_ID() shows, CONNECTION_ID() itself or a user, and stands alone; \
+                 in front of MariaDB also an expression and, with the servers' own accounts, QUERY ID",
+            ),
+            Victim::Id(id) => self.kill(*id, interrupt),
+            Victim::Itself => self.kill(self.peer.id.into(), interrupt),
+        }
+    }
+
+    fn kill(&mut self, id: u64, interrupt: Interrupt) {
+        if id != u64::from(self.peer.id) {
+            self.phase = Phase::Killing;
+            self.events.push_back(Event::Kill { id, interrupt });
+        } else if interrupt.query {
+            self.write_error(&interrupted());
+        } else {
+            let error = Error::new(Component::Gateway, Kind::Killed, "Connection was killed");
+            self.break_off(&error, Reason::Killed);
+        }
+    }
+
+    /// What a server made of the expression in [`QUESTION`], if it is that which it says.
+    pub(super) fn asked_for_victim(job: &mut Job, error: &Error) -> bool {
+        if job.kills.is_none() || error.code != NO_SUCH_QUERY {
+            return false;
+        }
+        // "Unknown query id: -8", in whichever language; 0 for NULL.
+        let text = String::from_utf8_lossy(&error.message);
+        let digits = text.len() - text.bytes().rev().take_while(u8::is_ascii_digit).count();
+        let said = text.get(digits..).and_then(|number| number.parse::<u64>().ok());
+        let is_negative = text.get(..digits).is_some_and(|before| before.ends_with('-'));
+        job.victim = Some(said.filter(|_| is_negative).and_then(|said| said.checked_sub(1)).unwrap_or(0));
+        true
+    }
+
+    /// The server has told whom the client means.
+    pub(super) fn victim_told(&mut self, now: Instant, id: u64, interrupt: Interrupt) {
+        if self.state.pins.is_empty() && !self.state.in_transaction() {
+            self.release(Fate::Keep);
+        }
+        self.become_idle(now);
+        if matches!(self.phase, Phase::Idle) {
+            self.kill(id, interrupt);
         }
     }
 
@@ -49,6 +106,21 @@ impl Session {
         }
         match outcome {
             Ok(()) => self.write_own_ok(),
+            Err(error) => self.write_error(&error),
+        }
+        self.become_idle(now);
+    }
+
+    /// The answer to [`Event::KillUser`]: how many there were.
+    pub fn user_killed(&mut self, now: Instant, outcome: Result<u64, Error>) {
+        if !matches!(self.phase, Phase::Killing) {
+            return;
+        }
+        match outcome {
+            Ok(affected_rows) => {
+                self.diagnostics.note_ok();
+                self.write_ok(&OkPacket { affected_rows, status: self.state.status, ..OkPacket::default() });
+            }
             Err(error) => self.write_error(&error),
         }
         self.become_idle(now);

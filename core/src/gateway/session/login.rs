@@ -7,6 +7,7 @@ use super::{Event, Fate, Peer, Phase, Reason, Session, Timer};
 use crate::error::{Component, Error, Kind};
 use crate::gateway::config::Greeting;
 use crate::gateway::users::Users;
+use crate::gtid::Flavor;
 use crate::link::{AccountId, Command};
 use crate::mysql::auth::{Credential, Secret};
 use crate::mysql::capability::CapabilityFlags;
@@ -15,6 +16,19 @@ use crate::mysql::handshake::{ClientInfo, HandshakeResponse, ServerConfig, Serve
 use crate::sql::Effects;
 use crate::time::Instant;
 use std::sync::Arc;
+
+/// How often a client of MariaDB may fail to become somebody else. Becoming it does not begin a new count.
+const CHANGES_REFUSED_MAX: u8 = 3;
+
+/// Who a client was before COM_CHANGE_USER.
+#[derive(Debug)]
+pub(super) struct Before {
+    user: Vec<u8>,
+    account: AccountId,
+    /// Its state, once it has shown the other's password.
+    state: Option<State>,
+    at: Instant,
+}
 
 impl Session {
     /// TLS is up, as [`Event::StartTls`] asked.
@@ -53,9 +67,32 @@ impl Session {
                     Users::OfServers => self.events.push_back(Event::FindUser(user)),
                 },
                 ServerEvent::Authenticated(info) => self.authenticated(*info),
-                ServerEvent::Rejected(_) => self.leave(Reason::Refused),
+                ServerEvent::Rejected(_) => self.refused(),
             }
         }
+    }
+
+    /// The client has been told that it is not let in. Who was in as somebody else stays so, as at MariaDB.
+    fn refused(&mut self) {
+        let Some(before) = self.changing.take() else { return self.leave(Reason::Refused) };
+        if self.user != before.user {
+            let user = std::mem::replace(&mut self.user, before.user);
+            self.account = before.account;
+            self.events.push_back(Event::Readmit { user: self.user.clone(), instead_of: user });
+        }
+        if let Some(state) = before.state {
+            self.state = state;
+        }
+        self.state.reset(&self.config.variables);
+        self.wish_schema = None;
+        self.changes_refused += 1;
+        self.become_idle(before.at);
+    }
+
+    /// A server, or the gateway, does not take the client as it is.
+    pub(super) fn refuse_login(&mut self, error: &Error) {
+        self.write_error(error);
+        self.refused();
     }
 
     /// The time for it is over.
@@ -75,7 +112,10 @@ impl Session {
         self.of_mariadb |= info.of_mariadb;
         self.max_packet_bytes = info.max_packet_bytes;
         self.sequence = info.next_sequence;
-        self.state = State::new(info.collation, self.config.variables.clone());
+        let state = std::mem::replace(&mut self.state, State::new(info.collation, self.config.variables.clone()));
+        if let Some(before) = &mut self.changing {
+            before.state = Some(state);
+        }
         self.wish_schema = info.schema;
         let before = Some(std::mem::replace(&mut self.user, info.user.clone())).filter(|user| !user.is_empty());
         self.phase = Phase::Admitting;
@@ -98,10 +138,16 @@ impl Session {
             Ok(response) => response,
             Err(error) => return self.break_off(&error.raised_by(Component::Gateway), Reason::ProtocolError),
         };
+        if self.changes_refused == CHANGES_REFUSED_MAX {
+            return self.refuse(Kind::UnknownCommand, "Unknown command");
+        }
         self.release(Fate::Close);
         self.statements.clear();
         self.transaction_lost = false;
         self.diagnostics.reset();
+        let is_mariadb = self.servers.is_some_and(|servers| servers.flavor == Flavor::MariaDb);
+        let before = || Box::new(Before { user: self.user.clone(), account: self.account, state: None, at: now });
+        self.changing = is_mariadb.then(before);
         let config = handshake_config(&self.config.greeting, &self.peer);
         self.phase = Phase::Login(Box::new(ServerHandshake::change_user(config, response, self.sequence)));
         self.timer = Some((now + self.config.limits.login_time_max, Timer::Login));
@@ -150,6 +196,7 @@ impl Session {
 
     /// The final OK of the handshake; commands may come.
     pub(super) fn logged_in(&mut self, now: Instant) {
+        self.changing = None;
         self.write_own_ok();
         if self.capabilities.contains(CapabilityFlags::CLIENT_COMPRESS) && !self.compressed {
             self.compressed = true;

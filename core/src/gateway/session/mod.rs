@@ -10,6 +10,7 @@
 
 mod activity;
 mod answer;
+mod clients;
 mod commands;
 mod diagnostics;
 mod draining;
@@ -61,6 +62,7 @@ use activity::Activity;
 use diagnostics::Diagnostics;
 pub use job::{Acquire, Lease, LeaseKey};
 use job::{Held, Job};
+use login::Before;
 use replay::Replay;
 use state::State;
 use statements::Statements;
@@ -110,6 +112,13 @@ pub enum Event {
         /// What opens the servers for it, when its statements run under its own account there.
         proof: Option<Proof>,
     },
+    /// COM_CHANGE_USER was refused after [`Event::Admit`]: count the user that it was before, and the other one no more.
+    Readmit {
+        /// Who it is again.
+        user: Vec<u8>,
+        /// Who it is not.
+        instead_of: Vec<u8>,
+    },
     /// A write went through. To be passed on before anything that [`Session::poll_transmit`] gave goes to the client, so that
     /// whoever hears of it finds it taken in.
     Acknowledged(Written),
@@ -154,6 +163,17 @@ pub enum Event {
         /// What of it.
         interrupt: Interrupt,
     },
+    /// End the sessions of a user, or what they run; then call [`Session::user_killed`].
+    KillUser {
+        /// Whose.
+        user: Vec<u8>,
+        /// Only those that come from there.
+        host: Option<Vec<u8>>,
+        /// What of it.
+        interrupt: Interrupt,
+    },
+    /// Tell who is connected; then call [`Session::listed`].
+    ListClients,
     /// Give the lease back.
     Release(Fate),
     /// Count what became of a transaction whose primary was lost.
@@ -236,6 +256,8 @@ enum Phase {
     Inquiring(Box<Job>, Error),
     /// The driver collects rows for `SHOW WEIR` and its kin.
     Showing(Show),
+    /// The driver tells who is connected, for a statement that asks for clients.
+    Listing(Box<Job>),
     /// The driver kills another session for this one.
     Killing,
     /// The session is over, and what it ran is being ended on the server.
@@ -280,6 +302,10 @@ pub struct Session {
     then: Option<Box<Job>>,
     /// The schema named at login, until it is checked.
     wish_schema: Option<Vec<u8>>,
+    /// Who it was, while it becomes somebody else.
+    changing: Option<Box<Before>>,
+    /// How often that was refused.
+    changes_refused: u8,
     /// Why the session is ending, while it cleans up.
     leaving: Reason,
     /// What is known of the last statement's warnings and counts.
@@ -324,6 +350,8 @@ impl Session {
             usage: Usage::default(),
             then: None,
             wish_schema: None,
+            changing: None,
+            changes_refused: 0,
             leaving: Reason::Quit,
             diagnostics: Diagnostics::default(),
             interrupting: false,

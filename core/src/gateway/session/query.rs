@@ -59,6 +59,9 @@ impl Session {
         if classification.effects.contains(Effects::CHANGES_SCHEMA) {
             job.role_after = Some(None);
         }
+        if classification.effects.contains(Effects::NAMES_CLIENTS) && sql::may_name_clients(classification.kind) {
+            return self.run_with_clients(now, job);
+        }
         self.run(now, job);
     }
 
@@ -118,7 +121,7 @@ impl Session {
             }
             Some(Own::Show(show)) => self.show(*show),
             Some(Own::Explain(statement)) => self.explain(now, statement),
-            Some(Own::Kill(kill)) => self.on_kill(*kill),
+            Some(Own::Kill(kill)) => self.on_kill(now, kill, payload),
             None => {
                 debug_assert!(false, "the gateway's own statement without content");
                 let job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);

@@ -68,6 +68,7 @@ const READS_ID: Effects = READ.union(Effects::READS_LAST_INSERT_ID);
 const SETS_ID: Effects = Effects::READS_LAST_INSERT_ID.union(Effects::MAY_SET_INSERT_ID);
 const HIDES_ID: Effects = Effects::MAY_SET_INSERT_ID;
 const DIAGNOSTICS: Effects = READ.union(Effects::NEEDS_DIAGNOSTICS);
+const CLIENTS: Effects = READ.union(Effects::NAMES_CLIENTS);
 const FOUND_ROWS: Effects = READ.union(Effects::LEAVES_FOUND_ROWS);
 /// No WRITES: who sends a stored function to a replica by a hint knows what it does, and a replica refuses its writes.
 const CODE: Effects = Effects::RUNS_STORED_CODE.union(Effects::READS_LAST_INSERT_ID);
@@ -120,6 +121,9 @@ pub(in crate::sql) static CONTENTS: &[ContentRule] = contents! {
     "SQL_CALC_FOUND_ROWS" Words(["sql_calc_found_rows"]) => FOUND_ROWS;
         "FOUND_ROWS() may follow, on the same connection";
         "SELECT SQL_CALC_FOUND_ROWS a FROM t LIMIT 1";
+    "list of processes" Words(["processlist"]) => CLIENTS;
+        "the gateway's clients, not its connections";
+        "SELECT COUNT(*) FROM processlist";
     "account" Words(["current_user", "current_role"]) => READ;
         "of the server's connection";
         "SELECT CURRENT_USER";
@@ -157,8 +161,8 @@ pub(in crate::sql) static CONTENTS: &[ContentRule] = contents! {
     "last written position" Functions(["wsrep_last_seen_gtid", "wsrep_last_written_gtid"]) => DIAGNOSTICS;
         "kept by the connection";
         "SELECT WSREP_LAST_WRITTEN_GTID()";
-    "connection id" Functions(["connection_id"]) => READ;
-        "alone, the gateway answers it; inside an expression it is the server's";
+    "connection id" Functions(["connection_id"]) => CLIENTS;
+        "alone, the gateway answers it; inside an expression it is written in";
         "SELECT CONNECTION_ID() + 1";
     "account function" Functions(["current_role", "current_user", "session_user", "system_user", "user"]) => READ;
         "of the server's connection";
@@ -176,6 +180,9 @@ pub(in crate::sql) static CONTENTS: &[ContentRule] = contents! {
     "@@last_gtid" Variables(["last_gtid"]) => DIAGNOSTICS;
         "of the connection's last write";
         "SELECT @@last_gtid";
+    "@@pseudo_thread_id" Variables(["pseudo_thread_id"]) => CLIENTS;
+        "what CONNECTION_ID() is, unless it was set";
+        "SELECT @@pseudo_thread_id";
     "variable" AnyVariable => READ;
         "servers differ in their globals, and new connections in what they inherit from them";
         "SELECT @@max_allowed_packet";

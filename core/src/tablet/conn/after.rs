@@ -54,6 +54,9 @@ impl BackendConn {
 
     /// Asks for variables whose reported values may be wrong, or not all there is.
     fn ask_variables(&mut self, mut reported: Reported, lasting: bool) {
+        if reported.iter().any(|name| settings::decides_of_reports(name)) {
+            self.ask(&ClientCommand::Query(settings::REPORT_TRANSACTIONS.as_bytes()), Purpose::ReportsAfter);
+        }
         if reported.is_empty() {
             return;
         }
@@ -110,6 +113,14 @@ impl BackendConn {
             }
         });
         self.ask_variables(reported, plain_set);
+        self.conclude_if_all_told();
+    }
+
+    /// Whether transactions are reported is settled, unless there was an error.
+    pub(super) fn reports_settled(&mut self, heard: &Heard) {
+        if heard.error.is_some() {
+            self.tracked.set_unknown(true);
+        }
         self.conclude_if_all_told();
     }
 

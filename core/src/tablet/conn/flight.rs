@@ -27,6 +27,8 @@ pub(super) enum Purpose {
     Resets(Changes),
     /// Sets variables, and what LAST_INSERT_ID() returns.
     Variables(Changes),
+    /// Turns the report of transactions on or off, as the session's use of the query cache lets it.
+    Reports,
     /// Waits for a position.
     Wait,
     /// Prepares a statement that is executed next.
@@ -39,6 +41,8 @@ pub(super) enum Purpose {
     AskConditions,
     /// Asks for what trackers have to say that the end of rows had no room for.
     AskTrackers,
+    /// [`Purpose::Reports`], after a command that may have changed that use.
+    ReportsAfter,
     /// Asks for the values of variables.
     AskVariables(Vec<String>),
 }

@@ -64,6 +64,7 @@ impl BackendConn {
             settings::apply(&sets, self.tracked.settings_mut());
             sets.clear();
         }
+        let decides = [&resets, &sets].into_iter().flatten().any(|(name, _)| settings::decides_of_reports(name));
         if !resets.is_empty() {
             let sql = settings::statement(&resets, None).ok_or_else(unwritable)?;
             self.ask(&ClientCommand::Query(sql.as_bytes()), Purpose::Resets(resets));
@@ -71,6 +72,9 @@ impl BackendConn {
         if !sets.is_empty() || last_insert_id.is_some() {
             let sql = settings::statement(&sets, last_insert_id).ok_or_else(unwritable)?;
             self.ask(&ClientCommand::Query(sql.as_bytes()), Purpose::Variables(sets));
+        }
+        if decides {
+            self.ask(&ClientCommand::Query(settings::REPORT_TRANSACTIONS.as_bytes()), Purpose::Reports);
         }
         Ok(())
     }
@@ -108,12 +112,14 @@ impl BackendConn {
                     return Err(Failure::WaitTimedOut);
                 }
             }
+            Purpose::Reports => {}
             Purpose::Prepare(statement) => self.keep_prepared(statement, heard.prepared.map(|ok| ok.statement_id)),
             Purpose::Setup
             | Purpose::Command
             | Purpose::AskCounts
             | Purpose::AskConditions
             | Purpose::AskTrackers
+            | Purpose::ReportsAfter
             | Purpose::AskVariables(_) => {
                 debug_assert!(false, "no part of a prefix");
             }

@@ -337,6 +337,7 @@ impl BackendConn {
             Purpose::AskCounts => self.counts_told(heard),
             Purpose::AskConditions => self.conditions_told(&heard),
             Purpose::AskTrackers => self.trackers_told(heard),
+            Purpose::ReportsAfter => self.reports_settled(&heard),
             Purpose::AskVariables(names) => self.variables_told(&names, &heard),
             purpose => {
                 if let Err(failure) = self.prefix_answered(purpose, heard) {

@@ -17,16 +17,34 @@ const COLLATION: &str = "utf8mb4_general_ci";
 /// Two names of one value: see [`Settings::absorb`].
 const CONNECTION_CHARSET: [&str; 2] = ["character_set_connection", "collation_connection"];
 
+/// Without the report, a `SET TRANSACTION` that only the server sees, within a function in a view, is left to the next session. But
+/// MariaDB keeps connections that report transactions away from its query cache: one that uses that reports none.
+macro_rules! report_transactions {
+    () => {
+        "session_track_transaction_info = IF(@@query_cache_type = 'OFF', 'CHARACTERISTICS', 'OFF')"
+    };
+}
+
+/// Told once more to a connection whose use of the query cache may have changed.
+pub(super) const REPORT_TRANSACTIONS: &str = concat!("SET ", report_transactions!());
+
 /// What every connection is told first, on a server that tracks: to report everything, and to begin with the one character
-/// set whatever the server's configuration makes of the handshake's. MariaDB keeps connections that report transactions away
-/// from its query cache: without the report, a `SET TRANSACTION` within a procedure would be left to the next session.
+/// set whatever the server's configuration makes of the handshake's.
 pub(super) fn setup(mariadb: bool) -> String {
-    let gtids = if mariadb { "" } else { ", session_track_gtids = OWN_GTID" };
+    let (transactions, gtids) = match mariadb {
+        true => (report_transactions!(), ""),
+        false => ("session_track_transaction_info = 'CHARACTERISTICS'", ", session_track_gtids = OWN_GTID"),
+    };
     format!(
         "SET session_track_schema = 1, session_track_state_change = 1, session_track_system_variables = '*', \
-         session_track_transaction_info = 'CHARACTERISTICS'{gtids}, {}",
+         {transactions}{gtids}, {}",
         baseline_character_set()
     )
+}
+
+/// Whether `name` is the variable that decides of [`REPORT_TRANSACTIONS`].
+pub(super) fn decides_of_reports(name: &str) -> bool {
+    name == "query_cache_type"
 }
 
 /// The first words to a server that does not track.

@@ -5,7 +5,7 @@ use super::{Driver, GatewayProcess};
 use crate::world::Ctx;
 use std::collections::VecDeque;
 use weir_core::error::Error;
-use weir_core::gateway::processes;
+use weir_core::gateway::processes::{self, Powers};
 use weir_core::link::Interrupt;
 
 /// One session has another ended, or what that runs.
@@ -61,7 +61,7 @@ impl GatewayProcess {
         let victim = u32::try_from(order.victim).ok().filter(|id| self.sessions.contains_key(id));
         let user = |id: &u32| self.sessions.get(id).map(|driver| driver.user());
         let killer = user(&order.killer).unwrap_or_default();
-        match (processes::may_kill(killer, order.victim, victim.as_ref().and_then(user)), victim) {
+        match (processes::may_kill(killer, Powers::default(), order.victim, victim.as_ref().and_then(user)), victim) {
             (Ok(()), Some(victim)) => {
                 let (killer, interrupt) = (order.killer, order.interrupt);
                 self.drive(ctx, victim, |driver: &mut Driver, hands, shared| {

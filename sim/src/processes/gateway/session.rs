@@ -13,6 +13,7 @@ use weir_core::gateway::buffer;
 use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::config::SessionConfig;
 use weir_core::gateway::freshness;
+use weir_core::gateway::processes::Powers;
 use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session};
 use weir_core::link::{AccountId, Interrupt};
 use weir_core::mysql::auth::{NONCE_BYTES, Nonce};
@@ -324,6 +325,10 @@ impl Driver {
                     self.admitted = admitted.is_ok();
                     self.session.admitted(now, admitted.map(|()| AccountId::OWN));
                 }
+                Event::Readmit { user, instead_of } => {
+                    shared.admission.leave_user(&instead_of);
+                    self.admitted = shared.admission.enter_user(&user).is_ok();
+                }
                 Event::Acquire(acquire) => match shared.tablets.get_mut(&acquire.tablet) {
                     Some(tablet) => match tablet.acquire(hands, self.id, &acquire) {
                         Wished::Now(outcome) => self.take_lease(hands, acquire.tablet, outcome),
@@ -377,6 +382,11 @@ impl Driver {
                     }
                 }
                 Event::Kill { id, interrupt } => hands.kills.order(self.id, id, interrupt),
+                Event::KillUser { .. } => {
+                    debug_assert!(false, "no workload says KILL USER");
+                    self.session.user_killed(now, Ok(0));
+                }
+                Event::ListClients => self.session.listed(now, &[], Powers::default()),
                 Event::Inquire => {
                     self.inquiring = self.send_errand(hands, shared, Want::Fate, killer::INQUIRY_TIME_MAX);
                     if self.inquiring.is_none() {

@@ -102,7 +102,7 @@ fn an_error_is_a_condition_whoever_raised_it() {
     bench.answer(vec![Reply::Err { seq: 1, error }, Reply::End(Ended::Answered)]);
     bench.expect_release();
     assert_eq!(rows(bench.query("SHOW ERRORS"), 3), [b"\x05Error\x041146\x0dno such table"]);
-    bench.query("KILL USER ann");
+    bench.query("KILL QUERY ID 5");
     assert!(warnings(&mut bench)[0].starts_with(b"\x05Error\x041235"));
     assert_eq!(rows(bench.query("SHOW COUNT(*) ERRORS"), 1), [b"\x011"]);
 }
@@ -224,7 +224,7 @@ fn an_error_leaves_its_whole_list_there() {
 fn what_the_gateway_itself_says_counts_there_too() {
     let mut bench = keeping();
     quiet(&mut bench, "UPDATE t SET a = 'x'", OkPacket { warnings: 1, ..ok() });
-    bench.query("KILL USER ann");
+    bench.query("KILL QUERY ID 5");
     assert!(warnings(&mut bench)[0].starts_with(b"\x05Error\x041235"));
     quiet(&mut bench, "UPDATE t SET a = 'x'", OkPacket { warnings: 1, ..ok() });
     assert_eq!(quiet(&mut bench, "SHOW WARNINGS", ok()), "SHOW WARNINGS");

@@ -1,8 +1,8 @@
 //! KILL from both ends, and clients that go away while something runs for them.
 
-use super::bench::{Bench, error_code, lost, ok, ok_reply, text};
+use super::bench::{Bench, PRIMARY, error_code, lost, ok, ok_reply, text};
 use crate::error::{Component, Effect, Error, Kind};
-use crate::gateway::processes::Process;
+use crate::gateway::processes::{Powers, Process};
 use crate::gateway::session::{Event, Fate, Reason};
 use crate::link::{Command, Ended, Interrupt, Reply};
 use crate::mysql::command::ClientCommand;
@@ -166,9 +166,64 @@ fn a_client_kills_by_number_and_hears_what_came_of_it() {
 fn a_client_may_kill_itself() {
     let mut bench = Bench::logged_in();
     assert_eq!(error_code(&bench.query("KILL QUERY 7")[0]), 1317);
-    assert_eq!(error_code(&bench.query("KILL USER ann")[0]), 1235);
+    assert_eq!(
+        error_code(&bench.query("KILL QUERY ID 5")[0]),
+        1235,
+        "the account is shared, and no server can tell whose it is"
+    );
     assert_eq!(error_code(&bench.query("KILL CONNECTION_ID()")[0]), 1927);
     bench.expect_closed(Reason::Killed);
+}
+
+#[test]
+fn a_server_makes_a_number_of_an_expression_and_ends_nobody() {
+    let mut bench = Bench::logged_in();
+    bench.query("KILL QUERY 6 + 7");
+    let (_, request) = bench.lend();
+    assert_eq!(text(&request), "KILL QUERY ID -1-CAST(LEAST(GREATEST(0,(6 + 7)),4294967295) AS SIGNED)");
+    let told = Error { code: 1957, ..Error::new(Component::Server, Kind::Parse, "Unknown query id: -14") };
+    assert!(bench.answer(vec![Reply::Err { seq: 1, error: told }, Reply::End(Ended::Answered)]).is_empty());
+    assert!(matches!(bench.event(), Some(Event::Release(Fate::Keep))));
+    assert!(matches!(bench.event(), Some(Event::Kill { id: 13, interrupt: Interrupt::QUERY })));
+    bench.session.kill_answered(bench.now, Ok(()));
+    assert_eq!(bench.receive()[0][0], packet::OK);
+
+    bench.query("KILL (SELECT a FROM t)");
+    bench.lend();
+    let refused =
+        Error { code: 1970, ..Error::new(Component::Server, Kind::Parse, "KILL does not support subqueries") };
+    let answer = bench.answer(vec![Reply::Err { seq: 1, error: refused }, Reply::End(Ended::Answered)]);
+    assert_eq!(error_code(&answer[0]), 1970, "the server's own errors are the client's");
+}
+
+#[test]
+fn all_clients_of_a_user_are_killed_and_counted() {
+    let mut bench = Bench::logged_in();
+    bench.query("KILL SOFT USER bob@localhost");
+    let Some(Event::KillUser { user, host, interrupt }) = bench.event() else { panic!("a kill") };
+    assert_eq!((user.as_slice(), host.as_deref()), (&b"bob"[..], Some(&b"localhost"[..])));
+    assert_eq!(interrupt, Interrupt { query: false, soft: true });
+    bench.session.user_killed(bench.now, Ok(2));
+    assert_eq!(bench.receive()[0][..2], [packet::OK, 2]);
+    bench.expect_rest();
+}
+
+#[test]
+fn clients_are_written_into_what_asks_for_them() {
+    let mut bench = Bench::logged_in();
+    bench.query("SET @me = CONNECTION_ID()");
+    assert_eq!(text(&bench.lend().1), "SET @me = IF(1,7,CONNECTION_ID())");
+    bench.answer(ok_reply(ok()));
+    bench.query("SELECT id FROM information_schema.processlist");
+    assert!(matches!(bench.event(), Some(Event::ListClients)));
+    let thread =
+        |id, thread| Process { id, user: b"ann".to_vec(), thread: Some((PRIMARY, thread)), ..Process::default() };
+    let clients = [thread(7, 70), thread(8, 80), Process { user: b"bob".to_vec(), ..thread(9, 90) }];
+    bench.session.listed(bench.now, &clients, Powers::default());
+    let sql = text(&bench.request());
+    assert!(sql.starts_with("SELECT id AS `id` FROM (SELECT w.i ID") && sql.ends_with(" PROCESSLIST"), "{sql}");
+    assert!(sql.contains("SELECT CONNECTION_ID() t,7 i") && sql.contains("SELECT 80,8,"), "{sql}");
+    assert!(!sql.contains("SELECT 90,9,"), "another's clients are not shown: {sql}");
 }
 
 #[test]

@@ -1,0 +1,83 @@
+//! Statements that ask for clients by their ids, which are the gateway's: these are written into them before a server sees them.
+
+use super::commands::payload_of;
+use super::job::Job;
+use super::{Event, Phase, Pins, Session};
+use crate::error::{Component, Error, Kind};
+use crate::gateway::processes::{self, Powers, Process, Viewer};
+use crate::gtid::Flavor;
+use crate::link::Command;
+use crate::mysql::command::ClientCommand;
+use crate::sql::{self, Clients};
+use crate::time::Instant;
+use crate::topo::Role;
+
+impl Session {
+    /// Runs a query that may ask for clients.
+    pub(super) fn run_with_clients(&mut self, now: Instant, mut job: Job) {
+        let reads = sql::reads_processes(text(&job), self.dialect(), self.is_in_information_schema());
+        if reads && self.knows_their_table() {
+            self.phase = Phase::Listing(Box::new(job));
+            return self.events.push_back(Event::ListClients);
+        }
+        self.write_clients(&mut job, None);
+        self.run(now, job);
+    }
+
+    /// The answer to [`Event::ListClients`]: who is connected, and what this session may see of them.
+    pub fn listed(&mut self, now: Instant, clients: &[Process], powers: Powers) {
+        let mut job = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Listing(job) => *job,
+            other => {
+                self.phase = other;
+                return;
+            }
+        };
+        let tablet = match &self.lease {
+            Some(lease) => Some(lease.key.tablet),
+            None if job.role == Role::Primary => self.view.primary().map(|primary| primary.id),
+            None => None,
+        };
+        let (user, host) = (&self.user, &self.peer.host);
+        let viewer = Viewer { id: self.peer.id, user, host, powers, statement: text(&job), tablet };
+        let Some(list) = processes::query(now, &viewer, clients.iter()) else {
+            let message =
+                "weir-gateway: there are too many clients to write them into a statement; SHOW PROCESSLIST lists them";
+            self.write_error(&Error::new(Component::Gateway, Kind::Busy, message));
+            return self.become_idle(now);
+        };
+        self.write_clients(&mut job, Some(&list));
+        self.run(now, job);
+    }
+
+    fn write_clients(&self, job: &mut Job, list: Option<&str>) {
+        let clients = Clients {
+            id: self.peer.id,
+            pseudo_thread_id: !self.state.pins.contains(Pins::OTHER),
+            in_information_schema: self.is_in_information_schema(),
+            list,
+        };
+        if let Some(sql) = sql::with_clients(text(job), self.dialect(), &clients) {
+            job.command = Command::Plain(payload_of(&ClientCommand::Query(&sql)));
+        }
+    }
+
+    fn is_in_information_schema(&self) -> bool {
+        self.state.schema().is_some_and(|schema| schema.eq_ignore_ascii_case(b"information_schema"))
+    }
+
+    /// The servers' `information_schema.processlist` has the columns of [`processes::query`].
+    fn knows_their_table(&self) -> bool {
+        self.servers.is_some_and(|servers| {
+            servers.flavor == Flavor::MariaDb && servers.at_least(10, 5, 0) && !servers.at_least(11, 3, 0)
+        })
+    }
+}
+
+/// A query's text.
+fn text(job: &Job) -> &[u8] {
+    match &job.command {
+        Command::Plain(payload) => payload.get(1..).unwrap_or_default(),
+        _ => &[],
+    }
+}

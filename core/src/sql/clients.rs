@@ -1,0 +1,236 @@
+//! Statements that ask for clients by their ids, which servers do not know: `CONNECTION_ID()`, `@@pseudo_thread_id` and
+//! `information_schema.processlist`.
+//!
+//! Owns how they are written anew, so that a server answers with the gateway's ids: `CONNECTION_ID()` becomes
+//! `IF(1,7,CONNECTION_ID())`, which keeps type and length of the function's own, and the table becomes a derived one.
+
+use super::asked::{Edit, MOST_TOKENS, edited, items, name_columns};
+use super::classification::Kind;
+use super::lexer::Lexer;
+use super::token::{Dialect, Token, TokenKind};
+use super::variable::{Scope, is_one_of, system_variable};
+
+/// The name that the derived table gets where the statement gives none.
+const TABLE: &str = "PROCESSLIST";
+
+/// Words that may follow a table, and are no name of its own.
+const BEHIND_TABLES: [&str; 29] = [
+    "cross",
+    "except",
+    "fetch",
+    "for",
+    "force",
+    "group",
+    "having",
+    "ignore",
+    "inner",
+    "intersect",
+    "into",
+    "join",
+    "left",
+    "limit",
+    "lock",
+    "minus",
+    "natural",
+    "offset",
+    "on",
+    "order",
+    "partition",
+    "procedure",
+    "right",
+    "set",
+    "straight_join",
+    "union",
+    "use",
+    "using",
+    "where",
+];
+
+/// Where clients are written into a statement.
+#[derive(Clone, Copy, Debug)]
+pub struct Clients<'a> {
+    /// The id of who says it.
+    pub id: u32,
+    /// `@@pseudo_thread_id` is that, too: the client has not set another.
+    pub pseudo_thread_id: bool,
+    /// Names without a schema are `information_schema`'s.
+    pub in_information_schema: bool,
+    /// The query that stands for `information_schema.processlist`; `None` leaves that alone.
+    pub list: Option<&'a str>,
+}
+
+/// Kinds of statements that read, and keep no text for later.
+#[must_use]
+pub fn may_name_clients(kind: Kind) -> bool {
+    matches!(kind, Kind::Select | Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete | Kind::Set | Kind::Do)
+}
+
+/// Whether `sql` reads `information_schema.processlist`.
+#[must_use]
+pub fn reads_processes(sql: &[u8], dialect: Dialect, in_information_schema: bool) -> bool {
+    let tokens: Vec<Token<'_>> = Lexer::new(sql, dialect).take(MOST_TOKENS).collect();
+    (0..tokens.len()).any(|at| table(&tokens, at, in_information_schema).is_some())
+}
+
+/// Writes the clients into `sql`; `None` when it names none, or is not understood.
+#[must_use]
+pub fn with_clients(sql: &[u8], dialect: Dialect, clients: &Clients<'_>) -> Option<Vec<u8>> {
+    let mut lexer = Lexer::new(sql, dialect);
+    let tokens: Vec<Token<'_>> = lexer.by_ref().take(MOST_TOKENS).collect();
+    let odd = tokens.len() == MOST_TOKENS
+        || lexer.has_executable_comment()
+        || tokens.iter().any(|token| token.kind == TokenKind::Unterminated);
+    if odd {
+        return None;
+    }
+    let mut edits = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        if let Some(end) = id(&tokens, at, clients) {
+            let text = &sql[token.start..end];
+            let text = [format!("IF(1,{},", clients.id).as_bytes(), text, b")"].concat();
+            edits.push(Edit { at: token.start..end, text, token: at });
+        }
+    }
+    name_columns(sql, &tokens, &mut edits)?;
+    if let Some(list) = clients.list {
+        for at in 0..tokens.len() {
+            let Some(last) = table(&tokens, at, clients.in_information_schema) else { continue };
+            let next = tokens.get(last + 1);
+            let text = match next {
+                // A column of it.
+                Some(next) if next.kind == TokenKind::Dot => TABLE.to_owned(),
+                next if is_name(next) => format!("({list})"),
+                _ => format!("({list}) {TABLE}"),
+            };
+            edits.push(Edit { at: tokens[at].start..tokens[last].end(), text: text.into_bytes(), token: at });
+        }
+        if !edits.is_empty() {
+            edits.extend(names_as_written(&tokens));
+        }
+    }
+    (!edits.is_empty()).then(|| edited(sql, edits))
+}
+
+/// Gives columns that are selected by name the name as it is written: a table's would be, a derived one's are its own.
+fn names_as_written(tokens: &[Token<'_>]) -> Vec<Edit> {
+    let selects = (0..tokens.len()).filter(|at| tokens[*at].is_word("select"));
+    let columns = selects.flat_map(|at| items(tokens, at + 1)).filter_map(|item| match &tokens[item] {
+        [.., before, name] if before.kind == TokenKind::Dot => Some(*name),
+        [name] => Some(*name),
+        _ => None,
+    });
+    let names = columns.filter(|name| matches!(name.kind, TokenKind::Word | TokenKind::QuotedIdentifier));
+    let alias = |name: Token<'_>| match name.kind {
+        TokenKind::Word => [b" AS `", name.text, b"`"].concat(),
+        _ => [b" AS ", name.text].concat(),
+    };
+    names.map(|name| Edit { at: name.end()..name.end(), text: alias(name), token: usize::MAX }).collect()
+}
+
+/// The end of an expression that is the client's id, if one begins here.
+fn id(tokens: &[Token<'_>], at: usize, clients: &Clients<'_>) -> Option<usize> {
+    let token = tokens.get(at)?;
+    let kind = |at: usize| tokens.get(at).map(|token| token.kind);
+    let before = at.checked_sub(1).and_then(kind);
+    if token.is_word("connection_id") {
+        let is_call = kind(at + 1) == Some(TokenKind::OpenParen) && kind(at + 2) == Some(TokenKind::CloseParen);
+        return tokens.get(at + 2).filter(|_| is_call && before != Some(TokenKind::Dot)).map(Token::end);
+    }
+    if token.kind != TokenKind::SystemVariable || !clients.pseudo_thread_id {
+        return None;
+    }
+    let (scope, name) = system_variable(token.text);
+    let is_assigned = tokens.get(at + 1).is_some_and(|next| matches!(next.text, b"=" | b":="))
+        && tokens.first().is_some_and(|first| first.is_word("set"))
+        && (before == Some(TokenKind::Comma) || at == 1);
+    (scope != Scope::Global && is_one_of(name, &["pseudo_thread_id"]) && !is_assigned).then(|| token.end())
+}
+
+/// The last token of the table's name, if it begins here.
+fn table(tokens: &[Token<'_>], at: usize, in_information_schema: bool) -> Option<usize> {
+    let token = tokens.get(at)?;
+    let is_named = |token: Option<&Token<'_>>, name: &str| token.is_some_and(|token| names(token, name));
+    let before = at.checked_sub(1).and_then(|at| tokens.get(at));
+    if before.is_some_and(|before| before.kind == TokenKind::Dot) {
+        return None;
+    }
+    if names(token, "information_schema") {
+        let dot = tokens.get(at + 1).is_some_and(|token| token.kind == TokenKind::Dot);
+        return (dot && is_named(tokens.get(at + 2), "processlist")).then_some(at + 2);
+    }
+    let comes_a_table = before.is_some_and(|before| before.is_word("from") || before.is_word("join"));
+    (in_information_schema && comes_a_table && names(token, "processlist")).then_some(at)
+}
+
+fn names(token: &Token<'_>, name: &str) -> bool {
+    let text = match token.kind {
+        TokenKind::Word => token.text,
+        TokenKind::QuotedIdentifier => &token.text[1..token.text.len() - 1],
+        _ => return false,
+    };
+    text.eq_ignore_ascii_case(name.as_bytes())
+}
+
+/// Whether it gives the table before it a name.
+fn is_name(token: Option<&Token<'_>>) -> bool {
+    token.is_some_and(|token| match token.kind {
+        TokenKind::Word => !is_one_of(token.text, &BEHIND_TABLES),
+        TokenKind::QuotedIdentifier => true,
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(sql: &str) -> Option<String> {
+        let clients =
+            Clients { id: 7, pseudo_thread_id: true, in_information_schema: false, list: Some("SELECT 1 AS ID") };
+        let written = with_clients(sql.as_bytes(), Dialect::default(), &clients)?;
+        Some(String::from_utf8(written).unwrap())
+    }
+
+    #[test]
+    fn ids_are_written_into_expressions_and_columns_keep_their_names() {
+        for (sql, expected) in [
+            ("SELECT CONNECTION_ID() + 1", "SELECT IF(1,7,CONNECTION_ID()) + 1 AS `CONNECTION_ID() + 1`"),
+            ("SET @id = connection_id ( )", "SET @id = IF(1,7,connection_id ( ))"),
+            ("SELECT @@pseudo_thread_id", "SELECT IF(1,7,@@pseudo_thread_id) AS `@@pseudo_thread_id`"),
+            ("INSERT INTO t VALUES (CONNECTION_ID())", "INSERT INTO t VALUES (IF(1,7,CONNECTION_ID()))"),
+        ] {
+            assert_eq!(written(sql).as_deref(), Some(expected));
+        }
+        for sql in
+            ["SELECT shop.connection_id()", "SET @@pseudo_thread_id = 5", "SELECT 'CONNECTION_ID()'", "SELECT a FROM t"]
+        {
+            assert_eq!(written(sql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn the_list_of_processes_is_a_table_of_its_own() {
+        for (sql, expected) in [
+            (
+                "SELECT COUNT(*) FROM Information_Schema.PROCESSLIST WHERE id = 5",
+                "SELECT COUNT(*) FROM (SELECT 1 AS ID) PROCESSLIST WHERE id = 5",
+            ),
+            (
+                "SELECT p.id, User, id + 1 FROM information_schema.processlist p",
+                "SELECT p.id AS `id`, User AS `User`, id + 1 FROM (SELECT 1 AS ID) p",
+            ),
+            ("SELECT 1 FROM `information_schema`.`PROCESSLIST` AS p", "SELECT 1 FROM (SELECT 1 AS ID) AS p"),
+            (
+                "SELECT information_schema.processlist.id FROM information_schema.processlist",
+                "SELECT PROCESSLIST.id AS `id` FROM (SELECT 1 AS ID) PROCESSLIST",
+            ),
+        ] {
+            assert_eq!(written(sql).as_deref(), Some(expected));
+            assert!(reads_processes(sql.as_bytes(), Dialect::default(), false));
+        }
+        for sql in ["SELECT * FROM processlist", "SELECT * FROM performance_schema.processlist"] {
+            assert_eq!(written(sql), None, "{sql}");
+        }
+        assert!(reads_processes(b"SELECT * FROM processlist", Dialect::default(), true));
+    }
+}
