@@ -115,7 +115,8 @@ pub fn run(args: &Args) -> ExitCode {
 async fn tablet(args: &Args) -> Result<(), String> {
     let mut life = Life::begin(&args.process, Reread::new(Some::<Args>), &[]).await?;
     let options = options(args)?;
-    life.follow([options.identity.clone(), options.topology.certificates()].into_iter().flatten());
+    let of_server = options.encryption.as_ref().map(|encryption| encryption.certificates.clone());
+    life.follow([options.identity.clone(), options.topology.certificates(), of_server].into_iter().flatten());
     say(&format!("starting a MariaDB server in {}", args.data_dir.display()));
     let mut running = tokio::select! {
         running = Running::start(options) => running.map_err(|error| error.to_string())?,
@@ -163,5 +164,6 @@ fn options(args: &Args) -> Result<Options, String> {
         tablet: args.tablet.config(false),
         statements_per_connection_max: args.tablet.statements_per_connection as usize,
         server_compression: args.tablet.server_compression(),
+        encryption: args.tablet.encryption.encryption()?,
     })
 }

@@ -13,7 +13,7 @@ use crate::orch;
 use crate::processes::shard::Shard as Followed;
 use crate::servers::{Account, Kept};
 use crate::store::{Embedded, Topology};
-use crate::tablet::{Accounts, Connector, Described, LocalTablet, Own};
+use crate::tablet::{Accounts, Connector, Described, Encryption, LocalTablet, Own};
 use crate::topology::{EmbeddedShard, Member, Roles};
 use std::fmt;
 use std::net::SocketAddr;
@@ -67,6 +67,8 @@ pub struct Options {
     pub statements_per_connection_max: usize,
     /// How hard to compress the statements of clients on their way to the servers: see [`Connector::compression`].
     pub server_compression: Option<u32>,
+    /// How connections to the servers are encrypted.
+    pub encryption: Option<Encryption>,
     /// How the shard is seen.
     pub cluster: cluster::Config,
     /// How clients are served.
@@ -214,6 +216,7 @@ fn start_tablets(
     let monitor = accounts(&options.monitor);
     // On Weir's own servers the application may write the table of heartbeats as well.
     let beats = if options.kept.is_some() { application } else { &monitor };
+    let connector = |address, accounts, statements_max| connector(options, address, accounts, statements_max);
     let mut members = Vec::new();
     for (number, Backend { address, cell, weight }) in (1..).zip(&options.servers) {
         let (keyspace, shard) = place();
@@ -251,7 +254,7 @@ fn start_failover(
         return Ok(None);
     };
     let service = accounts(kept.service_account());
-    let connector = |member: &Member| connector(&member.address, &service, 0);
+    let connector = |member: &Member| connector(options, &member.address, &service, 0);
     let drain_time = options.drain_time;
     Failover::start(kept, (store.clone(), shard), policies, drain_time, members, connector, news)
         .map(Some)
@@ -284,13 +287,14 @@ fn accounts(own: &Account) -> Arc<Accounts> {
     Arc::new(Accounts::own(own.user.as_bytes(), Secret::new(own.password.as_bytes())))
 }
 
-fn connector(address: &Address, accounts: &Arc<Accounts>, statements_max: usize) -> Connector {
+fn connector(options: &Options, address: &Address, accounts: &Arc<Accounts>, statements_max: usize) -> Connector {
     Connector {
         address: address.clone(),
         accounts: Arc::clone(accounts),
         connect_time_max: CONNECT_TIME_MAX,
         statements_max,
         compression: None,
+        encryption: options.encryption.clone(),
     }
 }
 
@@ -298,7 +302,7 @@ fn connector(address: &Address, accounts: &Arc<Accounts>, statements_max: usize)
 async fn first_server(options: &Options) -> Result<Described, StartError> {
     let mut errors = Vec::new();
     for Backend { address, .. } in &options.servers {
-        match Described::ask(&connector(address, &accounts(&options.monitor), 0)).await {
+        match Described::ask(&connector(options, address, &accounts(&options.monitor), 0)).await {
             Ok(server) => return Ok(server),
             Err(error) => errors.push((address.clone(), error)),
         }
