@@ -114,7 +114,7 @@ pub fn run(args: &Args) -> ExitCode {
 
 async fn tablet(args: &Args) -> Result<(), String> {
     let mut life = Life::begin(&args.process, Reread::new(Some::<Args>), &[]).await?;
-    let options = options(args)?;
+    let options = options(args).await?;
     let of_server = options.encryption.as_ref().map(|encryption| encryption.certificates.clone());
     life.follow([options.identity.clone(), options.topology.certificates(), of_server].into_iter().flatten());
     say(&format!("starting a MariaDB server in {}", args.data_dir.display()));
@@ -138,7 +138,7 @@ async fn tablet(args: &Args) -> Result<(), String> {
     failed.map_or(stopped, Err)
 }
 
-fn options(args: &Args) -> Result<Options, String> {
+async fn options(args: &Args) -> Result<Options, String> {
     args.wire.check(args.grpc_host)?;
     let number = u16::try_from(args.alias.uid).ok().filter(|number| *number > 0);
     let first = number.ok_or_else(|| format!("--alias {}: its number must be from 1 to 65535", args.alias))?;
@@ -152,7 +152,7 @@ fn options(args: &Args) -> Result<Options, String> {
         ..servers::Options::new(&args.data_dir, 1, application)
     };
     Ok(Options {
-        topology: args.topology.open()?,
+        topology: args.topology.enter().await?,
         shard: args.shard.clone(),
         alias: args.alias.clone(),
         weight: args.weight,
