@@ -82,7 +82,7 @@ async fn gateway(args: &Args) -> Result<(), String> {
     gateway.inherited = std::mem::take(&mut succession.inherited);
     check(&gateway.live)?;
     let options = Options {
-        topology: args.topology.open()?,
+        topology: args.topology.enter().await?,
         shard: args.shard.clone(),
         cluster: args.gateway.cluster(Duration::from_millis(args.heartbeat_interval_ms)),
         identity: args.wire.identity()?,

@@ -95,7 +95,7 @@ async fn orchestrate(args: &Args) -> Result<(), String> {
         Errant::Rebuild => rebuild::Errant::Rebuild,
     };
     let options = Options {
-        topology: args.topology.open()?,
+        topology: args.topology.enter().await?,
         shard: args.shard.clone(),
         cohort: Cohort { tablets: args.cohort.iter().cloned().collect(), policy, promotion: BTreeMap::new() },
         errant,

@@ -114,8 +114,9 @@ pub fn run(args: &Args) -> ExitCode {
 
 async fn tablet(args: &Args) -> Result<(), String> {
     let mut life = Life::begin(&args.process, Reread::new(Some::<Args>), &[]).await?;
-    let options = options(args)?;
-    life.follow([options.identity.clone(), options.topology.certificates()].into_iter().flatten());
+    let options = options(args).await?;
+    let of_server = options.encryption.as_ref().map(|encryption| encryption.certificates.clone());
+    life.follow([options.identity.clone(), options.topology.certificates(), of_server].into_iter().flatten());
     say(&format!("starting a MariaDB server in {}", args.data_dir.display()));
     let mut running = tokio::select! {
         running = Running::start(options) => running.map_err(|error| error.to_string())?,
@@ -137,7 +138,7 @@ async fn tablet(args: &Args) -> Result<(), String> {
     failed.map_or(stopped, Err)
 }
 
-fn options(args: &Args) -> Result<Options, String> {
+async fn options(args: &Args) -> Result<Options, String> {
     args.wire.check(args.grpc_host)?;
     let number = u16::try_from(args.alias.uid).ok().filter(|number| *number > 0);
     let first = number.ok_or_else(|| format!("--alias {}: its number must be from 1 to 65535", args.alias))?;
@@ -151,7 +152,7 @@ fn options(args: &Args) -> Result<Options, String> {
         ..servers::Options::new(&args.data_dir, 1, application)
     };
     Ok(Options {
-        topology: args.topology.open()?,
+        topology: args.topology.enter().await?,
         shard: args.shard.clone(),
         alias: args.alias.clone(),
         weight: args.weight,
@@ -163,5 +164,6 @@ fn options(args: &Args) -> Result<Options, String> {
         tablet: args.tablet.config(false),
         statements_per_connection_max: args.tablet.statements_per_connection as usize,
         server_compression: args.tablet.server_compression(),
+        encryption: args.tablet.encryption.encryption()?,
     })
 }

@@ -165,6 +165,8 @@ mutants! {
     DrainNothing = "drain-nothing",
     /// A primary is made to rest whatever is open on it.
     RestAtOnce = "rest-at-once",
+    /// A gateway that stops ends sessions amid their transactions.
+    StopAmidTransactions = "stop-amid-transactions",
     /// A transaction that is replayed goes on whatever its statements answer this time.
     ReplayUnchecked = "replay-unchecked",
     /// A COMMIT whose answer was lost is taken for one that did nothing, and the transaction is replayed.

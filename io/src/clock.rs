@@ -3,10 +3,11 @@
 use std::sync::OnceLock;
 use weir_core::time::Instant;
 
-static ORIGIN: OnceLock<std::time::Instant> = OnceLock::new();
+/// tokio's, which is the system's but in a test that has a time of its own.
+static ORIGIN: OnceLock<tokio::time::Instant> = OnceLock::new();
 
-fn origin() -> std::time::Instant {
-    *ORIGIN.get_or_init(std::time::Instant::now)
+fn origin() -> tokio::time::Instant {
+    *ORIGIN.get_or_init(tokio::time::Instant::now)
 }
 
 /// Nanoseconds since the process first asked.
@@ -19,7 +20,5 @@ pub(crate) fn now() -> Instant {
 #[must_use]
 pub(crate) fn to_tokio(at: Instant) -> tokio::time::Instant {
     let far = std::time::Duration::from_secs(60 * 60 * 24 * 365);
-    tokio::time::Instant::from_std(
-        origin() + std::time::Duration::from_nanos(at.0).min(now().since(Instant::ZERO) + far),
-    )
+    origin() + std::time::Duration::from_nanos(at.0).min(now().since(Instant::ZERO) + far)
 }

@@ -13,7 +13,7 @@ use crate::orch;
 use crate::processes::shard::Shard as Followed;
 use crate::servers::{Account, Kept};
 use crate::store::{Embedded, Topology};
-use crate::tablet::{Accounts, Connector, Described, LocalTablet, Own};
+use crate::tablet::{Accounts, Connector, Described, Encryption, LocalTablet, Own};
 use crate::topology::{EmbeddedShard, Member, Roles};
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,10 +21,13 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::warn;
-use weir_core::error::Error;
+use weir_core::error::{Component, Error};
 use weir_core::gateway::cluster::{self, TabletId, View};
+use weir_core::gateway::users::Users;
+use weir_core::link::ConnectionClass;
 use weir_core::mysql::auth::Secret;
 use weir_core::tablet::manager;
+use weir_core::tablet::pool::ConnId;
 use weir_core::time::Duration;
 use weir_core::topo::{Cell, Keyspace, Shard, ShardName, TabletAlias};
 
@@ -32,6 +35,8 @@ use weir_core::topo::{Cell, Keyspace, Shard, ShardName, TabletAlias};
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long its own store may take to be known.
 const KNOWN_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+/// SQLSTATE of a login that is refused.
+const ACCESS_DENIED: [u8; 5] = *b"28000";
 /// Reports of tablets that wait to be heard.
 const NEWS_MAX: usize = 1024;
 
@@ -67,6 +72,8 @@ pub struct Options {
     pub statements_per_connection_max: usize,
     /// How hard to compress the statements of clients on their way to the servers: see [`Connector::compression`].
     pub server_compression: Option<u32>,
+    /// How connections to the servers are encrypted.
+    pub encryption: Option<Encryption>,
     /// How the shard is seen.
     pub cluster: cluster::Config,
     /// How clients are served.
@@ -80,6 +87,8 @@ pub struct Options {
 pub enum StartError {
     /// No server can be reached with the monitor's account; each with what it said.
     NoServer(Vec<(Address, Error)>),
+    /// A server refuses the account that statements run under: its user, where, and what the server said.
+    Application(String, Address, Error),
     /// The servers can be reached, but none of them is the primary.
     NoPrimary(String),
     /// The gateway's address cannot be listened on.
@@ -96,6 +105,9 @@ impl fmt::Display for StartError {
             Self::NoServer(errors) => {
                 f.write_str("no server can be used:")?;
                 errors.iter().try_for_each(|(address, error)| write!(f, "\n  {address}: {error}"))
+            }
+            Self::Application(user, address, error) => {
+                write!(f, "{address} refuses --user '{user}', as which all statements would run: {error}")
             }
             Self::NoPrimary(why) => write!(f, "no primary was found: {why}"),
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
@@ -129,6 +141,7 @@ impl Running {
         let rsa = crypto::RsaKey::generate().map_err(StartError::Crypto)?;
         let (news_out, news) = mpsc::channel(NEWS_MAX);
         let application = accounts(&options.application);
+        check_application(&options, &application).await?;
         let members = start_tablets(&options, &application, &news_out)?;
         let store = match &options.kept {
             Some(kept) => Some(Embedded::open(kept.data_dir()).map_err(StartError::Promise)?),
@@ -215,6 +228,7 @@ fn start_tablets(
     let monitor = accounts(&options.monitor);
     // On Weir's own servers the application may write the table of heartbeats as well.
     let beats = if options.kept.is_some() { application } else { &monitor };
+    let connector = |address, accounts, statements_max| connector(options, address, accounts, statements_max);
     let mut members = Vec::new();
     for (number, Backend { address, cell, weight }) in (1..).zip(&options.servers) {
         let ShardName { keyspace, shard } = place();
@@ -251,7 +265,7 @@ fn start_failover(
         return Ok(None);
     };
     let service = accounts(kept.service_account());
-    let connector = |member: &Member| connector(&member.address, &service, 0);
+    let connector = |member: &Member| connector(options, &member.address, &service, 0);
     let drain_time = options.drain_time;
     Failover::start(kept, (store.clone(), shard), policies, drain_time, members, connector, news)
         .map(Some)
@@ -283,13 +297,14 @@ fn accounts(own: &Account) -> Arc<Accounts> {
     Arc::new(Accounts::own(own.user.as_bytes(), Secret::new(own.password.as_bytes())))
 }
 
-fn connector(address: &Address, accounts: &Arc<Accounts>, statements_max: usize) -> Connector {
+fn connector(options: &Options, address: &Address, accounts: &Arc<Accounts>, statements_max: usize) -> Connector {
     Connector {
         address: address.clone(),
         accounts: Arc::clone(accounts),
         connect_time_max: CONNECT_TIME_MAX,
         statements_max,
         compression: None,
+        encryption: options.encryption.clone(),
     }
 }
 
@@ -297,12 +312,31 @@ fn connector(address: &Address, accounts: &Arc<Accounts>, statements_max: usize)
 async fn first_server(options: &Options) -> Result<Described, StartError> {
     let mut errors = Vec::new();
     for Backend { address, .. } in &options.servers {
-        match Described::ask(&connector(address, &accounts(&options.monitor), 0)).await {
+        match Described::ask(&connector(options, address, &accounts(&options.monitor), 0)).await {
             Ok(server) => return Ok(server),
             Err(error) => errors.push((address.clone(), error)),
         }
     }
     Err(StartError::NoServer(errors))
+}
+
+/// An account that is refused now would be refused to every statement.
+async fn check_application(options: &Options, application: &Arc<Accounts>) -> Result<(), StartError> {
+    if matches!(options.gateway.live.users, Users::OfServers) {
+        return Ok(());
+    }
+    for Backend { address, .. } in &options.servers {
+        let connector = connector(options, address, application, 0);
+        match connector.connect(ConnId(0), ConnectionClass::PLAIN).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.component == Component::Server && error.sqlstate == ACCESS_DENIED => {
+                return Err(StartError::Application(options.application.user.clone(), address.clone(), error));
+            }
+            // That may pass.
+            Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 async fn wait_for_primary(view: &mut watch::Receiver<Arc<View>>, limit: Duration) -> Result<(), StartError> {

@@ -1,5 +1,6 @@
 //! Tells whoever watches over processes whether this one lives and can serve: plain HTTP, `/livez` and `/readyz`, a line each.
 
+use crate::net::{TcpListener, TcpStream};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
@@ -12,7 +13,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::warn;

@@ -2,11 +2,14 @@
 //! show and ask for what the files hold now. Files that make no sense change nothing.
 
 use aws_lc_rs::digest;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +31,19 @@ pub enum Purpose {
     Processes,
     /// etcd, over gRPC. Who vouches for it need not be who vouches for us.
     Etcd,
+    /// MySQL's servers.
+    Servers(Asked),
+}
+
+/// What a server's certificate has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing: whoever answers is believed to be the server.
+    Nothing,
+    /// That the authority vouches for it, whatever name it bears.
+    Authority,
+    /// That the authority vouches for it by the name under which it was reached.
+    Name,
 }
 
 /// Where certificates are. All in PEM.
@@ -99,7 +115,7 @@ impl Certificates {
         self.current().configs.server.clone()
     }
 
-    /// For the end that connects; `None` when nobody vouches for the other.
+    /// For the end that connects; `None` when nobody vouches for the other, and somebody should.
     #[must_use]
     pub fn client(&self) -> Option<Arc<ClientConfig>> {
         self.current().configs.client.clone()
@@ -239,12 +255,12 @@ impl Held {
 
     fn configs(&self, files: &Files, purpose: Purpose) -> Result<Configs, CertificatesError> {
         let roots = self.roots(files)?;
-        let server = match self.own(files)? {
+        let server = match self.own(files)?.filter(|_| !matches!(purpose, Purpose::Servers(_))) {
             Some(own) => Some(Arc::new(server(files, own, roots.clone(), purpose)?)),
             None => None,
         };
-        let client = match roots {
-            Some(roots) => Some(Arc::new(client(files, self.own(files)?, roots, purpose)?)),
+        let client = match trusted(roots, purpose) {
+            Some(trusted) => Some(Arc::new(client(files, self.own(files)?, trusted, purpose)?)),
             None => None,
         };
         Ok(Configs { server, client })
@@ -267,7 +283,7 @@ struct Own {
     key: PrivateKeyDer<'static>,
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+fn provider() -> Arc<CryptoProvider> {
     rustls::crypto::aws_lc_rs::default_provider().into()
 }
 
@@ -294,14 +310,92 @@ fn server(
     Ok(config)
 }
 
+/// What makes the end that connects believe the other.
+enum Trusted {
+    /// The authority, by name.
+    Named(Arc<RootCertStore>),
+    /// Less.
+    Lenient(Lenient),
+}
+
+fn trusted(roots: Option<Arc<RootCertStore>>, purpose: Purpose) -> Option<Trusted> {
+    match purpose {
+        Purpose::Servers(Asked::Nothing) => Some(Trusted::Lenient(Lenient { roots: None, provider: provider() })),
+        Purpose::Servers(Asked::Authority) => {
+            roots.map(|roots| Trusted::Lenient(Lenient { roots: Some(roots), provider: provider() }))
+        }
+        Purpose::Servers(Asked::Name) | Purpose::Clients | Purpose::Processes | Purpose::Etcd => {
+            roots.map(Trusted::Named)
+        }
+    }
+}
+
+/// Looks at less than it could: not at the name, and without `roots` only at whether the other end has the certificate's key.
+#[derive(Debug)]
+struct Lenient {
+    roots: Option<Arc<RootCertStore>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        first: &CertificateDer<'_>,
+        above: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(roots) = &self.roots {
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            verify_server_cert_signed_by_trust_anchor(
+                &ParsedCertificate::try_from(first)?,
+                roots,
+                above,
+                now,
+                algorithms,
+            )?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
 fn client(
     files: &Files,
     own: Option<Own>,
-    roots: Arc<RootCertStore>,
+    trusted: Trusted,
     purpose: Purpose,
 ) -> Result<ClientConfig, CertificatesError> {
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|why| pair(files, &why))?.with_root_certificates(roots);
+    let builder = builder.map_err(|why| pair(files, &why))?;
+    let builder = match trusted {
+        Trusted::Named(roots) => builder.with_root_certificates(roots),
+        Trusted::Lenient(lenient) => builder.dangerous().with_custom_certificate_verifier(Arc::new(lenient)),
+    };
     let mut config = match own {
         Some(own) => builder.with_client_auth_cert(own.chain, own.key).map_err(|why| pair(files, &why))?,
         None => builder.with_no_client_auth(),
@@ -320,7 +414,7 @@ impl Purpose {
     /// Of the protocols spoken, as TLS names them (ALPN).
     fn names(self) -> Vec<Vec<u8>> {
         match self {
-            Self::Clients => Vec::new(),
+            Self::Clients | Self::Servers(_) => Vec::new(),
             Self::Processes | Self::Etcd => vec![b"h2".to_vec()],
         }
     }

@@ -25,6 +25,18 @@ const SEVERAL: Counts = Counts { members: 1, tablets: 3, orchestrators: 2, gatew
 /// What serves at all.
 const SMALL: Counts = Counts { members: 1, tablets: 1, orchestrators: 1, gateways: 1 };
 
+/// Options more than every deployment has.
+#[derive(Clone, Copy, Debug, Default)]
+struct More<'a> {
+    all: &'a [&'a str],
+    tablet: &'a [&'a str],
+    gateway: &'a [&'a str],
+}
+
+fn owned<'a>(options: &'a [&'a str]) -> impl Iterator<Item = String> + use<'a> {
+    options.iter().map(|option| (*option).to_owned())
+}
+
 /// Whatever looks after processes starts one again after this.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// All is in its place again by then.
@@ -115,7 +127,7 @@ impl Deployment {
     /// As on three machines, ready.
     #[must_use]
     pub fn start() -> Self {
-        Self::of(WHOLE, &[], &[], vec![Host::local()])
+        Self::of(WHOLE, More::default(), vec![Host::local()])
     }
 
     /// On hosts of their own, ready: three have a member of etcd, a tablet and an orchestrator each, and each gateway has its own. For a
@@ -123,47 +135,52 @@ impl Deployment {
     #[must_use]
     pub fn on_hosts() -> Self {
         // Nobody else is in this network.
-        Self::of(WHOLE, &["--grpc-plaintext"], &[], Host::others(5))
+        Self::of(WHOLE, More { all: &["--grpc-plaintext"], ..More::default() }, Host::others(5))
     }
 
     /// Three tablets, two orchestrators and two gateways, ready.
     #[must_use]
     pub fn several() -> Self {
-        Self::of(SEVERAL, &[], &[], vec![Host::local()])
+        Self::of(SEVERAL, More::default(), vec![Host::local()])
     }
 
     /// One of each, ready.
     #[must_use]
     pub fn small() -> Self {
-        Self::of(SMALL, &[], &[], vec![Host::local()])
+        Self::of(SMALL, More::default(), vec![Host::local()])
     }
 
     /// One of each, with these options more, ready.
     #[must_use]
     pub fn small_with(more: &[&str]) -> Self {
-        Self::of(SMALL, more, &[], vec![Host::local()])
+        Self::of(SMALL, More { all: more, ..More::default() }, vec![Host::local()])
     }
 
     /// One of each, and so many gateways, ready.
     #[must_use]
     pub fn small_with_gateways(gateways: usize) -> Self {
-        Self::of(Counts { gateways, ..SMALL }, &[], &[], vec![Host::local()])
+        Self::of(Counts { gateways, ..SMALL }, More::default(), vec![Host::local()])
     }
 
     /// One of each, the gateway with these options more, ready.
     #[must_use]
     pub fn small_of_gateway(more: &[&str]) -> Self {
-        Self::of(SMALL, &[], more, vec![Host::local()])
+        Self::of(SMALL, More { gateway: more, ..More::default() }, vec![Host::local()])
     }
 
-    fn of(counts: Counts, more: &[&str], of_gateway: &[&str], hosts: Vec<Host>) -> Self {
+    /// One of each, the tablet with these options more, ready.
+    #[must_use]
+    pub fn small_of_tablet(more: &[&str]) -> Self {
+        Self::of(SMALL, More { tablet: more, ..More::default() }, vec![Host::local()])
+    }
+
+    fn of(counts: Counts, more: More<'_>, hosts: Vec<Host>) -> Self {
         let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
         let host = |number: usize| hosts[number % hosts.len()].clone();
         let etcd = EtcdCluster::start_on((0..counts.members).map(host).collect());
         let topology = ["--etcd".to_owned(), etcd.urls().join(","), "--shard".into(), "shop/0".into()];
         let log = std::env::var("WEIR_TEST_LOG").unwrap_or_else(|_| "warn".into());
-        let more = more.iter().map(|option| (*option).to_owned());
-        let common: Vec<String> = topology.into_iter().chain(["--log".into(), log]).chain(more).collect();
+        let common: Vec<String> = topology.into_iter().chain(["--log".into(), log]).chain(owned(more.all)).collect();
         let Account { user, password } = application();
         let account = ["--user".to_owned(), user, "--password".into(), password];
         let tablets = (1..=counts.tablets).map(|number| {
@@ -177,7 +194,7 @@ impl Deployment {
                 ("--mysql-port", free_port().to_string()),
                 ("--replication-password", "between servers".to_owned()),
             ];
-            let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+            let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).chain(owned(more.tablet));
             Process::new("weir-tablet", host, own.chain(account.clone()).chain(common.clone()))
         });
         let tablets: Vec<Process> = tablets.collect();
@@ -197,8 +214,7 @@ impl Deployment {
                 ("--host", host.address().to_string()),
                 ("--port", port.to_string()),
             ];
-            let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-            let own = own.chain(of_gateway.iter().map(|option| (*option).to_owned()));
+            let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).chain(owned(more.gateway));
             (Process::new("weir-gateway", host, own.chain(account.clone()).chain(common.clone())), address)
         };
         let mut deployment = Self {

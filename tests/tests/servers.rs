@@ -4,8 +4,8 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
-use weir_io::servers::{Cluster, Options, Server};
-use weir_tests::{TestCluster, application, as_application, eventually, query_value};
+use weir_io::servers::{Account, Cluster, Options, Server};
+use weir_tests::{Session, TestCluster, application, as_application, eventually, query_value};
 
 fn read_only(server: &Server) -> String {
     query_value(server, "SELECT @@GLOBAL.read_only")
@@ -53,6 +53,21 @@ fn roles_and_addresses_survive_a_restart_and_a_crash() {
         cluster.primary().query("INSERT INTO d.t VALUES (1)").unwrap();
         cluster.wait_for_replicas();
         assert_eq!(query_value(&cluster.replicas()[0], "SELECT COUNT(*) FROM d.t"), round.to_string());
+    }
+}
+
+/// Accounts are what the options say: a data directory has nothing that could be another.
+#[test]
+fn another_password_of_the_application_counts_from_the_next_start() {
+    let dir = TempDir::new().unwrap();
+    let log_in = |cluster: &Cluster, password: &str| {
+        let session = Session::open(cluster.servers()[0].address(), &Account::new("app", password), None);
+        session.map(|mut session| session.values("SELECT 1"))
+    };
+    for (password, other) in [("first", "second"), ("second", "first")] {
+        let cluster = Cluster::start(&Options::new(dir.path(), 1, Account::new("app", password))).unwrap();
+        assert_eq!(log_in(&cluster, password).unwrap(), ["1"]);
+        assert!(log_in(&cluster, other).unwrap_err().to_string().contains("code: 1045"));
     }
 }
 

@@ -58,6 +58,7 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::GuessCommitLost, "failover/commits-lost", Check::Once),
     (Mutant::GuessCommitDone, "failover/commits-lost", Check::Once),
     (Mutant::DrainHoldsOpen, "failover/planned-under-transfers", Check::Planned),
+    (Mutant::StopAmidTransactions, "gateway-stop", Check::Undisturbed),
     (Mutant::BelieveMinority, "consensus/minority", Check::Members),
     (Mutant::AskOutsideTheGroup, "consensus/expelled-early", Check::Global),
     (Mutant::BelieveOldView, "consensus/primary-paused", Check::Appends),

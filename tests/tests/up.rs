@@ -4,7 +4,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use weir_tests::{TestCluster, Weir, eventually};
+use weir_io::servers::Account;
+use weir_tests::{TestCluster, Weir, application, eventually, run_program};
 
 /// From the start of the process to its first answer, initialisation of three servers included.
 const FIRST_ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -56,6 +57,23 @@ fn a_second_weir_leaves_the_first_ones_data_alone() {
     assert!(!second.wait().success());
     assert!(second.output().contains("in use by another running Weir"), "{}", second.output());
     assert_eq!(first.query("SELECT 1").unwrap(), "1");
+}
+
+#[test]
+fn an_account_that_the_servers_refuse_is_told_at_the_start() {
+    let cluster = TestCluster::start(1);
+    for host in ["%", "localhost"] {
+        cluster.primary().query(&format!("SET PASSWORD FOR app@'{host}' = PASSWORD('another')")).expect("an account");
+    }
+    let Account { user, password } = cluster.service_account();
+    let application = application();
+    // The account that watches is let in.
+    let monitor = ["--monitor-user", user, "--monitor-password", password];
+    let own =
+        ["up", "--attach", &cluster.addresses(), "--user", &application.user, "--password", &application.password];
+    let (code, said) = run_program("weir", &[&own[..], &monitor].concat(), Duration::from_secs(30));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("refuses --user 'app'") && said.contains("Access denied"), "{said}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! How the connections to a server are kept.
 
+use super::ServerTlsArgs;
 use clap::Args as ClapArgs;
 use std::time::Duration;
 use weir_core::tablet::{manager, pool};
@@ -30,6 +31,10 @@ pub struct TabletArgs {
     #[arg(long, default_value_t = 0, value_name = "LEVEL", env = "WEIR_SERVER_COMPRESSION",
           value_parser = clap::value_parser!(u32).range(0..=9))]
     pub server_compression: u32,
+
+    /// How they are encrypted.
+    #[command(flatten)]
+    pub encryption: ServerTlsArgs,
 
     /// How often the primary gets a heartbeat, by which replicas tell how far they are behind, in milliseconds; 0 for never. It
     /// is a row in the table weir.heartbeat, made when it is missing (never on a server alone), and needs SELECT, INSERT, UPDATE, CREATE ON weir.* for the

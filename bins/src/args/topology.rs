@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 use std::path::PathBuf;
 use weir_core::mysql::auth::Secret;
-use weir_core::topo::store::{DEFAULT_PREFIX, Prefix};
+use weir_core::topo::store::{CallError, DEFAULT_PREFIX, Prefix};
 use weir_io::store::{Etcd, Login, Options, Tls, Topology};
 use weir_io::tls::{Certificates, Files, Purpose};
 
@@ -40,6 +40,17 @@ pub struct TopologyArgs {
 }
 
 impl TopologyArgs {
+    /// The topology, whether it can be reached now or not, for a process that stays.
+    ///
+    /// # Errors
+    /// When an option makes no sense, a file cannot be read, or etcd refuses the password.
+    pub async fn enter(&self) -> Result<Topology, String> {
+        let topology = self.open()?;
+        let refused = |why: CallError| format!("--etcd-user and --etcd-password are refused: {why}");
+        topology.check_login().await.map_err(refused)?;
+        Ok(topology)
+    }
+
     /// The topology, whether it can be reached now or not.
     ///
     /// # Errors

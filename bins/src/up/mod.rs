@@ -43,10 +43,17 @@ async fn up(args: &Args, reread: Reread<Args>) -> Result<(), String> {
         LIVE_OF_GATEWAYS.iter().copied().filter(|name| !matches!(*name, "auth" | "user" | "password")).collect();
     let mut life = Life::begin(&args.process, reread, &live).await?;
     let application = Account::new(&args.gateway.user, &args.gateway.password);
+    let encryption = args.tablet.encryption.encryption()?;
+    if encryption.is_some() && args.attach.is_empty() {
+        return Err(
+            "--server-tls: servers that Weir starts on this machine have no certificate; it is for those of --attach"
+                .to_owned(),
+        );
+    }
     let socket = args.attach.is_empty().then(|| args.data_dir.join("weir.sock"));
     let gateway = args.gateway.options(socket)?;
     let own = if args.attach.is_empty() { Some(start_servers(args, &application, &mut life).await?) } else { None };
-    let options = options(args, own.as_ref(), application, gateway)?;
+    let options = Options { encryption, ..options(args, own.as_ref(), application, gateway)? };
     let served = serve(options, args, own.as_deref(), &mut life, begun).await;
     if let Some(own) = own {
         let stopped = tokio::task::spawn_blocking(move || own.stop()).await;
@@ -67,7 +74,8 @@ async fn serve(
     begun: Instant,
 ) -> Result<(), String> {
     let socket = options.gateway.socket.clone();
-    life.follow(options.gateway.tls.clone());
+    let of_servers = options.encryption.as_ref().map(|encryption| encryption.certificates.clone());
+    life.follow([options.gateway.tls.clone(), of_servers].into_iter().flatten());
     let running = tokio::select! {
         running = Running::start(options) => running.map_err(|error| error.to_string())?,
         () = life.told_to_stop() => return Ok(()),
@@ -159,6 +167,7 @@ fn options(
         tablet: manager::Config { alone, ..args.tablet.config(is_alone) },
         statements_per_connection_max: args.tablet.statements_per_connection as usize,
         server_compression: args.tablet.server_compression(),
+        encryption: None,
         cluster,
         gateway,
         primary_time_max: PRIMARY_TIME_MAX,

@@ -10,6 +10,7 @@ use crate::error::{Component, Error, Kind};
 use crate::gateway::processes::Powers;
 use crate::gtid::Flavor;
 use crate::mysql::auth::{Credential, Secret};
+use crate::mysql::handshake::Transport;
 use crate::mysql::resultset::{Answer, TextResultSet};
 use crate::topo::ServerVersion;
 use core::fmt::Write as _;
@@ -38,11 +39,21 @@ const CONNECTION_ADMIN: u64 = 1 << 32;
 #[derive(Clone, Debug)]
 pub struct Account {
     /// What is known of its password.
-    pub credential: Credential,
+    credential: Credential,
+    /// Nobody uses it over a connection without TLS (`REQUIRE SSL`).
+    needs_tls: bool,
     /// Stands for what it may do: another value when that has changed, or that of a role.
     pub rights: Rights,
     /// What it may do to the gateway's clients.
     pub powers: Powers,
+}
+
+impl Account {
+    /// What opens it to a client that is connected over this; `None` when nothing does.
+    #[must_use]
+    pub fn credential_over(self, transport: Transport) -> Option<Credential> {
+        (!self.needs_tls || transport == Transport::Tls).then_some(self.credential)
+    }
 }
 
 /// See [`Account::rights`].
@@ -65,16 +76,17 @@ pub fn question(version: ServerVersion, user: &[u8]) -> String {
         let roles = digest("global_priv", "Priv");
         let granted = digest("roles_mapping", "Role, Admin_option");
         let schemas = digest("db", &format!("Db, {SCHEMA_RIGHTS}"));
-        let (plugin, hash, locked, role, access) = (
+        let (plugin, hash, locked, role, access, tls) = (
             field("plugin"),
             field("authentication_string"),
             field("account_locked"),
             field("is_role"),
             field("access"),
+            field("ssl_type"),
         );
         format!(
             "SELECT Host, User, {plugin} AS plugin, {hash} AS authentication_string, IF({locked}, 'Y', 'N') AS account_locked, \
-             {access} AS access, Priv, {roles} AS of_roles, {granted} AS of_grants, {schemas} AS of_schemas \
+             {access} AS access, {tls} AS ssl_type, Priv, {roles} AS of_roles, {granted} AS of_grants, {schemas} AS of_schemas \
              FROM mysql.global_priv WHERE {is_users} AND NOT COALESCE({role}, 0)"
         )
     } else {
@@ -117,8 +129,8 @@ pub fn read(answer: Answer, user: &[u8], host: &str) -> Result<Option<Account>, 
     match accounts.filter(suits).max_by_key(|account| (specificity(account.host), specificity(account.user))) {
         // The server itself tells who knows the password that the account is locked.
         Some(account) => {
-            let credential = account.credential()?;
-            Ok(Some(Account { credential, rights: account.rights(), powers: account.powers(&rows) }))
+            let (credential, needs_tls) = (account.credential()?, account.needs_tls()?);
+            Ok(Some(Account { credential, needs_tls, rights: account.rights(), powers: account.powers(&rows) }))
         }
         None => Ok(None),
     }
@@ -132,6 +144,8 @@ struct Row<'a> {
     plugin: &'a [u8],
     hash: &'a [u8],
     at: usize,
+    /// A number on MariaDB, a word on MySQL.
+    tls: &'a [u8],
 }
 
 impl<'a> Row<'a> {
@@ -146,6 +160,7 @@ impl<'a> Row<'a> {
             plugin: text("plugin").unwrap_or_default(),
             hash: hash.unwrap_or_default(),
             at: row,
+            tls: text("ssl_type").unwrap_or_default(),
         })
     }
 
@@ -186,6 +201,19 @@ impl<'a> Row<'a> {
                     "weir-gateway: the account's authentication method '{plugin}' cannot be passed on to the servers; \
                      mysql_native_password can"
                 );
+                Err(Error::new(Component::Gateway, Kind::UnsupportedAuth, message))
+            }
+        }
+    }
+
+    /// A server that asks for a certificate is shown Weir's: whether the client has one, it cannot know.
+    fn needs_tls(&self) -> Result<bool, Error> {
+        match self.tls {
+            b"" | b"0" => Ok(false),
+            b"1" | b"ANY" => Ok(true),
+            _ => {
+                let message = "weir-gateway: the account asks for a certificate of the client (REQUIRE X509, ISSUER, SUBJECT or CIPHER), \
+                               which cannot be passed on to the servers; REQUIRE SSL can";
                 Err(Error::new(Component::Gateway, Kind::UnsupportedAuth, message))
             }
         }
@@ -246,8 +274,8 @@ mod tests {
     fn finds_secret(accounts: &[[&str; 5]], user: &str, host: &str) -> bool {
         let nonce = Nonce::from_random([7; 20]);
         let found = read(answer(accounts), user.as_bytes(), host).unwrap().expect("an account");
-        found.credential.verify(AuthPlugin::Native, &nonce, &native::scramble(b"secret", nonce.bytes()))
-            == Verdict::Right
+        let credential = found.credential_over(Transport::Plain).expect("it takes clients without TLS");
+        credential.verify(AuthPlugin::Native, &nonce, &native::scramble(b"secret", nonce.bytes())) == Verdict::Right
     }
 
     #[test]
@@ -286,6 +314,27 @@ mod tests {
             let answer = native::scramble(password, nonce.bytes());
             assert_eq!(found.credential.verify(AuthPlugin::Native, &nonce, &answer), Verdict::Wrong);
             assert!(!found.credential.verify_password(password));
+        }
+    }
+
+    #[test]
+    fn an_account_that_asks_for_tls_is_closed_without() {
+        let found = |tls: &str| {
+            let names = ["Host", "User", "plugin", "ssl_type"];
+            let columns = names.map(|name| ColumnDefinition::new(name, ColumnType::MYSQL_TYPE_VAR_STRING)).to_vec();
+            let row = ["%", "app", "", tls].map(|value| Some(value.into()));
+            let set = TextResultSet { columns, rows: vec![row.to_vec()] };
+            read(Answer::Rows(set, OkPacket::default()), b"app", "192.0.2.1")
+        };
+        for (tls, over) in
+            [("", [true, true, true]), ("0", [true; 3]), ("1", [false, false, true]), ("ANY", [false, false, true])]
+        {
+            let opens = [Transport::Plain, Transport::UnixSocket, Transport::Tls]
+                .map(|transport| found(tls).unwrap().expect("an account").credential_over(transport).is_some());
+            assert_eq!(opens, over, "{tls}");
+        }
+        for asks_for_a_certificate in ["2", "3", "X509", "SPECIFIED"] {
+            assert!(found(asks_for_a_certificate).is_err(), "{asks_for_a_certificate}");
         }
     }
 

@@ -543,7 +543,8 @@ impl Driver {
         if let Ok(Some(account)) = &found {
             (self.rights, self.powers_found) = (Some(account.rights), account.powers);
         }
-        self.session.user_found(found.map(|account| account.map(|account| account.credential)));
+        let transport = self.session.transport();
+        self.session.user_found(found.map(|account| account?.credential_over(transport)));
         Poll::Ready(())
     }
 
@@ -634,7 +635,12 @@ impl Driver {
                 compressed.let_go();
             }
             self.written = 0;
-            self.write_deadline = None;
+            // TLS keeps back what the socket did not take; what is wrong with it is found when reading.
+            if !self.client_gone && Pin::new(&mut self.client).poll_flush(cx).is_pending() {
+                self.write_deadline.get_or_insert_with(|| clock::now() + self.write_time_max);
+            } else {
+                self.write_deadline = None;
+            }
             return Poll::Pending;
         }
         match Pin::new(&mut self.client).poll_write(cx, &self.output[self.written..]) {

@@ -6,7 +6,7 @@ use crate::clock;
 use crate::crypto::{self, RsaKey};
 use crate::handover::{Sockets, is_wanted};
 use crate::health::Readiness;
-use crate::net::Stream;
+use crate::net::{self, Stream, TcpListener};
 use crate::tablet::{Accounts, Described};
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
@@ -37,8 +37,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TURN_AWAY_TIME_MAX: Duration = Duration::from_secs(1);
 /// How often it is looked whether the last client has gone.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Connections that the kernel keeps waiting for an accept.
-const BACKLOG: u32 = 4096;
 
 /// A gateway that accepts clients.
 pub struct Listening {
@@ -70,7 +68,7 @@ impl Listening {
         let inherited = std::mem::take(&mut options.inherited);
         let tcp = match inherited.clients.filter(|tcp| is_wanted(tcp, options.listen)) {
             Some(tcp) => tcp,
-            None => listen_tcp(options.listen)?.into_std()?,
+            None => net::listen(options.listen)?,
         };
         let address = tcp.local_addr()?;
         let socket = options.socket.clone();
@@ -91,8 +89,7 @@ impl Listening {
             acceptors.spawn(accept_unix(UnixListener::from_std(local)?, Arc::clone(&shared), stopped.clone()));
         }
         if let Some(clients) = clients {
-            clients.set_nonblocking(true)?;
-            acceptors.spawn(accept_tcp(TcpListener::from_std(clients)?, Arc::clone(&shared), stopped));
+            acceptors.spawn(accept_tcp(net::accept_on(clients)?, Arc::clone(&shared), stopped));
         }
         Ok(Self { shared, stop, acceptors, _background: background, address, sockets, socket })
     }
@@ -183,13 +180,6 @@ fn readiness(view: &View) -> Readiness {
 
 fn is_at(local: &std::os::unix::net::UnixListener, path: &Path) -> bool {
     local.local_addr().is_ok_and(|at| at.as_pathname() == Some(path))
-}
-
-fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 /// A socket file that nobody answers on is left from a process that died: it is replaced.

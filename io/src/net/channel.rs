@@ -1,5 +1,6 @@
-//! gRPC over TLS with certificates that may be replaced: each connection is made with those that hold then.
+//! Connections of gRPC, plain or over TLS. Certificates may be replaced: each connection is made with those that hold then.
 
+use super::tcp::{TcpListener, TcpStream};
 use super::{Address, Stream};
 use crate::tls::Certificates;
 use hyper_util::rt::TokioIo;
@@ -8,7 +9,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -18,6 +18,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tower::Service;
 use tracing::{debug, warn};
 
+/// The port of http where none is said.
+const HTTP_PORT: u16 = 80;
 /// The port of https where none is said.
 const HTTPS_PORT: u16 = 443;
 /// How long a peer that has connected may take until both know each other.
@@ -33,7 +35,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub(crate) struct Peer {
     endpoint: Endpoint,
-    connector: Option<Connector>,
+    connector: Connector,
 }
 
 impl Peer {
@@ -46,25 +48,25 @@ impl Peer {
         certificates: Option<&Certificates>,
         name: Option<&str>,
     ) -> Result<Self, String> {
-        let Some(certificates) = certificates else { return Ok(Self { endpoint, connector: None }) };
         let uri = endpoint.uri();
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let Some(certificates) = certificates else {
+            let address = Address::Tcp(host, uri.port_u16().unwrap_or(HTTP_PORT));
+            return Ok(Self { endpoint, connector: Connector { address, known: None } });
+        };
         let name = name.unwrap_or(&host).to_owned();
         let name = ServerName::try_from(name.clone()).map_err(|why| format!("{name}: {why}"))?;
         let port = uri.port_u16().unwrap_or(HTTPS_PORT);
         let mut parts = uri.clone().into_parts();
         parts.scheme = Some(tonic::codegen::http::uri::Scheme::HTTPS);
         let origin = Uri::from_parts(parts).map_err(|why| why.to_string())?;
-        let connector = Connector { address: Address::Tcp(host, port), name, certificates: certificates.clone() };
-        Ok(Self { endpoint: endpoint.origin(origin), connector: Some(connector) })
+        let connector = Connector { address: Address::Tcp(host, port), known: Some((name, certificates.clone())) };
+        Ok(Self { endpoint: endpoint.origin(origin), connector })
     }
 
     /// Connected when it is used first, and again whenever it breaks.
     pub(crate) fn channel(&self) -> Channel {
-        match &self.connector {
-            Some(connector) => self.endpoint.connect_with_connector_lazy(connector.clone()),
-            None => self.endpoint.connect_lazy(),
-        }
+        self.endpoint.connect_with_connector_lazy(self.connector.clone())
     }
 }
 
@@ -72,8 +74,8 @@ impl Peer {
 #[derive(Clone)]
 struct Connector {
     address: Address,
-    name: ServerName<'static>,
-    certificates: Certificates,
+    /// By which name and certificates the other end is known, with TLS.
+    known: Option<(ServerName<'static>, Certificates)>,
 }
 
 impl Service<Uri> for Connector {
@@ -86,10 +88,12 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let Self { address, name, certificates } = self.clone();
+        let Self { address, known } = self.clone();
         Box::pin(async move {
+            let stream = Stream::connect(&address).await?;
+            let Some((name, certificates)) = known else { return Ok(TokioIo::new(stream)) };
             let config = certificates.client().ok_or_else(|| io::Error::other("nobody vouches for the other end"))?;
-            Ok(TokioIo::new(Stream::connect(&address).await?.connect_tls(config, name).await?))
+            Ok(TokioIo::new(stream.connect_tls(config, name).await?))
         })
     }
 }

@@ -1,14 +1,17 @@
 //! One connected stream, whatever carries it.
 
+use super::tcp::TcpStream;
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::path::PathBuf;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
+use tokio::task::unconstrained;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 /// Where a server listens.
@@ -115,16 +118,12 @@ impl Stream {
 
     /// True when the peer has closed, or has said something that nobody asked for: such a stream at rest is of no use.
     #[must_use]
-    pub fn is_stale(&self) -> bool {
+    pub fn is_stale(&mut self) -> bool {
+        // Records of TLS without application data, such as tickets, are no news.
         let mut byte = [0; 1];
-        let read = match self {
-            Self::Tcp(stream) => stream.try_read(&mut byte),
-            Self::Unix(stream) => stream.try_read(&mut byte),
-            // What is readable may be a record without application data: a request finds out.
-            Self::Tls(_) => return false,
-            Self::Gone => return true,
-        };
-        !matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        let mut buf = ReadBuf::new(&mut byte);
+        let read = poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut buf));
+        pin!(unconstrained(read)).poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::net::Address;
 use crate::servers::{self, Account, Cluster, Keeper, Kept};
 use crate::store::{Announced, Topology};
 use crate::tablet::orders::{self, Donors, FromTablet, Obedience, Question, ToTablet};
-use crate::tablet::{Accounts, Connector, LocalTablet, News, Own};
+use crate::tablet::{Accounts, Connector, Described, Encryption, LocalTablet, News, Own};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,6 +64,8 @@ pub struct Options {
     pub statements_per_connection_max: usize,
     /// How hard to compress the statements of clients on their way to the server: see [`Connector::compression`].
     pub server_compression: Option<u32>,
+    /// How connections to it are encrypted.
+    pub encryption: Option<Encryption>,
 }
 
 /// A tablet that serves.
@@ -95,7 +97,10 @@ impl Running {
         let keeper = Arc::clone(&kept.keepers()[0]);
         let name = Place { shard: options.shard.clone(), alias: options.alias.clone() };
         let (news_in, news) = mpsc::channel(NEWS_MAX);
-        let reach = Reach { kept: Arc::clone(&kept), application: options.server.application.clone() };
+        let encryption = options.encryption.clone();
+        let reach = Reach { kept: Arc::clone(&kept), application: options.server.application.clone(), encryption };
+        reach.check().await?;
+        let described = Arc::new(reach.service());
         let tablet = start_tablet(&options, &name, &reach, news_in.clone())?;
         let peers = Arc::new(Peers::new(shard.tablets.clone(), options.identity.clone()));
         let (heard, telling) = hear(Arc::clone(&tablet), news);
@@ -118,7 +123,7 @@ impl Running {
         let (stop, stopped) = oneshot::channel::<()>();
         let process = random()?;
         let serving = wire::server()
-            .add_service(Queries::service(Arc::clone(&tablet), process, reach_described(&kept)))
+            .add_service(Queries::service(Arc::clone(&tablet), process, described))
             .add_service(Control::service(Arc::clone(&tablet), heard.clone(), Some((orders_in, questions_in))))
             .serve_with_incoming_shutdown(incoming, async move { _ = stopped.await });
         tasks.spawn(async move {
@@ -194,6 +199,7 @@ struct Place {
 struct Reach {
     kept: Arc<Kept>,
     application: Account,
+    encryption: Option<Encryption>,
 }
 
 impl Reach {
@@ -209,11 +215,20 @@ impl Reach {
             connect_time_max: CONNECT_TIME_MAX,
             statements_max,
             compression: None,
+            encryption: self.encryption.clone(),
         }
     }
 
     fn service(&self) -> Connector {
         self.connector(self.kept.service_account(), 0)
+    }
+
+    /// A certificate that would keep the tablet from its server for good keeps it from starting.
+    async fn check(&self) -> Result<(), StartError> {
+        match self.encryption {
+            Some(_) => Described::ask(&self.service()).await.map(|_| ()).map_err(StartError::new),
+            None => Ok(()),
+        }
     }
 }
 
@@ -243,12 +258,6 @@ fn random() -> Result<u64, StartError> {
     let mut bytes = [0; 8];
     crypto::fill_random(&mut bytes).map_err(StartError::new)?;
     Ok(u64::from_le_bytes(bytes))
-}
-
-fn reach_described(kept: &Arc<Kept>) -> Arc<Connector> {
-    let kept = Arc::clone(kept);
-    let application = kept.service_account().clone();
-    Arc::new(Reach { kept, application }.service())
 }
 
 fn advertised(options: &Options, bound: std::net::IpAddr) -> String {

@@ -1,11 +1,10 @@
 //! Connections between processes: HTTP/2 with limits that keep one slow reader from holding up the others, and mutual TLS.
 
 use crate::handover::is_wanted;
-use crate::net::{Incoming, Peer, incoming};
+use crate::net::{self, Incoming, Peer, TcpListener, incoming};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tonic::transport::{Channel, Endpoint, Server};
 use weir_core::topo::Address;
 
@@ -66,10 +65,9 @@ pub(super) async fn listen_on(
 ) -> io::Result<(Incoming, std::net::TcpListener)> {
     let socket = match inherited.filter(|tcp| is_wanted(tcp, address)) {
         Some(socket) => socket,
-        None => TcpListener::bind(address).await?.into_std()?,
+        None => net::listen(address)?,
     };
-    socket.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(socket.try_clone()?)?;
+    let listener = net::accept_on(socket.try_clone()?)?;
     Ok((incoming(listener, identity.cloned()), socket))
 }
 

@@ -51,6 +51,17 @@ impl Topology {
         }
     }
 
+    /// Whether it lets us in, as far as it can be asked now: a store that is away keeps nobody from starting.
+    ///
+    /// # Errors
+    /// What it says when it refuses our password.
+    pub async fn check_login(&self) -> Result<(), CallError> {
+        match self {
+            Self::Etcd(etcd) => etcd.check_login().await,
+            Self::Embedded(_) => Ok(()),
+        }
+    }
+
     /// Makes one call. It is answered within [`weir_core::orch::lock::ANSWER_TIME_MAX`].
     ///
     /// # Errors

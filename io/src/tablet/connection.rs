@@ -2,6 +2,7 @@
 
 use super::accounts::{Accounts, Login};
 use super::compression::Compressed;
+use super::encryption::Encryption;
 use super::killer::Thread;
 use crate::clock;
 use crate::crypto;
@@ -12,7 +13,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gtid::Position;
 use weir_core::link::{Collector, ConnectionClass, ConnectionTraits, Reply, Request};
@@ -39,6 +40,8 @@ pub struct Connector {
     pub statements_max: usize,
     /// How hard what goes to the server is compressed, from 1 to 9, if it takes the compressed protocol; `None` asks for none.
     pub compression: Option<u32>,
+    /// How what goes over TCP is encrypted; `None` for not at all.
+    pub encryption: Option<Encryption>,
 }
 
 /// A connection, opened.
@@ -104,7 +107,7 @@ impl Connector {
             compression: self.compression,
             compressed: None,
         };
-        connection.log_in().await?;
+        connection.log_in(self).await?;
         connection.opened = clock::now();
         Ok(Box::new(connection))
     }
@@ -121,7 +124,7 @@ impl Connector {
             max_packet_bytes: PACKET_BYTES_MAX,
             attributes: vec![(b"program_name".to_vec(), b"weir".to_vec())],
             transport: if matches!(stream, Stream::Unix(_)) { Transport::UnixSocket } else { Transport::Plain },
-            tls: TlsMode::Disabled,
+            tls: self.encryption.as_ref().map_or(TlsMode::Disabled, |encryption| encryption.mode),
             rsa_key: RsaKey::FromServer,
         };
         BackendConfig {
@@ -134,6 +137,12 @@ impl Connector {
     fn unreachable(&self, error: &io::Error) -> Error {
         // The client's own wording for it (CR_CONN_HOST_ERROR), which operators search for.
         let message = format!("weir-tablet: can't connect to MySQL server on '{}' ({error})", self.address);
+        Error::new(Component::Tablet, Kind::Unavailable, message)
+    }
+
+    fn not_encrypted(&self, error: &io::Error) -> Error {
+        // And this is CR_SSL_CONNECTION_ERROR.
+        let message = format!("weir-tablet: TLS/SSL error with MySQL server on '{}': {error}", self.address);
         Error::new(Component::Tablet, Kind::Unavailable, message)
     }
 }
@@ -158,19 +167,35 @@ impl Connection {
         Some(Thread { id: server.connection_id, opened: self.opened })
     }
 
-    async fn log_in(&mut self) -> Result<(), Error> {
+    async fn log_in(&mut self, connector: &Connector) -> Result<(), Error> {
         let mut timer = Timer::default();
         loop {
             match poll_fn(|cx| self.poll_event(cx, &mut timer)).await {
                 Event::Ready => return Ok(()),
                 Event::EncryptRsa { pem, plaintext } => self.machine.encrypted(crypto::encrypt(&pem, &plaintext)),
-                Event::StartTls => {
-                    let message = "weir-tablet: TLS towards servers is not served yet";
-                    return Err(Error::new(Component::Tablet, Kind::NotSupported, message));
-                }
+                Event::StartTls => self.start_tls(connector).await?,
                 Event::Closed { reason } => return Err(not_opened(reason)),
             }
         }
+    }
+
+    async fn start_tls(&mut self, connector: &Connector) -> Result<(), Error> {
+        let mut request = Vec::new();
+        self.machine.poll_transmit(&mut request);
+        let mut plain = std::mem::replace(&mut self.stream, Stream::Gone);
+        let starting = async {
+            let encryption = connector.encryption.as_ref().ok_or_else(|| io::Error::other("it was not asked for"))?;
+            plain.write_all(&request).await?;
+            encryption.start(plain, &connector.address).await
+        };
+        // TLS is part of the login, and has only as much time.
+        let until = clock::to_tokio(self.machine.poll_timeout().unwrap_or(Instant::MAX));
+        let started = tokio::time::timeout_at(until, starting).await;
+        self.stream = started
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|error| connector.not_encrypted(&error))?;
+        self.machine.tls_started();
+        Ok(())
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<Event> {
@@ -195,15 +220,13 @@ impl Connection {
             self.transmit();
         }
         if self.output.is_empty() {
+            // TLS keeps back what the socket did not take; what is wrong with it is found when reading.
+            let _ = Pin::new(&mut self.stream).poll_flush(cx);
             return Poll::Pending;
         }
         match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output[self.written..])) {
             Ok(written) if written > 0 => self.written += written,
             _ => self.lose(),
-        }
-        if self.written == self.output.len() {
-            // TLS keeps a record back until it is flushed; what does not go now goes with the next wake-up.
-            let _ = Pin::new(&mut self.stream).poll_flush(cx);
         }
         Poll::Ready(())
     }

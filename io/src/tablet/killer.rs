@@ -73,7 +73,8 @@ impl Killer {
     /// The connection is taken out, so that a kill that is given up half-way leaves no half-read answer behind.
     async fn in_turn(&self, connector: &Connector, thread: Thread, interrupt: Interrupt) -> Result<(), Error> {
         let mut slot = self.turn.lock().await;
-        let mut ready = match slot.take().filter(|ready| !ready.connection.stream.is_stale()) {
+        let is_fresh = |mut ready: Ready| (!ready.connection.stream.is_stale()).then_some(ready);
+        let mut ready = match slot.take().and_then(is_fresh) {
             Some(ready) => ready,
             None => Ready::open(connector).await?,
         };

@@ -266,13 +266,14 @@ impl LocalTablet {
                     state.waiting.insert(ticket, answer);
                     return Pending::Waiting { tablet: Arc::clone(self), ticket, answered };
                 }
-                // The server closed it while it was idle: it is not even tried.
-                Some(Ok(connection)) if connection.stream.is_stale() => {
-                    let lost = pool::Input::Lost { conn: connection.id };
-                    state.machine.handle(clock::now(), Input::Pool(lost));
-                    self.drain(&mut state, None);
-                }
                 Some(Ok(mut connection)) => {
+                    if connection.stream.is_stale() {
+                        // The server closed it while it was idle: it is not even tried.
+                        let lost = pool::Input::Lost { conn: connection.id };
+                        state.machine.handle(clock::now(), Input::Pool(lost));
+                        self.drain(&mut state, None);
+                        continue;
+                    }
                     // Back to the one who had it last, it is as it was left.
                     connection.epoch +=
                         u64::from(!prefer.is_some_and(|p| p.conn == connection.id && p.epoch == connection.epoch));

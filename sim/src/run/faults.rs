@@ -4,6 +4,7 @@ use super::{Stage, group};
 use crate::mysql::host::{SIGNAL_APPLIER_SLOW, SIGNAL_APPLIER_STALLS};
 use crate::processes::failover::orchestrator::{SIGNAL_DRAIN, SIGNAL_REPARENT};
 use crate::processes::failover::topology::{SIGNAL_FORGET, SIGNAL_LEADERLESS, SIGNAL_RESTORE};
+use crate::processes::gateway::SIGNAL_STOP;
 use crate::processes::operator::{SIGNAL_ERRANDS, SIGNAL_KILLS};
 use crate::scenario::{Fault, Kind, Scenario, Span};
 use crate::world::fault::{self, FaultKind};
@@ -96,6 +97,7 @@ fn named(scenario: &Scenario, fault: &fault::Fault) -> Fault {
         FaultKind::Signal { signal, .. } if *signal >= SIGNAL_REPARENT => {
             plain(Kind::Reparent, name(&HostId((signal - SIGNAL_REPARENT) as u16)))
         }
+        FaultKind::Signal { process, signal: SIGNAL_STOP } => plain(Kind::Stop, of(*process)),
         FaultKind::Signal { process, signal: SIGNAL_LEADERLESS } => plain(Kind::NoLeader, of(*process)),
         FaultKind::Signal { process, signal: SIGNAL_APPLIER_STALLS } => plain(Kind::ApplierStalls, of(*process)),
         FaultKind::Signal { process, .. } => plain(Kind::ApplierSlow, of(*process)),
@@ -171,6 +173,7 @@ fn kind_of(stage: &Stage, scenario: &Scenario, fault: &Fault) -> Option<FaultKin
     Some(match fault.kind {
         Kind::Kill => FaultKind::Kill { process },
         Kind::PowerLoss => FaultKind::PowerLoss { host },
+        Kind::Stop => signal(SIGNAL_STOP),
         Kind::Pause => FaultKind::Pause { process },
         Kind::Isolate => FaultKind::Partition { a: vec![host], b: others() },
         Kind::Partition => FaultKind::Partition { a: hosts(&fault.on)?, b: with },
@@ -255,6 +258,7 @@ pub(super) fn in_words(fault: &fault::Fault, scenario: &Scenario) -> Befell {
         FaultKind::Signal { signal, .. } if *signal >= SIGNAL_REPARENT => {
             format!("somebody wants server {} to be primary", signal - SIGNAL_REPARENT + 1)
         }
+        FaultKind::Signal { process: p, signal: SIGNAL_STOP } => format!("{} is told to stop", process(*p)),
         FaultKind::Signal { signal: SIGNAL_LEADERLESS, .. } => "the topology has no leader".to_owned(),
         FaultKind::Signal { signal: SIGNAL_RESTORE, .. } => {
             "a backup of the topology is taken, and restored in the end".to_owned()

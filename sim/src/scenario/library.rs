@@ -17,6 +17,7 @@ library! {
     "pool-exhaustion",
     "slow-replica",
     "gateway-restart",
+    "gateway-stop",
     "half-open",
     "churn",
     "killed-connections",

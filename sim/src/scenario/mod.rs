@@ -150,6 +150,8 @@ pub enum Errors {
     /// That their transaction was rolled back, or that a read lost its server more than once. Both may be started again.
     #[serde(rename = "rolled-back")]
     RolledBack,
+    /// That the gateway stops, amid nothing that they have begun: then they connect anew. And that their transaction was rolled back.
+    Between,
     /// Nothing.
     None,
 }
@@ -236,6 +238,8 @@ pub struct Fault {
 pub enum Kind {
     /// The process dies and is started again at the end.
     Kill,
+    /// The gateway is told to stop: it lets nobody in, and ends each session as soon as that is amid nothing. It is started again at the end.
+    Stop,
     /// The host loses power.
     PowerLoss,
     /// The process stands still.
@@ -382,6 +386,9 @@ impl Scenario {
         for fault in &self.faults {
             if matches!(fault.kind, Kind::Reparent | Kind::Drain) && self.failover.is_none() {
                 return Err("nobody is there to change the primary".into());
+            }
+            if fault.kind == Kind::Stop && !fault.on.starts_with("gateway ") {
+                return Err(format!("{} is no gateway that could be stopped in order", fault.on));
             }
             if (fault.kind == Kind::Sql) == fault.sql.is_empty() {
                 return Err(format!("{:?} on {:?} with statements {:?}", fault.kind, fault.on, fault.sql));

@@ -104,3 +104,26 @@ fn a_tablet_does_not_stand_open_to_the_world() {
     assert_eq!(code, 1);
     assert!(said.contains("--grpc-cert"), "{said}");
 }
+
+#[test]
+fn a_password_that_etcd_refuses_is_told_at_the_start() {
+    let cluster = EtcdCluster::start(1);
+    cluster.ctl(&["user", "add", "root:open-sesame"]);
+    cluster.ctl(&["user", "grant-role", "root", "root"]);
+    cluster.ctl(&["auth", "enable"]);
+    let etcd = cluster.urls()[0].clone();
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("tablet").display().to_string();
+    let login = ["--etcd", &etcd, "--etcd-user", "root", "--etcd-password", "wrong-words"];
+    let tablet = [&TABLET[..], &["--data-dir", &data, "--mysql-port", "0", "--grpc-port", "0"]].concat();
+    for (program, own) in [
+        ("weir-tablet", &tablet[..]),
+        ("weir-orch", &["--shard", "shop/0", "--cohort", "a-1,a-2"]),
+        ("weir-gateway", &["--shard", "shop/0", "--port", "0"]),
+    ] {
+        let (code, said) = refused(program, &[own, &login].concat());
+        assert_eq!(code, 1, "{program}: {said}");
+        assert!(said.contains("--etcd-user and --etcd-password are refused") && said.contains(&etcd), "{said}");
+        assert!(!said.contains("wrong-words") && !std::path::Path::new(&data).exists(), "{said}");
+    }
+}

@@ -98,3 +98,44 @@ fn certificates_are_checked_on_both_sides() {
     assert!(why.contains("certificate"), "{why}");
     assert!(put("server", None).is_err(), "it wants to know who we are");
 }
+
+#[test]
+fn etcd_is_shown_the_certificate_that_the_files_hold_now() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| dir.path().join(name);
+    let copy = |from: &str, to: &str| _ = std::fs::copy(file(from), file(to)).expect("a copy");
+    let show =
+        |name: &str| ["crt", "key"].iter().for_each(|kind| copy(&format!("{name}.{kind}"), &format!("live.{kind}")));
+    let _ = ["server", "first", "second"].map(|name| certificate(dir.path(), name));
+    show("first");
+    copy("first.crt", "trusted.crt");
+    let option = |name: &str, file_name: &str| format!("--{name}={}", file(file_name).display());
+    let mut cluster = EtcdCluster::start_with_tls(vec![
+        option("cert-file", "server.crt"),
+        option("key-file", "server.key"),
+        option("trusted-ca-file", "trusted.crt"),
+        "--client-cert-auth".to_owned(),
+    ]);
+    let files = Files { own: Some((file("live.crt"), file("live.key"))), authority: Some(file("server.crt")) };
+    let certificates = Certificates::load(files, Purpose::Etcd).expect("good files");
+    let tls = Some(Tls { certificates: certificates.clone(), name: None });
+    let topology = Etcd::new(&Options { tls, ..Options::plain(cluster.urls()) }).expect("good options");
+    let topology = Topology::Etcd(topology);
+    let runtime = runtime();
+    runtime.block_on(topology.put(&cell("first"))).expect("the first is trusted");
+
+    copy("second.crt", "trusted.crt");
+    cluster.restart(0);
+    assert!(runtime.block_on(topology.put(&cell("first"))).is_err(), "the first is not trusted any more");
+    show("second");
+    runtime.block_on(async {
+        let following = tokio::spawn(Certificates::follow(vec![certificates]));
+        let written = async {
+            while topology.put(&cell("second")).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        within("the second is shown", written).await;
+        following.abort();
+    });
+}

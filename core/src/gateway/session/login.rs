@@ -12,7 +12,7 @@ use crate::link::{AccountId, Command};
 use crate::mysql::auth::{Credential, Secret};
 use crate::mysql::capability::CapabilityFlags;
 use crate::mysql::command::ClientCommand;
-use crate::mysql::handshake::{ClientInfo, HandshakeResponse, ServerConfig, ServerEvent, ServerHandshake};
+use crate::mysql::handshake::{ClientInfo, HandshakeResponse, ServerConfig, ServerEvent, ServerHandshake, Transport};
 use crate::sql::Effects;
 use crate::time::Instant;
 use std::sync::Arc;
@@ -35,7 +35,14 @@ impl Session {
     pub fn tls_started(&mut self) {
         let Phase::Login(handshake) = &mut self.phase else { return };
         handshake.tls_started();
+        self.peer.transport = Transport::Tls;
         self.pump_login();
+    }
+
+    /// What carries the connection now.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        self.peer.transport
     }
 
     /// The plaintext of [`Event::DecryptRsa`]; `None` when it could not be decrypted.

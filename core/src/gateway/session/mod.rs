@@ -48,6 +48,7 @@ use crate::gateway::config::SessionConfig;
 use crate::gateway::freshness::{Scope, Written};
 use crate::gateway::variables::Variables;
 use crate::link::{AccountId, Ended, Interrupt, Request};
+use crate::mutants::Mutant;
 use crate::mysql::ProtocolError;
 use crate::mysql::auth::{Nonce, Proof};
 use crate::mysql::capability::{CapabilityFlags, MariaDbCapabilities};
@@ -470,7 +471,8 @@ impl Session {
     }
 
     fn end_if_finished(&mut self) {
-        if self.finishing && matches!(self.phase, Phase::Idle) && !self.is_amid_something() {
+        let cuts = self.config.mutants.breaks(Mutant::StopAmidTransactions);
+        if self.finishing && matches!(self.phase, Phase::Idle) && (cuts || !self.is_amid_something()) {
             self.shut_down();
         }
     }

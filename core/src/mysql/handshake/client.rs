@@ -257,7 +257,7 @@ impl Exchange {
             TlsMode::Disabled => self.respond(greeting),
             TlsMode::Preferred if !offers_tls => self.respond(greeting),
             TlsMode::Required if !offers_tls => {
-                self.fail(Kind::TlsRequired, "TLS is required, and the server offers none")
+                self.fail(Kind::TlsRequired, "TLS is required towards the server, and it offers none")
             }
             TlsMode::Preferred | TlsMode::Required => self.ask_for_tls(greeting),
         }

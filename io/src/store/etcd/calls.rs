@@ -8,6 +8,18 @@ use weir_core::orch::lock::ANSWER_TIME_MAX;
 use weir_core::topo::store::{Call, CallError, Condition, KeyValue, Put, Reply};
 
 impl Etcd {
+    /// Whether it takes our password, as far as it can be asked now: one that is away may.
+    ///
+    /// # Errors
+    /// What it says when it refuses.
+    pub(in crate::store) async fn check_login(&self) -> Result<(), CallError> {
+        let (_, node) = self.node();
+        match timeout_at(Instant::now() + ANSWER_TIME_MAX, node.client()).await {
+            Ok(Err(Trouble::Answered(error))) => Err(error),
+            Ok(Ok(_) | Err(Trouble::Node(_) | Trouble::Unsent(_))) | Err(_) => Ok(()),
+        }
+    }
+
     /// Makes a call at the endpoint that has answered last; where asking again does no harm, at the others as well.
     pub(in crate::store) async fn call(&self, call: &Call) -> Result<Reply, CallError> {
         let deadline = Instant::now() + ANSWER_TIME_MAX;

@@ -96,7 +96,8 @@ impl Line {
 
     /// The connection, taken out so that what is given up half-way leaves no half-read answer behind.
     async fn take(&mut self) -> Result<Open, Trouble> {
-        match self.connection.take().filter(|open| !open.connection.stream.is_stale()) {
+        let is_fresh = |mut open: Open| (!open.connection.stream.is_stale()).then_some(open);
+        match self.connection.take().and_then(is_fresh) {
             Some(open) => Ok(open),
             None => self.open().await,
         }

@@ -62,6 +62,10 @@ pub struct ClientProcess {
     stopping: bool,
     /// Something of the operation under way was refused.
     troubled: bool,
+    /// What was asked last is no mere setting.
+    begins: bool,
+    /// Something of the operation was answered, and has begun it.
+    amid: bool,
     /// What it saw.
     pub log: Log,
     /// Operations that came to an end with an answer.
@@ -104,6 +108,8 @@ impl ClientProcess {
                 sent_at: Instant::ZERO,
                 stopping: false,
                 troubled: false,
+                begins: false,
+                amid: false,
                 log: Log::default(),
                 done: 0,
                 succeeded: 0,
@@ -184,6 +190,7 @@ impl ClientProcess {
                 self.sent_at = ctx.true_now();
                 self.requests += 1;
                 self.note(Note::Sent(self.requests));
+                self.begins = !matches!(&command, Command::Query(sql) if sql.starts_with("SET "));
                 match command {
                     Command::Query(sql) => self.wire.query(ctx, conn, &sql),
                     Command::Reset => self.wire.reset(ctx, conn),
@@ -225,11 +232,19 @@ impl ClientProcess {
         }
     }
 
-    /// Something befell it that a client without transactions should not notice.
+    /// Something befell it that it should not notice.
     fn disturbed(&mut self, ctx: &Ctx<'_>, by: &str) {
-        if self.setup.errors != Errors::Any && !self.stopping {
+        let promise = match self.setup.errors {
+            Errors::Any => return,
+            Errors::Between if !self.amid => return,
+            Errors::Between => "a gateway that stops lets go on what has begun",
+            Errors::Unknown | Errors::RolledBack | Errors::None => {
+                "changes of primary do not disturb single statements"
+            }
+        };
+        if !self.stopping {
             let story = format!("session {}: {by}", self.who.session);
-            let broken = Violation::new("changes of primary do not disturb single statements", story);
+            let broken = Violation::new(promise, story);
             self.log.disturbed.push(broken.seen(self.who.session, ctx.true_now().0));
         }
     }
@@ -241,6 +256,7 @@ impl ClientProcess {
             Errors::Any => true,
             Errors::Unknown => error.code == OUTCOME_UNKNOWN,
             Errors::RolledBack => &error.sqlstate == ROLLED_BACK || error.code == READ_LOST,
+            Errors::Between => &error.sqlstate == ROLLED_BACK,
             Errors::None => false,
         };
         if !may_read {
@@ -250,6 +266,7 @@ impl ClientProcess {
 
     fn finished(&mut self) {
         self.done += 1;
+        self.amid = false;
         if !core::mem::take(&mut self.troubled) {
             self.succeeded += 1;
         }
@@ -278,6 +295,7 @@ impl ClientProcess {
         }
         self.note(Note::Closed);
         self.troubled = false;
+        self.amid = false;
         let tick = ctx.tick();
         let Self { rng, log, who, invoked, script, .. } = self;
         script.lost(&mut Turn { rng, log, who: *who, invoked: *invoked, tick });
@@ -312,8 +330,13 @@ impl ClientProcess {
                 (State::Asking, _) => {
                     self.look_at_the_clock(ctx);
                     self.note(Note::Answered(self.requests));
-                    if let Said::Error(error) = &said {
-                        self.refused(ctx, error);
+                    match &said {
+                        Said::Error(error) => {
+                            self.refused(ctx, error);
+                            // It may have taken with it what had begun.
+                            self.amid = false;
+                        }
+                        _ => self.amid = self.begins,
                     }
                     self.act(ctx, What::Said(&said));
                 }

@@ -131,6 +131,10 @@ impl Wire {
         let mut rest = bytes;
         let mut packets = core::mem::replace(&mut self.packets, PacketReader::new(0));
         let mut said = None;
+        // A goodbye answers nothing, and begins to count anew.
+        if packets.is_between_packets() && matches!(rest, [_, _, _, 0, ERR, ..]) {
+            packets.expect_sequence(0);
+        }
         while said.is_none() {
             match packets.next(&mut rest) {
                 Ok(Some(packet)) => said = self.packet(packet.payload),
@@ -158,8 +162,8 @@ impl Wire {
         let first = *payload.first()?;
         let rows_end = ends_rows(first, payload.len(), DEPRECATE_EOF);
         match self.expects {
-            Expects::Nothing => None,
             _ if first == ERR => Some(Some(Said::Error(parse_err(payload).ok()?))),
+            Expects::Nothing => None,
             Expects::Answer { .. } if first == OK => {
                 Some(Some(Said::Ok(OkPacket::parse(payload, DEPRECATE_EOF).ok()?)))
             }

@@ -44,6 +44,10 @@ use weir_core::topo::{Cell, Keyspace, Shard, TabletAlias};
 
 /// Clients connect to this port.
 pub const PORT: u16 = 3306;
+/// While this signal is on it is told to stop.
+pub const SIGNAL_STOP: u32 = 30;
+/// How long clients may take to finish when it stops, as with `--drain-time-ms`.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// A note of a gateway: which tablet it holds for the serving primary (counted from 1, 0 for none), and in which term.
 pub const NOTE_PRIMARY: &str = "primary";
 /// How long a server may take to accept and log in a connection.
@@ -135,6 +139,7 @@ pub(super) enum Timed {
     Freshness,
     Roles,
     Buffer,
+    Stop,
 }
 
 impl Timed {
@@ -150,6 +155,7 @@ impl Timed {
             Self::Freshness => (6, 0, 0),
             Self::Roles => (7, 0, 0),
             Self::Buffer => (8, 0, 0),
+            Self::Stop => (9, 0, 0),
         };
         debug_assert!(tablet < 1 << 12 && number < 1 << 48, "fits");
         (kind << 60) | ((tablet as u64) << 48) | number
@@ -168,6 +174,7 @@ impl Timed {
             5 => Self::Dial(tablet, ConnId(number)),
             7 => Self::Roles,
             8 => Self::Buffer,
+            9 => Self::Stop,
             _ => Self::Freshness,
         }
     }
@@ -240,6 +247,7 @@ pub struct GatewayProcess {
     cluster_timer: Option<TimerId>,
     freshness_timer: Option<TimerId>,
     buffer_timer: Option<TimerId>,
+    stop_timer: Option<TimerId>,
 }
 
 /// What a gateway holds, for checkers: all zero, but for idle connections, once clients have gone.
@@ -291,6 +299,7 @@ impl GatewayProcess {
             cluster_timer: None,
             freshness_timer: None,
             buffer_timer: None,
+            stop_timer: None,
         }
     }
 
@@ -315,6 +324,30 @@ impl GatewayProcess {
         }
     }
 
+    /// Nobody is let in any more, and each session ends when it is amid nothing.
+    fn stop(&mut self, ctx: &mut Ctx<'_>) {
+        ctx.unlisten(PORT);
+        if let Some(timer) = self.stop_timer {
+            ctx.arm(timer, Some(ctx.now() + DRAIN_TIME));
+        }
+        let sessions: Vec<u32> = self.sessions.keys().copied().collect();
+        sessions.into_iter().for_each(|id| self.drive(ctx, id, Driver::finish));
+    }
+
+    /// Their time is over.
+    fn end_sessions(&mut self, ctx: &mut Ctx<'_>) {
+        let sessions: Vec<u32> = self.sessions.keys().copied().collect();
+        sessions.into_iter().for_each(|id| self.drive(ctx, id, Driver::shut_down));
+    }
+
+    /// Started again. Its sessions have all ended.
+    fn serve_again(&mut self, ctx: &mut Ctx<'_>) {
+        if let Some(timer) = self.stop_timer {
+            ctx.arm(timer, None);
+        }
+        ctx.listen(PORT);
+    }
+
     /// Connections that a pool may have, by the configuration.
     #[must_use]
     pub fn pool_limit(&self) -> u32 {
@@ -327,6 +360,7 @@ impl GatewayProcess {
         self.cluster_timer = Some(ctx.timer(Timed::Cluster.token()));
         self.freshness_timer = Some(ctx.timer(Timed::Freshness.token()));
         self.buffer_timer = Some(ctx.timer(Timed::Buffer.token()));
+        self.stop_timer = Some(ctx.timer(Timed::Stop.token()));
         let mut rng = ctx.fork_rng();
         let members = self.setup.servers.clone();
         let (keyspace, shard) = place();
@@ -441,6 +475,7 @@ impl GatewayProcess {
             Timed::ProbeDial(id, line) => self.tablet(ctx, id, |t, hands| t.probe_advance(hands, line)),
             Timed::Freshness => self.shared.readers.on_time(ctx.now()),
             Timed::Buffer => self.shared.waiters.on_time(ctx.now()),
+            Timed::Stop => self.end_sessions(ctx),
             Timed::Roles => {}
             Timed::Dial(id, conn) => self.tablet(ctx, id, |t, hands| t.dial_timed_out(hands, conn)),
         }
@@ -587,6 +622,8 @@ impl Process for GatewayProcess {
                 self.on_stream(ctx, conn, Happened::Ended);
             }
             Event::Timer { token } => self.on_time(ctx, token),
+            Event::Signal { signal: SIGNAL_STOP, on: true } => self.stop(ctx),
+            Event::Signal { signal: SIGNAL_STOP, on: false } => self.serve_again(ctx),
             Event::Synced { .. } | Event::Signal { .. } => {}
         }
         self.settle(ctx);

@@ -175,6 +175,18 @@ impl Driver {
         self.go_on(hands, shared);
     }
 
+    /// The gateway is about to stop.
+    pub(super) fn finish(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
+        self.session.finish();
+        self.go_on(hands, shared);
+    }
+
+    /// It stops.
+    pub(super) fn shut_down(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
+        self.session.shut_down();
+        self.go_on(hands, shared);
+    }
+
     /// A connection that was waited for, or why there is none.
     pub(super) fn granted(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared, grant: Grant) {
         if self.pending != Some((grant.tablet, grant.ticket)) {
