@@ -97,7 +97,12 @@ fn ok() -> OkPacket {
 fn result(rows: usize) -> Vec<u8> {
     let rows = vec![vec![Some(ROW.to_vec())]; rows];
     let mut bytes = Vec::new();
-    TextResultSet { columns: vec![ColumnDefinition::text("c")], rows }.write(&mut bytes, &mut 1, &ok(), ASKED_OF_SERVERS);
+    TextResultSet { columns: vec![ColumnDefinition::text("c")], rows }.write(
+        &mut bytes,
+        &mut 1,
+        &ok(),
+        ASKED_OF_SERVERS,
+    );
     bytes
 }
 
@@ -157,7 +162,7 @@ impl Path {
     }
 
     fn send_payload(&mut self, payload: &[u8]) {
-        self.now = self.now + Duration::from_micros(100);
+        self.now += Duration::from_micros(100);
         self.to_client.clear();
         let bytes = packet(0, payload);
         assert_eq!(self.session.handle_bytes(self.now, &bytes), bytes.len(), "the session was busy");
@@ -332,8 +337,7 @@ fn session(now: Instant) -> Session {
 }
 
 fn connection(now: Instant) -> BackendConn {
-    let handshake =
-        ClientConfig { capabilities: conn::capabilities(ConnectionClass::PLAIN), ..client("app") };
+    let handshake = ClientConfig { capabilities: conn::capabilities(ConnectionClass::PLAIN), ..client("app") };
     let mut conn = BackendConn::new(Arc::new(BackendConfig::new("server", handshake)), now);
     for mut bytes in [packet(0, GREETING), packet(2, b"\0\0\0\x02\0\0\0"), ok_bytes()] {
         conn.poll_transmit(&mut Vec::new());

@@ -21,7 +21,11 @@ pub(crate) fn bars(title: &str, targets: &[String], workloads: &[(&'static str, 
     for (number, target) in targets.iter().enumerate() {
         let target = target.replace('&', "&amp;").replace('<', "&lt;");
         let colour = COLOURS[number % COLOURS.len()];
-        _ = writeln!(svg, "<rect x='{x}' y='28' width='10' height='10' fill='{colour}'/><text x='{}' y='37'>{target}</text>", x + 14);
+        _ = writeln!(
+            svg,
+            "<rect x='{x}' y='28' width='10' height='10' fill='{colour}'/><text x='{}' y='37'>{target}</text>",
+            x + 14
+        );
         x += 34 + target.len() * 7;
     }
     for (number, (workload, figures)) in workloads.iter().enumerate() {
