@@ -9,7 +9,6 @@ mod globals;
 mod kill;
 mod listener;
 mod proxied;
-mod seldom;
 mod show;
 mod tablets;
 mod users;

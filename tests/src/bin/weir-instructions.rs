@@ -76,6 +76,8 @@ struct Path {
     conn: BackendConn,
     now: Instant,
     tickets: u64,
+    /// What the session has, or had last.
+    lent: pool::ConnId,
     epoch: u64,
     statement: u32,
     small: Vec<u8>,
@@ -115,6 +117,7 @@ impl Path {
             conn: connection(now),
             now,
             tickets: 0,
+            lent: pool::ConnId(0),
             epoch: 0,
             statement: 0,
             small: result(1),
@@ -198,13 +201,13 @@ impl Path {
                 Event::Submit(request) => self.conn.submit(self.now, *request),
                 Event::Release(_) => {
                     let release = pool::Input::Release {
-                        conn: pool::ConnId(0),
+                        conn: self.lent,
                         settings: Arc::clone(self.conn.settings()),
                         epoch: self.epoch,
                         fate: pool::Fate::Keep,
                     };
                     self.pool.handle(self.now, release);
-                    assert!(self.pool.poll_output().is_none());
+                    while self.pool.poll_output().is_some() {}
                 }
                 Event::Rest(_) => {}
                 other => panic!("{other:?}"),
@@ -216,7 +219,10 @@ impl Path {
         while let Some(output) = self.pool.poll_output() {
             match output {
                 pool::Output::Open { conn, .. } => self.pool.handle(self.now, pool::Input::Opened { conn }),
+                // The one server connection plays all of the pool's.
+                pool::Output::Close { .. } => {}
                 pool::Output::Granted { conn, .. } => {
+                    self.lent = conn;
                     self.epoch += 1;
                     let key = LeaseKey { tablet, connection: conn.0, epoch: self.epoch };
                     self.session.lease_granted(self.now, Lease { key, tracks: true, executed: Position::default() });

@@ -3,17 +3,19 @@
 //! The whole loop is [`Driver::poll`]: take bytes wherever a socket is ready, do what the session asks, send what there is to send, until
 //! nothing moves. It decides nothing.
 
+mod seldom;
+
 use super::Shared;
 use super::buffer::Buffering;
 use super::compression::Compressed;
 use super::freshness::Freshening;
 use super::kill::{self, Seat, Verdict};
 use super::listener::{Stage, reached};
-use super::seldom::Seldom;
 use super::tablets::{Doing, Lent, Pending};
 use crate::clock;
 use crate::net::{Stream, Timer};
 use crate::scratch;
+use seldom::Seldom;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -218,80 +220,6 @@ impl Driver {
         }
     }
 
-    /// Whatever is not bytes.
-    fn poll_seldom(&mut self) -> Poll<()> {
-        let waker = Waker::from(Arc::clone(&self.seldom));
-        let cx = &mut Context::from_waker(&waker);
-        let polled = [
-            self.poll_finding(cx),
-            self.poll_freshening(cx),
-            self.poll_buffering(cx),
-            self.poll_timers(cx),
-            self.poll_kills(cx),
-            self.poll_setting(cx),
-            self.poll_stopping(cx),
-        ];
-        if polled.iter().all(Poll::is_pending) {
-            return Poll::Pending;
-        }
-        // Each may be ready once more.
-        self.seldom.begin();
-        Poll::Ready(())
-    }
-
-    /// Timers are looked at when they have run out, or a deadline has come nearer than what they were set to.
-    fn poll_new_deadlines(&mut self) -> Poll<()> {
-        let of_lease = self.lease.as_ref().and_then(Lent::poll_timeout);
-        let covered = self.timer.covers(self.session.poll_timeout())
-            && self.lease_timer.covers(of_lease)
-            && self.write_timer.covers(self.write_deadline);
-        if covered {
-            return Poll::Pending;
-        }
-        let waker = Waker::from(Arc::clone(&self.seldom));
-        self.poll_timers(&mut Context::from_waker(&waker))
-    }
-
-    fn poll_stopping(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut is_told = |stage: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>| {
-            let is_ready = stage.as_mut().is_some_and(|told| told.as_mut().poll(cx).is_ready());
-            if is_ready {
-                *stage = None;
-            }
-            is_ready
-        };
-        let [finish, end] = self.stopping.each_mut().map(&mut is_told);
-        if finish {
-            self.session.finish();
-        }
-        if end {
-            self.session.shut_down();
-        }
-        if finish || end { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut passed = Poll::Pending;
-        if self.timer.poll(cx, self.session.poll_timeout()).is_ready() {
-            self.session.set_view(self.shared.view());
-            self.session.handle_timeout(self.now);
-            passed = Poll::Ready(());
-        }
-        let of_lease = self.lease.as_ref().and_then(Lent::poll_timeout);
-        if self.lease_timer.poll(cx, of_lease).is_ready() {
-            if let Some(lease) = &mut self.lease {
-                lease.handle_timeout(self.now);
-            }
-            self.pass_replies();
-            passed = Poll::Ready(());
-        }
-        if self.write_timer.poll(cx, self.write_deadline).is_ready() {
-            self.lose_client();
-            passed = Poll::Ready(());
-        }
-        passed
-    }
-
     /// Does what the session asks, in order.
     fn obey(&mut self, cx: &mut Context<'_>) {
         loop {
@@ -479,92 +407,6 @@ impl Driver {
         let nothing = || -> Doing<Outcome> { Box::pin(std::future::ready(Ok(()))) };
         self.interrupting = Some(self.lease.as_ref().map_or_else(nothing, |lease| lease.kill(interrupt)));
         self.seldom.begin();
-    }
-
-    /// What others want ended, what a server was told to end, and what another session was.
-    fn poll_kills(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut moved = Poll::Pending;
-        if let Poll::Ready(Some(order)) = self.seat.orders.poll_recv(cx) {
-            self.session.killed(self.now, order.interrupt);
-            if self.session.is_interrupting() {
-                self.killers.push(order.done);
-            } else {
-                let _ = order.done.send(Ok(()));
-            }
-            moved = Poll::Ready(());
-        }
-        if let Some(interrupting) = &mut self.interrupting
-            && let Poll::Ready(outcome) = interrupting.as_mut().poll(cx)
-        {
-            self.interrupting = None;
-            self.session.interrupted(self.now);
-            for killer in self.killers.drain(..) {
-                let _ = killer.send(outcome.clone());
-            }
-            moved = Poll::Ready(());
-        }
-        if let Some(inquiring) = &mut self.inquiring
-            && let Poll::Ready(killed) = inquiring.as_mut().poll(cx)
-        {
-            self.inquiring = None;
-            self.session.inquired(self.now, killed);
-            moved = Poll::Ready(());
-        }
-        if let Some(killing) = &mut self.killing
-            && let Poll::Ready(verdict) = Pin::new(killing).poll(cx)
-        {
-            self.killing = None;
-            // A session that answers no more is gone.
-            self.session.kill_answered(self.now, verdict.unwrap_or(Ok(())));
-            moved = Poll::Ready(());
-        }
-        if let Some(killing) = &mut self.killing_user
-            && let Poll::Ready(outcome) = killing.as_mut().poll(cx)
-        {
-            self.killing_user = None;
-            self.session.user_killed(self.now, outcome);
-            moved = Poll::Ready(());
-        }
-        moved
-    }
-
-    fn poll_setting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(setting) = &mut self.setting else { return Poll::Pending };
-        let outcome = ready!(setting.as_mut().poll(cx));
-        self.setting = None;
-        self.session.defaults_set(self.now, outcome);
-        Poll::Ready(())
-    }
-
-    fn poll_finding(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(finding) = &mut self.finding else { return Poll::Pending };
-        let found = ready!(finding.as_mut().poll(cx));
-        self.finding = None;
-        if let Ok(Some(account)) = &found {
-            (self.rights, self.powers_found) = (Some(account.rights), account.powers);
-        }
-        let transport = self.session.transport();
-        self.session.user_found(found.map(|account| account?.credential_over(transport)));
-        Poll::Ready(())
-    }
-
-    fn poll_freshening(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(freshening) = &mut self.freshening else { return Poll::Pending };
-        let told = ready!(freshening.poll(cx));
-        self.freshening = None;
-        // What was learnt from tablets meanwhile may spare a wait.
-        self.session.set_view(self.shared.view());
-        self.session.freshened(self.now, told);
-        Poll::Ready(())
-    }
-
-    fn poll_buffering(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(buffering) = &mut self.buffering else { return Poll::Pending };
-        let outcome = ready!(buffering.poll(cx));
-        self.buffering = None;
-        self.session.set_view(self.shared.view());
-        self.session.resumed(self.now, outcome);
-        Poll::Ready(())
     }
 
     fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<()> {
