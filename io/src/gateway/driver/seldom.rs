@@ -2,24 +2,34 @@
 
 use super::{Driver, Lent};
 use crate::clock;
-use atomic_waker::AtomicWaker;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
 /// Wakes a session's task, and says that it was not a socket that did. Whatever is polled with its waker needs to be polled again only
 /// when [`Seldom::take`] says so.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Seldom {
     happened: AtomicBool,
-    task: AtomicWaker,
+    /// The task, which is woken as often as something happens.
+    task: Mutex<Waker>,
+}
+
+impl Default for Seldom {
+    fn default() -> Self {
+        Self { happened: AtomicBool::new(false), task: Mutex::new(Waker::noop().clone()) }
+    }
 }
 
 impl Seldom {
-    /// The task to wake.
+    fn task(&self) -> MutexGuard<'_, Waker> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The task to wake from now on.
     pub(super) fn wakes(&self, task: &Waker) {
-        self.task.register(task);
+        self.task().clone_from(task);
     }
 
     /// Something new is there to be polled for the first time.
@@ -46,7 +56,8 @@ impl Wake for Seldom {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.happened.store(true, Ordering::Release);
-        self.task.wake();
+        let task = self.task().clone();
+        task.wake();
     }
 }
 
