@@ -22,7 +22,13 @@ impl Timer {
 
     /// Ready when `deadline` has passed. May also be ready early: the machine ignores a spurious call.
     pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
-        let Some(deadline) = deadline else { return Poll::Pending };
+        let Some(deadline) = deadline else {
+            // One that has run out wakes nobody again, so it covers nothing.
+            if self.armed.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready()) {
+                self.armed = None;
+            }
+            return Poll::Pending;
+        };
         match &mut self.armed {
             Some((at, _)) if *at <= deadline => {}
             Some((at, sleep)) => {
@@ -37,5 +43,23 @@ impl Timer {
         }
         self.armed = None;
         if clock::now() >= deadline { Poll::Ready(()) } else { self.poll(cx, Some(deadline)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+    use weir_core::time::Duration;
+
+    #[tokio::test]
+    async fn one_that_has_run_out_while_nothing_was_due_covers_nothing() {
+        let (mut timer, mut cx) = (Timer::default(), Context::from_waker(Waker::noop()));
+        let deadline = clock::now() + Duration::from_millis(1);
+        assert!(timer.poll(&mut cx, Some(deadline)).is_pending());
+        assert!(timer.covers(Some(deadline)));
+        tokio::time::sleep_until(clock::to_tokio(deadline + Duration::from_millis(5))).await;
+        assert!(timer.poll(&mut cx, None).is_pending());
+        assert!(!timer.covers(Some(deadline + Duration::from_secs(1))), "nobody would be woken");
     }
 }
