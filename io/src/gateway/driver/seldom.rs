@@ -224,3 +224,30 @@ impl Driver {
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_task_is_woken_each_time_that_something_happens() {
+        let (task, seldom) = (Arc::new(Task::default()), Arc::new(Seldom::default()));
+        seldom.wakes(&Waker::from(Arc::clone(&task)));
+        assert!(!seldom.take());
+        for times in 1..4 {
+            Waker::from(Arc::clone(&seldom)).wake();
+            assert_eq!(task.0.load(Ordering::Relaxed), times);
+            assert!(seldom.take() && !seldom.take());
+        }
+    }
+}
