@@ -22,8 +22,9 @@ use crate::sql::{Effects, Kill, Victim};
 use crate::time::{Duration, Instant};
 
 /// Around an expression it makes a number of it, by the server's own rules, and ends nothing: no query has a negative number, and
-/// that is what it is asked for, whatever the expression is.
-const QUESTION: (&[u8], &[u8]) = (b"KILL QUERY ID -1-CAST(LEAST(GREATEST(0,(", b")),4294967295) AS SIGNED)");
+/// that is what it is asked for, whatever the expression is; NULL would be query 0, which threads of the server itself have.
+const QUESTION: (&[u8], &[u8]) =
+    (b"KILL QUERY ID -1-CAST(LEAST(GREATEST(0,COALESCE((", b"),0)),4294967295) AS SIGNED)");
 /// ER_NO_SUCH_QUERY (MariaDB).
 const NO_SUCH_QUERY: u16 = 1957;
 
@@ -79,7 +80,7 @@ impl Session {
         if job.kills.is_none() || error.code != NO_SUCH_QUERY {
             return false;
         }
-        // "Unknown query id: -8", in whichever language; 0 for NULL.
+        // "Unknown query id: -8", in whichever language.
         let text = String::from_utf8_lossy(&error.message);
         let digits = text.len() - text.bytes().rev().take_while(u8::is_ascii_digit).count();
         let said = text.get(digits..).and_then(|number| number.parse::<u64>().ok());

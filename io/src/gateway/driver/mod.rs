@@ -208,11 +208,12 @@ impl Driver {
             moved |= self.poll_read_server(cx).is_ready();
             moved |= self.poll_read_client(cx).is_ready();
             self.obey(cx);
-            moved |= self.poll_write_server(cx).is_ready();
+            // Nothing comes between the two: by the time that a client reads of its write, all sessions know of it.
             moved |= self.poll_write_client(cx).is_ready();
             if let Some(stop) = self.stop.take() {
                 return Poll::Ready(stop);
             }
+            moved |= self.poll_write_server(cx).is_ready();
             if !moved && !self.seldom.has_happened() && self.poll_new_deadlines().is_pending() {
                 self.show();
                 return Poll::Pending;

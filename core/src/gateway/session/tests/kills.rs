@@ -180,7 +180,7 @@ fn a_server_makes_a_number_of_an_expression_and_ends_nobody() {
     let mut bench = Bench::logged_in();
     bench.query("KILL QUERY 6 + 7");
     let (_, request) = bench.lend();
-    assert_eq!(text(&request), "KILL QUERY ID -1-CAST(LEAST(GREATEST(0,(6 + 7)),4294967295) AS SIGNED)");
+    assert_eq!(text(&request), "KILL QUERY ID -1-CAST(LEAST(GREATEST(0,COALESCE((6 + 7),0)),4294967295) AS SIGNED)");
     let told = Error { code: 1957, ..Error::new(Component::Server, Kind::Parse, "Unknown query id: -14") };
     assert!(bench.answer(vec![Reply::Err { seq: 1, error: told }, Reply::End(Ended::Answered)]).is_empty());
     assert!(matches!(bench.event(), Some(Event::Release(Fate::Keep))));
