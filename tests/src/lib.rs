@@ -29,8 +29,8 @@ pub use mysql_5_6::MySql56;
 pub use network::{Cut, Host, has_own_network};
 pub use relay::Relay;
 pub use session::Session;
-pub use sysbench::{Sysbench, Transactions};
-pub use weir::{Weir, resident_kib, run_program, weir_sim};
+pub use sysbench::{Sysbench, Transactions, sysbench_command};
+pub use weir::{Weir, processor_us, resident_kib, run_program, weir_sim};
 pub use wire::{Heard, Wire};
 pub use writers::{Outcome, Writers, Written};
 

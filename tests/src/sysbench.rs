@@ -3,7 +3,7 @@
 use crate::{Written, application};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -144,20 +144,24 @@ impl Transactions {
 }
 
 fn sysbench(gateway: SocketAddr) -> Command {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/sysbench/acknowledged.lua");
+    sysbench_command(gateway, script, TABLES, ROWS)
+}
+
+/// sysbench, which dies with its parent, as the tests' application in the database `sbtest`; the command to it (`prepare`, `run`) and
+/// its other options are to be added.
+#[must_use]
+pub fn sysbench_command(address: SocketAddr, script: &str, tables: u32, rows: u32) -> Command {
     let Account { user, password } = application();
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", "sysbench"]).arg(script());
     command
-        .arg(format!("--mysql-host={}", gateway.ip()))
-        .arg(format!("--mysql-port={}", gateway.port()))
+        .args(["--pdeathsig", "KILL", "--", "sysbench", script])
+        .arg(format!("--mysql-host={}", address.ip()))
+        .arg(format!("--mysql-port={}", address.port()))
         .arg(format!("--mysql-user={user}"))
         .arg(format!("--mysql-password={password}"))
         .args(["--mysql-db=sbtest", "--rand-type=uniform"])
-        .arg(format!("--tables={TABLES}"))
-        .arg(format!("--table-size={ROWS}"));
+        .arg(format!("--tables={tables}"))
+        .arg(format!("--table-size={rows}"));
     command
-}
-
-fn script() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sysbench/acknowledged.lua")
 }

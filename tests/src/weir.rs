@@ -227,6 +227,17 @@ pub fn resident_kib(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
 }
 
+/// Processor time that a process has taken so far, in microseconds (`utime` and `stime`, see proc_pid_stat(5)): Linux counts it in
+/// hundredths of a second.
+#[must_use]
+pub fn processor_us(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a living process");
+    let (_, after_name) = stat.rsplit_once(')').expect("the name of a program");
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks: u64 = fields[11..=12].iter().map(|field| field.parse::<u64>().expect("a number of ticks")).sum();
+    ticks * 10_000
+}
+
 /// One of the programs: beside the one that `WEIR_BIN` names, or built in the same profile as the test.
 pub(crate) fn program(name: &str) -> PathBuf {
     let weir = std::env::var_os("WEIR_BIN").map_or_else(|| profile_dir().join("weir"), PathBuf::from);

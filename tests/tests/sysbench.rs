@@ -1,15 +1,14 @@
 //! sysbench with many clients over few server connections: no errors, and by the servers' own counters reads reach both
 //! replicas while writes reach only the primary.
 
-use std::process::Command;
 use std::time::Duration;
-use weir_io::servers::{Account, Server};
-use weir_tests::{Statements, TestCluster, Weir, application, counters, counters_since, eventually};
+use weir_io::servers::Server;
+use weir_tests::{Statements, TestCluster, Weir, application, counters, counters_since, eventually, sysbench_command};
 
 const CLIENTS: u64 = 64;
 const POOL_SIZE: u64 = 20;
-const TABLES: u64 = 4;
-const ROWS: u64 = 10_000;
+const TABLES: u32 = 4;
+const ROWS: u32 = 10_000;
 
 /// How long each workload runs, in seconds; longer by hand.
 fn seconds() -> String {
@@ -17,21 +16,8 @@ fn seconds() -> String {
 }
 
 fn sysbench(weir: &Weir, script: &str, command: &str, more: &[&str]) -> String {
-    let Account { user, password } = application();
-    let address = weir.address();
-    let output = Command::new("sysbench")
-        .arg(script)
-        .arg(format!("--mysql-host={}", address.ip()))
-        .arg(format!("--mysql-port={}", address.port()))
-        .arg(format!("--mysql-user={user}"))
-        .arg(format!("--mysql-password={password}"))
-        .args(["--mysql-db=sbtest", "--rand-type=uniform"])
-        .arg(format!("--tables={TABLES}"))
-        .arg(format!("--table-size={ROWS}"))
-        .args(more)
-        .arg(command)
-        .output()
-        .expect("sysbench is installed");
+    let run = sysbench_command(weir.address(), script, TABLES, ROWS).args(more).arg(command).output();
+    let output = run.expect("sysbench is installed");
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "sysbench {script} {command}: {}\n{text}", output.status);
     text.into_owned()

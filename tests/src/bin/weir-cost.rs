@@ -16,15 +16,13 @@ use std::process::ExitCode;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use weir_tests::{Session, TestCluster, Weir, application, counters};
+use weir_tests::{Session, TestCluster, Weir, application, counters, processor_us};
 
 const CONNECTIONS: u64 = 64;
 const ROWS: u64 = 1000;
 const ROUND: Duration = Duration::from_millis(1000);
 /// From one level to the other, until connections and positions have settled.
 const SETTLE: Duration = Duration::from_millis(200);
-/// Linux's clock ticks are this long, in microseconds, whatever the machine.
-const TICK_US: f64 = 10_000.0;
 /// Each level, and what is left of EVENTUAL's throughput at least, in percent.
 const LEVELS: [(&str, f64); 4] = [("EVENTUAL", 0.0), ("SESSION", 97.0), ("INSTANCE", 0.0), ("GLOBAL", 85.0)];
 
@@ -33,9 +31,9 @@ const LEVELS: [(&str, f64); 4] = [("EVENTUAL", 0.0), ("SESSION", 97.0), ("INSTAN
 struct Cost {
     /// Of the clients.
     statements: u64,
-    /// Processor time in clock ticks.
-    gateway_ticks: u64,
-    servers_ticks: u64,
+    /// Processor time.
+    gateway_us: u64,
+    servers_us: u64,
     /// Queries that servers counted, whoever asked.
     primary_queries: u64,
     replica_queries: u64,
@@ -46,8 +44,8 @@ impl Cost {
         let queries = |server| counters(server)["com_select"];
         Self {
             statements,
-            gateway_ticks: ticks(gateway.pid()),
-            servers_ticks: cluster.servers().iter().filter_map(|server| server.pid()).map(ticks).sum(),
+            gateway_us: processor_us(gateway.pid()),
+            servers_us: cluster.servers().iter().filter_map(|server| server.pid()).map(processor_us).sum(),
             primary_queries: queries(cluster.primary()),
             replica_queries: cluster.replicas().iter().map(queries).sum(),
         }
@@ -59,8 +57,8 @@ impl Sub for Cost {
     fn sub(self, before: Self) -> Self {
         Self {
             statements: self.statements - before.statements,
-            gateway_ticks: self.gateway_ticks - before.gateway_ticks,
-            servers_ticks: self.servers_ticks - before.servers_ticks,
+            gateway_us: self.gateway_us - before.gateway_us,
+            servers_us: self.servers_us - before.servers_us,
             primary_queries: self.primary_queries - before.primary_queries,
             replica_queries: self.replica_queries - before.replica_queries,
         }
@@ -70,8 +68,8 @@ impl Sub for Cost {
 impl AddAssign for Cost {
     fn add_assign(&mut self, more: Self) {
         self.statements += more.statements;
-        self.gateway_ticks += more.gateway_ticks;
-        self.servers_ticks += more.servers_ticks;
+        self.gateway_us += more.gateway_us;
+        self.servers_us += more.servers_us;
         self.primary_queries += more.primary_queries;
         self.replica_queries += more.replica_queries;
     }
@@ -83,20 +81,12 @@ impl fmt::Display for Cost {
         write!(
             f,
             "a statement takes {:.0} us in the gateway and {:.0} us in servers, {:.2} queries on the primary and {:.2} on replicas",
-            each(self.gateway_ticks) * TICK_US,
-            each(self.servers_ticks) * TICK_US,
+            each(self.gateway_us),
+            each(self.servers_us),
             each(self.primary_queries),
             each(self.replica_queries),
         )
     }
-}
-
-/// Processor time of a process so far, in clock ticks (`utime` and `stime`, see proc_pid_stat(5)).
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a living process");
-    let (_, after_name) = stat.rsplit_once(')').expect("the name of a program");
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    fields[11..=12].iter().map(|field| field.parse::<u64>().expect("a number of ticks")).sum()
 }
 
 fn number(name: &str, default: u64) -> u64 {

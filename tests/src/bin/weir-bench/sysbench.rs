@@ -6,8 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use weir_io::servers::Account;
-use weir_tests::application;
+use weir_tests::sysbench_command;
 
 const TABLES: u32 = 4;
 const ROWS: u32 = 10_000;
@@ -130,18 +129,7 @@ fn percentiles(report: &str) -> [f64; 2] {
 }
 
 fn command(address: SocketAddr, script: &str) -> Command {
-    let Account { user, password } = application();
     let own = format!("{}/bench/{script}.lua", env!("CARGO_MANIFEST_DIR"));
-    let script = if std::path::Path::new(&own).exists() { own } else { script.to_owned() };
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", "sysbench"]).arg(script);
-    command
-        .arg(format!("--mysql-host={}", address.ip()))
-        .arg(format!("--mysql-port={}", address.port()))
-        .arg(format!("--mysql-user={user}"))
-        .arg(format!("--mysql-password={password}"))
-        .args(["--mysql-db=sbtest", "--rand-type=uniform"])
-        .arg(format!("--tables={TABLES}"))
-        .arg(format!("--table-size={ROWS}"));
-    command
+    let script = if std::path::Path::new(&own).exists() { &own } else { script };
+    sysbench_command(address, script, TABLES, ROWS)
 }

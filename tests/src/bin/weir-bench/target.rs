@@ -140,7 +140,7 @@ impl Target {
 
     /// Processor time of its processes so far, in microseconds.
     pub(crate) fn processor_us(&self) -> u64 {
-        self.pids.iter().map(|pid| processor_us(*pid)).sum()
+        self.pids.iter().map(|pid| weir_tests::processor_us(*pid)).sum()
     }
 
     /// Memory of its processes, in KiB.
@@ -157,13 +157,4 @@ impl Drop for Runs {
             let _ = child.wait();
         }
     }
-}
-
-/// `utime` and `stime` (see proc_pid_stat(5)), in microseconds: Linux counts them in hundredths of a second.
-fn processor_us(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a living process");
-    let (_, after_name) = stat.rsplit_once(')').expect("the name of a program");
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks: u64 = fields[11..=12].iter().map(|field| field.parse::<u64>().expect("a number of ticks")).sum();
-    ticks * 10_000
 }
