@@ -78,7 +78,7 @@ async fn gateway(args: &Args) -> Result<(), String> {
     let mut succession = Succession::begin(args.handover.as_deref()).await?;
     let reread = Reread::new(Some::<Args>);
     let mut life = Life::succeed(&args.process, reread, LIVE_OF_GATEWAYS, succession.inherited.health.take()).await?;
-    let mut gateway = args.gateway.options(None)?;
+    let mut gateway = args.gateway.options(None, args.process.threads)?;
     gateway.inherited = std::mem::take(&mut succession.inherited);
     check(&gateway.live)?;
     let options = Options {

@@ -242,6 +242,7 @@ fn start_tablets(
             options.tablet.clone(),
             Connector {
                 compression: options.server_compression,
+                on_rings: options.gateway.rings.is_some(),
                 ..connector(address, application, options.statements_per_connection_max)
             },
             Own { monitor: connector(address, &monitor, 0), beats: connector(address, beats, 0) },
@@ -305,6 +306,7 @@ fn connector(options: &Options, address: &Address, accounts: &Arc<Accounts>, sta
         statements_max,
         compression: None,
         encryption: options.encryption.clone(),
+        on_rings: false,
     }
 }
 

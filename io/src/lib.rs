@@ -23,6 +23,8 @@ pub mod store;
 pub mod tablet;
 pub mod tls;
 pub mod topology;
+mod uring;
 
 pub use crypto::RsaKey;
 pub use durable::Unusable;
+pub use uring::Rings;

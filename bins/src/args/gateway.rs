@@ -3,8 +3,10 @@
 use super::users;
 use clap::Args as ClapArgs;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
+use tracing::info;
 use weir_core::gateway::admission::AdmissionLimits;
 use weir_core::gateway::buffer;
 use weir_core::gateway::cluster::rotation::{self, Outliers};
@@ -15,6 +17,7 @@ use weir_core::gateway::users::Users;
 use weir_core::gateway::variables::{Consistency, Splitting, Variables};
 use weir_core::mysql::auth::{Credential, Secret};
 use weir_core::topo::Cell;
+use weir_io::Rings;
 use weir_io::gateway;
 use weir_io::handover::Sockets;
 use weir_io::tls::{Certificates, Files, Purpose};
@@ -32,6 +35,18 @@ pub enum Auth {
     /// The servers'.
     #[value(name = "mysqlbased")]
     MysqlBased,
+}
+
+/// What carries the bytes of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum IoDriver {
+    /// io_uring where the kernel has it, else tokio.
+    Auto,
+    /// Completions, many to a system call.
+    #[value(name = "io_uring")]
+    IoUring,
+    /// Readiness.
+    Tokio,
 }
 
 /// Those of [`GatewayArgs`] that are taken without a restart, on SIGHUP.
@@ -180,6 +195,11 @@ pub struct GatewayArgs {
     #[arg(long, default_value_t = 256 * 1024 * 1024, value_name = "BYTES", env = "WEIR_BUFFER_MAX_BYTES")]
     pub buffer_max_bytes: usize,
 
+    /// What carries the bytes of clients, and of this process's connections to servers: io_uring (Linux 6.1 or later, where it is not
+    /// forbidden), tokio (epoll), or auto: the first that there is.
+    #[arg(long, default_value = "auto", value_name = "auto|io_uring|tokio", env = "WEIR_IO_DRIVER")]
+    pub io_driver: IoDriver,
+
     /// Certificate chain (PEM) for clients that want TLS.
     #[arg(long, value_name = "FILE", env = "WEIR_TLS_CERT", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
@@ -216,7 +236,7 @@ impl GatewayArgs {
     ///
     /// # Errors
     /// When a file cannot be read or makes no sense, by its name.
-    pub fn options(&self, socket: Option<PathBuf>) -> Result<gateway::Options, String> {
+    pub fn options(&self, socket: Option<PathBuf>, threads: Option<u16>) -> Result<gateway::Options, String> {
         Ok(gateway::Options {
             live: self.live()?,
             listen: SocketAddr::new(self.host, self.port),
@@ -246,7 +266,27 @@ impl GatewayArgs {
             tls_required: self.tls_required || self.tls_client_ca.is_some(),
             compression: (self.compression > 0).then_some(self.compression),
             proxies: self.proxy_protocol_from.clone(),
+            rings: self.rings(threads)?,
         })
+    }
+
+    /// One for each processor, unless it is said how many.
+    fn rings(&self, threads: Option<u16>) -> Result<Option<Rings>, String> {
+        if self.io_driver == IoDriver::Tokio {
+            return Ok(None);
+        }
+        let all = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        match Rings::start(threads.map_or_else(all, usize::from)) {
+            Ok(rings) => Ok(Some(rings)),
+            Err(why) if self.io_driver == IoDriver::Auto => {
+                info!("no io_uring, so tokio carries the bytes: {why}");
+                Ok(None)
+            }
+            Err(why) => Err(format!(
+                "--io-driver io_uring: {why}; it needs Linux 6.1 or later, and leave (see kernel.io_uring_disabled, and what forbids system \
+                 calls to containers)"
+            )),
+        }
     }
 
     /// What may change while it serves.

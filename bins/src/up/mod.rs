@@ -51,7 +51,7 @@ async fn up(args: &Args, reread: Reread<Args>) -> Result<(), String> {
         );
     }
     let socket = args.attach.is_empty().then(|| args.data_dir.join("weir.sock"));
-    let gateway = args.gateway.options(socket)?;
+    let gateway = args.gateway.options(socket, args.process.threads)?;
     let own = if args.attach.is_empty() { Some(start_servers(args, &application, &mut life).await?) } else { None };
     let options = Options { encryption, ..options(args, own.as_ref(), application, gateway)? };
     let served = serve(options, args, own.as_deref(), &mut life, begun).await;

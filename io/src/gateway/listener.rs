@@ -210,7 +210,7 @@ async fn accept_tcp(listener: TcpListener, shared: Arc<Shared>, stopped: watch::
                 let by_proxy = shared.proxies.iter().any(|network| network.contains(from));
                 let (stream, host) = (Stream::Tcp(stream), from.to_string());
                 let client = Client { stream, host, transport: Transport::Plain, by_proxy };
-                sessions.spawn(serve(Arc::clone(&shared), client, stopped.clone()));
+                sessions.spawn(on_its_thread(Arc::clone(&shared), client, stopped.clone()));
             }
         }
     }
@@ -228,7 +228,7 @@ async fn accept_unix(listener: UnixListener, shared: Arc<Shared>, stopped: watch
                 let host = "localhost".to_owned();
                 let (stream, transport) = (Stream::Unix(stream), Transport::UnixSocket);
                 let client = Client { stream, host, transport, by_proxy: false };
-                sessions.spawn(serve(Arc::clone(&shared), client, stopped.clone()));
+                sessions.spawn(on_its_thread(Arc::clone(&shared), client, stopped.clone()));
             }
         }
     }
@@ -291,6 +291,19 @@ struct Client {
     transport: Transport,
     /// A load balancer, which must say whom it speaks for.
     by_proxy: bool,
+}
+
+/// Serves a client, on a ring if there are any.
+async fn on_its_thread(shared: Arc<Shared>, client: Client, stopped: watch::Receiver<Stage>) {
+    let Some(rings) = shared.rings.clone() else { return serve(shared, client, stopped).await };
+    match client.stream.onto_ring(true) {
+        Ok(stream) => {
+            let client = Client { stream, ..client };
+            // It ends with its panic, if it panics.
+            let _ = rings.spawn(serve(shared, client, stopped)).await;
+        }
+        Err(why) => warn!("a client is turned away: {why}"),
+    }
 }
 
 async fn serve(shared: Arc<Shared>, mut client: Client, stopped: watch::Receiver<Stage>) {

@@ -13,6 +13,7 @@ mod show;
 mod tablets;
 mod users;
 
+use crate::Rings;
 use crate::clock;
 use crate::crypto::RsaKey;
 use crate::handover::Sockets;
@@ -92,6 +93,8 @@ pub struct Options {
     pub compression: Option<u32>,
     /// Load balancers, each of whose connections begins with a PROXY header.
     pub proxies: Vec<Network>,
+    /// Threads that carry the bytes of clients, and of servers' connections in this process; without them tokio does.
+    pub rings: Option<Rings>,
 }
 
 impl Options {
@@ -128,6 +131,8 @@ pub(crate) struct Shared {
     config_version: AtomicU32,
     tls: Option<Certificates>,
     proxies: Vec<Network>,
+    /// Sessions run there, if there are any.
+    rings: Option<Rings>,
     rsa: RsaKey,
     view: watch::Receiver<Arc<View>>,
     tablets: watch::Receiver<Tablets>,
@@ -167,6 +172,7 @@ impl Shared {
             config_version: AtomicU32::new(0),
             tls: options.tls,
             proxies: options.proxies,
+            rings: options.rings,
             rsa,
             view,
             tablets,

@@ -6,6 +6,7 @@ mod stream;
 mod tcp;
 mod timer;
 
+pub use crate::uring::Socket;
 pub(crate) use channel::{Incoming, Peer, incoming};
 pub(crate) use deflate::deflate;
 pub use stream::{Address, Stream};

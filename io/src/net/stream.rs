@@ -1,6 +1,8 @@
 //! One connected stream, whatever carries it.
 
-use super::tcp::TcpStream;
+use super::Socket;
+use super::tcp::{TcpStream, into_fd};
+use crate::scratch;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -8,7 +10,7 @@ use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::task::unconstrained;
@@ -65,6 +67,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A unix socket.
     Unix(UnixStream),
+    /// Either of these, carried by io_uring.
+    Ring(Socket),
     /// TLS over one of the others.
     Tls(Box<TlsStream<Carrier>>),
     /// Nothing, while one becomes another.
@@ -116,9 +120,55 @@ impl Stream {
         Ok(Self::Tls(Box::new(TlsConnector::from(config).connect(name, carrier).await?.into())))
     }
 
+    /// Is carried by io_uring from now on, in tasks of [`crate::Rings`]; one that speaks TLS already stays as it is. With `keeps_receiving` it
+    /// stays with one task: see [`Socket::new`].
+    ///
+    /// # Errors
+    /// Whatever the operating system answers.
+    pub(crate) fn onto_ring(self, keeps_receiving: bool) -> io::Result<Self> {
+        let fd = match self {
+            Self::Tcp(stream) => into_fd(stream)?,
+            Self::Unix(stream) => {
+                let stream = stream.into_std()?;
+                stream.set_nonblocking(false)?;
+                stream.into()
+            }
+            other => return Ok(other),
+        };
+        Ok(Self::Ring(Socket::new(fd, keeps_receiving)))
+    }
+
+    /// Nobody uses it for now; whoever does next may be on another thread. False when it is of no more use, because something is under way
+    /// that nobody waits for.
+    pub(crate) fn rest(&mut self) -> bool {
+        match self {
+            Self::Ring(socket) => socket.rest(),
+            _ => true,
+        }
+    }
+
+    /// Receives once, and hands it on from where it was received: nothing when there is no more.
+    pub(crate) fn poll_receive<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&mut [u8]) -> R,
+    ) -> Poll<io::Result<R>> {
+        match self {
+            Self::Ring(socket) => socket.poll_receive(cx, take),
+            other => scratch::with(|scratch| {
+                let mut buf = ReadBuf::new(scratch);
+                ready!(Pin::new(other).poll_read(cx, &mut buf))?;
+                Poll::Ready(Ok(take(buf.filled_mut())))
+            }),
+        }
+    }
+
     /// True when the peer has closed, or has said something that nobody asked for: such a stream at rest is of no use.
     #[must_use]
     pub fn is_stale(&mut self) -> bool {
+        if let Self::Ring(socket) = self {
+            return socket.has_news();
+        }
         // Records of TLS without application data, such as tickets, are no news.
         let mut byte = [0; 1];
         let mut buf = ReadBuf::new(&mut byte);
@@ -132,6 +182,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Ring(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -143,6 +194,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Ring(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -152,6 +204,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Ring(socket) => Pin::new(socket).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }
@@ -161,6 +214,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Ring(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }

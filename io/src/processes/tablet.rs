@@ -216,6 +216,7 @@ impl Reach {
             statements_max,
             compression: None,
             encryption: self.encryption.clone(),
+            on_rings: false,
         }
     }
 

@@ -7,13 +7,12 @@ use super::killer::Thread;
 use crate::clock;
 use crate::crypto;
 use crate::net::{Address, Stream, Timer};
-use crate::scratch;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gtid::Position;
 use weir_core::link::{Collector, ConnectionClass, ConnectionTraits, Reply, Request};
@@ -42,6 +41,8 @@ pub struct Connector {
     pub compression: Option<u32>,
     /// How what goes over TCP is encrypted; `None` for not at all.
     pub encryption: Option<Encryption>,
+    /// Connections are used in tasks of [`crate::Rings`].
+    pub on_rings: bool,
 }
 
 /// A connection, opened.
@@ -109,6 +110,10 @@ impl Connector {
         };
         connection.log_in(self).await?;
         connection.opened = clock::now();
+        if self.on_rings {
+            let stream = std::mem::replace(&mut connection.stream, Stream::Gone);
+            connection.stream = stream.onto_ring(false).map_err(|error| self.unreachable(&error))?;
+        }
         Ok(Box::new(connection))
     }
 
@@ -152,12 +157,12 @@ fn unknown_account() -> Error {
 }
 
 impl Connection {
-    /// The next session can use it as it is.
+    /// Its session does not use it any more. Whether the next one can, as it is.
     #[must_use]
-    pub fn is_reusable(&self) -> bool {
+    pub fn rest(&mut self) -> bool {
         let strayed =
             self.class.traits.contains(ConnectionTraits::NO_SCHEMA) && self.machine.settings().schema.is_some();
-        self.machine.is_idle_and_clean() && !strayed
+        self.machine.is_idle_and_clean() && !strayed && self.stream.rest()
     }
 
     /// What the server calls it.
@@ -257,24 +262,26 @@ impl Connection {
     }
 
     /// Receives once and hands each piece of the answer, with the bytes it counts in, to `take`.
-    pub fn poll_receive(&mut self, cx: &mut Context<'_>, take: impl FnMut(Reply, &[u8])) -> Poll<()> {
+    pub fn poll_receive(&mut self, cx: &mut Context<'_>, mut take: impl FnMut(Reply, &[u8])) -> Poll<()> {
         if self.compressed.is_some() {
             return self.poll_receive_compressed(cx, take);
         }
         if matches!(self.stream, Stream::Gone) {
             return Poll::Pending;
         }
-        scratch::with(|scratch| {
-            let mut buf = ReadBuf::new(scratch);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => {
-                    self.machine.handle_bytes(clock::now(), buf.filled_mut());
-                }
-                _ => self.lose(),
+        let machine = &mut self.machine;
+        let received = ready!(self.stream.poll_receive(cx, |bytes| {
+            if !bytes.is_empty() {
+                machine.handle_bytes(clock::now(), bytes);
+                machine.hand_out(bytes, &mut take);
             }
-            self.machine.hand_out(buf.filled(), take);
-            Poll::Ready(())
-        })
+            !bytes.is_empty()
+        }));
+        if !matches!(received, Ok(true)) {
+            self.lose();
+            self.machine.hand_out(&[], take);
+        }
+        Poll::Ready(())
     }
 
     /// The same of a server that compresses. What was received is handed on in pieces, one each time.
@@ -286,14 +293,11 @@ impl Connection {
             if matches!(self.stream, Stream::Gone) {
                 return Poll::Pending;
             }
-            let stream = &mut self.stream;
-            let received = scratch::with(|scratch| {
-                let mut buf = ReadBuf::new(scratch);
-                let read = ready!(Pin::new(stream).poll_read(cx, &mut buf));
-                compressed.receive(buf.filled());
-                Poll::Ready(read.is_ok() && !buf.filled().is_empty())
+            let received = self.stream.poll_receive(cx, |bytes| {
+                compressed.receive(bytes);
+                !bytes.is_empty()
             });
-            if !ready!(received) {
+            if !matches!(ready!(received), Ok(true)) {
                 self.lose();
                 self.machine.hand_out(&[], take);
                 return Poll::Ready(());

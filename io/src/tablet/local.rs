@@ -307,8 +307,8 @@ impl LocalTablet {
         self.drain(&mut state, None);
     }
 
-    fn take_back(&self, state: &mut State, connection: Box<Connection>, fate: Fate) {
-        let clean = fate == Fate::Keep && connection.is_reusable();
+    fn take_back(&self, state: &mut State, mut connection: Box<Connection>, fate: Fate) {
+        let clean = fate == Fate::Keep && connection.rest();
         let conn = connection.id;
         let release = pool::Input::Release {
             conn,

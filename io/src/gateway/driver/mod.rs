@@ -14,7 +14,6 @@ use super::listener::{Stage, reached};
 use super::tablets::{Doing, Lent, Pending};
 use crate::clock;
 use crate::net::{Stream, Timer};
-use crate::scratch;
 use seldom::Seldom;
 use std::future::poll_fn;
 use std::io;
@@ -22,7 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{oneshot, watch};
 use weir_core::error::Error;
 use weir_core::gateway::config::SessionConfig;
@@ -503,18 +502,21 @@ impl Driver {
         if self.client_gone || self.client_is_silent || self.input.len() + received_bytes >= INPUT_HIGH_BYTES {
             return Poll::Pending;
         }
-        scratch::with(|scratch| {
-            let mut buf = ReadBuf::new(scratch);
-            match Pin::new(&mut self.client).poll_read(cx, &mut buf) {
-                Poll::Pending => {
-                    self.client_is_silent = true;
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => self.take_input(buf.filled()),
-                Poll::Ready(_) => self.lose_client(),
+        let mut client = std::mem::replace(&mut self.client, Stream::Gone);
+        let received = client.poll_receive(cx, |bytes| {
+            self.take_input(bytes);
+            !bytes.is_empty()
+        });
+        self.client = client;
+        match received {
+            Poll::Pending => {
+                self.client_is_silent = true;
+                return Poll::Pending;
             }
-            Poll::Ready(())
-        })
+            Poll::Ready(Ok(true)) => {}
+            Poll::Ready(Ok(false) | Err(_)) => self.lose_client(),
+        }
+        Poll::Ready(())
     }
 
     /// Bytes are copied only when the session cannot take them now.
