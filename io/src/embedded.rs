@@ -230,8 +230,12 @@ fn start_tablets(
     let beats = if options.kept.is_some() { application } else { &monitor };
     let connector = |address, accounts, statements_max| connector(options, address, accounts, statements_max);
     let mut members = Vec::new();
+    let mut own = options.kept.iter().flat_map(|kept| kept.keepers());
     for (number, Backend { address, cell, weight }) in (1..).zip(&options.servers) {
         let ShardName { keyspace, shard } = place();
+        // Weir's own servers run beside it.
+        let keeper = own.next();
+        let nearest = keeper.map_or_else(|| address.clone(), |keeper| Address::Unix(keeper.socket().to_owned()));
         let alias = TabletAlias { cell: cell.clone(), uid: number };
         let identity = manager::Identity { alias: alias.clone(), keyspace, shard };
         let mut seed = [0; 8];
@@ -243,6 +247,7 @@ fn start_tablets(
             Connector {
                 compression: options.server_compression,
                 on_rings: options.gateway.rings.is_some(),
+                address: nearest,
                 ..connector(address, application, options.statements_per_connection_max)
             },
             Own { monitor: connector(address, &monitor, 0), beats: connector(address, beats, 0) },

@@ -88,6 +88,12 @@ impl TestCluster {
     pub fn addresses(&self) -> String {
         self.servers().iter().map(|server| server.address().to_string()).collect::<Vec<_>>().join(",")
     }
+
+    /// Their unix sockets, in the same way.
+    #[must_use]
+    pub fn sockets(&self) -> String {
+        self.servers().iter().map(|server| server.socket().display().to_string()).collect::<Vec<_>>().join(",")
+    }
 }
 
 impl Deref for TestCluster {

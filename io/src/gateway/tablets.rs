@@ -46,9 +46,9 @@ impl Tablet {
         }
     }
 
-    pub(super) fn acquire(&self, wish: &Acquire) -> Pending {
+    pub(super) fn acquire(&self, now: Instant, wish: &Acquire) -> Pending {
         match self {
-            Self::Local(tablet) => Pending::Local(Arc::clone(tablet), tablet.acquire(wish)),
+            Self::Local(tablet) => Pending::Local(Arc::clone(tablet), tablet.acquire(now, wish)),
             Self::Remote(tablet) => Pending::Remote(tablet.borrow(wish)),
         }
     }
@@ -123,9 +123,9 @@ impl Lent {
         }
     }
 
-    pub(super) fn release(self, fate: Fate) {
+    pub(super) fn release(self, now: Instant, fate: Fate) {
         match self {
-            Self::Local(tablet, connection) => tablet.release(connection, fate),
+            Self::Local(tablet, connection) => tablet.release(now, connection, fate),
             Self::Remote(loan) => loan.release(fate),
         }
     }
@@ -156,7 +156,11 @@ impl Lent {
     pub(super) fn kill(&self, interrupt: Interrupt) -> Doing<Result<(), Error>> {
         match self {
             Self::Local(tablet, connection) => match connection.thread() {
-                Some(thread) => Box::pin(Arc::clone(tablet).kill(thread, interrupt)),
+                // It goes on when the session, whose connection may be gone before the answer comes, does not.
+                Some(thread) => {
+                    let killing = tokio::spawn(Arc::clone(tablet).kill(thread, interrupt));
+                    Box::pin(async { killing.await.unwrap_or(Ok(())) })
+                }
                 None => Box::pin(std::future::ready(Ok(()))),
             },
             Self::Remote(loan) => Box::pin(loan.kill(interrupt)),
@@ -205,10 +209,15 @@ impl Lent {
     }
 
     /// Receives once and hands each piece of the answer, with the bytes it counts in, to `take`.
-    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>, take: impl FnMut(Reply, &[u8])) -> Poll<()> {
+    pub(super) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        take: impl FnMut(Reply, &[u8]),
+    ) -> Poll<()> {
         match self {
             Self::Local(tablet, connection) => {
-                let received = connection.poll_receive(cx, take);
+                let received = connection.poll_receive(cx, now, take);
                 if let Some(executed) = connection.machine.take_executed() {
                     tablet.waited(connection.id, executed);
                 }

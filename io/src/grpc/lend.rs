@@ -106,7 +106,7 @@ impl Lender {
         match (ask, &mut self.lent) {
             (Ask::Acquire(wish), Lent::Nothing) => {
                 let wish = self.read_wish(wish)?;
-                self.lent = Lent::Wished(self.tablet.acquire(&wish));
+                self.lent = Lent::Wished(self.tablet.acquire(clock::now(), &wish));
             }
             (Ask::Submit(request), Lent::Connection(connection)) if connection.machine.takes_requests() => {
                 connection.machine.submit(clock::now(), convert::read_request(request, &mut self.said)?);
@@ -140,7 +140,7 @@ impl Lender {
 
     fn release(&mut self, fate: Fate) {
         if let Lent::Connection(connection) = std::mem::replace(&mut self.lent, Lent::Nothing) {
-            self.tablet.release(connection, fate);
+            self.tablet.release(clock::now(), connection, fate);
         }
     }
 
@@ -178,7 +178,7 @@ impl Lender {
         ready!(self.out.poll_below(cx, OUTPUT_HIGH_BYTES));
         let Lent::Connection(connection) = &mut self.lent else { return Poll::Pending };
         let mut replies = Replies::default();
-        let received = connection.poll_receive(cx, |reply, piece| replies.take(reply, piece));
+        let received = connection.poll_receive(cx, clock::now(), |reply, piece| replies.take(reply, piece));
         if let Some(executed) = connection.machine.take_executed() {
             self.tablet.waited(connection.id, executed);
         }

@@ -251,6 +251,11 @@ fn start_tablet(
         compression: options.server_compression,
         ..reach.connector(&reach.application, options.statements_per_connection_max)
     };
+    // What is to be encrypted goes over TCP.
+    let application = match application.encryption {
+        None => Connector { address: Address::Unix(reach.keeper().socket().to_owned()), ..application },
+        Some(_) => application,
+    };
     let own = Own { monitor: reach.service(), beats: reach.connector(&reach.application, 0) };
     Ok(LocalTablet::start(ID, identity, options.tablet.clone(), application, own, news, random()?))
 }

@@ -26,6 +26,9 @@ use weir_core::time::{Duration, Instant};
 /// The longest packet taken from a server, in bytes: what servers allow at most.
 const PACKET_BYTES_MAX: u32 = 1 << 30;
 
+/// News of an end that is younger has not reached us, as likely as not.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// How to connect to one server.
 #[derive(Debug)]
 pub struct Connector {
@@ -58,6 +61,8 @@ pub struct Connection {
     pub executed: Position,
     /// When it was opened.
     pub opened: Instant,
+    /// When it was used last.
+    rested: Instant,
     /// The protocol's state.
     pub machine: BackendConn,
     /// The socket; `Gone` once it broke.
@@ -101,6 +106,7 @@ impl Connector {
             epoch: 0,
             executed: Position::default(),
             opened: clock::now(),
+            rested: Instant::ZERO,
             machine,
             stream,
             output: Vec::new(),
@@ -159,10 +165,18 @@ fn unknown_account() -> Error {
 impl Connection {
     /// Its session does not use it any more. Whether the next one can, as it is.
     #[must_use]
-    pub fn rest(&mut self) -> bool {
+    pub fn rest(&mut self, now: Instant) -> bool {
+        self.rested = now;
         let strayed =
             self.class.traits.contains(ConnectionTraits::NO_SCHEMA) && self.machine.settings().schema.is_some();
         self.machine.is_idle_and_clean() && !strayed && self.stream.rest()
+    }
+
+    /// The server has closed it while it rested. One that was used a moment ago is not looked at: an end of that age is on its way as often as
+    /// it has come.
+    #[must_use]
+    pub fn is_stale(&mut self, now: Instant) -> bool {
+        now.since(self.rested) >= MOMENT && self.stream.is_stale()
     }
 
     /// What the server calls it.
@@ -208,7 +222,7 @@ impl Connection {
             if let Some(event) = self.machine.poll_event() {
                 return Poll::Ready(event);
             }
-            if self.poll_write(cx).is_ready() || self.poll_receive(cx, |_, _| {}).is_ready() {
+            if self.poll_write(cx).is_ready() || self.poll_receive(cx, clock::now(), |_, _| {}).is_ready() {
                 continue;
             }
             ready!(timer.poll(cx, self.machine.poll_timeout()));
@@ -262,9 +276,9 @@ impl Connection {
     }
 
     /// Receives once and hands each piece of the answer, with the bytes it counts in, to `take`.
-    pub fn poll_receive(&mut self, cx: &mut Context<'_>, mut take: impl FnMut(Reply, &[u8])) -> Poll<()> {
+    pub fn poll_receive(&mut self, cx: &mut Context<'_>, now: Instant, mut take: impl FnMut(Reply, &[u8])) -> Poll<()> {
         if self.compressed.is_some() {
-            return self.poll_receive_compressed(cx, take);
+            return self.poll_receive_compressed(cx, now, take);
         }
         if matches!(self.stream, Stream::Gone) {
             return Poll::Pending;
@@ -272,7 +286,7 @@ impl Connection {
         let machine = &mut self.machine;
         let received = ready!(self.stream.poll_receive(cx, |bytes| {
             if !bytes.is_empty() {
-                machine.handle_bytes(clock::now(), bytes);
+                machine.handle_bytes(now, bytes);
                 machine.hand_out(bytes, &mut take);
             }
             !bytes.is_empty()
@@ -285,7 +299,12 @@ impl Connection {
     }
 
     /// The same of a server that compresses. What was received is handed on in pieces, one each time.
-    fn poll_receive_compressed(&mut self, cx: &mut Context<'_>, take: impl FnMut(Reply, &[u8])) -> Poll<()> {
+    fn poll_receive_compressed(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        take: impl FnMut(Reply, &[u8]),
+    ) -> Poll<()> {
         let Some(compressed) = &mut self.compressed else { return Poll::Pending };
         let mut plain = Vec::new();
         let mut inflated = compressed.inflate(&mut plain);
@@ -305,7 +324,7 @@ impl Connection {
             inflated = compressed.inflate(&mut plain);
         }
         if !plain.is_empty() {
-            self.machine.handle_bytes(clock::now(), &mut plain);
+            self.machine.handle_bytes(now, &mut plain);
         }
         if inflated.is_err() {
             self.lose();
@@ -340,7 +359,8 @@ impl Connection {
             }
             poll_fn(|cx| {
                 let sent = self.poll_write(cx).is_ready();
-                let received = self.poll_receive(cx, |reply, piece| collector.take(reply, piece)).is_ready();
+                let received =
+                    self.poll_receive(cx, clock::now(), |reply, piece| collector.take(reply, piece)).is_ready();
                 if sent || received || matches!(self.stream, Stream::Gone) { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;

@@ -249,7 +249,7 @@ impl LocalTablet {
 
     /// Asks for a connection.
     #[must_use]
-    pub fn acquire(self: &Arc<Self>, wish: &Acquire) -> Pending {
+    pub fn acquire(self: &Arc<Self>, now: Instant, wish: &Acquire) -> Pending {
         let mut state = self.state();
         loop {
             let ticket = Ticket(state.next_ticket);
@@ -259,7 +259,7 @@ impl LocalTablet {
             let request =
                 pool::Acquire { ticket, holder: wish.holder, class, settings, prefer, deadline: wish.deadline };
             let input = Input::Acquire { role: wish.role, term: wish.term, needs: wish.needs.clone(), request };
-            state.machine.handle(clock::now(), input);
+            state.machine.handle(now, input);
             match self.drain(&mut state, Some(ticket)) {
                 None => {
                     let (answer, answered) = oneshot::channel();
@@ -267,10 +267,10 @@ impl LocalTablet {
                     return Pending::Waiting { tablet: Arc::clone(self), ticket, answered };
                 }
                 Some(Ok(mut connection)) => {
-                    if connection.stream.is_stale() {
+                    if connection.is_stale(now) {
                         // The server closed it while it was idle: it is not even tried.
                         let lost = pool::Input::Lost { conn: connection.id };
-                        state.machine.handle(clock::now(), Input::Pool(lost));
+                        state.machine.handle(now, Input::Pool(lost));
                         self.drain(&mut state, None);
                         continue;
                     }
@@ -301,14 +301,14 @@ impl LocalTablet {
     }
 
     /// Takes a connection back.
-    pub fn release(&self, connection: Box<Connection>, fate: Fate) {
+    pub fn release(&self, now: Instant, connection: Box<Connection>, fate: Fate) {
         let mut state = self.state();
-        self.take_back(&mut state, connection, fate);
+        self.take_back(&mut state, now, connection, fate);
         self.drain(&mut state, None);
     }
 
-    fn take_back(&self, state: &mut State, mut connection: Box<Connection>, fate: Fate) {
-        let clean = fate == Fate::Keep && connection.rest();
+    fn take_back(&self, state: &mut State, now: Instant, mut connection: Box<Connection>, fate: Fate) {
+        let clean = fate == Fate::Keep && connection.rest(now);
         let conn = connection.id;
         let release = pool::Input::Release {
             conn,
@@ -319,7 +319,7 @@ impl LocalTablet {
         if clean {
             state.idle.insert(conn, connection);
         }
-        state.machine.handle(clock::now(), Input::Pool(release));
+        state.machine.handle(now, Input::Pool(release));
     }
 
     fn cancel(&self, ticket: Ticket) {
@@ -416,7 +416,7 @@ impl LocalTablet {
             None => Some(Ok(connection)),
         };
         if let Some(Ok(connection)) = refused {
-            self.take_back(state, connection, Fate::Keep);
+            self.take_back(state, clock::now(), connection, Fate::Keep);
         }
     }
 
@@ -529,7 +529,7 @@ impl Drop for Pending {
         let Self::Waiting { tablet, ticket, answered } = self else { return };
         answered.close();
         match answered.try_recv() {
-            Ok(Ok(connection)) => tablet.release(connection, Fate::Keep),
+            Ok(Ok(connection)) => tablet.release(clock::now(), connection, Fate::Keep),
             Ok(Err(_)) => {}
             Err(_) => tablet.cancel(*ticket),
         }

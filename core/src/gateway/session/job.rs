@@ -16,7 +16,7 @@ use crate::link::{ClientFormat, Command, ConnectionClass, ConnectionTraits, Inte
 use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::mysql::capability::CapabilityFlags;
-use crate::sql::{Classification, Effects, Leaves, Route, is_system_schema};
+use crate::sql::{Classification, Effects, Leaves, Route};
 use crate::time::Instant;
 use crate::topo::Role;
 use std::sync::Arc;
@@ -315,7 +315,7 @@ impl Session {
     /// The routing table's word on it, the split ratio aside.
     pub(super) fn decide(&self, intent: Intent) -> Decision {
         let facts = Facts {
-            may_use_replica: intent.route == Route::Replica && !self.state.schema().is_some_and(is_system_schema),
+            may_use_replica: intent.route == Route::Replica && !self.state.is_in_system_schema(),
             hint: intent.hint.role.filter(|_| !intent.effects.contains(Effects::WRITES)),
             target: self.state.role,
             autocommit: self.state.autocommit() || self.config.mutants.breaks(Mutant::SplitWithoutAutocommit),

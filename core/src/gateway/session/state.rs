@@ -12,9 +12,10 @@ use crate::link::Settings;
 use crate::mysql::collation;
 use crate::mysql::packet::OkPacket;
 use crate::mysql::session_state::Change;
-use crate::sql::Dialect;
+use crate::sql::{Dialect, is_system_schema};
 use crate::topo::Role;
 use bitflags::bitflags;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 bitflags! {
@@ -121,6 +122,30 @@ pub(super) struct State {
     pub(super) variables: Variables,
     /// What the client wants to be told of session changes.
     pub(super) tracking: Tracking,
+    /// What follows from the settings, and from which: they seldom change.
+    follows: RefCell<(Arc<Settings>, Follows)>,
+}
+
+/// What each statement asks of the settings.
+#[derive(Clone, Copy, Debug, Default)]
+struct Follows {
+    dialect: Dialect,
+    in_system_schema: bool,
+}
+
+impl Follows {
+    fn from(settings: &Settings) -> Self {
+        let text = |name: &str| settings.variables.get(name).map_or(&b""[..], Vec::as_slice);
+        let modes = text("sql_mode");
+        let has = |mode: &[u8]| modes.split(|byte| *byte == b',').any(|m| m.eq_ignore_ascii_case(mode));
+        let dialect = Dialect {
+            ansi_quotes: has(b"ANSI_QUOTES") || has(b"ANSI"),
+            no_backslash_escapes: has(b"NO_BACKSLASH_ESCAPES"),
+            unsafe_charset: collation::is_unsafe(text("character_set_client")),
+            ..Dialect::default()
+        };
+        Self { dialect, in_system_schema: settings.schema.as_deref().is_some_and(is_system_schema) }
+    }
 }
 
 impl State {
@@ -131,8 +156,10 @@ impl State {
         settings.absorb(b"character_set_client", names.character_set.as_bytes());
         settings.absorb(b"character_set_results", names.in_results().as_bytes());
         settings.absorb(b"collation_connection", names.collation.as_bytes());
+        let follows = Follows::from(&settings);
         let initial = Arc::new(settings);
         Self {
+            follows: RefCell::new((Arc::clone(&initial), follows)),
             settings: Arc::clone(&initial),
             initial,
             status: AUTOCOMMIT,
@@ -238,17 +265,25 @@ impl State {
         self.written = Some(Written::Unknown);
     }
 
+    fn follows(&self) -> Follows {
+        let mut known = self.follows.borrow_mut();
+        // Settings that are shared are never changed in place.
+        if !Arc::ptr_eq(&known.0, &self.settings) {
+            *known = (Arc::clone(&self.settings), Follows::from(&self.settings));
+        }
+        known.1
+    }
+
     /// How the SQL mode and the client's character set let text be read.
     pub(super) fn dialect(&self) -> Dialect {
-        let text = |name: &str| self.settings.variables.get(name).map_or(&b""[..], Vec::as_slice);
-        let modes = text("sql_mode");
-        let has = |mode: &[u8]| modes.split(|byte| *byte == b',').any(|m| m.eq_ignore_ascii_case(mode));
-        Dialect {
-            ansi_quotes: has(b"ANSI_QUOTES") || has(b"ANSI"),
-            no_backslash_escapes: self.status & NO_BACKSLASH_ESCAPES != 0 || has(b"NO_BACKSLASH_ESCAPES"),
-            unsafe_charset: collation::is_unsafe(text("character_set_client")),
-            ..Dialect::default()
-        }
+        let by_mode = self.follows().dialect;
+        let said = self.status & NO_BACKSLASH_ESCAPES != 0;
+        Dialect { no_backslash_escapes: said || by_mode.no_backslash_escapes, ..by_mode }
+    }
+
+    /// What it reads without naming a schema is about the server.
+    pub(super) fn is_in_system_schema(&self) -> bool {
+        self.follows().in_system_schema
     }
 
     /// An open transaction is gone with its connection; nothing is open now.

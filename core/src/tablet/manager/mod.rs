@@ -276,18 +276,22 @@ impl Tablet {
     /// When to call with [`Input::Timeout`] next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.next_timer().map(|(at, _)| at)
+        self.timers().into_iter().flatten().map(|(at, _)| at).min()
     }
 
     /// When to call with [`Input::Timeout`] next, and why. The cause may be gone by then.
     #[must_use]
     pub fn next_timer(&self) -> Option<(Instant, Timer)> {
+        self.timers().into_iter().flatten().min()
+    }
+
+    fn timers(&self) -> [Option<(Instant, Timer)>; 6] {
         let pool = self.pool.next_timer().map(|(at, timer)| (at, Timer::Pool(timer)));
         let heartbeat = (!self.is_stopping).then_some((self.heartbeat_at, Timer::Heartbeat));
         let beat = self.beats.timer(self.may_beat()).map(|at| (at, Timer::Beat));
         let wait = self.waits.wake_at().map(|at| (at, Timer::Wait));
         let drain = self.draining.map(|draining| (draining.until, Timer::Drain));
-        [pool, heartbeat, beat, wait, drain, self.monitor.timer()].into_iter().flatten().min()
+        [pool, heartbeat, beat, wait, drain, self.monitor.timer()]
     }
 
     /// What its server is known to have executed: what it said last, and what has been waited for since. A server that

@@ -139,7 +139,7 @@ impl Pool {
             self.idle.expiry().map(|at| (at, Timer::Age)),
             self.retry_timer().map(|at| (at, Timer::Retry)),
         ];
-        timers.into_iter().flatten().min()
+        timers.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Totals, and the state now.

@@ -269,7 +269,7 @@ impl Driver {
                 Event::CancelBuffer => self.buffering = None,
                 Event::Acquire(acquire) => match self.shared.tablet(acquire.tablet) {
                     Some(tablet) => {
-                        self.pending = Some(tablet.acquire(&acquire));
+                        self.pending = Some(tablet.acquire(self.now, &acquire));
                         let _ = self.poll_lease(cx);
                     }
                     None => self.session.lease_refused(self.now, super::no_such_tablet()),
@@ -387,7 +387,7 @@ impl Driver {
 
     fn release(&mut self, fate: Fate) {
         if let Some(lease) = self.lease.take() {
-            lease.release(fate);
+            lease.release(self.now, fate);
         }
     }
 
@@ -441,7 +441,7 @@ impl Driver {
         }
         let Some(lease) = &mut self.lease else { return Poll::Pending };
         let (session, output, now) = (&mut self.session, sink(&mut self.compressed, &mut self.output), self.now);
-        lease.poll_receive(cx, |reply, piece| {
+        lease.poll_receive(cx, now, |reply, piece| {
             session.handle_reply(now, reply);
             session.collect(output, piece);
         })

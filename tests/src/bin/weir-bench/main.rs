@@ -27,7 +27,7 @@ rounds on two processors. Nothing else should run on the machine.
   --rounds N             how often each has its turn [default: 5]
   --seconds N            how long a turn is [default: 5]
   --only NAME,...        only these workloads (see below)
-  --targets NAME,...     only these of direct, haproxy, weir, grpc; peers always run
+  --targets NAME,...     only these of direct, haproxy, weir, local (weir, by unix socket), grpc; peers always run
   --replicas N           replicas behind the primary, for Weir's reads [default: 0]
   --weir OPTIONS         more options for `weir up`, with spaces between; may be given several times: each is measured by itself
   --peer NAME=HOST:PORT:PID

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use weir_tests::{Deployment, TestCluster, Weir, eventually, free_port};
 
 /// Those that can be asked for.
-pub(crate) const NAMES: [&str; 4] = ["direct", "haproxy", "weir", "grpc"];
+pub(crate) const NAMES: [&str; 5] = ["direct", "haproxy", "weir", "local", "grpc"];
 /// HAProxy copies bytes, on all processors (its default).
 const HAPROXY: &str = "\
 global
@@ -72,7 +72,8 @@ impl Target {
             match name.as_str() {
                 "direct" => targets.push(Self::direct(cluster)),
                 "haproxy" => targets.push(Self::haproxy(cluster)),
-                "weir" => targets.extend(Self::embedded(weir, cluster)),
+                "weir" => targets.extend(Self::embedded("Weir", &cluster.addresses(), weir)),
+                "local" => targets.extend(Self::embedded("Weir, unix socket", &cluster.sockets(), weir)),
                 _ => targets.push(Self::grpc()),
             }
         }
@@ -116,12 +117,13 @@ impl Target {
     }
 
     /// Once with its default options, or once with each set of others.
-    fn embedded(more: &[String], cluster: &TestCluster) -> Vec<Self> {
+    fn embedded(what: &str, servers: &str, more: &[String]) -> Vec<Self> {
         let usual = [String::new()];
         let sets = if more.is_empty() { &usual[..] } else { more };
         let start = |options: &String| {
-            let weir = Weir::attach(cluster, &options.split_whitespace().collect::<Vec<_>>());
-            let name = format!("Weir {options}").trim().to_owned();
+            let options: Vec<_> = options.split_whitespace().collect();
+            let weir = Weir::up(&[&["--attach", servers], &options[..]].concat());
+            let name = [&[what], &options[..]].concat().join(" ");
             let (address, pids) = (weir.address(), vec![weir.pid()]);
             Self { name, address, pids, shares_connections: true, _runs: Runs::Weir { _weir: Box::new(weir) } }
         };
