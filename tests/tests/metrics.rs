@@ -10,7 +10,8 @@ use weir_tests::source::{checkout, read};
 
 const PAGE: &str = "docs/src/metrics.md";
 const DASHBOARD: &str = "docs/grafana/weir.json";
-const BEGIN: &str = "<!-- made of io/src/metrics/catalogue.rs: WEIR_WRITE=1 cargo test -p weir-tests --test metrics -->\n";
+const BEGIN: &str =
+    "<!-- made of io/src/metrics/catalogue.rs: WEIR_WRITE=1 cargo test -p weir-tests --test metrics -->\n";
 const END: &str = "<!-- end -->\n";
 
 fn table() -> String {

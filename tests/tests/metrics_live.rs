@@ -120,7 +120,9 @@ fn what_was_done_is_what_is_counted() {
     for secret in [NEEDLE, "SELECT", "INSERT", "\"app\"", &password] {
         assert!(!page.contains(secret), "{secret}\n{page}");
     }
-    eventually(LIMIT, "all of it is there", || scrape(at).families().contains_key("weir_tablet_replication_lag_seconds"));
+    eventually(LIMIT, "all of it is there", || {
+        scrape(at).families().contains_key("weir_tablet_replication_lag_seconds")
+    });
     assert_all_of(&scrape(at), Program::Up, &[]);
     weir.assert_unharmed();
 }
@@ -156,7 +158,8 @@ fn statements(weir: &Weir, at: SocketAddr) {
     assert_eq!(moved.by("weir_gateway_pool_wait_seconds_count", &[]), 13.0);
     let slept = moved.by("weir_gateway_server_seconds_sum", &[]);
     assert!(slept > 0.0 && slept <= moved.by("weir_gateway_statement_seconds_sum", &[]), "{slept} s");
-    let reads = |outcome| moved.by("weir_gateway_consistency_reads_total", &[("level", "SESSION"), ("outcome", outcome)]);
+    let reads =
+        |outcome| moved.by("weir_gateway_consistency_reads_total", &[("level", "SESSION"), ("outcome", outcome)]);
     assert_eq!((reads("hit") + reads("waited"), reads("fallback")), (5.0, 0.0));
     let eventual = [("level", "EVENTUAL"), ("outcome", "unneeded")];
     assert_eq!(moved.by("weir_gateway_consistency_reads_total", &eventual), 1.0);
@@ -190,7 +193,9 @@ fn a_pin_and_a_transaction(weir: &Weir, at: SocketAddr) {
 }
 
 fn a_full_pool(weir: &Weir, at: SocketAddr) {
-    eventually(LIMIT, "nobody has a connection", || scrape(at).sum("weir_pool_connections", &[("state", "busy")]) == 0.0);
+    eventually(LIMIT, "nobody has a connection", || {
+        scrape(at).sum("weir_pool_connections", &[("state", "busy")]) == 0.0
+    });
     let mut holders = [open(weir), open(weir)];
     for (holder, id) in holders.iter_mut().zip(10..) {
         succeed(holder, &["BEGIN", &format!("INSERT INTO d.t VALUES ({id}, '')")]);

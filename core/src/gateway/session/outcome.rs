@@ -164,7 +164,8 @@ pub(super) struct Tally {
     plan: Plan,
     server: Option<Role>,
     verdict: Verdict,
-    asked_at: Option<Instant>,
+    /// Since when, and whether its tablet may keep the wish back until its server has what it must see.
+    asked: Option<(Instant, bool)>,
     sent_at: Option<Instant>,
     answered_at: Option<Instant>,
     pool_wait: Option<Duration>,
@@ -187,7 +188,7 @@ impl Tally {
             plan: Plan::Local,
             server: None,
             verdict: Verdict::Ok,
-            asked_at: None,
+            asked: None,
             sent_at: None,
             answered_at: None,
             pool_wait: None,
@@ -227,15 +228,16 @@ impl Tally {
         self.verdict = Verdict::of(error);
     }
 
-    /// A connection is asked for.
+    /// A connection is asked for; `waits`: perhaps until its server has what the statement must see.
     pub(super) const fn asked(&mut self, now: Instant, waits: bool) {
-        self.asked_at = Some(now);
-        self.waits |= waits;
+        self.asked = Some((now, waits));
     }
 
-    /// It came, or does not.
+    /// It came, or does not. One that came at once was not kept back.
     pub(super) fn granted(&mut self, now: Instant) {
-        add(&mut self.pool_wait, self.asked_at.take(), now);
+        let Some((since, waits)) = self.asked.take() else { return };
+        self.waits |= waits && now > since;
+        add(&mut self.pool_wait, Some(since), now);
     }
 
     /// It has to see what this level demands.

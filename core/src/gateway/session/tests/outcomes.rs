@@ -2,8 +2,9 @@
 
 use super::bench::{Bench, PRIMARY, lost, ok, ok_reply, ok_with};
 use crate::error::{Component, Effect, Error, Kind};
-use crate::gateway::session::{Class, Event, Outcome, Pins, Plan, Sight, Verdict};
+use crate::gateway::session::{Class, Event, LeaseKey, Outcome, Pins, Plan, Sight, Verdict};
 use crate::gateway::variables::Consistency;
+use crate::gtid::{Flavor, Position};
 use crate::link::{Ended, Reply};
 use crate::mysql::command::ClientCommand;
 use crate::time::Duration;
@@ -207,6 +208,25 @@ fn a_read_is_counted_by_how_it_came_to_see_what_it_must() {
     assert_eq!(outcome.sight, Some((Consistency::Session, Sight::Fallback, 6 * MS)));
     assert_eq!((outcome.plan, outcome.server), (Plan::Replica, Some(Role::Primary)));
     assert_eq!((outcome.took, outcome.server_time), (Some(7 * MS), Some(7 * MS)));
+}
+
+#[test]
+fn a_tablet_that_knows_more_than_the_view_makes_it_a_hit_unless_it_kept_the_wish_back() {
+    for (kept_back, expected) in [(Duration::ZERO, Sight::Hit), (2 * MS, Sight::Waited)] {
+        let mut bench = bench();
+        bench.run("INSERT INTO t VALUES (1)", ok_with(&[("last_gtid", "0-1-101")]));
+        ended(&mut bench);
+        bench.query("SELECT a FROM t");
+        let wish = bench.wish();
+        assert!(!wish.needs.is_empty());
+        bench.now += kept_back;
+        let key = LeaseKey { tablet: wish.tablet, connection: 9, epoch: 99 };
+        bench.grant_on(key, Position::parse(Flavor::MariaDb, "0-1-101").unwrap());
+        assert_eq!(bench.request().wait, None);
+        bench.answer(ok_reply(ok()));
+        let (_, sight, _) = ended(&mut bench).sight.unwrap();
+        assert_eq!(sight, expected);
+    }
 }
 
 #[test]
