@@ -6,6 +6,7 @@ use crate::metrics::{BUFFERED, Metric, Page, REFUSED, Value, ended};
 use crate::tablet::metrics::{Seen, pool};
 use std::sync::atomic::Ordering;
 use weir_core::gateway::session::{Reason, Replayed};
+use weir_core::time::Instant;
 
 pub(super) fn fill(shared: &Shared, page: &mut Page) {
     shared.statements.fill(page);
@@ -61,7 +62,7 @@ fn tablets(shared: &Shared, page: &mut Page) {
             serves: tablet.serving.is_yes(),
             term: tablet.term,
             lag: tablet.lag.map(|lag| (lag, tablet.lag_by)),
-            position_age: (!tablet.position.is_empty()).then(|| now.since(tablet.observed_at)),
+            position_age: (tablet.observed_at > Instant::ZERO).then(|| now.since(tablet.observed_at)),
         };
         seen.fill(&tablet.alias, page);
         if let Some(Tablet::Local(tablet)) = shared.tablet(tablet.id) {

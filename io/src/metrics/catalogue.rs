@@ -86,8 +86,7 @@ macro_rules! catalogue {
     ($($metric:ident: $kind:ident $name:literal $unit:literal [$($label:ident),*] $programs:ident $help:literal;)+) => {
         /// A metric.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[allow(missing_docs, reason = "its help says what it is")]
-        pub enum Metric { $($metric,)+ }
+        pub enum Metric { $(#[doc = $help] $metric,)+ }
 
         impl Metric {
             /// All of them, in the order of the page.

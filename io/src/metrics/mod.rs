@@ -2,7 +2,7 @@
 //!
 //! Nothing is counted here that is counted elsewhere: a page is filled when somebody asks for it, from the counters of pools, buffers,
 //! tablets and orchestrators that `SHOW WEIR ...` and `weir ctl` show, too. Only what a statement comes to is counted for this, by
-//! every thread on memory of its own ([`Statements`]).
+//! every thread on memory of its own (`statements`).
 //!
 //! No label can have a value that a client has sent: see [`Value`].
 
