@@ -251,7 +251,7 @@ mod tests {
                 "weir_gateway_statements_total{{class=\"read\",plan=\"replica\",role=\"REPLICA\",result=\"ok\"}} {all}"
             ),
             format!("weir_gateway_statement_seconds_count{{role=\"REPLICA\"}} {all}"),
-            format!("weir_gateway_statement_seconds_bucket{{role=\"REPLICA\",le=\"0.0025\"}} 0"),
+            "weir_gateway_statement_seconds_bucket{role=\"REPLICA\",le=\"0.0025\"} 0".to_owned(),
             format!("weir_gateway_statement_seconds_bucket{{role=\"REPLICA\",le=\"0.005\"}} {all}"),
             format!("weir_gateway_server_seconds_sum{{role=\"REPLICA\"}} {}", all as f64 * SLOW.as_secs_f64()),
             format!("weir_gateway_consistency_reads_total{{level=\"SESSION\",outcome=\"hit\"}} {all}"),
