@@ -227,7 +227,7 @@ impl Session {
     }
 
     pub(super) fn on_end(&mut self, now: Instant, ended: Ended) {
-        self.note_end(now);
+        self.note_end(now, &ended);
         let (Phase::Running(job) | Phase::Infile(job)) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };

@@ -9,7 +9,7 @@ use super::state::Pins;
 use super::{Event, Phase, Session};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::variables::Consistency;
-use crate::link::Command;
+use crate::link::{Command, Ended};
 use crate::sql::Effects;
 use crate::time::{Duration, Instant};
 use crate::topo::Role;
@@ -276,12 +276,13 @@ impl Tally {
         }
     }
 
-    /// Its server is done with it.
-    pub(super) fn ended(&mut self, now: Instant) {
+    /// Its server is done with it; `answered`: and that was the answer.
+    fn ended(&mut self, now: Instant, answered: bool) {
         add(&mut self.server_time, self.sent_at.take(), now);
-        self.answered_at = Some(now);
+        self.answered_at = answered.then_some(now);
     }
 
+    /// It is tried on another server.
     pub(super) const fn retried(&mut self) {
         self.retries += 1;
     }
@@ -356,11 +357,11 @@ impl Session {
     }
 
     /// The server behind is done with a request.
-    pub(super) fn note_end(&mut self, now: Instant) {
+    pub(super) fn note_end(&mut self, now: Instant, ended: &Ended) {
         if let Phase::Running(job) | Phase::Infile(job) = &self.phase
             && job.origin == Origin::Client
         {
-            self.tally.ended(now);
+            self.tally.ended(now, matches!(ended, Ended::Answered) && !job.refused_write);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::bench::{Bench, PRIMARY, lost, ok, ok_reply, ok_with};
 use crate::error::{Component, Effect, Error, Kind};
+use crate::gateway::buffer::Refusal;
 use crate::gateway::session::{Class, Event, LeaseKey, Outcome, Pins, Plan, Sight, Verdict};
 use crate::gateway::variables::Consistency;
 use crate::gtid::{Flavor, Position};
@@ -240,6 +241,22 @@ fn a_read_that_is_tried_elsewhere_says_how_often() {
     bench.answer(ok_reply(ok()));
     let outcome = ended(&mut bench);
     assert_eq!((outcome.verdict, outcome.retries), (Verdict::Ok, 1));
+}
+
+#[test]
+fn what_waits_for_a_primary_after_a_loss_takes_as_long_as_its_client_waits() {
+    let mut bench = bench();
+    bench.query("INSERT INTO t VALUES (1)");
+    bench.lend();
+    bench.now += MS;
+    bench.answer(lost(Effect::None));
+    assert!(matches!(bench.event(), Some(Event::Release(_))));
+    bench.hold();
+    bench.now += 9 * MS;
+    bench.session.resumed(bench.now, Err(Refusal::Late(9 * MS)));
+    let outcome = ended(&mut bench);
+    assert_eq!((outcome.verdict, outcome.took), (Verdict::Unavailable, Some(10 * MS)));
+    assert_eq!(outcome.server_time, Some(MS));
 }
 
 #[test]
