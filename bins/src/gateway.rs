@@ -97,7 +97,7 @@ async fn gateway(args: &Args) -> Result<(), String> {
         () = life.told_to_stop() => return Ok(()),
     };
     say(&format!("gateway of {} is at {}", args.shard, running.address()));
-    life.ready(running.readiness())?;
+    life.ready(running.readiness(), running.metrics())?;
     let offered = || Ok(Sockets { health: life.health_socket()?, ..running.sockets()? });
     succession.serve(offered).await?;
     if args.handover.is_some() {

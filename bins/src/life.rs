@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 use weir_io::handover::is_wanted;
 use weir_io::health::{Health, Readiness};
+use weir_io::metrics::Sources;
 use weir_io::tls::Certificates;
 
 /// What every process takes from its options without a restart, beside what is its own.
@@ -80,11 +81,15 @@ impl<A: AsRef<ProcessArgs>> Life<A> {
         self.tasks.spawn(Certificates::follow(certificates));
     }
 
-    /// It serves, as far as `readiness` says.
+    /// It serves, as far as `readiness` says, and counts.
     ///
     /// # Errors
     /// When the socket for health is of no use.
-    pub fn ready(&mut self, readiness: impl Fn() -> Readiness + Send + 'static) -> Result<(), String> {
+    pub fn ready(
+        &mut self,
+        readiness: impl Fn() -> Readiness + Send + 'static,
+        metrics: Sources,
+    ) -> Result<(), String> {
         if let Some(inherited) = self.inherited.take() {
             let health = Health::serve(inherited).map_err(|why| format!("--health-listen: {why}"))?;
             self.health = Some(health);
@@ -92,6 +97,7 @@ impl<A: AsRef<ProcessArgs>> Life<A> {
         if let Some(health) = &self.health {
             say(&format!("health is told at {}", health.address()));
             health.set(readiness);
+            health.tell(metrics);
         }
         // Where it was not the service manager that started it, it replaces the main process.
         notify(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);

@@ -106,7 +106,7 @@ async fn orchestrate(args: &Args) -> Result<(), String> {
     life.follow([options.identity.clone(), options.topology.certificates()].into_iter().flatten());
     let running = Running::start(options).await.map_err(|error| error.to_string())?;
     say(&format!("orchestrator of {} is {}", args.shard, running.name()));
-    life.ready(running.readiness())?;
+    life.ready(running.readiness(), running.metrics())?;
     while !matches!(life.next().await, Told::Stop) {}
     life.stopping(true);
     running.stop().await;

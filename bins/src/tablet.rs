@@ -123,7 +123,7 @@ async fn tablet(args: &Args) -> Result<(), String> {
         () = life.told_to_stop() => return Ok(()),
     };
     say(&format!("tablet {} is at {}, its server at {}", args.alias, running.address(), running.server()));
-    life.ready(running.readiness())?;
+    life.ready(running.readiness(), running.metrics())?;
     let failed = loop {
         tokio::select! {
             told = life.next() => if let Told::Stop = told { break None },

@@ -18,6 +18,7 @@
 pub mod error;
 pub mod gateway;
 pub mod gtid;
+pub mod histogram;
 pub mod link;
 pub mod marks;
 pub mod mutants;

@@ -8,6 +8,7 @@ pub use crate::failover::Policies;
 use crate::failover::{self, Failover};
 use crate::gateway::{self, Admin, Listening, Tablet};
 use crate::health::Readiness;
+use crate::metrics::{Program, Sources};
 use crate::net::Address;
 use crate::orch;
 use crate::processes::shard::Shard as Followed;
@@ -128,7 +129,7 @@ pub struct Running {
     keeping: JoinSet<()>,
     _asked: JoinSet<()>,
     /// Its own store, where it has one.
-    _followed: Option<Followed>,
+    followed: Option<Followed>,
 }
 
 impl Running {
@@ -174,7 +175,7 @@ impl Running {
             .map_err(|error| StartError::Listen(listen, error))?;
         // It is set once.
         let _ = admin.set(gateway.admin(UP.to_owned(), cell));
-        Ok(Self { gateway, tablets, shard, failover, keeping, _asked: asked, _followed: followed })
+        Ok(Self { gateway, tablets, shard, failover, keeping, _asked: asked, followed })
     }
 
     /// Where clients connect.
@@ -191,6 +192,16 @@ impl Running {
     /// Whether statements find a server.
     pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
         self.gateway.readiness()
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> Sources {
+        let sources = Sources::new(Program::Up, place()).with(self.gateway.metrics());
+        let sources = match &self.followed {
+            Some(followed) => sources.with(followed.metrics()),
+            None => sources,
+        };
+        sources.with_orchestrator(self.failover.as_ref().map(|failover| failover.wishes().clone()))
     }
 
     /// Lets clients finish for up to `patience`, then stops.

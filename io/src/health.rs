@@ -1,5 +1,7 @@
-//! Tells whoever watches over processes whether this one lives and can serve: plain HTTP, `/livez` and `/readyz`, a line each.
+//! Tells whoever watches over processes whether this one lives and can serve, and what it counts: plain HTTP, `/livez` and `/readyz`, a
+//! line each, and `/metrics` for Prometheus.
 
+use crate::metrics::{CONTENT_TYPE as METRICS, Sources};
 use crate::net::{TcpListener, TcpStream};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -29,7 +31,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Ready, or not, and why: a line for people.
 pub type Readiness = Result<String, String>;
 
-type Asked = Arc<Mutex<Box<dyn Fn() -> Readiness + Send>>>;
+/// Who knows.
+struct Known {
+    readiness: Mutex<Box<dyn Fn() -> Readiness + Send>>,
+    sources: Mutex<Option<Arc<Sources>>>,
+}
+
+type Asked = Arc<Known>;
 
 /// Answers until it is dropped. Not ready before [`Health::set`].
 pub struct Health {
@@ -61,7 +69,8 @@ impl Health {
     pub fn serve(socket: std::net::TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let (address, listener) = (socket.local_addr()?, TcpListener::from_std(socket.try_clone()?)?);
-        let asked: Asked = Arc::new(Mutex::new(Box::new(|| Err("starting".to_owned()))));
+        let readiness: Box<dyn Fn() -> Readiness + Send> = Box::new(|| Err("starting".to_owned()));
+        let asked = Arc::new(Known { readiness: Mutex::new(readiness), sources: Mutex::default() });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&asked))).abort_handle();
         Ok(Self { asked, address, socket, accepting })
     }
@@ -82,7 +91,12 @@ impl Health {
 
     /// From now on this is asked whether the process is ready. It must not block.
     pub fn set(&self, readiness: impl Fn() -> Readiness + Send + 'static) {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(readiness);
+        *self.asked.readiness.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(readiness);
+    }
+
+    /// From now on these say what the process counts.
+    pub fn tell(&self, sources: Sources) {
+        *self.asked.sources.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(sources));
     }
 }
 
@@ -119,8 +133,8 @@ async fn accept(listener: TcpListener, asked: Asked) {
 
 async fn converse(stream: TcpStream, asked: Asked) -> hyper::Result<()> {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(request.method(), request.uri().path(), &asked);
-        async move { Ok::<_, Infallible>(response) }
+        let asked = Arc::clone(&asked);
+        async move { Ok::<_, Infallible>(answer(request.method(), request.uri().path(), &asked).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -131,28 +145,43 @@ async fn converse(stream: TcpStream, asked: Asked) -> hyper::Result<()> {
         .await
 }
 
-fn answer(method: &Method, path: &str, asked: &Asked) -> Response<String> {
+async fn answer(method: &Method, path: &str, asked: &Known) -> Response<String> {
     let (status, text) = match (method, path) {
-        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "alive".to_owned()),
+        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "alive\n".to_owned()),
         (&Method::GET | &Method::HEAD, "/readyz") => {
-            let readiness = asked.lock().unwrap_or_else(PoisonError::into_inner)();
+            let readiness = asked.readiness.lock().unwrap_or_else(PoisonError::into_inner)();
             match readiness {
-                Ok(why) => (StatusCode::OK, why),
-                Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+                Ok(why) => (StatusCode::OK, why + "\n"),
+                Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
             }
         }
-        (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, "there are /livez and /readyz".to_owned()),
-        _ => (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD".to_owned()),
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            let sources = asked.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match sources {
+                Some(sources) => return response(StatusCode::OK, METRICS, sources.page().await.to_string()),
+                None => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
+            }
+        }
+        (&Method::GET | &Method::HEAD, _) => {
+            (StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n".to_owned())
+        }
+        _ => (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n".to_owned()),
     };
-    let mut response = Response::new(text + "\n");
+    response(status, "text/plain; charset=utf-8", text)
+}
+
+fn response(status: StatusCode, content_type: &'static str, text: String) -> Response<String> {
+    let mut response = Response::new(text);
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Program;
+    use std::str::FromStr as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     async fn ask(at: SocketAddr, request: &[u8]) -> String {
@@ -176,6 +205,13 @@ mod tests {
         let ready = get("/readyz").await;
         assert!(ready.starts_with("HTTP/1.1 200") && ready.ends_with("all is well\n"), "{ready}");
         assert!(get("/other").await.starts_with("HTTP/1.1 404"));
+        assert!(get("/metrics").await.starts_with("HTTP/1.1 503"), "nobody knows them yet");
+        let shard = weir_core::topo::ShardName::from_str("shop/0").unwrap();
+        health.tell(Sources::new(Program::Gateway, shard));
+        let metrics = get("/metrics").await;
+        assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
+        assert!(metrics.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{metrics}");
+        assert!(metrics.contains("\nweir_info{program=\"weir-gateway\",version=\""), "{metrics}");
     }
 
     #[tokio::test]

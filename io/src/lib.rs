@@ -14,6 +14,7 @@ pub mod gateway;
 mod grpc;
 pub mod handover;
 pub mod health;
+pub mod metrics;
 pub mod net;
 pub mod orch;
 pub mod processes;

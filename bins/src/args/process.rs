@@ -29,7 +29,8 @@ pub struct ProcessArgs {
     #[arg(long, default_value = "warn", value_name = "FILTER", env = "WEIR_LOG")]
     pub log: String,
 
-    /// Tell there, over plain HTTP, whether the process lives (/livez) and is ready (/readyz) [default: nowhere].
+    /// Tell there, over plain HTTP, whether the process lives (/livez), is ready (/readyz), and what it counts (/metrics, for Prometheus)
+    /// [default: nowhere].
     #[arg(long, value_name = "IP:PORT", env = "WEIR_HEALTH_LISTEN")]
     pub health_listen: Option<SocketAddr>,
 }

@@ -81,7 +81,7 @@ async fn serve(
         () = life.told_to_stop() => return Ok(()),
     };
     say_ready(args, &running, own, socket, begun.elapsed());
-    life.ready(running.readiness())?;
+    life.ready(running.readiness(), running.metrics())?;
     let mut drain_time = args.gateway.drain_time_ms;
     while let Told::Options(new) = life.next().await {
         // What holds from the next start on does not hold for these, either.

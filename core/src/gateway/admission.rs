@@ -32,6 +32,12 @@ impl Admission {
         self.limits = limits;
     }
 
+    /// The limits that hold.
+    #[must_use]
+    pub const fn limits(&self) -> AdmissionLimits {
+        self.limits
+    }
+
     /// A client connected; call [`Self::leave`] when it has gone.
     ///
     /// # Errors

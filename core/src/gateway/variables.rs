@@ -98,6 +98,9 @@ impl Splitting {
 }
 
 impl Consistency {
+    /// All of them, the least first.
+    pub const ALL: [Self; 4] = [Self::Eventual, Self::Session, Self::Instance, Self::Global];
+
     const NAMED: [(&'static str, Self); 4] = [
         ("EVENTUAL", Self::Eventual),
         ("SESSION", Self::Session),

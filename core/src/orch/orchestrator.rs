@@ -9,8 +9,11 @@
 //! [`analysis`](super::analysis) to it again and again, and begins a [`Recovery`] or orders repairs. Repairs never keep a recovery waiting: they
 //! are orders of the settled term, which any recovery outdates.
 
+mod counters;
 mod rebuilding;
 mod service;
+
+pub use counters::{Analysis, Counters, Ending};
 
 use super::analysis::{Code, Facts, Problem, Remedy, Rule, Sighting, analyse};
 use super::choose::Undecided;
@@ -195,6 +198,7 @@ pub struct Orchestrator {
     pending: BTreeMap<u64, Purpose>,
     orders: u64,
     look_at: Instant,
+    counters: Counters,
     mutants: Mutants,
     outputs: VecDeque<Output>,
 }
@@ -223,6 +227,7 @@ impl Orchestrator {
             pending: BTreeMap::new(),
             orders: 0,
             look_at: Instant::ZERO,
+            counters: Counters::default(),
             mutants,
             outputs: VecDeque::new(),
         }
@@ -232,6 +237,12 @@ impl Orchestrator {
     #[must_use]
     pub fn entry(&self) -> Option<&Entry> {
         self.entry.as_ref()
+    }
+
+    /// What it has done since it was made.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// What is wrong now.
@@ -365,6 +376,7 @@ impl Orchestrator {
         }
         self.to_rebuild.clear();
         self.problems.clear();
+        self.counters.ended(None, Ending::LostLock);
         if let Some(plan) = self.plan.take()
             && self.mutants.breaks(Mutant::SkipRecheck)
         {
@@ -374,11 +386,12 @@ impl Orchestrator {
 
     // The plan.
 
-    fn begin(&mut self, now: Instant, cause: &Cause) {
+    fn begin(&mut self, now: Instant, analysis: Analysis, cause: &Cause) {
         let Some(entry) = self.entry.clone() else { return };
         let (cohort, record) = (entry.cohort_in_service(), entry.record);
         self.handover = None;
         let record = self.as_far_as_promised(record);
+        self.counters.begun(now, analysis);
         self.news(News::Begun(record.term + 1));
         self.problems.clear();
         self.plan = Some(Recovery::new(now, record, cohort, cause, self.mutants));
@@ -406,13 +419,20 @@ impl Orchestrator {
                 let purpose = Purpose::Plan { tablet: tablet.clone(), term, to: asked };
                 self.order(tablet, term, order, purpose);
             }
-            recovery::Output::Undecided(why) => self.news(News::Undecided(why)),
+            recovery::Output::Undecided(why) => {
+                self.counters.undecided += 1;
+                self.news(News::Undecided(why));
+            }
             recovery::Output::Ended(end) => {
                 self.plan = None;
                 self.repairs.begin_anew();
                 match end {
-                    End::Settled(reign) => self.news(News::Settled(reign)),
+                    End::Settled(reign) => {
+                        self.counters.ended(Some(now), Ending::Settled);
+                        self.news(News::Settled(reign));
+                    }
                     End::Superseded => {
+                        self.counters.ended(None, Ending::Superseded);
                         self.entry = None;
                         if self.lock.is_held() {
                             self.lock.read(now);
@@ -438,17 +458,20 @@ impl Orchestrator {
         for (_, problem) in &found {
             let since = before.get(problem).copied();
             if since.is_none() {
+                self.counters.found(problem.code);
                 self.news(News::Found(problem.clone()));
             }
             self.problems.insert(problem.clone(), since.unwrap_or(now));
         }
         let confirmed = found.into_iter().filter(|(rule, problem)| now >= self.problems[problem] + rule.confirm);
         let confirmed: Vec<_> = confirmed.collect();
-        if confirmed.iter().any(|(rule, _)| rule.remedy == Remedy::Reparent) && !self.hesitates() {
-            return self.begin(now, &Cause::Emergency);
+        if let Some((rule, _)) = confirmed.iter().find(|(rule, _)| rule.remedy == Remedy::Reparent)
+            && !self.hesitates()
+        {
+            return self.begin(now, Analysis::Found(rule.code), &Cause::Emergency);
         }
         if self.mutants.breaks(Mutant::TrustSilence) && self.is_wrong(Code::UnreachablePrimary) {
-            return self.begin(now, &Cause::Emergency);
+            return self.begin(now, Analysis::Found(Code::UnreachablePrimary), &Cause::Emergency);
         }
         if self.mutants.breaks(Mutant::RepairInOrder) && self.is_wrong(Code::LockedSemiSyncPrimary) {
             return;
@@ -499,8 +522,11 @@ impl Orchestrator {
             handover::Output::Ended(outcome) => {
                 let Some(to) = self.handover.take().map(|handover| handover.to().clone()) else { return };
                 match outcome {
-                    Ok(()) => self.begin(now, &Cause::Planned(to)),
-                    Err(why) => self.news(News::NotHandedOver(to, why)),
+                    Ok(()) => self.begin(now, Analysis::Planned, &Cause::Planned(to)),
+                    Err(why) => {
+                        self.counters.declined();
+                        self.news(News::NotHandedOver(to, why));
+                    }
                 }
             }
         }

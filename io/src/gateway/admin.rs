@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 use weir_core::gateway::balance;
 use weir_core::gateway::cluster::{Rotation, TabletView};
 use weir_core::gateway::processes::Process;
+use weir_core::gateway::session::Reason;
 use weir_core::gateway::variables::NAMES;
 use weir_core::link::Interrupt;
 use weir_core::time::Instant;
@@ -46,8 +47,8 @@ impl Admin {
             uptime_seconds: clock::now().since(self.shared.started).as_secs(),
             clients: self.shared.admission().connections() as u64,
             clients_accepted: counters.accepted.load(Ordering::Relaxed),
-            clients_refused: counters.refused.load(Ordering::Relaxed),
-            protocol_errors: counters.protocol_errors.load(Ordering::Relaxed),
+            clients_refused: counters.refused(),
+            protocol_errors: counters.ended(Reason::ProtocolError),
             queries_per_second: tablets.iter().map(|tablet| tablet.queries_per_second).sum(),
         }
     }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use tokio::sync::{Notify, oneshot};
-use weir_core::gateway::buffer::{Buffer, Config, Hold, Input, Output, Refusal, Serving, Ticket};
+use weir_core::gateway::buffer::{Buffer, Config, Counters, Hold, Input, Output, Refusal, Serving, Ticket};
 use weir_core::mutants::Mutants;
 use weir_core::time::Instant;
 
@@ -35,6 +35,12 @@ impl Waiters {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has waited, what waits now, its bytes, and how much may.
+    pub(super) fn told(&self) -> (Counters, (usize, usize), Config) {
+        let machine = &self.state().machine;
+        (machine.counters(), machine.holds(), machine.config().clone())
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -1,11 +1,12 @@
 //! Accepts clients, on TCP and on a unix socket, until told to stop.
 
 use super::driver::Driver;
-use super::{Admin, Live, Options, Shared, Tablets, kill, proxied};
+use super::{Admin, Live, Options, Shared, Tablets, kill, metrics, proxied};
 use crate::clock;
 use crate::crypto::{self, RsaKey};
 use crate::handover::{Sockets, is_wanted};
 use crate::health::Readiness;
+use crate::metrics::Page;
 use crate::net::{self, Stream, TcpListener};
 use crate::tablet::{Accounts, Described};
 use std::io;
@@ -114,6 +115,12 @@ impl Listening {
     pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
         let shared = Arc::clone(&self.shared);
         move || readiness(&shared.view())
+    }
+
+    /// What it counts, and what it sees of its tablets.
+    pub(crate) fn metrics(&self) -> impl Fn(&mut Page) + Send + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move |page| metrics::fill(&shared, page)
     }
 
     /// The sockets that clients connect to, for a successor.
@@ -310,7 +317,7 @@ async fn serve(shared: Arc<Shared>, mut client: Client, stopped: watch::Receiver
     shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
     let entered = shared.admission().enter();
     if let Err(error) = entered {
-        shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+        shared.counters.over_limit.fetch_add(1, Ordering::Relaxed);
         return turn_away(client.stream, &error).await;
     }
     let mut head = Vec::new();
@@ -323,7 +330,7 @@ async fn serve(shared: Arc<Shared>, mut client: Client, stopped: watch::Receiver
             }
             // It has not been greeted, and may be anybody: nothing is said.
             Ok(Err(_)) | Err(_) => {
-                shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+                shared.counters.without_header.fetch_add(1, Ordering::Relaxed);
                 shared.admission().leave();
                 return;
             }

@@ -8,6 +8,7 @@ mod freshness;
 mod globals;
 mod kill;
 mod listener;
+mod metrics;
 mod proxied;
 mod show;
 mod tablets;
@@ -17,6 +18,7 @@ use crate::Rings;
 use crate::clock;
 use crate::crypto::RsaKey;
 use crate::handover::Sockets;
+use crate::metrics::Statements;
 use crate::net::Stream;
 use crate::tablet::{Accounts, Described};
 use crate::tls::Certificates;
@@ -143,6 +145,7 @@ pub(crate) struct Shared {
     next_id: AtomicU32,
     sessions: Mutex<BTreeMap<u32, SessionEntry>>,
     counters: Counters,
+    statements: Statements,
     started: Instant,
 }
 
@@ -150,10 +153,26 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 struct Counters {
     accepted: AtomicU64,
-    refused: AtomicU64,
-    protocol_errors: AtomicU64,
+    /// Clients for which there was no room.
+    over_limit: AtomicU64,
+    /// Connections of load balancers that did not say whom they speak for.
+    without_header: AtomicU64,
+    /// Sessions that have ended, by [`Reason`], in its order.
+    ended: [AtomicU64; Reason::ALL.len()],
     /// By [`Replayed`], in its order.
     replayed: [AtomicU64; Replayed::ALL.len()],
+}
+
+impl Counters {
+    fn ended(&self, reason: Reason) -> u64 {
+        self.ended[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// Clients that were not let in.
+    fn refused(&self) -> u64 {
+        let before = [&self.over_limit, &self.without_header].map(|count| count.load(Ordering::Relaxed));
+        before.iter().sum::<u64>() + self.ended(Reason::Refused)
+    }
 }
 
 impl Shared {
@@ -183,6 +202,7 @@ impl Shared {
             next_id: AtomicU32::new(1),
             sessions: Mutex::default(),
             counters: Counters::default(),
+            statements: Statements::default(),
             started: clock::now(),
         }
     }
@@ -258,11 +278,7 @@ impl Shared {
     }
 
     fn count_end(&self, reason: Reason) {
-        match reason {
-            Reason::Refused => self.counters.refused.fetch_add(1, Ordering::Relaxed),
-            Reason::ProtocolError => self.counters.protocol_errors.fetch_add(1, Ordering::Relaxed),
-            _ => 0,
-        };
+        self.counters.ended[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::clock;
 use crate::tablet::Gauges;
 use std::sync::atomic::Ordering;
 use weir_core::gateway::processes::{self, Powers};
-use weir_core::gateway::session::Replayed;
+use weir_core::gateway::session::{Reason, Replayed};
 use weir_core::mysql::column::ColumnDefinition;
 use weir_core::mysql::resultset::{TextResultSet, TextRow};
 use weir_core::sql::Show;
@@ -45,8 +45,8 @@ fn status(shared: &Shared) -> TextResultSet {
         ("Uptime_seconds", clock::now().since(shared.started).as_secs()),
         ("Client_connections", clients as u64),
         ("Clients_accepted", counters.accepted.load(Ordering::Relaxed)),
-        ("Clients_refused", counters.refused.load(Ordering::Relaxed)),
-        ("Clients_protocol_errors", counters.protocol_errors.load(Ordering::Relaxed)),
+        ("Clients_refused", counters.refused()),
+        ("Clients_protocol_errors", counters.ended(Reason::ProtocolError)),
         ("Server_connections_in_use", total(|tablet| tablet.busy.into())),
         ("Kills", total(|tablet| tablet.kills)),
         ("Kills_failed", total(|tablet| tablet.kills_failed)),

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use weir_core::mutants::Mutants;
 use weir_core::orch::analysis::{Code, Problem};
 use weir_core::orch::lock::{self, Entry};
-use weir_core::orch::orchestrator::{Input, News, Orchestrator, Output, Quarantine};
+use weir_core::orch::orchestrator::{Counters, Input, News, Orchestrator, Output, Quarantine};
 use weir_core::orch::rebuild::{Errant, Progress};
 use weir_core::orch::recovery::{Cohort, Reign, Step};
 use weir_core::time::{Duration, Instant};
@@ -56,6 +56,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// Who stays out until a person has looked at it. Only who is in charge knows.
     pub quarantined: BTreeMap<TabletAlias, Quarantine>,
+    /// What it has done since it started.
+    pub counters: Counters,
 }
 
 impl Wish {
@@ -312,6 +314,7 @@ impl Driver {
             entry: self.topology.entry.borrow().clone(),
             problems: self.machine.problems().cloned().collect(),
             quarantined: self.machine.quarantined(),
+            counters: self.machine.counters().clone(),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::grpc::follow;
 use crate::grpc::remote::RemoteTablet;
 use crate::handover::Sockets;
 use crate::health::Readiness;
+use crate::metrics::{Program, Sources};
 use crate::store::Topology;
 use crate::tablet::{Accounts, Described, News};
 use std::collections::BTreeMap;
@@ -61,7 +62,8 @@ pub struct Running {
     /// Operators, until a successor does.
     serving: Option<Serving>,
     tasks: JoinSet<()>,
-    _shard: Shard,
+    name: ShardName,
+    shard: Shard,
 }
 
 impl Running {
@@ -96,12 +98,12 @@ impl Running {
             cell,
             grpc: admin.grpc.clone(),
             mysql: Address { host: admin.client_host(gateway.address()), port: gateway.address().port() },
-            shard: options.shard,
+            shard: options.shard.clone(),
             presence: presence(),
         };
         let router = wire::server().add_service(gateway::Admin::service(asked));
         let serving = admin.serve(router, &options.topology, &Record::Gateway(Box::new(sign)));
-        Ok(Self { gateway, serving: Some(serving), tasks, _shard: shard })
+        Ok(Self { gateway, serving: Some(serving), tasks, name: options.shard, shard })
     }
 
     /// Where clients connect.
@@ -118,6 +120,11 @@ impl Running {
     /// Whether statements find a server.
     pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
         self.gateway.readiness()
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> Sources {
+        Sources::new(Program::Gateway, self.name.clone()).with(self.gateway.metrics()).with(self.shard.metrics())
     }
 
     /// The sockets that clients connect to, for a successor.

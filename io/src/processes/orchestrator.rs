@@ -8,6 +8,7 @@ use super::{StartError, presence};
 use crate::admin::orchestrator::Orders;
 use crate::grpc::follow;
 use crate::health::Readiness;
+use crate::metrics::{Program, Sources};
 use crate::orch::{self, Driver, Wishes};
 use crate::store::Topology;
 use crate::tablet::orders::QUEUE_MAX;
@@ -46,6 +47,7 @@ pub struct Options {
 pub struct Running {
     wishes: Wishes,
     name: ProcessName,
+    watched: ShardName,
     shard: Shard,
     serving: Serving,
     _tasks: JoinSet<()>,
@@ -81,11 +83,12 @@ impl Running {
         };
         let serving = admin.serve(router, &topology, &Record::Orchestrator(Box::new(sign)));
         info!("watches {name}");
+        let watched = name.clone();
         // What it has written comes back from the topology, like what others have.
         let topology = topology.serve(name, None);
         let setup = orch::Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time };
         tasks.spawn(Driver::new(setup).run());
-        Ok(Self { wishes: wishes_in, name: own_name, shard, serving, _tasks: tasks })
+        Ok(Self { wishes: wishes_in, name: own_name, watched, shard, serving, _tasks: tasks })
     }
 
     /// What it is called.
@@ -106,6 +109,12 @@ impl Running {
             None => Ok(format!("the topology is reached, tablets: {}", tablets.borrow().len())),
             Some(why) => Err(format!("the topology is not reached: {why}")),
         }
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> Sources {
+        let sources = Sources::new(Program::Orchestrator, self.watched.clone()).with(self.shard.metrics());
+        sources.with_orchestrator(Some(self.wishes.clone()))
     }
 
     /// Where people say what they want.

@@ -1,14 +1,18 @@
 //! One shard as the topology has it: its tablets and its entry, followed as they change.
 
+use crate::clock;
+use crate::metrics::{Metric, Page};
 use crate::store::{Following, Topology};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 use weir_core::gateway::globals::Globals;
 use weir_core::orch::lock::Entry;
+use weir_core::time::Instant;
 use weir_core::topo::ShardName;
 use weir_core::topo::TabletAlias;
 use weir_core::topo::store::directory::News;
@@ -26,19 +30,47 @@ pub(crate) struct Shard {
     pub(crate) globals: watch::Receiver<Globals>,
     /// Why the topology is not reached now, if it is not.
     pub(super) trouble: watch::Receiver<Option<String>>,
+    pace: Arc<Pace>,
     _following: JoinSet<()>,
 }
 
+/// How the topology is heard of.
+#[derive(Debug)]
+struct Pace {
+    /// When it last said anything, in nanoseconds.
+    heard_at: AtomicU64,
+    /// How often it was lost.
+    losses: AtomicU64,
+}
+
 impl Shard {
+    /// What is to be known of the topology itself.
+    pub(crate) fn metrics(&self) -> impl Fn(&mut Page) + Send + Sync + use<> {
+        let (trouble, pace) = (self.trouble.clone(), Arc::clone(&self.pace));
+        move |page| {
+            page.add(Metric::TopologyConnected, &[], trouble.borrow().is_none());
+            let age = clock::now().since(Instant(pace.heard_at.load(Ordering::Relaxed)));
+            page.add(Metric::TopologyNewsAge, &[], age);
+            page.add(Metric::TopologyLosses, &[], pace.losses.load(Ordering::Relaxed));
+        }
+    }
+
     pub(crate) fn follow(topology: &Topology, name: ShardName) -> Self {
         let (tablets_told, tablets) = watch::channel(Tablets::default());
         let (entry_told, entry) = watch::channel(None);
         let (globals_told, globals) = watch::channel(Globals::default());
         let (trouble_told, trouble) = watch::channel(Some("it has not answered yet".to_owned()));
-        let told = Told { tablets: tablets_told, entry: entry_told, globals: globals_told, trouble: trouble_told };
+        let pace = Arc::new(Pace { heard_at: AtomicU64::new(clock::now().0), losses: AtomicU64::new(0) });
+        let told = Told {
+            tablets: tablets_told,
+            entry: entry_told,
+            globals: globals_told,
+            trouble: trouble_told,
+            pace: Arc::clone(&pace),
+        };
         let mut following = JoinSet::new();
         following.spawn(told.follow(topology.follow(), name));
-        Self { tablets, entry, globals, trouble, _following: following }
+        Self { tablets, entry, globals, trouble, pace, _following: following }
     }
 }
 
@@ -56,11 +88,17 @@ struct Told {
     entry: watch::Sender<Option<Entry>>,
     globals: watch::Sender<Globals>,
     trouble: watch::Sender<Option<String>>,
+    pace: Arc<Pace>,
 }
 
 impl Told {
     async fn follow(self, mut following: Following, name: ShardName) {
         while let Some(news) = following.next().await {
+            if matches!(news, News::Lost(_)) {
+                self.pace.losses.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.pace.heard_at.store(clock::now().0, Ordering::Relaxed);
+            }
             self.hear(news, &name);
         }
     }

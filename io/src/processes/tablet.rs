@@ -9,9 +9,11 @@ use crate::failover::{has_heir, look_after};
 use crate::grpc::control::{Control, Heard};
 use crate::grpc::{follow, serve::Queries};
 use crate::health::Readiness;
+use crate::metrics::{Page, Program, Sources};
 use crate::net::Address;
 use crate::servers::{self, Account, Cluster, Keeper, Kept};
 use crate::store::{Announced, Topology};
+use crate::tablet::metrics::{Seen, pool};
 use crate::tablet::orders::{self, Donors, FromTablet, Obedience, Question, ToTablet};
 use crate::tablet::{Accounts, Connector, Described, Encryption, LocalTablet, News, Own};
 use std::collections::BTreeMap;
@@ -79,7 +81,8 @@ pub struct Running {
     failures: mpsc::Receiver<String>,
     heard: Heard,
     tasks: JoinSet<()>,
-    _shard: Shard,
+    name: ShardName,
+    shard: Shard,
 }
 
 impl Running {
@@ -134,7 +137,7 @@ impl Running {
         let record = record(&options, address, server.clone());
         let sign = Record::Presence(options.alias.clone(), super::presence());
         let announced = options.topology.publish(Some(&Record::Tablet(Box::new(record))), &sign, PRESENCE_TTL);
-        Ok(Self { address, server, tablet, kept, announced, stop, failures, heard, tasks, _shard: shard })
+        Ok(Self { address, server, tablet, kept, announced, stop, failures, heard, tasks, name: options.shard, shard })
     }
 
     /// Where other processes connect.
@@ -161,6 +164,18 @@ impl Running {
             Some(Health { not_serving: Some(why), .. }) => Ok(format!("its server is up and it takes orders; {why}")),
             Some(health) => Ok(format!("serves as {}", health.target.role)),
         }
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> Sources {
+        let (tablet, health) = (Arc::clone(&self.tablet), self.heard.health.clone());
+        let own = move |page: &mut Page| {
+            if let Some(health) = &*health.borrow() {
+                Seen::of(health).fill(tablet.alias(), page);
+            }
+            pool(&tablet, page);
+        };
+        Sources::new(Program::Tablet, self.name.clone()).with(own).with(self.shard.metrics())
     }
 
     /// Why it cannot go on; it is to be stopped then.

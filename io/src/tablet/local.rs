@@ -156,7 +156,7 @@ impl LocalTablet {
     /// What operators see of its pool.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
-        let pool = self.state().machine.counters();
+        let (pool, _, [kills, kills_failed]) = self.counters();
         Gauges {
             granted: pool.granted,
             granted_waited: pool.granted_waited,
@@ -170,10 +170,17 @@ impl LocalTablet {
             busy: pool.busy,
             opening: pool.opening,
             waiting: pool.waiting,
-            kills: self.killer.done.load(Ordering::Relaxed),
-            kills_failed: self.killer.failed.load(Ordering::Relaxed),
+            kills,
+            kills_failed,
             note: self.note.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
+    }
+
+    /// What its pool counts, how many connections that may have, and the kills that were done and that failed.
+    pub(crate) fn counters(&self) -> (pool::Counters, u32, [u64; 2]) {
+        let kills = [&self.killer.done, &self.killer.failed].map(|count| count.load(Ordering::Relaxed));
+        let state = self.state();
+        (state.machine.counters(), state.machine.capacity(), kills)
     }
 
     /// Its server's account of `user` when it comes from `host`; `None` when it has no such account.

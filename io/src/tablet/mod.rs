@@ -8,6 +8,7 @@ mod encryption;
 mod gauges;
 mod killer;
 mod local;
+pub(crate) mod metrics;
 pub mod orders;
 mod probe;
 

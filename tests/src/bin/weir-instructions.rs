@@ -209,7 +209,7 @@ impl Path {
                     self.pool.handle(self.now, release);
                     while self.pool.poll_output().is_some() {}
                 }
-                Event::Rest(_) => {}
+                Event::Rest(_) | Event::Ended(_) => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -1,8 +1,8 @@
 //! What those hear who watch over processes.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
+use weir_tests::http::{self, told_at};
 use weir_tests::{Deployment, Part, eventually};
 
 /// Health of servers is known this soon.
@@ -10,20 +10,7 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(30);
 
 /// The status, and the line.
 pub(super) fn get(at: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(at).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: weir\r\n\r\n").ok()?;
-    let mut said = String::new();
-    stream.read_to_string(&mut said).ok()?;
-    let status = said.split(' ').nth(1)?.parse().ok()?;
-    let (_, line) = said.split_once("\r\n\r\n")?;
-    Some((status, line.trim().to_owned()))
-}
-
-/// Where a process says that it tells.
-pub(super) fn told_at(output: &str) -> SocketAddr {
-    let at = output.lines().find_map(|line| line.strip_prefix("weir: health is told at "));
-    at.unwrap_or_else(|| panic!("{output}")).parse().expect("an address")
+    http::get(at, path).map(|(status, line)| (status, line.trim().to_owned()))
 }
 
 #[test]

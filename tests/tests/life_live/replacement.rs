@@ -95,7 +95,7 @@ fn a_gateway_starts_its_own_successor_and_ends_when_its_time_is_over() {
     let more = ["--handover", &path, "--drain-time-ms", "1000", "--health-listen", "127.0.0.1:0"];
     let mut deployment = Deployment::small_of_gateway(&more);
     let at = deployment.gateway(0);
-    let health = super::health::told_at(&deployment.outputs()[0]);
+    let health = weir_tests::http::told_at(&deployment.outputs()[0]);
     let mut session = Session::open(at, &application(), None).expect("a session");
     assert_eq!(session.values("SELECT 1"), ["1"]);
     deployment.ask_for_successor(0);

@@ -219,6 +219,12 @@ impl Buffer {
         (self.held.len(), self.bytes)
     }
 
+    /// The limits.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Counts since the start.
     #[must_use]
     pub const fn counters(&self) -> Counters {

@@ -6,7 +6,7 @@ use super::job::{Job, Origin};
 use super::replay::GoesOn;
 use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State};
 use super::waiting::takes_nothing;
-use super::{Event, Fate, Phase, Pins, Reason, Session};
+use super::{Event, Fate, Phase, Pins, Reason, Session, Verdict};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::link::{Command, Ended, Interrupt, Reply, Settings};
 use crate::marks::Mark;
@@ -50,6 +50,7 @@ impl Session {
     /// A piece of the answer to the request submitted last.
     pub fn handle_reply(&mut self, now: Instant, reply: Reply) {
         self.usage.take_in(now, &reply);
+        self.tally.heard(now);
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else {
             // The end has been told already; bytes that came with it are still counted.
             if let Reply::Forward { len } | Reply::Skip { len } = reply {
@@ -226,6 +227,7 @@ impl Session {
     }
 
     pub(super) fn on_end(&mut self, now: Instant, ended: Ended) {
+        self.note_end(now, &ended);
         let (Phase::Running(job) | Phase::Infile(job)) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };
@@ -255,6 +257,7 @@ impl Session {
                 job.effects |= Effects::RUNS_STORED_CODE;
                 self.release(Fate::Keep);
                 job.role = Role::Primary;
+                self.tally.retried();
                 self.choose(now, job);
             }
             Origin::Client => {
@@ -498,6 +501,11 @@ impl Session {
     /// The session ends: what it holds is cleaned and given back, then it closes.
     pub(super) fn leave(&mut self, reason: Reason) {
         self.timer = None;
+        self.abandon_statement(match reason {
+            Reason::ServerLost | Reason::StateLost => Verdict::CutOff,
+            Reason::Killed => Verdict::Interrupted,
+            _ => Verdict::Abandoned,
+        });
         match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Closed => return,
             // Already on its way out.

@@ -15,11 +15,15 @@ use crate::topo::Role;
 impl Session {
     pub(super) fn on_command(&mut self, now: Instant, payload: &[u8]) {
         self.timer = None;
+        self.tally.begin(now);
         let command = match ClientCommand::parse(payload) {
             Ok(command) => command,
             Err(error) => return self.write_error(&error.raised_by(Component::Gateway)),
         };
         self.note_command(now, &command);
+        if !is_answered(&command) {
+            self.tally.forget();
+        }
         match command {
             ClientCommand::Quit => self.leave(Reason::Quit),
             ClientCommand::Ping => self.write_own_ok(),
@@ -126,8 +130,14 @@ impl Session {
 
     /// Runs a client's request.
     pub(super) fn run(&mut self, now: Instant, job: Job) {
+        self.tally.place(&job, self.lease.is_some());
         self.launch(now, Box::new(job));
     }
+}
+
+/// Most commands are; the client goes on without waiting after the others.
+const fn is_answered(command: &ClientCommand<'_>) -> bool {
+    !matches!(command, ClientCommand::Quit | ClientCommand::SendLongData { .. } | ClientCommand::CloseStatement { .. })
 }
 
 /// A command as its packet's payload.

@@ -29,6 +29,7 @@ impl Session {
         if !self.needs_floor(&job) {
             return self.place(now, job);
         }
+        self.tally.seeks(now, self.level(&job));
         match self.scope(&job) {
             Some(scope) => self.freshen(job, scope),
             None => {
@@ -127,6 +128,7 @@ impl Session {
             _ if on_replica => return self.fail(now, &job, &bound_to_a_replica()),
             _ => {
                 Mark::FreshnessUnknown.hit();
+                self.tally.found(now);
                 job.role = Role::Primary;
                 if by.is_none() && self.asks_the_group(&job) {
                     return self.wait_for_the_group(now, job);
@@ -153,6 +155,7 @@ impl Session {
     fn place(&mut self, now: Instant, mut job: Box<Job>) {
         if !job.floor.is_empty() {
             job.read_by.get_or_insert(now + self.state.variables.read_after_write_timeout);
+            self.tally.found(now);
         }
         if self.lease.is_some() {
             self.stay(now, job);
@@ -232,6 +235,7 @@ impl Session {
             return self.fail(now, &job, &bound_to_a_replica());
         }
         Mark::ReadFallsBack.hit();
+        self.tally.found(now);
         self.release(super::Fate::Keep);
         job.role = Role::Primary;
         self.choose(now, job);

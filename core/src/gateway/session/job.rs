@@ -338,7 +338,7 @@ impl Session {
         if self.is_cut_short(now, &job) {
             return;
         }
-        Self::mind_the_limit(now, &mut job);
+        self.mind_the_limit(now, &mut job);
         let prefer = match job.needs_list.then(|| self.diagnostics.place()) {
             Some(Place::There(key)) => Some(key),
             Some(Place::Gone | Place::AnyCleared) | None => None,
@@ -387,6 +387,7 @@ impl Session {
             prefer,
             deadline: Self::limit_on(role, &job),
         }));
+        self.tally.asked(now, self.waits(&job));
         job.asked = Some(tablet);
         self.watch(now, &mut job);
         self.phase = Phase::Waiting(job);
@@ -403,6 +404,7 @@ impl Session {
                 return;
             }
         };
+        self.tally.granted(now);
         job.granted_at = Some(now);
         (job.given_found_rows, job.marked) = (false, false);
         job.reached |= lease.executed.contains(&job.floor).unwrap_or(false);
@@ -434,6 +436,7 @@ impl Session {
             }
         };
         Mark::LeaseRefused.hit();
+        self.tally.granted(now);
         self.usage.release();
         job.tried.extend(job.asked.take());
         self.try_elsewhere(now, job, error);
@@ -451,6 +454,7 @@ impl Session {
             };
         }
         Mark::Retried.hit();
+        self.tally.retried();
         job.last_error = Some(error);
         self.choose(now, job);
     }
@@ -511,6 +515,9 @@ impl Session {
         let timed = !self.waits(&job);
         self.usage.begin(now, timed);
         let wait = self.wait_for(now, &job);
+        if let Some(lease) = &self.lease {
+            self.tally.sent(now, lease.role, !job.floor.is_empty(), wait.is_some());
+        }
         self.watch(now, &mut job);
         if self.state.variables.transaction_replay {
             self.follow(now, &mut job);

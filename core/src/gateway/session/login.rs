@@ -215,6 +215,7 @@ impl Session {
 
     pub(super) fn become_idle(&mut self, now: Instant) {
         self.phase = Phase::Idle;
+        self.end_statement(now);
         self.note_what_is_open();
         self.note_rest(now);
         self.arm_idle(now);

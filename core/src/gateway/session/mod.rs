@@ -22,6 +22,7 @@ mod insert_id;
 mod job;
 mod kill;
 mod login;
+mod outcome;
 mod prepared;
 mod query;
 mod replay;
@@ -36,6 +37,7 @@ mod transmit;
 mod usage;
 mod waiting;
 
+pub use outcome::{Class, Outcome, Plan, Sight, Verdict};
 pub use replay::Replayed;
 pub use state::Pins;
 pub use transmit::Transmit;
@@ -64,6 +66,7 @@ use diagnostics::Diagnostics;
 pub use job::{Acquire, Lease, LeaseKey};
 use job::{Held, Job};
 use login::Before;
+use outcome::Tally;
 use replay::Replay;
 use state::State;
 use statements::Statements;
@@ -177,6 +180,8 @@ pub enum Event {
     ListClients,
     /// Give the lease back.
     Release(Fate),
+    /// Count a statement that has ended.
+    Ended(Outcome),
     /// Count what became of a transaction whose primary was lost.
     Replayed(Replayed),
     /// Collect the rows of `SHOW WEIR ...` and its kin; then call [`Session::shown`].
@@ -197,27 +202,28 @@ pub enum Fate {
     Close,
 }
 
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// COM_QUIT.
-    Quit,
-    /// The client's connection broke or was closed without COM_QUIT.
-    ClientGone,
-    /// The client was not let in.
-    Refused,
-    /// The client broke the protocol.
-    ProtocolError,
-    /// A time limit of the client's passed.
-    TimedOut,
-    /// The answer was cut off in its middle by the loss of a server connection.
-    ServerLost,
-    /// Session state that cannot be re-established was lost with its server connection.
-    StateLost,
-    /// KILL ended it.
-    Killed,
-    /// The gateway stops.
-    Shutdown,
+outcome::named! {
+    /// Why a session ended.
+    Reason {
+        /// COM_QUIT.
+        Quit = "quit",
+        /// The client's connection broke or was closed without COM_QUIT.
+        ClientGone = "client_gone",
+        /// The client was not let in.
+        Refused = "refused",
+        /// The client broke the protocol.
+        ProtocolError = "protocol_error",
+        /// A time limit of the client's passed.
+        TimedOut = "timed_out",
+        /// The answer was cut off in its middle by the loss of a server connection.
+        ServerLost = "server_lost",
+        /// Session state that cannot be re-established was lost with its server connection.
+        StateLost = "state_lost",
+        /// KILL ended it.
+        Killed = "killed",
+        /// The gateway stops.
+        Shutdown = "shutdown",
+    }
 }
 
 /// What a timer of the session waits for.
@@ -299,6 +305,7 @@ pub struct Session {
     events: VecDeque<Event>,
     lease: Option<Held>,
     usage: Usage,
+    tally: Tally,
     /// The client's request that runs on this lease once a request of the session's own is done.
     then: Option<Box<Job>>,
     /// The schema named at login, until it is checked.
@@ -349,6 +356,7 @@ impl Session {
             events: VecDeque::new(),
             lease: None,
             usage: Usage::default(),
+            tally: Tally::new(),
             then: None,
             wish_schema: None,
             changing: None,
@@ -426,6 +434,9 @@ impl Session {
             self.on_file_data(payload);
         } else {
             self.on_command(now, payload);
+            if matches!(self.phase, Phase::Idle) {
+                self.end_statement(now);
+            }
         }
     }
 
@@ -580,6 +591,7 @@ impl Session {
     }
 
     fn write_error(&mut self, error: &Error) {
+        self.tally.failed(error);
         self.note_error(error);
         let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
         self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_err(error, b, capabilities)));

@@ -34,7 +34,7 @@ const BROKEN_MAX: usize = 2;
 const DEADLOCK: u16 = 1213;
 
 macro_rules! outcomes {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $outcome:literal;)+) => {
         /// What became of a transaction, or a COMMIT, whose primary was lost while `transaction_replay` was on.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Replayed {
@@ -50,25 +50,31 @@ macro_rules! outcomes {
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
             }
+
+            /// As metrics name it.
+            #[must_use]
+            pub const fn outcome(self) -> &'static str {
+                match self { $(Self::$variant => $outcome,)+ }
+            }
         }
     };
 }
 
 outcomes! {
     /// It was replayed, and goes on.
-    Done = "Transactions_replayed",
+    Done = "Transactions_replayed", "replayed";
     /// A statement had another result than before.
-    Different = "Transactions_replayed_differently",
+    Different = "Transactions_replayed_differently", "different";
     /// It could not be replayed: a limit, or something that lives on one connection.
-    Unfit = "Transactions_not_replayable",
+    Unfit = "Transactions_not_replayable", "unfit";
     /// No primary took it in time, or it was interrupted, or lost its primary too often.
-    GivenUp = "Transactions_replay_given_up",
+    GivenUp = "Transactions_replay_given_up", "given_up";
     /// Its COMMIT had been done.
-    CommitDone = "Commits_settled_done",
+    CommitDone = "Commits_settled_done", "commit_done";
     /// Its COMMIT had not been done.
-    CommitLost = "Commits_settled_lost",
+    CommitLost = "Commits_settled_lost", "commit_lost";
     /// Nobody can tell.
-    CommitUnknown = "Commits_unsettled",
+    CommitUnknown = "Commits_unsettled", "commit_unknown";
 }
 
 /// What a session does for its open transaction. See the module.

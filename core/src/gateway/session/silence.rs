@@ -53,9 +53,10 @@ impl Session {
     }
 
     /// Once replicas have had their time, `job` is for the primary.
-    pub(super) fn mind_the_limit(now: Instant, job: &mut Job) {
+    pub(super) fn mind_the_limit(&mut self, now: Instant, job: &mut Job) {
         if Self::is_late(now, job) {
             Mark::ReadFallsBack.hit();
+            self.tally.found(now);
             job.role = Role::Primary;
         }
     }

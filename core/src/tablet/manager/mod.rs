@@ -313,6 +313,12 @@ impl Tablet {
         self.pool.counters()
     }
 
+    /// How many connections its pool may have.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        self.pool.config().capacity()
+    }
+
     /// Who it is.
     #[must_use]
     pub fn identity(&self) -> &Identity {

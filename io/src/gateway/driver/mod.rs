@@ -328,6 +328,7 @@ impl Driver {
                     self.session.listed(self.now, &self.shared.processes(), self.powers);
                 }
                 Event::Release(fate) => self.release(fate),
+                Event::Ended(outcome) => self.shared.statements.count(&outcome),
                 Event::Replayed(what) => self.shared.count_replayed(what),
                 Event::Show(show) => {
                     self.show();

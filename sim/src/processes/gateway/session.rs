@@ -407,7 +407,7 @@ impl Driver {
                 }
                 Event::CancelInquire => self.inquiring = None,
                 Event::Release(fate) => self.release(hands, shared, fate),
-                Event::Replayed(_) => {}
+                Event::Ended(_) | Event::Replayed(_) => {}
                 Event::Show(_) => self.session.shown(now, &TextResultSet::default()),
                 Event::SetDefaults(assignments) => {
                     let outcome = shared.globals.assign(&assignments).map(|globals| {

@@ -6,7 +6,7 @@ use crate::gateway::buffer::Hold;
 use crate::gateway::cluster::{Rules, Serving, TabletId, TabletView, View};
 use crate::gateway::config::{Greeting, SessionConfig, SessionLimits};
 use crate::gateway::session::state::AUTOCOMMIT;
-use crate::gateway::session::{Acquire, Event, Lease, LeaseKey, Peer, Reason, Session};
+use crate::gateway::session::{Acquire, Event, Lease, LeaseKey, Outcome, Peer, Reason, Session};
 use crate::gateway::users::Users;
 use crate::gateway::variables::{Splitting, Variables};
 use crate::gtid::{Flavor, Position};
@@ -36,6 +36,8 @@ pub(super) struct Bench {
     epoch: u64,
     /// What was said last of the lease.
     pub(super) rests: bool,
+    /// What is to be counted.
+    pub(super) outcomes: Vec<Outcome>,
 }
 
 pub(super) fn tablet(id: TabletId, role: Role, position: &str) -> TabletView {
@@ -108,7 +110,7 @@ impl Bench {
         };
         let now = Instant(1_000_000_000);
         let session = Session::new(Arc::new(config), view("0-1-100", "0-1-100"), peer, now);
-        Self { session, now, capabilities: CapabilityFlags::empty(), epoch: 0, rests: false }
+        Self { session, now, capabilities: CapabilityFlags::empty(), epoch: 0, rests: false, outcomes: Vec::new() }
     }
 
     /// A client that is logged in, without a schema.
@@ -186,6 +188,7 @@ impl Bench {
         loop {
             match self.session.poll_event() {
                 Some(Event::Rest(rests)) => self.rests = rests,
+                Some(Event::Ended(outcome)) => self.outcomes.push(outcome),
                 other => return other,
             }
         }

@@ -8,6 +8,7 @@ mod groups;
 mod insert_id;
 mod kills;
 mod login;
+mod outcomes;
 mod pins;
 mod prepared;
 mod replay;
