@@ -1,6 +1,6 @@
 //! Tells whoever watches over processes whether this one lives and can serve: plain HTTP, `/livez` and `/readyz`, a line each.
 
-use crate::net::{TcpListener, TcpStream};
+use crate::net::{self, TcpListener, TcpStream};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
@@ -50,8 +50,8 @@ impl Health {
     ///
     /// # Errors
     /// When the address cannot be listened on.
-    pub async fn listen(address: SocketAddr) -> io::Result<Self> {
-        Self::serve(TcpListener::bind(address).await?.into_std()?)
+    pub fn listen(address: SocketAddr) -> io::Result<Self> {
+        Self::serve(net::listen(address)?)
     }
 
     /// Answers those who connect there.
@@ -59,8 +59,7 @@ impl Health {
     /// # Errors
     /// When there are no more file descriptors.
     pub fn serve(socket: std::net::TcpListener) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let (address, listener) = (socket.local_addr()?, TcpListener::from_std(socket.try_clone()?)?);
+        let (address, listener) = (socket.local_addr()?, net::accept_on(socket.try_clone()?)?);
         let asked: Asked = Arc::new(Mutex::new(Box::new(|| Err("starting".to_owned()))));
         let accepting = tokio::spawn(accept(listener, Arc::clone(&asked))).abort_handle();
         Ok(Self { asked, address, socket, accepting })
@@ -165,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_lives_before_it_is_ready() {
-        let health = Health::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let health = Health::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let get = async |path: &str| {
             ask(health.address(), format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await
         };
@@ -180,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_request_is_not_waited_for() {
-        let health = Health::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let health = Health::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let at = health.address();
         assert!(ask(at, b"POST /readyz HTTP/1.1\r\nHost: a\r\n\r\n").await.starts_with("HTTP/1.1 405"));
         let long = format!("GET /livez HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(2 * HEAD_BYTES_MAX));

@@ -152,7 +152,7 @@ struct Counters {
 }
 
 impl Shared {
-    fn new(
+    pub(crate) fn new(
         options: Options,
         server: &Described,
         accounts: Arc<Accounts>,

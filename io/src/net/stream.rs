@@ -1,6 +1,6 @@
 //! One connected stream, whatever carries it.
 
-use super::tcp::TcpStream;
+use crate::system::TcpStream;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
