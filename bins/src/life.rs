@@ -62,7 +62,7 @@ impl<A: AsRef<ProcessArgs>> Life<A> {
         let inherited = inherited.filter(|tcp| args.health_listen.is_some_and(|wanted| is_wanted(tcp, wanted)));
         let health = match args.health_listen.filter(|_| inherited.is_none()) {
             Some(address) => {
-                let health = Health::listen(address).await;
+                let health = Health::listen(address);
                 Some(health.map_err(|why| format!("--health-listen: cannot listen on {address}: {why}"))?)
             }
             None => None,

@@ -1,14 +1,7 @@
 //! The process's monotonic clock, as the machines count time.
 
-use std::sync::OnceLock;
+use crate::system::origin;
 use weir_core::time::Instant;
-
-/// tokio's, which is the system's but in a test that has a time of its own.
-static ORIGIN: OnceLock<tokio::time::Instant> = OnceLock::new();
-
-fn origin() -> tokio::time::Instant {
-    *ORIGIN.get_or_init(tokio::time::Instant::now)
-}
 
 /// Nanoseconds since the process first asked.
 #[must_use]

@@ -2,6 +2,7 @@
 //!
 //! aws-lc does it in constant time; padding is OAEP with SHA-1 and MGF1-SHA-1, as MySQL prescribes.
 
+use crate::system;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::{
     KeySize, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey,
@@ -81,7 +82,7 @@ pub(crate) fn encrypt(pem: &[u8], plaintext: &Secret) -> Option<Vec<u8>> {
 /// # Errors
 /// When the system has no randomness.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), CryptoError> {
-    aws_lc_rs::rand::fill(bytes).map_err(|_| CryptoError)
+    system::fill_random(bytes).map_err(|_| CryptoError)
 }
 
 /// RFC 7468 text of a public key.

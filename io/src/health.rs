@@ -2,7 +2,7 @@
 //! line each, and `/metrics` for Prometheus.
 
 use crate::metrics::{CONTENT_TYPE as METRICS, Sources};
-use crate::net::{TcpListener, TcpStream};
+use crate::net::{self, TcpListener, TcpStream};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
@@ -58,8 +58,8 @@ impl Health {
     ///
     /// # Errors
     /// When the address cannot be listened on.
-    pub async fn listen(address: SocketAddr) -> io::Result<Self> {
-        Self::serve(TcpListener::bind(address).await?.into_std()?)
+    pub fn listen(address: SocketAddr) -> io::Result<Self> {
+        Self::serve(net::listen(address)?)
     }
 
     /// Answers those who connect there.
@@ -67,8 +67,7 @@ impl Health {
     /// # Errors
     /// When there are no more file descriptors.
     pub fn serve(socket: std::net::TcpListener) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let (address, listener) = (socket.local_addr()?, TcpListener::from_std(socket.try_clone()?)?);
+        let (address, listener) = (socket.local_addr()?, net::accept_on(socket.try_clone()?)?);
         let readiness: Box<dyn Fn() -> Readiness + Send> = Box::new(|| Err("starting".to_owned()));
         let asked = Arc::new(Known { readiness: Mutex::new(readiness), sources: Mutex::default() });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&asked))).abort_handle();
@@ -194,7 +193,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_lives_before_it_is_ready() {
-        let health = Health::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let health = Health::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let get = async |path: &str| {
             ask(health.address(), format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await
         };
@@ -216,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_request_is_not_waited_for() {
-        let health = Health::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let health = Health::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let at = health.address();
         assert!(ask(at, b"POST /readyz HTTP/1.1\r\nHost: a\r\n\r\n").await.starts_with("HTTP/1.1 405"));
         let long = format!("GET /livez HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(2 * HEAD_BYTES_MAX));

@@ -21,6 +21,8 @@ pub mod processes;
 mod scratch;
 pub mod servers;
 pub mod store;
+#[cfg_attr(feature = "simulated", path = "simulated.rs")]
+mod system;
 pub mod tablet;
 pub mod tls;
 pub mod topology;

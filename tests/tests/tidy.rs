@@ -76,6 +76,25 @@ fn every_scenario_is_listed() {
     nothing(left_out.map(|path| format!("{}: not in sim/src/scenario/library.rs", self::name(path))).collect());
 }
 
+/// A simulation takes the place of the system in one file, and of nothing else.
+#[test]
+fn tcp_and_the_simulation_are_named_where_they_belong() {
+    const NAMED: &[(&str, &[&str])] = &[
+        ("tokio::net::Tcp", &["io/src/system.rs"]),
+        ("tokio::net::{Tcp", &["io/src/system.rs"]),
+        ("turmoil::", &["io/src/simulated.rs"]),
+        ("feature = \"simulated\"", &["io/src/lib.rs", "io/src/processes/mod.rs"]),
+        ("aws_lc_rs::rand", &["io/src/system.rs", "io/src/servers/accounts.rs", "io/src/servers/server.rs"]),
+    ];
+    let mut complaints = Vec::new();
+    for (named, places) in NAMED {
+        let all: Vec<_> = files("io/src", &[".rs"]).into_iter().filter(|path| read(path).contains(named)).collect();
+        let elsewhere = all.iter().map(|path| name(path)).filter(|path| !places.contains(&path.as_str()));
+        complaints.extend(elsewhere.map(|path| format!("{path}: {named:?} belongs into {}", places.join(", "))));
+    }
+    nothing(complaints);
+}
+
 #[test]
 fn a_dependency_says_why_it_is_there() {
     let text = read(&checkout().join("Cargo.toml"));

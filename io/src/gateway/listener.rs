@@ -71,28 +71,35 @@ impl Listening {
             Some(tcp) => tcp,
             None => net::listen(options.listen)?,
         };
-        let address = tcp.local_addr()?;
         let socket = options.socket.clone();
         let local = match (&socket, inherited.local) {
             (Some(path), Some(local)) if is_at(&local, path) => Some(local),
             (Some(path), _) => Some(listen_unix(path)?.into_std()?),
             (None, _) => None,
         };
+        let clients = net::accept_on(tcp.try_clone()?)?;
+        let accepts_local = local.as_ref().map(accept_on_unix).transpose()?;
+        let shared = Shared::new(options, server, accounts, rsa, view, tablets);
         let sockets = Sockets { clients: Some(tcp), local, ..Sockets::default() };
-        let Sockets { clients, local, .. } = sockets.try_clone()?;
-        let shared = Arc::new(Shared::new(options, server, accounts, rsa, view, tablets));
+        Ok(Self { sockets, socket, ..Self::on(shared, clients, accepts_local)? })
+    }
+
+    /// Serves the clients that come to these, and leaves nothing to a successor.
+    ///
+    /// # Errors
+    /// When a socket does not know its address.
+    pub(crate) fn on(shared: Shared, clients: TcpListener, local: Option<UnixListener>) -> io::Result<Self> {
+        let (shared, address) = (Arc::new(shared), clients.local_addr()?);
         let (stop, stopped) = watch::channel(Stage::Serving);
         let (mut acceptors, mut background) = (JoinSet::new(), JoinSet::new());
         background.spawn(Arc::clone(&shared).mind_the_buffer());
         background.spawn(Arc::clone(&shared).follow_globals());
         if let Some(local) = local {
-            local.set_nonblocking(true)?;
-            acceptors.spawn(accept_unix(UnixListener::from_std(local)?, Arc::clone(&shared), stopped.clone()));
+            acceptors.spawn(accept_unix(local, Arc::clone(&shared), stopped.clone()));
         }
-        if let Some(clients) = clients {
-            acceptors.spawn(accept_tcp(net::accept_on(clients)?, Arc::clone(&shared), stopped));
-        }
-        Ok(Self { shared, stop, acceptors, _background: background, address, sockets, socket })
+        acceptors.spawn(accept_tcp(clients, Arc::clone(&shared), stopped));
+        let sockets = Sockets::default();
+        Ok(Self { shared, stop, acceptors, _background: background, address, sockets, socket: None })
     }
 
     /// The TCP address, with the port that was chosen when 0 was asked for.
@@ -187,6 +194,11 @@ fn readiness(view: &View) -> Readiness {
 
 fn is_at(local: &std::os::unix::net::UnixListener, path: &Path) -> bool {
     local.local_addr().is_ok_and(|at| at.as_pathname() == Some(path))
+}
+
+fn accept_on_unix(socket: &std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+    socket.set_nonblocking(true)?;
+    UnixListener::from_std(socket.try_clone()?)
 }
 
 /// A socket file that nobody answers on is left from a process that died: it is replaced.

@@ -176,7 +176,7 @@ impl Counters {
 }
 
 impl Shared {
-    fn new(
+    pub(crate) fn new(
         options: Options,
         server: &Described,
         accounts: Arc<Accounts>,

@@ -1,7 +1,7 @@
 //! Connections of gRPC, plain or over TLS. Certificates may be replaced: each connection is made with those that hold then.
 
-use super::tcp::{TcpListener, TcpStream};
 use super::{Address, Stream};
+use crate::system::{TcpListener, TcpStream};
 use crate::tls::Certificates;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;

@@ -1,8 +1,8 @@
 //! One connected stream, whatever carries it.
 
 use super::Socket;
-use super::tcp::{TcpStream, into_fd};
 use crate::scratch;
+use crate::system::{TcpStream, into_fd};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;

@@ -76,10 +76,7 @@ impl Running {
         let admin = options.admin.open(inherited, options.identity.as_ref()).await?;
         let cell = options.cluster.cell.clone().ok_or_else(|| StartError("a gateway has a cell".to_owned()))?;
         let shard = Shard::follow(&options.topology, options.shard.clone());
-        let peers = Arc::new(Peers::new(shard.tablets.clone(), options.identity));
-        let (remote, view, tablets) = RemoteShard::new(options.cluster, &shard, peers);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(remote.run());
+        let (tasks, view, tablets) = reach(&shard, options.cluster, options.identity);
         let described = tokio::time::timeout(options.tablet_time_max, describe(tablets.clone())).await;
         let described = described.map_err(|_| nobody(&options.shard, &shard, options.tablet_time_max))?;
         let rsa = crypto::RsaKey::generate().map_err(StartError::new)?;
@@ -88,9 +85,7 @@ impl Running {
         let globals = Kept::Topology { topology, keyspace, now: shard.globals.clone() };
         let serves = gateway::Options { globals, ..options.gateway };
         let listen = serves.listen;
-        // Statements run under the tablets' own account.
-        let accounts = Arc::new(Accounts::own(Vec::new(), Secret::new(Vec::new())));
-        let gateway = Listening::start(serves, &described, accounts, rsa, view, tablets)
+        let gateway = Listening::start(serves, &described, accounts(), rsa, view, tablets)
             .map_err(|why| StartError(format!("cannot listen on {listen}: {why}")))?;
         let asked = Arc::new(OnceLock::from(gateway.admin(admin.name.to_string(), Some(cell.clone()))));
         let sign = GatewayRecord {
@@ -169,8 +164,26 @@ fn nobody(name: &ShardName, shard: &Shard, limit: std::time::Duration) -> StartE
     StartError(format!("no tablet of {name} after {} s: {why}", limit.as_secs_f64()))
 }
 
+/// The tablets of a shard as it is seen, for as long as the tasks are kept.
+pub(super) fn reach(
+    shard: &Shard,
+    cluster: cluster::Config,
+    identity: Option<Identity>,
+) -> (JoinSet<()>, watch::Receiver<Arc<View>>, watch::Receiver<Tablets>) {
+    let peers = Arc::new(Peers::new(shard.tablets.clone(), identity));
+    let (remote, view, tablets) = RemoteShard::new(cluster, shard, peers);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(remote.run());
+    (tasks, view, tablets)
+}
+
+/// Statements run under the tablets' own account.
+pub(super) fn accounts() -> Arc<Accounts> {
+    Arc::new(Accounts::own(Vec::new(), Secret::new(Vec::new())))
+}
+
 /// What the first tablet says that answers.
-async fn describe(tablets: watch::Receiver<Tablets>) -> Described {
+pub(super) async fn describe(tablets: watch::Receiver<Tablets>) -> Described {
     loop {
         let known = Arc::clone(&tablets.borrow());
         for tablet in known.values() {

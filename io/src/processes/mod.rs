@@ -8,6 +8,8 @@ pub mod gateway;
 pub mod orchestrator;
 mod peers;
 pub(crate) mod shard;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 pub mod tablet;
 pub(crate) mod wire;
 

@@ -33,11 +33,11 @@ use weir_core::topo::store::{Record, TabletRecord};
 use weir_core::topo::{self, Health, NotServing, Role, ShardName, TabletAlias};
 
 /// How long a server may take to accept and log in a connection.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Reports of the tablet that wait to be heard.
-const NEWS_MAX: usize = 256;
+pub(super) const NEWS_MAX: usize = 256;
 /// The one tablet of the process.
-const ID: TabletId = TabletId(1);
+pub(super) const ID: TabletId = TabletId(1);
 
 /// What to run.
 #[derive(Debug)]
@@ -330,7 +330,10 @@ fn servers_of(
 }
 
 /// What the tablet says of itself reaches its pool, and whoever listens.
-fn hear(tablet: Arc<LocalTablet>, mut news: mpsc::Receiver<News>) -> (Heard, impl Future<Output = ()> + Send) {
+pub(super) fn hear(
+    tablet: Arc<LocalTablet>,
+    mut news: mpsc::Receiver<News>,
+) -> (Heard, impl Future<Output = ()> + Send) {
     let (health_told, health) = watch::channel::<Option<Health>>(None);
     let (state_told, state) = watch::channel::<Option<Box<State>>>(None);
     let telling = async move {
