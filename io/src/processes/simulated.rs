@@ -67,6 +67,7 @@ pub async fn tablet(
         statements_max,
         compression: None,
         encryption: None,
+        on_rings: false,
     };
     let ShardName { keyspace, shard } = record.shard_name();
     let identity = Identity { alias: record.alias.clone(), keyspace, shard };

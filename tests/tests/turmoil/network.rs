@@ -243,6 +243,7 @@ async fn run_gateway(topology: Topology) -> turmoil::Result {
         tls_required: false,
         compression: None,
         proxies: Vec::new(),
+        rings: None,
     };
     let cluster = cluster::Config { cell: Some("zone1".parse().expect("a cell")), ..cluster::Config::default() };
     simulated::gateway(&topology, record().shard_name(), cluster, serves).await?;
