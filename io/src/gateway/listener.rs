@@ -314,7 +314,10 @@ struct Client {
 
 /// Serves a client, on a ring if there are any.
 async fn on_its_thread(shared: Arc<Shared>, client: Client, stopped: watch::Receiver<Stage>) {
-    let Some(rings) = shared.rings.clone() else { return serve(shared, client, stopped).await };
+    let Some(rings) = shared.rings.clone() else {
+        // Apart, so that who waits for a ring's task does not take as much memory as the task.
+        return Box::pin(serve(shared, client, stopped)).await;
+    };
     match client.stream.onto_ring(true) {
         Ok(stream) => {
             let client = Client { stream, ..client };

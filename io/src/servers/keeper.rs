@@ -55,7 +55,7 @@ impl Keeper {
         self.address
     }
 
-    /// Its unix socket, which those on this machine had better use: it costs half as much as TCP does.
+    /// Its unix socket, which costs those on this machine less than TCP does.
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.dir.socket

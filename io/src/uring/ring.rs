@@ -118,6 +118,8 @@ pub(super) fn begin(mailbox: Arc<Mailbox>) -> io::Result<()> {
         .setup_submit_all()
         .setup_single_issuer()
         .setup_defer_taskrun()
+        // By which it is known that there is something to fetch when nothing is waited for.
+        .setup_taskrun_flag()
         .build(WISHES_MAX)?;
     buffers::register(&kernel.submitter())?;
     let rung = Box::leak(Box::default());

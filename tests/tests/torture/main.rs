@@ -48,6 +48,16 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 fn sessions_that_share_connections_cannot_tell() {
+    // io_uring, unless the kernel forbids it.
+    cannot_tell("auto");
+}
+
+#[test]
+fn nor_can_they_when_tokio_carries_their_bytes() {
+    cannot_tell("tokio");
+}
+
+fn cannot_tell(driver: &str) {
     let (seconds, sessions) = (number("WEIR_TORTURE_S", 5), number("WEIR_TORTURE_SESSIONS", 200));
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
     let seed = number("WEIR_TORTURE_SEED", clock);
@@ -57,7 +67,8 @@ fn sessions_that_share_connections_cannot_tell() {
     for cluster in [&behind, &alone] {
         setup(cluster, sessions);
     }
-    let weir = Weir::attach(&behind, &["--pool-size", POOL_SIZE, "--wait-time-ms", WAIT_TIME_MS]);
+    let weir =
+        Weir::attach(&behind, &["--pool-size", POOL_SIZE, "--wait-time-ms", WAIT_TIME_MS, "--io-driver", driver]);
     let tally = Tally::default();
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut rng = Rng::new(seed);

@@ -92,6 +92,42 @@ fn a_change_of_user_starts_over_and_says_who_it_was() {
     assert!(bench.session.poll_timeout().is_some());
 }
 
+/// Wants to be somebody, with wrong passwords; returns the error that this ends with.
+fn become_in_vain(bench: &mut Bench, user: &str) -> u16 {
+    let body = [user.as_bytes(), b"\0\x14aaaaaaaaaaaaaaaaaaaa\0\x2d\0mysql_native_password\0\0"].concat();
+    let packets = bench.send(&ClientCommand::ChangeUser(crate::mysql::command::Unprinted(&body)));
+    if packets[0][0] == 0xff {
+        return error_code(&packets[0]);
+    }
+    let mut bytes = Vec::new();
+    crate::mysql::frame::write_packet(&mut bytes, &mut 2, &[b'a'; 20]);
+    bench.session.handle_bytes(bench.now, &bytes);
+    error_code(&bench.receive_from(3)[0])
+}
+
+#[test]
+fn who_fails_to_become_somebody_else_stays_who_it_was_but_three_times_only() {
+    let mut bench = Bench::logged_in();
+    bench.run("SET sql_mode='ANSI'", super::bench::ok_with(&[("sql_mode", "ANSI")]));
+    for user in ["bob", "ann", "carl"] {
+        assert_eq!(become_in_vain(&mut bench, user), 1045);
+        assert_eq!(bench.session.user(), b"ann");
+        bench.query("SELECT 1 FROM t");
+        let wish = bench.wish();
+        assert_eq!(wish.class.account, AccountId::OWN);
+        assert!(!wish.settings.variables.contains_key("sql_mode"), "its variables are those of a new session");
+        bench.grant(&wish);
+        bench.request();
+        for reply in ok_reply(ok()) {
+            bench.session.handle_reply(bench.now, reply);
+        }
+        assert_eq!(bench.receive()[0][0], 0);
+        bench.expect_release();
+    }
+    assert_eq!(become_in_vain(&mut bench, "bob"), 1047, "a fourth is not even looked at");
+    assert_eq!(bench.session.user(), b"ann");
+}
+
 /// A gateway whose clients log in with the servers' accounts.
 fn of_servers() -> Bench {
     Bench::connect(SessionConfig { users: Users::OfServers, ..Bench::config() })
