@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// It may be polled in tasks of [`super::Rings`] only. Between [`Socket::rest`] and being polled again it may be taken anywhere.
+/// It may be polled in tasks of [`crate::Rings`] only. One that nobody waits on may rest: then it may be taken to any thread.
 #[derive(Debug)]
 pub struct Socket {
     fd: Arc<OwnedFd>,
