@@ -44,7 +44,7 @@ pub struct Connector {
     pub compression: Option<u32>,
     /// How what goes over TCP is encrypted; `None` for not at all.
     pub encryption: Option<Encryption>,
-    /// Connections are used in tasks of [`crate::Rings`].
+    /// Sessions use their connections in tasks of [`crate::Rings`].
     pub on_rings: bool,
 }
 
@@ -81,7 +81,7 @@ impl Connector {
     /// # Errors
     /// What the network or the server said; nothing was executed.
     pub async fn connect(&self, id: ConnId, class: ConnectionClass) -> Result<Box<Connection>, Error> {
-        self.connect_to(id, class, false).await
+        self.open(id, class, false).await
     }
 
     /// Connects and logs in, for sessions, to a server that is a member of a group or not.
@@ -94,6 +94,15 @@ impl Connector {
         class: ConnectionClass,
         in_group: bool,
     ) -> Result<Box<Connection>, Error> {
+        let mut connection = self.open(id, class, in_group).await?;
+        if self.on_rings {
+            let stream = std::mem::replace(&mut connection.stream, Stream::Gone);
+            connection.stream = stream.onto_ring(false).map_err(|error| self.unreachable(&error))?;
+        }
+        Ok(connection)
+    }
+
+    async fn open(&self, id: ConnId, class: ConnectionClass, in_group: bool) -> Result<Box<Connection>, Error> {
         let opening = tokio::time::timeout(self.connect_time_max, Stream::connect(&self.address));
         let stream = opening.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let stream = stream.map_err(|error| self.unreachable(&error))?;
@@ -116,10 +125,6 @@ impl Connector {
         };
         connection.log_in(self).await?;
         connection.opened = clock::now();
-        if self.on_rings {
-            let stream = std::mem::replace(&mut connection.stream, Stream::Gone);
-            connection.stream = stream.onto_ring(false).map_err(|error| self.unreachable(&error))?;
-        }
         Ok(Box::new(connection))
     }
 
