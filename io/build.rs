@@ -1,7 +1,13 @@
 //! Makes code of the services' definitions.
 
 fn main() -> std::io::Result<()> {
+    // What gateways say to each other has the errors that tablets have.
     tonic_prost_build::configure()
+        .extern_path(".weir.query.v1", "crate::grpc::proto::query")
+        .compile_protos(&["proto/weir/peers.v1.proto"], &["proto"])?;
+    tonic_prost_build::configure()
+        // Secrets are not for logs: `grpc::secrets` says what is.
+        .skip_debug([".weir.query.v1.Login", ".weir.query.v1.Account"])
         // Rows are passed on as they came, without another copy.
         .bytes(".weir.query.v1.Reply.bytes")
         // What is asked for as JSON is printed as the messages have it.

@@ -8,9 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tracing::warn;
-use weir_core::gateway::users::Users;
 use weir_core::topo::ShardName;
-use weir_io::gateway::Live;
 use weir_io::handover::Sockets;
 use weir_io::processes::gateway::{Options, Running};
 
@@ -80,7 +78,6 @@ async fn gateway(args: &Args) -> Result<(), String> {
     let mut life = Life::succeed(&args.process, reread, LIVE_OF_GATEWAYS, succession.inherited.health.take()).await?;
     let mut gateway = args.gateway.options(None, args.process.threads)?;
     gateway.inherited = std::mem::take(&mut succession.inherited);
-    check(&gateway.live)?;
     let options = Options {
         topology: args.topology.enter().await?,
         shard: args.shard.clone(),
@@ -121,7 +118,7 @@ async fn gateway(args: &Args) -> Result<(), String> {
             Told::Stop => break,
             Told::Replace => succession.start(),
             Told::Options(new) => {
-                match new.gateway.live().and_then(|live| check(&live).map(|()| live)) {
+                match new.gateway.live() {
                     Ok(live) => running.set_live(live),
                     Err(error) => warn!("who may log in stays as it was: {error}"),
                 }
@@ -133,18 +130,6 @@ async fn gateway(args: &Args) -> Result<(), String> {
     tokio::select! {
         () = running.stop(Duration::from_millis(drain_time)) => {}
         () = life.told_to_stop() => {}
-    }
-    Ok(())
-}
-
-/// Whether gateways in processes of their own can serve it.
-fn check(live: &Live) -> Result<(), String> {
-    if matches!(live.users, Users::OfServers) {
-        return Err(
-            "--auth mysqlbased: the servers' own accounts are not served to gateways in processes of their own yet; \
-                    use own or static"
-                .to_owned(),
-        );
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod generate;
 pub mod life;
 pub mod memory;
 pub mod orchestrator;
+mod recording;
 pub mod sim;
 pub mod succession;
 pub mod tablet;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use weir_core::topo::{ShardName, TabletAlias};
 use weir_io::processes::tablet::{Options, Running};
 use weir_io::servers::{self, Account, Listens, Roles};
@@ -78,6 +79,10 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', value_name = "NAME=VALUE,...", env = "WEIR_LABELS", value_parser = label)]
     pub labels: Vec<(String, String)>,
 
+    /// How long a primary that is told to stop waits until another is, in milliseconds. 0: it stops at once, and is replaced then.
+    #[arg(long, default_value_t = 20_000, value_name = "MS", env = "WEIR_HANDOVER_TIME_MS")]
+    pub handover_time_ms: u64,
+
     /// Its topology.
     #[command(flatten)]
     pub topology: TopologyArgs,
@@ -131,11 +136,24 @@ async fn tablet(args: &Args) -> Result<(), String> {
         }
     };
     life.stopping(true);
+    let patience = Duration::from_millis(if failed.is_none() { args.handover_time_ms } else { 0 });
     let stopped = tokio::select! {
-        stopped = running.stop() => stopped,
+        stopped = stop(running, patience) => stopped,
         () = life.told_to_stop() => Ok(()),
     };
     failed.map_or(stopped, Err)
+}
+
+async fn stop(mut running: Running, patience: Duration) -> Result<(), String> {
+    if running.is_to_be_succeeded() && !patience.is_zero() {
+        say(&format!("it is primary: another takes its place first, within {patience:?}"));
+        let told = match running.hand_over(patience).await {
+            true => "another is primary",
+            false => "nobody has taken its place: writes wait until somebody does",
+        };
+        say(told);
+    }
+    running.stop().await
 }
 
 async fn options(args: &Args) -> Result<Options, String> {

@@ -84,6 +84,8 @@ pub enum Kind {
     TooManyConnections,
     /// ER_TOO_MANY_USER_CONNECTIONS: this user has as many as it may.
     TooManyUserConnections,
+    /// ER_USER_LIMIT_REACHED: this user has as many as it may by a limit of its own.
+    UserLimitReached,
     /// ER_HANDSHAKE_ERROR.
     BadHandshake,
     /// ER_ACCESS_DENIED_ERROR.
@@ -122,6 +124,8 @@ pub enum Kind {
     TransactionLost,
     /// ER_MAX_PREPARED_STMT_COUNT_REACHED.
     TooManyStatements,
+    /// ER_ERROR_ON_READ: a file cannot be read, or makes no sense.
+    FileUnreadable,
     /// ER_WRONG_VALUE_FOR_VAR.
     WrongValueForVariable,
     /// ER_WRONG_TYPE_FOR_VAR.
@@ -160,6 +164,7 @@ impl Kind {
         match self {
             Self::TooManyConnections => (1040, b"08004"),
             Self::TooManyUserConnections => (1203, b"42000"),
+            Self::UserLimitReached => (1226, b"42000"),
             Self::BadHandshake => (1043, b"08S01"),
             Self::AccessDenied => (1045, b"28000"),
             Self::UnsupportedAuth => (1251, b"08004"),
@@ -179,6 +184,7 @@ impl Kind {
             Self::NoCursor => (1421, b"HY000"),
             Self::TransactionLost => (1213, b"40001"),
             Self::TooManyStatements => (1461, b"42000"),
+            Self::FileUnreadable => (1024, b"HY000"),
             Self::WrongValueForVariable => (1231, b"42000"),
             Self::WrongTypeForVariable => (1232, b"42000"),
             Self::Shutdown => (1053, b"08S01"),

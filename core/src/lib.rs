@@ -24,6 +24,7 @@ pub mod marks;
 pub mod mutants;
 pub mod mysql;
 pub mod orch;
+pub mod recording;
 pub mod rng;
 pub mod sql;
 pub mod tablet;

@@ -55,6 +55,8 @@ marks! {
     ReadReached = "read-reached",
     /// A read waits on a replica for what it must see.
     ReadWaits = "read-waits",
+    /// A read is sent with the wish for a connection.
+    ReadAhead = "read-ahead",
     /// A reader is held back while another waits for what it needs.
     WaitShared = "wait-shared",
     /// What another waited for lets a reader run.

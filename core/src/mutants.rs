@@ -67,6 +67,8 @@ mutants! {
     SplitWithoutAutocommit = "split-without-autocommit",
     /// A locking read goes to a replica.
     SplitLockingReads = "split-locking-reads",
+    /// A write is sent with the wish for a connection, as if it changed nothing.
+    AheadOfWrites = "ahead-of-writes",
     /// A write of unknown outcome is sent again.
     RetryUnknownWrite = "retry-unknown-write",
     /// The connection is given back in the middle of a transaction.
@@ -107,6 +109,10 @@ mutants! {
     IgnorePromise = "ignore-promise",
     /// A candidate is chosen from whoever has answered first.
     SkipIntersection = "skip-intersection",
+    /// A tablet that is about to stop is made primary in place of another.
+    ChooseLeaving = "choose-leaving",
+    /// A change of policy counts for what was acknowledged before it.
+    ForgetPolicy = "forget-policy",
     /// A plan is carried on although its record was not written.
     SkipRecheck = "skip-recheck",
     /// A tablet that is recruited goes on helping its old primary.

@@ -43,6 +43,13 @@ impl AddAssign<Duration> for Instant {
     }
 }
 
+impl Sub<Duration> for Instant {
+    type Output = Self;
+    fn sub(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
 impl Sub for Instant {
     type Output = Duration;
     fn sub(self, rhs: Self) -> Duration {

@@ -2,6 +2,7 @@
 
 use crate::durable::Unusable;
 use crate::orch::{self, Driver, Wishes};
+use crate::recorder::{self, Recorder};
 use crate::servers::{self, Account, Keeper, Kept};
 use crate::store::{Embedded, Topology};
 use crate::tablet::Connector;
@@ -17,12 +18,15 @@ use tracing::{info, warn};
 use weir_core::mysql::auth::Secret;
 use weir_core::orch::durability::Policy;
 use weir_core::orch::lock::Entry;
+use weir_core::orch::orchestrator::Orchestrator;
 use weir_core::orch::rebuild::Errant;
 use weir_core::orch::recovery::Cohort;
 use weir_core::tablet::operations::{Servers, SourceLogin};
 use weir_core::time::Duration;
 use weir_core::topo::{Address, ShardName, TabletAlias};
 
+/// What the orchestrator is called in recordings: there is one.
+const RECORDED_AS: &str = "up";
 /// How often it is looked whether a server's process has ended.
 const LOOK_AFTER_EVERY: Duration = Duration::from_millis(250);
 /// A primary that died is replaced in this time, or started again as what it was.
@@ -119,6 +123,8 @@ pub struct Policies {
     pub errant: Errant,
     /// How often a second a server reads and writes to give its data to another; 0: as often as it can.
     pub rebuild_throttle: u32,
+    /// What is kept of the orchestrator's recordings beside the servers' data, in bytes; 0: it is not recorded.
+    pub record_bytes_max: u64,
 }
 
 /// The failover of a shard, under way until it is dropped.
@@ -178,16 +184,22 @@ impl Failover {
                 questions,
                 others: others.clone(),
                 open: member.tablet.what_is_open(),
+                // All of them stop together.
+                leaving: watch::channel(false).1,
                 orchestrator: orchestrator.clone(),
                 shard: news.clone(),
             })?;
             tasks.spawn(obedience.run());
         }
         let errant = policies.errant;
+        let dir = kept.data_dir().join(recorder::DIR);
+        let record = recorder::Options { dir, bytes_max: policies.record_bytes_max };
+        let record = Some(record).filter(|_| policies.record_bytes_max > 0);
+        let recorder = Recorder::open_if_possible::<Orchestrator>(record.as_ref(), RECORDED_AS, &shard.to_string());
         let topology = Topology::Embedded(store).serve(shard, entry);
         let entry = topology.entry.clone();
         let answers = orchestrator;
-        let setup = orch::Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time };
+        let setup = orch::Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time, recorder };
         tasks.spawn(Driver::new(setup).run());
         Ok(Self { entry, wishes: Wishes::new(wishes_in), _tasks: tasks })
     }
@@ -221,7 +233,7 @@ mod tests {
         let alias = |name: &&str| name.parse().expect("an alias");
         let cohort =
             Cohort { tablets: tablets.iter().map(alias).collect(), policy: Policy::None, promotion: BTreeMap::new() };
-        let reign = Reign { term: 1, primary: alias(&primary), begins_at: Default::default() };
+        let reign = Reign { term: 1, primary: alias(&primary), begins_at: Default::default(), under: None };
         Entry::new(cohort, Record { term: 1, reigns: vec![reign], step: Step::Settled })
     }
 

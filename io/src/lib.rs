@@ -1,7 +1,7 @@
 //! Drivers of the machines: they carry bytes and time to `weir-core` and decide nothing.
 //!
 //! Where to start reading: [`embedded`] puts a gateway and its tablets into one process; [`gateway`] serves clients,
-//! [`tablet`] keeps the connections to one server, [`topology`] knows who is primary, [`orch`] changes that; [`admin`] is what operators ask; [`store`] is where all processes find what is kept. [`servers`] starts MariaDB servers for
+//! [`tablet`] keeps the connections to one server, [`topology`] knows who is primary, [`orch`] changes that, and [`recorder`] keeps what it saw; [`admin`] is what operators ask; [`store`] is where all processes find what is kept. [`servers`] starts MariaDB servers for
 //! `weir up` and for tests.
 
 pub mod admin;
@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod net;
 pub mod orch;
 pub mod processes;
+pub mod recorder;
 mod scratch;
 pub mod servers;
 pub mod store;

@@ -26,7 +26,10 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// MySQL's clients.
-    Clients,
+    Clients {
+        /// Where an authority is named, those without a certificate are turned away.
+        must_show: bool,
+    },
     /// Processes of the cluster, over gRPC. One authority vouches for all of them.
     Processes,
     /// etcd, over gRPC. Who vouches for it need not be who vouches for us.
@@ -51,7 +54,7 @@ pub enum Asked {
 pub struct Files {
     /// The certificate that is shown, with those above it, and its private key.
     pub own: Option<(PathBuf, PathBuf)>,
-    /// Certificates that vouch for the other end, which must show one if there are any.
+    /// Certificates that vouch for the other end, which must show one if there are any ([`Purpose::Clients`] may do without).
     pub authority: Option<PathBuf>,
 }
 
@@ -271,7 +274,7 @@ impl Held {
         let (Some(own), Some(roots), Some((path, _))) = (self.own(files)?, self.roots(files)?, &files.own) else {
             return Ok(());
         };
-        let verifier = verifier(files, roots)?;
+        let verifier = verifier(files, roots, Purpose::Processes)?;
         let Some((first, above)) = own.chain.split_first() else { return Ok(()) };
         let vouched = verifier.verify_client_cert(first, above, UnixTime::now());
         vouched.map(|_| ()).map_err(|why| wrong(path, format_args!("the authority does not vouch for it: {why}")))
@@ -287,10 +290,16 @@ fn provider() -> Arc<CryptoProvider> {
     rustls::crypto::aws_lc_rs::default_provider().into()
 }
 
-fn verifier(files: &Files, roots: Arc<RootCertStore>) -> Result<Arc<dyn ClientCertVerifier>, CertificatesError> {
-    WebPkiClientVerifier::builder_with_provider(roots, provider())
-        .build()
-        .map_err(|why| wrong(files.authority.as_deref().unwrap_or(Path::new("")), why))
+fn verifier(
+    files: &Files,
+    roots: Arc<RootCertStore>,
+    purpose: Purpose,
+) -> Result<Arc<dyn ClientCertVerifier>, CertificatesError> {
+    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    if purpose == (Purpose::Clients { must_show: false }) {
+        builder = builder.allow_unauthenticated();
+    }
+    builder.build().map_err(|why| wrong(files.authority.as_deref().unwrap_or(Path::new("")), why))
 }
 
 fn server(
@@ -302,7 +311,7 @@ fn server(
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|why| pair(files, &why))?;
     let builder = match roots {
-        Some(roots) => builder.with_client_cert_verifier(verifier(files, roots)?),
+        Some(roots) => builder.with_client_cert_verifier(verifier(files, roots, purpose)?),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_single_cert(own.chain, own.key).map_err(|why| pair(files, &why))?;
@@ -324,7 +333,7 @@ fn trusted(roots: Option<Arc<RootCertStore>>, purpose: Purpose) -> Option<Truste
         Purpose::Servers(Asked::Authority) => {
             roots.map(|roots| Trusted::Lenient(Lenient { roots: Some(roots), provider: provider() }))
         }
-        Purpose::Servers(Asked::Name) | Purpose::Clients | Purpose::Processes | Purpose::Etcd => {
+        Purpose::Servers(Asked::Name) | Purpose::Clients { .. } | Purpose::Processes | Purpose::Etcd => {
             roots.map(Trusted::Named)
         }
     }
@@ -414,7 +423,7 @@ impl Purpose {
     /// Of the protocols spoken, as TLS names them (ALPN).
     fn names(self) -> Vec<Vec<u8>> {
         match self {
-            Self::Clients | Self::Servers(_) => Vec::new(),
+            Self::Clients { .. } | Self::Servers(_) => Vec::new(),
             Self::Processes | Self::Etcd => vec![b"h2".to_vec()],
         }
     }

@@ -3,6 +3,7 @@
 use crate::weir::{collect, program, resident_kib};
 use crate::{EtcdCluster, Host, Session, Written, application, as_application, free_port};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -31,16 +32,23 @@ struct More<'a> {
     all: &'a [&'a str],
     tablet: &'a [&'a str],
     gateway: &'a [&'a str],
+    /// Where the programs are, if not where this build has put them.
+    programs: Option<&'a Path>,
 }
 
 fn owned<'a>(options: &'a [&'a str]) -> impl Iterator<Item = String> + use<'a> {
     options.iter().map(|option| (*option).to_owned())
 }
 
+/// Where orchestrators record, in the deployment's directory.
+const RECORDINGS: &str = "recordings";
 /// Whatever looks after processes starts one again after this.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// All is in its place again by then.
 const HEALED_MAX: Duration = Duration::from_secs(90);
+
+/// Whoever is told to stop has done so by then.
+const STOPPED_MAX: Duration = Duration::from_secs(60);
 
 /// Something that can be killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +78,8 @@ impl Part {
 #[derive(Debug)]
 struct Process {
     program: &'static str,
+    /// Where the program is, if not where this build has put it.
+    programs: Option<PathBuf>,
     host: Host,
     arguments: Vec<String>,
     child: Option<Child>,
@@ -130,6 +140,12 @@ impl Deployment {
         Self::of(WHOLE, More::default(), vec![Host::local()])
     }
 
+    /// As on three machines, from the programs in this directory, ready.
+    #[must_use]
+    pub fn start_from(programs: &Path) -> Self {
+        Self::of(WHOLE, More { programs: Some(programs), ..More::default() }, vec![Host::local()])
+    }
+
     /// On hosts of their own, ready: three have a member of etcd, a tablet and an orchestrator each, and each gateway has its own. For a
     /// test that has its own network.
     #[must_use]
@@ -144,6 +160,12 @@ impl Deployment {
         Self::of(SEVERAL, More::default(), vec![Host::local()])
     }
 
+    /// The same with these options more for all, and for gateways, ready.
+    #[must_use]
+    pub fn several_with(all: &[&str], gateway: &[&str]) -> Self {
+        Self::of(SEVERAL, More { all, gateway, ..More::default() }, vec![Host::local()])
+    }
+
     /// One of each, ready.
     #[must_use]
     pub fn small() -> Self {
@@ -156,10 +178,10 @@ impl Deployment {
         Self::of(SMALL, More { all: more, ..More::default() }, vec![Host::local()])
     }
 
-    /// One of each, and so many gateways, ready.
+    /// One of each, and so many gateways, which have these options more, ready.
     #[must_use]
-    pub fn small_with_gateways(gateways: usize) -> Self {
-        Self::of(Counts { gateways, ..SMALL }, More::default(), vec![Host::local()])
+    pub fn small_with_gateways(gateways: usize, more: &[&str]) -> Self {
+        Self::of(Counts { gateways, ..SMALL }, More { gateway: more, ..More::default() }, vec![Host::local()])
     }
 
     /// One of each, the gateway with these options more, ready.
@@ -180,7 +202,8 @@ impl Deployment {
         let etcd = EtcdCluster::start_on((0..counts.members).map(host).collect());
         let topology = ["--etcd".to_owned(), etcd.urls().join(","), "--shard".into(), "shop/0".into()];
         let log = std::env::var("WEIR_TEST_LOG").unwrap_or_else(|_| "warn".into());
-        let common: Vec<String> = topology.into_iter().chain(["--log".into(), log]).chain(owned(more.all)).collect();
+        let log = ["--log".to_owned(), log].into_iter().filter(|_| !more.all.contains(&"--log"));
+        let common: Vec<String> = topology.into_iter().chain(log).chain(owned(more.all)).collect();
         let Account { user, password } = application();
         let account = ["--user".to_owned(), user, "--password".into(), password];
         let tablets = (1..=counts.tablets).map(|number| {
@@ -204,6 +227,10 @@ impl Deployment {
         let cohort = ["--cohort".to_owned(), cohort.join(","), "--durability".into(), durability.into()];
         let orchestrator = |number: usize| {
             let own = ["--name".to_owned(), format!("orchestrator-{number}")].into_iter();
+            let recordings = ["--record-dir".to_owned(), dir.path().join(RECORDINGS).display().to_string()];
+            // Programs of before may not know that.
+            let recordings = recordings.into_iter().filter(|_| more.programs.is_none());
+            let own = own.chain(recordings);
             Process::new("weir-orch", host(number), own.chain(cohort.clone()).chain(common.clone()))
         };
         let gateway = |number: usize| {
@@ -226,7 +253,10 @@ impl Deployment {
             etcd,
             dir,
         };
-        deployment.processes().for_each(Process::start);
+        for process in deployment.processes() {
+            process.programs = more.programs.map(Path::to_owned);
+            process.start();
+        }
         deployment.wait_until_healed();
         deployment
     }
@@ -240,6 +270,30 @@ impl Deployment {
     #[must_use]
     pub fn gateway(&self, number: usize) -> SocketAddr {
         self.gateways[number].1
+    }
+
+    /// An account of the primary's server that may do everything there.
+    #[must_use]
+    pub fn service_account(&self) -> Account {
+        let password =
+            std::fs::read_to_string(self.dir.path().join(format!("tablet-{}/service-password", self.primary() + 1)));
+        Account::new("weir_service", password.expect("the tablet has made it"))
+    }
+
+    /// Where all orchestrators record.
+    #[must_use]
+    pub fn recordings(&self) -> PathBuf {
+        self.dir.path().join(RECORDINGS)
+    }
+
+    /// Which tablet is primary, as the first gateway sees it.
+    #[must_use]
+    pub fn primary(&self) -> usize {
+        let said = self.query(0, "SHOW WEIR TABLETS");
+        let line =
+            said.lines().find(|line| line.contains("\tPRIMARY\t")).unwrap_or_else(|| panic!("no primary: {said}"));
+        let alias = line.split('\t').next().and_then(|alias| alias.rsplit('-').next()?.parse::<usize>().ok());
+        alias.expect("a tablet's number") - 1
     }
 
     /// The nodes of its etcd.
@@ -269,6 +323,28 @@ impl Deployment {
     /// Runs statements through a gateway with the `mariadb` client.
     pub fn query(&self, gateway: usize, sql: &str) -> String {
         as_application(self.gateway(gateway), sql).unwrap_or_else(|error| panic!("{sql}: {error}\n{}", self.output()))
+    }
+
+    /// Stops a process, and starts it again from this build's programs. A gateway is killed: its clients lose it either way.
+    ///
+    /// # Panics
+    /// When it is none of Weir's.
+    pub fn upgrade(&mut self, part: Part) {
+        let process = match part {
+            Part::Tablet(number) => &mut self.tablets[number],
+            Part::Orchestrator(number) => &mut self.orchestrators[number],
+            Part::Gateway(number) => &mut self.gateways[number].0,
+            Part::Etcd(_) | Part::Server(_) => panic!("{part:?} is not Weir's"),
+        };
+        if matches!(part, Part::Gateway(_)) {
+            process.kill();
+            // As after any kill: its clients have noticed by then.
+            std::thread::sleep(RESTART_AFTER);
+        } else {
+            process.stop();
+        }
+        process.programs = None;
+        process.start();
     }
 
     /// Kills it, and starts it again a little later.
@@ -311,6 +387,25 @@ impl Deployment {
             assert!(Instant::now() < deadline, "it does not end: {}", running.output());
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Stops a gateway where it is (SIGSTOP), until it is thawed.
+    pub fn freeze_gateway(&self, number: usize) {
+        let process = &self.gateways[number].0;
+        process.signal(nix::sys::signal::Signal::SIGSTOP);
+        let tasks = format!("/proc/{}/task", process.child.as_ref().expect("it runs").id());
+        let is_stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.expect("a task").path().join("stat")).expect("a living task");
+            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+        };
+        while !std::fs::read_dir(&tasks).expect("its tasks").all(is_stopped) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn thaw_gateway(&self, number: usize) {
+        self.gateways[number].0.signal(nix::sys::signal::Signal::SIGCONT);
     }
 
     /// Tells a gateway to start its successor (SIGUSR2).
@@ -415,11 +510,12 @@ impl Written for Deployment {
 
 impl Process {
     fn new(program: &'static str, host: Host, arguments: impl Iterator<Item = String>) -> Self {
-        Self { program, host, arguments: arguments.collect(), child: None, output: Arc::default() }
+        Self { program, programs: None, host, arguments: arguments.collect(), child: None, output: Arc::default() }
     }
 
     fn start(&mut self) {
-        let program = program(self.program);
+        let own = || program(self.program);
+        let program = self.programs.as_ref().map_or_else(own, |programs| programs.join(self.program));
         let mut child = self
             .host
             .command(&program)
@@ -449,6 +545,16 @@ impl Process {
             // It may have ended already.
             let _ = child.kill();
             let _ = child.wait();
+        }
+    }
+
+    /// Tells it to stop, and waits until it has.
+    fn stop(&mut self) {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
+        let deadline = Instant::now() + STOPPED_MAX;
+        while self.is_running() {
+            assert!(Instant::now() < deadline, "it does not stop: {}", self.output());
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -118,6 +118,12 @@ impl Transactions {
         )
     }
 
+    /// How many ended with an error.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.failed.len()
+    }
+
     /// What was acknowledged is there, and no transaction by halves: each deletes a row and inserts another.
     pub fn check(&self, shard: &impl Written) {
         assert!(!self.acknowledged.is_empty(), "nothing was done\n{}", shard.output());

@@ -159,7 +159,7 @@ impl Outcome {
         format!(
             "{} writes acknowledged, {} of unknown outcome, {} refused, {} connections lost",
             self.count(|told| *told == Told::Acknowledged),
-            self.count(|told| *told == Told::Unknown),
+            self.unknown(),
             self.count(|told| matches!(told, Told::Refused(_))),
             self.notes.connections_lost.len()
         )
@@ -189,6 +189,12 @@ impl Outcome {
             shard.output()
         );
         assert!(there.is_empty(), "rows that nobody wrote: {there:?}");
+    }
+
+    /// How many were told that nobody knows whether they took effect.
+    #[must_use]
+    pub fn unknown(&self) -> usize {
+        self.count(|told| *told == Told::Unknown)
     }
 
     /// How often a connection was lost.

@@ -38,6 +38,20 @@ fn every_change_of_primary_keeps_what_was_acknowledged() {
     }
 }
 
+/// Also when it is written down amid all that, and read again.
+#[test]
+fn an_orchestrator_that_is_told_the_same_again_decides_the_same() {
+    let names = library::ALL.iter().map(|(name, _)| *name);
+    for name in names.filter(|name| name.starts_with("failover/") || name.starts_with("analysis/")) {
+        for seed in 0..seeds(1) {
+            // It panics where there is a difference.
+            let recorded = run(&scenario(name), seed, Options { recorded: true, ..Options::default() });
+            let plain = run(&scenario(name), seed, Options::default());
+            assert_eq!(recorded.trace.hash(), plain.trace.hash(), "{name}, seed {seed}: it is not in the way");
+        }
+    }
+}
+
 #[test]
 fn a_primary_that_acknowledges_alone_loses_writes_and_that_is_noticed() {
     let lost = |failure: &Failure| matches!(failure.check, Check::Once | Check::Appends);
@@ -45,8 +59,12 @@ fn a_primary_that_acknowledges_alone_loses_writes_and_that_is_noticed() {
     assert!((0..seeds(4)).any(|seed| failures(&scenario, seed, Mutants::NONE).iter().any(lost)));
 }
 
-/// A change of primary under a few clients: of one that dies, and of one that is healthy.
-const CHANGES: [&str; 2] = ["kind = 'kill'\non = 'server 1'\nlasts = '2s'", "kind = 'reparent'\non = 'server 2'"];
+/// A change of primary under a few clients: of one that dies, of one that is healthy, and to itself, under another policy.
+const CHANGES: [&str; 3] = [
+    "kind = 'kill'\non = 'server 1'\nlasts = '2s'",
+    "kind = 'reparent'\non = 'server 2'",
+    "kind = 'policy'\non = 'orchestrator 1'\nacks = 0",
+];
 
 /// A run in which only that happens, half a second after its clients have begun.
 fn change(what: &str, orchestrators: u16) -> Scenario {
@@ -115,6 +133,7 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::ReadOnce, "failover/topology-refuses", Check::Progress),
     (Mutant::IgnorePromotion, "failover/promotion", Check::Terms),
     (Mutant::ThrowAwayRestarted, "failover/restarted-is-ahead", Check::Appends),
+    (Mutant::ForgetPolicy, "failover/policy-and-loss", Check::Appends),
 ];
 
 #[test]

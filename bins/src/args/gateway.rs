@@ -5,6 +5,7 @@ use clap::Args as ClapArgs;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::info;
 use weir_core::gateway::admission::AdmissionLimits;
@@ -104,7 +105,9 @@ pub struct GatewayArgs {
     pub auth: Auth,
 
     /// With --auth static: who may log in, and hashes of their passwords; their statements run under --user on the servers. Read
-    /// again on SIGHUP. A TOML file with a table `users` of lines such as name = "*40 digits, as PASSWORD() prints".
+    /// again on SIGHUP. A TOML file with a table `users` of lines such as name = "*40 digits, as PASSWORD() prints", or
+    /// name = { password = "*40 digits", max_connections = 5, admin = true, subject = "/CN=name" } for a limit of its own, for who may
+    /// end clients of others and say RELOAD USERS, and for a certificate that its clients must show (or require = "x509" or "ssl").
     #[arg(long, value_name = "FILE", env = "WEIR_USERS_FILE", required_if_eq("auth", "static"))]
     pub users_file: Option<PathBuf>,
 
@@ -217,6 +220,10 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "FILE", env = "WEIR_TLS_CLIENT_CA", requires = "tls_cert")]
     pub tls_client_ca: Option<PathBuf>,
 
+    /// With --tls-client-ca: clients whose account does not ask for it need neither use TLS nor show a certificate.
+    #[arg(long, env = "WEIR_TLS_CLIENT_OPTIONAL", requires = "tls_client_ca")]
+    pub tls_client_optional: bool,
+
     /// How hard Weir compresses what it sends to clients that ask for compression, from 1 (fast) to 9 (small); 0 offers none.
     #[arg(long, default_value_t = 1, value_name = "LEVEL", env = "WEIR_COMPRESSION",
           value_parser = clap::value_parser!(u32).range(0..=9))]
@@ -257,15 +264,16 @@ impl GatewayArgs {
                 .map(|own| {
                     Certificates::load(
                         Files { own: Some(own), authority: self.tls_client_ca.clone() },
-                        Purpose::Clients,
+                        Purpose::Clients { must_show: !self.tls_client_optional },
                     )
                 })
                 .transpose()
                 .map_err(|error| error.to_string())?,
             // Without TLS nobody shows anything.
-            tls_required: self.tls_required || self.tls_client_ca.is_some(),
+            tls_required: self.tls_required || (self.tls_client_ca.is_some() && !self.tls_client_optional),
             compression: (self.compression > 0).then_some(self.compression),
             proxies: self.proxy_protocol_from.clone(),
+            others: gateway::Others::default(),
             rings: self.rings(threads)?,
         })
     }
@@ -296,6 +304,7 @@ impl GatewayArgs {
     pub fn live(&self) -> Result<gateway::Live, String> {
         Ok(gateway::Live {
             users: self.users()?,
+            read_users: self.read_users(),
             variables: Variables {
                 splitting: self.policy,
                 consistency: self.consistency,
@@ -318,10 +327,22 @@ impl GatewayArgs {
         })
     }
 
+    /// How that is read anew, where a file says it.
+    fn read_users(&self) -> Option<gateway::ReadUsers> {
+        let file = self.users_file.clone().filter(|_| self.auth == Auth::Static)?;
+        let offers = self.offers();
+        Some(gateway::ReadUsers(Arc::new(move || users::load(&file, offers))))
+    }
+
+    /// What clients can do for an account that asks for it.
+    fn offers(&self) -> users::Offers {
+        users::Offers { tls: self.tls_cert.is_some(), certificates: self.tls_client_ca.is_some() }
+    }
+
     /// Who may log in.
     fn users(&self) -> Result<Users, String> {
         match (self.auth, &self.users_file) {
-            (Auth::Static, Some(file)) => users::load(file),
+            (Auth::Static, Some(file)) => users::load(file, self.offers()),
             (Auth::MysqlBased, _) => Ok(Users::OfServers),
             (Auth::Own | Auth::Static, _) => {
                 let password = Secret::new(self.password.as_bytes());

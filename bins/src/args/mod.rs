@@ -18,3 +18,9 @@ pub use server_tls::{ServerTls, ServerTlsArgs};
 pub use tablet::TabletArgs;
 pub use topology::TopologyArgs;
 pub use wire::WireArgs;
+
+/// So many MiB in bytes.
+#[must_use]
+pub fn mib(mib: u32) -> u64 {
+    u64::from(mib) * 1024 * 1024
+}

@@ -6,15 +6,19 @@ mod target;
 pub use target::TargetArgs;
 
 use crate::args::{say, say_error};
+use crate::recording::explanation;
+use crate::up::Durability;
 use clap::{Args as ClapArgs, Subcommand};
 use print::{Done, Table, json};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use weir_core::topo::TabletAlias;
 use weir_io::admin::messages::{OrchestratorStatus, Policy, Pool, Quarantined, Session, Tablet, Variable};
 use weir_io::admin::{Asked, Cluster, Gateway};
+use weir_io::recorder::Shelf;
 
 /// Arguments of `weir ctl`.
 #[derive(Debug, ClapArgs)]
@@ -57,12 +61,44 @@ enum Command {
         #[command(flatten)]
         ask: Ask,
     },
-    /// Show what Weir's own variables are at each gateway, for clients that set nothing.
-    Config(Ask),
-    /// Show when a write counts as safe, and whose acknowledgements count.
-    Policy(Ask),
+    /// Show what Weir's own variables are at each gateway, for clients that set nothing; or set them for all, as SET GLOBAL does.
+    Config {
+        /// Set this for all gateways of the keyspace. Several hold together or not at all.
+        #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+        set: Vec<(String, String)>,
+
+        /// What each gateway is configured with is to hold again.
+        #[arg(long, value_name = "NAME")]
+        reset: Vec<String>,
+
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Show when a write counts as safe, and whose acknowledgements count; or change when it does: nothing is lost, and clients see a pause.
+    Policy {
+        /// From now on: none, once the primary has it, so that a failover may lose writes; or semi_sync, once a replica has it as well.
+        #[arg(long, value_name = "none|semi_sync")]
+        durability: Option<Durability>,
+
+        #[command(flatten)]
+        ask: Ask,
+    },
     /// Show which tablets stay out until somebody has looked at them, and why.
     Quarantine(Ask),
+    /// Say how a change of primary came about: what was seen, what was decided and why, what was done, and how long each step took.
+    ExplainFailover {
+        /// The term that it began [default: the last one].
+        #[arg(value_name = "TERM")]
+        id: Option<u64>,
+
+        /// The orchestrators' recordings, or copies of them, as `weir-orch --record-dir` keeps them [default: those of the `weir up` of
+        /// --data-dir].
+        #[arg(long, value_name = "DIR")]
+        recording: Option<PathBuf>,
+
+        #[command(flatten)]
+        ask: Ask,
+    },
     /// Make a tablet primary, in order: nothing is lost, and clients see a pause.
     Reparent {
         /// Whom, as SHOW WEIR TABLETS names it: local-2 is enough for local-0000000002.
@@ -124,9 +160,10 @@ impl Command {
             | Self::Tablets(ask)
             | Self::Pools(ask)
             | Self::Sessions(ask)
-            | Self::Config(ask)
-            | Self::Policy(ask)
             | Self::Quarantine(ask)
+            | Self::Config { ask, .. }
+            | Self::ExplainFailover { ask, .. }
+            | Self::Policy { ask, .. }
             | Self::Kill { ask, .. }
             | Self::Reparent { ask, .. }
             | Self::Rebuild { ask, .. }
@@ -162,8 +199,15 @@ async fn carry_out(command: &Command) -> Result<bool, String> {
     {
         return Err("nothing was done".to_owned());
     }
+    if let Command::ExplainFailover { id, recording, .. } = command {
+        let dir = recording.clone().map_or_else(|| target.recordings(), Ok)?;
+        explain(&dir, *id, *json)?;
+        return Ok(true);
+    }
     let cluster = target.find().await?;
     let is_whole = match command {
+        // It asks nobody.
+        Command::ExplainFailover { .. } => true,
         Command::Topology(_) => topology(&cluster, *json).await?,
         Command::Tablets(_) => {
             let (tablets, is_whole) = tablets(&cluster).await?;
@@ -181,14 +225,29 @@ async fn carry_out(command: &Command) -> Result<bool, String> {
             show(*json, &Named { name: "sessions", rows: &sessions }, || print::sessions(&sessions));
             is_whole
         }
-        Command::Config(_) => {
+        Command::Config { set, reset, .. } if !set.is_empty() || !reset.is_empty() => {
+            done(*json, Done::new(configure(&cluster, set, reset).await?));
+            true
+        }
+        Command::Config { .. } => {
             let asked = Gateway::each(&cluster.gateways()?, Gateway::variables).await;
             let (said, is_whole) = those_that_answered(asked);
             let gateways: Vec<ConfigOf> = said.into_iter().map(ConfigOf::from).collect();
             show(*json, &Named { name: "gateways", rows: &gateways }, || print::config(&gateways));
             is_whole
         }
-        Command::Policy(_) => {
+        Command::Policy { durability: Some(durability), .. } => {
+            let (name, acknowledgements) = match durability {
+                Durability::None => ("none", 0),
+                Durability::SemiSync => ("semi_sync", 1),
+            };
+            let policy = Policy { durability: name.to_owned(), acknowledgements };
+            let term = cluster.holder().await?.change_policy(policy).await?;
+            let told = Done::new(format!("the policy is {name}, in force since term {term}"));
+            done(*json, Done { term: Some(term), ..told });
+            true
+        }
+        Command::Policy { durability: None, .. } => {
             let OrchestratorStatus { policy, cohort, .. } = cluster.holder().await?.status;
             let policy = PolicyOf { policy: policy.ok_or(NOT_KNOWN)?, cohort };
             show(*json, &policy, || print::policy(&policy));
@@ -239,6 +298,18 @@ async fn carry_out(command: &Command) -> Result<bool, String> {
     Ok(is_whole)
 }
 
+/// Reads what orchestrators have recorded.
+fn explain(dir: &Path, term: Option<u64>, json: bool) -> Result<(), String> {
+    let shelf = Shelf::open(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let explanation = explanation::explain(shelf.recordings().map(|(_, lines)| lines), term)?;
+    if json {
+        print::json(&explanation)
+    } else {
+        print::put(&explanation.text())
+    }
+    Ok(())
+}
+
 /// A shard whose orchestrator has only begun.
 const NOT_KNOWN: &str = "the topology does not know the shard yet: no primary has been found";
 
@@ -281,13 +352,36 @@ pub(crate) struct SessionOf {
 pub(crate) struct ConfigOf {
     gateway: String,
     variables: BTreeMap<String, String>,
+    /// Those of them that were set for all gateways.
+    set: BTreeSet<String>,
 }
 
 impl From<(String, Vec<Variable>)> for ConfigOf {
     fn from((gateway, variables): (String, Vec<Variable>)) -> Self {
-        let variables = variables.into_iter().map(|Variable { name, value }| (name, value)).collect();
-        Self { gateway, variables }
+        let set = variables.iter().filter(|variable| variable.set).map(|variable| variable.name.clone()).collect();
+        let variables = variables.into_iter().map(|Variable { name, value, .. }| (name, value)).collect();
+        Self { gateway, variables, set }
     }
+}
+
+/// A variable and its value, between which there is the first `=`.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is wanted")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Sets variables through any gateway that answers; what was done, for people.
+async fn configure(cluster: &Cluster, set: &[(String, String)], reset: &[String]) -> Result<String, String> {
+    let gateways = cluster.gateways()?;
+    let (answering, _) = those_that_answered(Gateway::each(&gateways, Gateway::status).await);
+    let answers = |gateway: &&Gateway| answering.iter().any(|(name, _)| name == gateway.name());
+    let gateway = gateways.iter().find(answers).ok_or("no gateway answers, and nothing was set")?;
+    let set = set.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let all: Vec<(&str, &str)> = set.chain(reset.iter().map(|name| (name.as_str(), "DEFAULT"))).collect();
+    let variable = |(name, value): &(&str, &str)| Variable { name: (*name).into(), value: (*value).into(), set: true };
+    gateway.set_variables(all.iter().map(variable).collect()).await?;
+    let said: Vec<String> = all.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    Ok(format!("set for all gateways of the keyspace: {}", said.join(", ")))
 }
 
 /// When a write counts as safe, and whose acknowledgements count.

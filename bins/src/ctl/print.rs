@@ -33,7 +33,7 @@ pub(super) fn json(what: &impl Serialize) {
 }
 
 /// Whoever reads may have left, which is no error.
-fn put(text: &str) {
+pub(super) fn put(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
@@ -134,10 +134,13 @@ pub(super) fn sessions(sessions: &[SessionOf]) -> Table {
 }
 
 pub(super) fn config(gateways: &[ConfigOf]) -> Table {
-    let rows = gateways.iter().flat_map(|ConfigOf { gateway, variables }| {
-        variables.iter().map(|(name, value)| [gateway.clone(), name.clone(), value.clone()])
+    let rows = gateways.iter().flat_map(|ConfigOf { gateway, variables, set }| {
+        variables.iter().map(|(name, value)| {
+            let by = if set.contains(name) { "SET GLOBAL" } else { "" };
+            [gateway.clone(), name.clone(), value.clone(), by.to_owned()]
+        })
     });
-    Table::new(["GATEWAY", "VARIABLE", "VALUE"], rows)
+    Table::new(["GATEWAY", "VARIABLE", "VALUE", "BY"], rows)
 }
 
 pub(super) fn policy(PolicyOf { policy, cohort }: &PolicyOf) -> Table {

@@ -5,6 +5,7 @@ use clap::Args as ClapArgs;
 use std::path::PathBuf;
 use weir_core::topo::ShardName;
 use weir_io::admin::{Cluster, Target};
+use weir_io::recorder;
 
 /// The variable that names the data directory, where neither that nor a topology is said.
 const DATA_DIR_ENV: &str = "WEIR_DATA_DIR";
@@ -42,11 +43,26 @@ impl TargetArgs {
         Cluster::find(self.target(std::env::var_os(DATA_DIR_ENV).map(PathBuf::from))?).await
     }
 
+    /// Where the orchestrator of the `weir up` that is meant is recorded.
+    ///
+    /// # Errors
+    /// When processes of their own are meant: their recordings are on their machines.
+    pub fn recordings(&self) -> Result<PathBuf, String> {
+        let data_dir = self.data_dir(std::env::var_os(DATA_DIR_ENV).map(PathBuf::from));
+        let elsewhere =
+            "orchestrators keep their recordings in --record-dir, each on its machine: name it with --recording";
+        data_dir.map(|data_dir| data_dir.join(recorder::DIR)).ok_or_else(|| elsewhere.to_owned())
+    }
+
     /// What the command line says counts before what the environment says.
+    fn data_dir(&self, said: Option<PathBuf>) -> Option<PathBuf> {
+        let usual = || self.topology.etcd.is_empty().then(|| said.unwrap_or_else(|| DATA_DIR.into()));
+        self.data_dir.clone().or_else(usual)
+    }
+
     fn target(&self, data_dir: Option<PathBuf>) -> Result<Target, String> {
-        Ok(match &self.data_dir {
-            Some(data_dir) => Target::Up(data_dir.clone()),
-            None if self.topology.etcd.is_empty() => Target::Up(data_dir.unwrap_or_else(|| DATA_DIR.into())),
+        Ok(match self.data_dir(data_dir) {
+            Some(data_dir) => Target::Up(data_dir),
             None => Target::Processes {
                 topology: self.topology.open()?,
                 shard: self.shard.clone(),

@@ -5,6 +5,7 @@
 mod bench;
 mod coverage;
 mod explore;
+mod replay;
 mod report;
 mod shrink;
 mod trace;
@@ -68,6 +69,8 @@ enum Command {
     },
     /// Say which rules the runs reach, and which they never do (only in a build with the feature `marks`).
     Coverage(coverage::Coverage),
+    /// Tell an orchestrator again what one has recorded in production, and compare what is decided.
+    Replay(replay::Args),
     /// List the scenarios that come with Weir.
     List,
     /// Say what a scenario rehearses and what must be true of it.
@@ -92,6 +95,7 @@ pub fn main(args: &Args) -> ExitCode {
         Command::Explore(args) => explore::main(args),
         Command::Bench { load } => bench::main(load.as_deref()).map(|enough| if enough { 0 } else { VIOLATION }),
         Command::Coverage(args) => coverage::main(args),
+        Command::Replay(args) => replay::main(args),
         Command::List => {
             report::list();
             Ok(0)

@@ -4,7 +4,7 @@ mod args;
 
 pub use args::{Args, Durability, Errant};
 
-use crate::args::{GatewayArgs, LIVE_OF_GATEWAYS, ProcessArgs, Reread, say};
+use crate::args::{GatewayArgs, LIVE_OF_GATEWAYS, ProcessArgs, Reread, mib, say};
 use crate::life::{Life, Told};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -127,7 +127,12 @@ fn failover(args: &Args) -> Option<Policies> {
         Errant::Quarantine => rebuild::Errant::Quarantine,
         Errant::Rebuild => rebuild::Errant::Rebuild,
     };
-    let policies = Policies { durability, errant, rebuild_throttle: args.rebuild_throttle };
+    let policies = Policies {
+        durability,
+        errant,
+        rebuild_throttle: args.rebuild_throttle,
+        record_bytes_max: mib(args.record_max_mib),
+    };
     (args.attach.is_empty() && !args.no_failover).then_some(policies)
 }
 

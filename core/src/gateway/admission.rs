@@ -1,6 +1,7 @@
 //! How many clients may be connected, in all and for one user.
 
 use crate::error::{Component, Error, Kind};
+use core::num::NonZeroU32;
 use std::collections::BTreeMap;
 
 /// The limits of [`Admission`].
@@ -50,20 +51,22 @@ impl Admission {
         Ok(())
     }
 
-    /// A connected client proved to be `user`; call [`Self::leave_user`] when it has gone.
+    /// A connected client proved to be `user`; call [`Self::leave_user`] when it has gone. A limit of the user's own, `own_max`, counts
+    /// instead of that of all, as at MariaDB.
     ///
     /// # Errors
-    /// ER_TOO_MANY_USER_CONNECTIONS when the user has too many, and then it does not count.
-    pub fn enter_user(&mut self, user: &[u8]) -> Result<(), Error> {
-        if let Some(count) = self.per_user.get_mut(user) {
-            if *count >= self.limits.connections_per_user_max {
-                return Err(too_many_for(user));
-            }
-            *count += 1;
-        } else if self.limits.connections_per_user_max == 0 {
-            return Err(too_many_for(user));
-        } else {
-            self.per_user.insert(user.to_vec(), 1);
+    /// When the user has too many, and then it does not count: ER_USER_LIMIT_REACHED by its own limit, ER_TOO_MANY_USER_CONNECTIONS by that
+    /// of all.
+    pub fn enter_user(&mut self, user: &[u8], own_max: Option<NonZeroU32>) -> Result<(), Error> {
+        let there_are = self.per_user.get(user).copied().unwrap_or(0);
+        match own_max {
+            Some(own_max) if there_are >= own_max.get() as usize => return Err(limit_reached(user, own_max)),
+            None if there_are >= self.limits.connections_per_user_max => return Err(too_many_for(user)),
+            _ => {}
+        }
+        match self.per_user.get_mut(user) {
+            Some(count) => *count += 1,
+            None => _ = self.per_user.insert(user.to_vec(), 1),
         }
         Ok(())
     }
@@ -93,6 +96,13 @@ impl Admission {
     }
 }
 
+/// As MariaDB says it.
+fn limit_reached(user: &[u8], own_max: NonZeroU32) -> Error {
+    let user = String::from_utf8_lossy(user);
+    let message = format!("User '{user}' has exceeded the 'max_user_connections' resource (current value: {own_max})");
+    Error::new(Component::Gateway, Kind::UserLimitReached, message)
+}
+
 fn too_many_for(user: &[u8]) -> Error {
     let message = format!(
         "User {} already has more than 'max_user_connections' active connections",
@@ -118,10 +128,29 @@ mod tests {
     #[test]
     fn one_user_at_its_limit_leaves_room_for_another() {
         let mut a = Admission::new(AdmissionLimits { connections_max: 9, connections_per_user_max: 1 });
-        a.enter_user(b"ann").unwrap();
-        assert_eq!(a.enter_user(b"ann").unwrap_err().code, 1203);
-        a.enter_user(b"bob").unwrap();
+        a.enter_user(b"ann", None).unwrap();
+        assert_eq!(a.enter_user(b"ann", None).unwrap_err().code, 1203);
+        a.enter_user(b"bob", None).unwrap();
         a.leave_user(b"ann");
-        a.enter_user(b"ann").unwrap();
+        a.enter_user(b"ann", None).unwrap();
+    }
+
+    #[test]
+    fn a_limit_of_a_users_own_counts_instead_of_that_of_all() {
+        let mut a = Admission::new(AdmissionLimits { connections_max: 9, connections_per_user_max: 1 });
+        let two = NonZeroU32::new(2);
+        a.enter_user(b"ann", two).unwrap();
+        a.enter_user(b"ann", two).unwrap();
+        let refused = a.enter_user(b"ann", two).unwrap_err();
+        let said = "ERROR 1226 (42000): User 'ann' has exceeded the 'max_user_connections' resource (current value: 2)";
+        assert_eq!(refused.to_string(), said);
+        a.leave_user(b"ann");
+        a.enter_user(b"ann", two).unwrap();
+    }
+
+    #[test]
+    fn nobody_enters_where_none_may() {
+        let mut a = Admission::new(AdmissionLimits { connections_max: 9, connections_per_user_max: 0 });
+        assert_eq!(a.enter_user(b"ann", None).unwrap_err().code, 1203);
     }
 }

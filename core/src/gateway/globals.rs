@@ -33,6 +33,12 @@ impl Globals {
         Ok(Self { values })
     }
 
+    /// This variable has a value here, whatever a gateway is configured with.
+    #[must_use]
+    pub fn sets(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     /// The defaults of a gateway that is configured so.
     #[must_use]
     pub fn over(&self, configured: &Variables) -> Variables {
@@ -63,9 +69,11 @@ mod tests {
         let globals = Globals::default().assign(&set).unwrap();
         let variables = globals.over(&configured);
         assert_eq!((variables.split_ratio_percent, variables.consistency), (7, Consistency::Global));
+        assert!(globals.sets("read_write_split_ratio") && !globals.sets("monotonic_reads"));
         let globals = globals.assign(&assignments(&[("read_write_split_ratio", "DEFAULT")])).unwrap();
         let variables = globals.over(&configured);
         assert_eq!((variables.split_ratio_percent, variables.consistency), (40, Consistency::Global));
+        assert!(!globals.sets("read_write_split_ratio"));
     }
 
     #[test]

@@ -6,8 +6,9 @@ use crate::error::{Component, Error, Kind};
 use crate::gateway::cluster::TabletId;
 use crate::mysql::column::ColumnDefinition;
 use crate::mysql::resultset::{TextResultSet, TextRow};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use core::fmt::Write as _;
+use std::borrow::Cow;
 
 /// What is kept of a statement's text, in bytes.
 pub const INFO_BYTES_MAX: usize = 4096;
@@ -28,15 +29,25 @@ pub struct Process {
     /// The default schema.
     pub schema: Option<Vec<u8>>,
     /// What it asked for last: `Sleep` when that is done.
-    pub command: &'static str,
+    pub command: Cow<'static, str>,
     /// What that waits for.
-    pub state: &'static str,
-    /// Since when.
+    pub state: Cow<'static, str>,
+    /// Since when, as far as this gateway has seen it...
     pub since: Instant,
+    /// ...and for how long before that: what another gateway has told, whose clock is another.
+    pub before: Duration,
     /// The statement's text, no longer than [`INFO_BYTES_MAX`].
     pub info: Vec<u8>,
     /// The server connection that it has now: whose, and what the server calls it.
     pub thread: Option<(TabletId, u32)>,
+}
+
+impl Process {
+    /// For how long it is at what it is at.
+    #[must_use]
+    pub fn lasts(&self, now: Instant) -> Duration {
+        self.before.saturating_add(now.since(self.since))
+    }
 }
 
 /// What an account may do to clients of others, as far as the gateway has to know it.
@@ -55,14 +66,26 @@ pub struct Powers {
 /// # Errors
 /// ER_NO_SUCH_THREAD, ER_KILL_DENIED_ERROR.
 pub fn may_kill(killer: &[u8], powers: Powers, id: u64, victim: Option<&[u8]>) -> Result<(), Error> {
-    let (kind, message) = match victim {
-        None => (Kind::NoSuchThread, format!("Unknown thread id: {id}")),
+    match victim {
+        None => Err(unknown_thread(id)),
         Some(victim) if victim != killer && !powers.ends_all => {
-            (Kind::KillDenied, format!("You are not owner of thread {id}"))
+            let message = format!("You are not owner of thread {id}");
+            Err(Error::new(Component::Gateway, Kind::KillDenied, message))
         }
-        Some(_) => return Ok(()),
-    };
-    Err(Error::new(Component::Gateway, kind, message))
+        Some(_) => Ok(()),
+    }
+}
+
+/// There is no client with that id.
+#[must_use]
+pub fn unknown_thread(id: u64) -> Error {
+    Error::new(Component::Gateway, Kind::NoSuchThread, format!("Unknown thread id: {id}"))
+}
+
+/// Whether `viewer` sees a client: its own account's, unless it may see all.
+#[must_use]
+pub fn sees(viewer: &[u8], powers: Powers, process: &Process) -> bool {
+    powers.sees_all || process.user == viewer
 }
 
 /// Whether `killer` may end all clients of `user`; when it may not, and does not see them either, there are none for it (false).
@@ -109,8 +132,7 @@ pub fn query<'a>(now: Instant, viewer: &Viewer<'_>, processes: impl Iterator<Ite
         if at == LISTED_MAX {
             return None;
         }
-        let is_seen = viewer.powers.sees_all || process.user == viewer.user;
-        if !is_seen || process.id == viewer.id {
+        if !sees(viewer.user, viewer.powers, process) || process.id == viewer.id {
             continue;
         }
         let (id, user, host) = (process.id, quoted(&process.user), quoted(process.host.as_bytes()));
@@ -118,16 +140,16 @@ pub fn query<'a>(now: Instant, viewer: &Viewer<'_>, processes: impl Iterator<Ite
         if let Some((_, thread)) = thread {
             let _ = write!(running, " UNION ALL SELECT {thread},{id},{user},{host}");
         } else {
-            let since = now.since(process.since);
+            let lasts = process.lasts(now);
             let schema = process.schema.as_deref().map_or_else(|| "NULL".to_owned(), quoted);
             let info = if process.info.is_empty() { "NULL".to_owned() } else { quoted(&process.info) };
             let _ = write!(
                 others,
                 " UNION ALL SELECT {id},{user},{host},{schema},{},{},{},{info},{},0,0,0,0,0,0,0,{info},0",
                 quoted(process.command.as_bytes()),
-                since.as_secs(),
+                lasts.as_secs(),
                 quoted(process.state.as_bytes()),
-                since.as_millis(),
+                lasts.as_millis(),
             );
         }
     }
@@ -173,10 +195,8 @@ pub fn table<'a>(
                 }
             })
             .to_vec();
-    let rows = processes
-        .filter(|process| powers.sees_all || process.user == viewer)
-        .map(|process| row(now, full, process))
-        .collect();
+    let rows =
+        processes.filter(|process| sees(viewer, powers, process)).map(|process| row(now, full, process)).collect();
     TextResultSet { columns, rows }
 }
 
@@ -204,9 +224,9 @@ fn row(now: Instant, full: bool, process: &Process) -> TextRow {
         Some(process.user.clone()),
         Some(process.host.clone().into_bytes()),
         process.schema.clone(),
-        Some(process.command.into()),
-        Some(now.since(process.since).as_secs().to_string().into_bytes()),
-        Some(process.state.into()),
+        Some(process.command.as_bytes().to_vec()),
+        Some(process.lasts(now).as_secs().to_string().into_bytes()),
+        Some(process.state.as_bytes().to_vec()),
         info,
         Some(b"0.000".to_vec()),
     ]
@@ -225,7 +245,7 @@ mod tests {
     use crate::time::Duration;
 
     fn process(user: &str, info: &str) -> Process {
-        Process { id: 7, user: user.into(), command: "Query", info: info.into(), ..Process::default() }
+        Process { id: 7, user: user.into(), command: "Query".into(), info: info.into(), ..Process::default() }
     }
 
     #[test]
@@ -284,6 +304,13 @@ mod tests {
         let text = |column: usize| table.rows[0][column].as_deref();
         assert_eq!((text(0), text(5), text(7)), (Some(&b"7"[..]), Some(&b"3"[..]), Some(&b"SELECT 1"[..])));
         assert_eq!(text(3), None, "no schema");
+    }
+
+    #[test]
+    fn what_another_gateway_has_told_goes_on_here() {
+        let (heard, now) = (Instant::ZERO + Duration::from_secs(5), Instant::ZERO + Duration::from_secs(7));
+        let process = Process { since: heard, before: Duration::from_secs(60), ..process("ann", "SELECT 1") };
+        assert_eq!(process.lasts(now), Duration::from_secs(62), "longer than this process runs");
     }
 
     #[test]

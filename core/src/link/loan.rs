@@ -27,6 +27,12 @@ impl Loan {
         Self { name, progress: None, lost: None, end: None }
     }
 
+    /// Why there is no connection, when the process of the tablet of this name was lost after a read was sent to it with the wish for one.
+    #[must_use]
+    pub fn lost_ahead(name: &str, why: &str) -> Error {
+        Progress { read_only: true, handed_over: true, ..Progress::default() }.error_of_loss(told_of(name, why))
+    }
+
     /// A request is made; false when it need not be sent, since [`Loan::poll_end`] has its end. One at a time.
     pub fn submit(&mut self, read_only: bool) -> bool {
         debug_assert!(self.progress.is_none(), "one request at a time");
@@ -68,13 +74,8 @@ impl Loan {
         if self.lost.is_some() {
             return;
         }
-        let (why, name) = (why.into(), &self.name);
-        self.end = self.progress.take().map(|progress| {
-            progress.ended_by_loss(|kind, what, effect: Effect| {
-                let message = format!("weir-gateway: the connection to tablet {name} {what} ({why})");
-                Error::new(Component::Gateway, kind, message).with_effect(effect)
-            })
-        });
+        let why = why.into();
+        self.end = self.progress.take().map(|progress| progress.ended_by_loss(told_of(&self.name, &why)));
         self.lost = Some(why);
     }
 
@@ -93,6 +94,14 @@ impl Loan {
     /// The end of the request, when the tablet did not tell it.
     pub fn poll_end(&mut self) -> Option<Ended> {
         self.end.take()
+    }
+}
+
+/// Makes an error of what follows "the connection".
+fn told_of(name: &str, why: &str) -> impl FnOnce(Kind, &str, Effect) -> Error {
+    move |kind, what, effect| {
+        let message = format!("weir-gateway: the connection to tablet {name} {what} ({why})");
+        Error::new(Component::Gateway, kind, message).with_effect(effect)
     }
 }
 
@@ -130,6 +139,17 @@ mod tests {
             assert_eq!(effect(&mut loan), Some(known));
             assert_eq!(loan.poll_end(), None, "told once");
         }
+    }
+
+    #[test]
+    fn a_read_that_was_sent_with_a_wish_may_be_run_again_and_counts_as_one_that_broke_its_connection() {
+        let error = Loan::lost_ahead("a-1", "it was killed");
+        assert!(error.is(Kind::ServerLost) && error.effect == Effect::None, "{error}");
+        let mut lent = loan();
+        assert!(lent.submit(true));
+        lent.handed_over();
+        lent.lose("it was killed");
+        assert_eq!(lent.poll_end(), Some(Ended::Failed(error)), "as if it had been granted before");
     }
 
     #[test]

@@ -19,10 +19,12 @@ pub struct Progress {
 impl Progress {
     /// How the request ends with the connection. `error` makes an error of what follows "the connection".
     pub fn ended_by_loss(self, error: impl FnOnce(Kind, &str, Effect) -> Error) -> Ended {
-        if self.answered {
-            return Ended::Answered;
-        }
-        Ended::Failed(if !self.handed_over {
+        if self.answered { Ended::Answered } else { Ended::Failed(self.error_of_loss(error)) }
+    }
+
+    /// The error with which a request ends that is not answered.
+    pub(super) fn error_of_loss(self, error: impl FnOnce(Kind, &str, Effect) -> Error) -> Error {
+        if !self.handed_over {
             let what = "was lost before the statement was sent: it is safe to run it again";
             error(Kind::ServerLost, what, Effect::None)
         } else if self.read_only && !self.begun {
@@ -31,6 +33,6 @@ impl Progress {
         } else {
             let what = "was lost while the statement ran: whether it took effect is unknown";
             error(Kind::OutcomeUnknown, what, Effect::Unknown)
-        })
+        }
     }
 }

@@ -9,6 +9,7 @@
 pub mod auth;
 pub mod binary;
 pub mod capability;
+pub mod certificate;
 pub mod collation;
 pub mod column;
 pub mod command;

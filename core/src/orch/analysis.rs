@@ -81,6 +81,8 @@ codes! {
     PrimaryDoesNotLead,
     /// It waits for another number of acknowledgements than the policy wants.
     PrimarySemiSyncDiffers,
+    /// The process of its tablet is told to stop, and waits for another to be primary.
+    PrimaryIsLeaving,
     /// It commits slowly, as for a change of primary that is not under way.
     PrimaryIsSlowed,
     /// Fewer replicas acknowledge than it waits for: its commits hang.
@@ -136,6 +138,8 @@ pub enum Remedy {
     CatchUp,
     /// Its data are replaced by another's, if its operator allows that.
     Rebuild,
+    /// Another takes its place, in order.
+    HandOver,
     /// More evidence is waited for.
     Gather,
     /// A person has to look at it.
@@ -181,6 +185,7 @@ pub static RULES: &[Rule] = &[
     rule(Code::PrimaryIsReadOnly, Severity::Outage, 0, Remedy::Lead, |f| f.primary_that(|_, status| status.read_only)),
     rule(Code::PrimaryDoesNotLead, Severity::Outage, 0, Remedy::Lead, |f| f.primary_that(|state, _| state.role != Role::Primary)),
     rule(Code::PrimarySemiSyncDiffers, Severity::Danger, 0, Remedy::Lead, |f| f.waits_otherwise()),
+    rule(Code::PrimaryIsLeaving, Severity::Danger, 0, Remedy::HandOver, |f| f.primary_that(|state, _| state.leaving)),
     rule(Code::PrimaryIsSlowed, Severity::Repair, 0, Remedy::Lead, |f| f.primary_that(|_, status| status.slowed)),
     rule(Code::LockedSemiSyncPrimary, Severity::Outage, 0, Remedy::Alert, |f| f.locked()),
     rule(Code::StalePrimary, Severity::Danger, 0, Remedy::Follow, |f| f.replica_that(|f, _, state, status| !status.read_only && state.promised < f.term())),
@@ -299,8 +304,7 @@ impl Facts<'_> {
             |tablet: &&TabletAlias| self.state(tablet).is_some_and(|state| state.intact && state.status.is_some());
         let able = cohort.tablets.iter().filter(|tablet| Some(*tablet) != without);
         let able: Tablets = able.filter(can).cloned().collect();
-        let covered = |reign: &Reign| cohort.policy.is_covered_by(&cohort.tablets, &reign.primary, &able);
-        !able.is_empty() && (cohort.policy == Policy::None || record.reigns.iter().all(covered))
+        cohort.is_covered_by(&record.reigns, &able)
     }
 
     // What the rules look for.
@@ -361,7 +365,13 @@ impl Facts<'_> {
     }
 
     fn ackers(&self) -> usize {
-        self.replicas().filter(|replica| self.receives(replica) && self.should_acknowledge(replica)).count()
+        self.ackers_under(self.entry.cohort.policy)
+    }
+
+    /// How many replicas receive from the primary whose acknowledgements would count under another policy.
+    pub(super) fn ackers_under(&self, policy: Policy) -> usize {
+        let counts = |replica: &&TabletAlias| self.primary().is_some_and(|primary| policy.counts(primary, replica));
+        self.replicas().filter(|replica| self.receives(replica)).filter(counts).count()
     }
 
     fn locked(&self) -> Vec<TabletAlias> {
@@ -421,7 +431,7 @@ mod tests {
     impl Shard {
         fn healthy(size: u32) -> Self {
             let tablets: Tablets = (1..=size).map(alias).collect();
-            let reign = Reign { term: 4, primary: alias(1), begins_at: Position::default() };
+            let reign = Reign { term: 4, primary: alias(1), begins_at: Position::default(), under: None };
             let record = Record { term: 4, reigns: vec![reign], step: Step::Settled };
             let cohort = Cohort { tablets: tablets.clone(), policy: SEMI_SYNC, promotion: BTreeMap::new() };
             let seen = tablets.into_iter().map(|tablet| (tablet.clone(), Self::sighting(tablet == alias(1)))).collect();
@@ -441,7 +451,7 @@ mod tests {
             };
             let role = if leads { Role::Primary } else { Role::Replica };
             let status = Some(status);
-            let state = State { promised: 4, followed: 4, role, intact: true, draining: None, status, copy: None };
+            let state = State { promised: 4, followed: 4, role, intact: true, status, ..State::default() };
             Sighting { heard_at: NOW, state }
         }
 

@@ -14,6 +14,7 @@ use crate::tablet::orders::{Order, Refusal, Report};
 use crate::time::{Duration, Instant};
 use crate::topo::TabletAlias;
 use core::fmt;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// The successor has caught up when it is in this time where the primary was.
@@ -30,7 +31,7 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 pub const REST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why the primary stays.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Obstacle {
     /// The one that is to succeed it does not catch up.
     Behind,
@@ -67,7 +68,7 @@ pub enum Output {
     Ended(Result<(), Obstacle>),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Stage {
     Slowing,
     /// The primary was there at that time.
@@ -78,7 +79,7 @@ enum Stage {
 }
 
 /// The machine.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Handover {
     primary: TabletAlias,
     to: TabletAlias,
@@ -90,6 +91,7 @@ pub struct Handover {
     ask_at: Instant,
     /// Of the last order: answers to others are late.
     number: u64,
+    #[serde(skip)]
     outputs: VecDeque<Output>,
 }
 
@@ -191,6 +193,7 @@ impl Handover {
 
 #[cfg(test)]
 mod tests {
+    use super::super::durability::Policy;
     use super::*;
 
     fn alias(uid: u32) -> TabletAlias {
@@ -202,7 +205,7 @@ mod tests {
     }
 
     fn slowly() -> Order {
-        Order::Lead { acks: 1, begins_at: Position::default(), slowly: true }
+        Order::lead(Policy::SemiSync { acks: 1 }, Position::default(), true)
     }
 
     fn handover() -> Handover {

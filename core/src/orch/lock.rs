@@ -8,7 +8,7 @@
 //! Start with [`Request`]: it is all that Weir asks of a topology for this, and each adapter carries it to its store.
 
 use super::choose::Promotion;
-use super::durability::Tablets;
+use super::durability::{Policy, Tablets};
 use super::recovery::{Cohort, Record, Reign, Step};
 use crate::mutants::{Mutant, Mutants};
 use crate::time::{Duration, Instant};
@@ -86,6 +86,18 @@ impl Entry {
             return Err(missing.primary.clone());
         }
         Ok(Self { cohort, ..self.without_history() })
+    }
+
+    /// The same shard, whose next term is under another policy. What may have been acknowledged before was under the one so far.
+    #[must_use]
+    pub fn under(mut self, policy: Policy, mutants: Mutants) -> Self {
+        let before = core::mem::replace(&mut self.cohort.policy, policy);
+        if !mutants.breaks(Mutant::ForgetPolicy) {
+            for reign in &mut self.record.reigns {
+                reign.under = reign.under.or(Some(before));
+            }
+        }
+        self
     }
 
     /// The same shard after its primary may have acknowledged writes alone: who that is is found out anew.
@@ -174,7 +186,7 @@ pub enum Event {
     Written(bool),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Asked {
     Grant,
     Renew,
@@ -184,7 +196,7 @@ enum Asked {
 }
 
 /// The lock as it is held.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Held {
     lock: i64,
     /// The entry's, as read or written last.
@@ -192,7 +204,7 @@ struct Held {
 }
 
 /// The machine.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ShardLock {
     lease: Option<i64>,
     /// The lease is there until then, by this clock.
@@ -204,7 +216,9 @@ pub struct ShardLock {
     asked: u64,
     act_at: Instant,
     mutants: Mutants,
+    #[serde(skip)]
     requests: VecDeque<(u64, Request)>,
+    #[serde(skip)]
     events: VecDeque<Event>,
 }
 
@@ -506,7 +520,7 @@ mod tests {
         let [one, other] = ["a-1", "a-2"].map(|name| name.parse::<TabletAlias>().expect("an alias"));
         let mut entry = entry();
         assert!(!entry.is_led_by_another(&one), "nobody leads");
-        entry.record.reigns.push(Reign { term: 1, primary: one.clone(), begins_at: Default::default() });
+        entry.record.reigns.push(Reign { term: 1, primary: one.clone(), begins_at: Default::default(), under: None });
         assert_eq!((entry.is_led_by_another(&one), entry.is_led_by_another(&other)), (false, true));
         entry.record.step = Step::Recruiting;
         assert!(!entry.is_led_by_another(&other), "it may have what others lack");

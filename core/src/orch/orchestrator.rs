@@ -9,14 +9,17 @@
 //! [`analysis`](super::analysis) to it again and again, and begins a [`Recovery`] or orders repairs. Repairs never keep a recovery waiting: they
 //! are orders of the settled term, which any recovery outdates.
 
+mod changing;
 mod counters;
 mod rebuilding;
 mod service;
 
+pub use changing::Obstacle as PolicyObstacle;
 pub use counters::{Analysis, Counters, Ending};
 
 use super::analysis::{Code, Facts, Problem, Remedy, Rule, Sighting, analyse};
 use super::choose::Undecided;
+use super::durability::Policy;
 use super::handover::{self, Handover, Obstacle};
 use super::lock::{self, Entry, Event, Request, ShardLock};
 use super::rebuild::{self, Errant};
@@ -24,6 +27,7 @@ use super::recovery::{self, Asked, Cause, Cohort, End, Record, Recovery, Reign, 
 use super::repairs::{self, Errand, Repairs};
 use crate::gtid::Position;
 use crate::mutants::{Mutant, Mutants};
+use crate::recording::Recorded;
 use crate::tablet::orders::{Order, Refusal, Report, State};
 use crate::time::{Duration, Instant};
 use crate::topo::TabletAlias;
@@ -54,6 +58,8 @@ pub enum Input {
     Reparent(TabletAlias),
     /// Somebody wants this tablet's server to get another's data. Only the holder of the lock obeys.
     Rebuild(TabletAlias),
+    /// Somebody wants another durability policy. Only the holder of the lock obeys.
+    Policy(Policy),
     /// Somebody takes a tablet out of service (true), or puts it back. Only the holder of the lock obeys; the primary stays in service.
     Drain(TabletAlias, bool),
     /// The time of `poll_timeout` has come.
@@ -61,7 +67,7 @@ pub enum Input {
 }
 
 /// What it wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// Give a tablet an order.
     Order {
@@ -86,7 +92,7 @@ pub enum Output {
 }
 
 /// What people should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum News {
     /// The lock is held (true) or lost.
     Lock(bool),
@@ -102,6 +108,10 @@ pub enum News {
     Drained(TabletAlias, bool),
     /// Somebody wanted that, and it stays as it was.
     NotDrained(TabletAlias),
+    /// This policy is in force from now on, in this term.
+    PolicyChanged(Policy, u64),
+    /// Somebody wanted this policy, and it stays as it was.
+    NotChanged(Policy, PolicyObstacle),
     /// Nobody can be promoted safely: an operator has to decide.
     Undecided(Undecided),
     /// The first tablet begins to copy the data of the second.
@@ -126,6 +136,8 @@ impl fmt::Display for News {
             Self::NotDrained(tablet) => {
                 write!(f, "{tablet} stays as it was: it is primary, or that could not be written down")
             }
+            Self::PolicyChanged(policy, term) => write!(f, "the policy is {policy} in term {term}"),
+            Self::NotChanged(policy, why) => write!(f, "the policy does not become {policy}: {why}"),
             Self::Undecided(why) => write!(f, "nobody can be promoted: {why}"),
             Self::Rebuilding(tablet, from) => write!(f, "{tablet} is being rebuilt from {from}"),
             Self::Rebuilt(tablet) => write!(f, "{tablet} was rebuilt: what it had is kept aside"),
@@ -153,7 +165,7 @@ impl fmt::Display for Quarantine {
 }
 
 /// What an order was for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Purpose {
     Plan {
         tablet: TabletAlias,
@@ -170,8 +182,8 @@ enum Purpose {
     Handover(u64),
 }
 
-/// The machine.
-#[derive(Debug)]
+/// The machine. Serialised after its outputs were drained, it goes on from there as it would have.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Orchestrator {
     /// For a shard that the topology does not know yet.
     initial: Cohort,
@@ -183,6 +195,7 @@ pub struct Orchestrator {
     plan: Option<Recovery>,
     seen: BTreeMap<TabletAlias, Sighting>,
     /// What is wrong, and since when.
+    #[serde(with = "crate::recording::pairs")]
     problems: BTreeMap<Problem, Instant>,
     repairs: Repairs,
     wanted: Option<TabletAlias>,
@@ -193,13 +206,21 @@ pub struct Orchestrator {
     /// Who is to be out of service, or in it.
     drains: BTreeMap<TabletAlias, bool>,
     handover: Option<Handover>,
+    /// When a handover was given up last.
+    declined_at: Option<Instant>,
+    /// The policy that somebody wants, and the one under which a term is being begun for that.
+    policy: Option<Policy>,
+    changing: Option<Policy>,
     /// What is open on a primary that is to be succeeded in order may take so long to end.
     drain_time: Duration,
     pending: BTreeMap<u64, Purpose>,
     orders: u64,
     look_at: Instant,
+    /// Nothing is decided by them.
+    #[serde(skip)]
     counters: Counters,
     mutants: Mutants,
+    #[serde(skip)]
     outputs: VecDeque<Output>,
 }
 
@@ -223,6 +244,9 @@ impl Orchestrator {
             rebuilt_at: BTreeMap::new(),
             drains: BTreeMap::new(),
             handover: None,
+            declined_at: None,
+            policy: None,
+            changing: None,
             drain_time: handover::DRAIN_TIME,
             pending: BTreeMap::new(),
             orders: 0,
@@ -268,6 +292,7 @@ impl Orchestrator {
             Input::Answered { id, outcome } => self.answered(now, id, outcome),
             Input::Topology(input) => self.lock.handle(now, input),
             Input::Reparent(to) => self.wanted = Some(to).filter(|_| self.is_in_charge()),
+            Input::Policy(policy) => self.want_policy(policy),
             Input::Rebuild(tablet) => self.want_rebuilt(now, tablet),
             Input::Drain(tablet, out) if self.is_in_charge() => _ = self.drains.insert(tablet, out),
             Input::Drain(tablet, _) => self.news(News::NotDrained(tablet)),
@@ -371,6 +396,7 @@ impl Orchestrator {
     /// Somebody else may act from now on.
     fn step_back(&mut self) {
         (self.entry, self.writing, self.wanted, self.handover) = (None, None, None, None);
+        (self.policy, self.changing) = (None, None);
         for tablet in core::mem::take(&mut self.drains).into_keys() {
             self.news(News::NotDrained(tablet));
         }
@@ -388,6 +414,7 @@ impl Orchestrator {
 
     fn begin(&mut self, now: Instant, analysis: Analysis, cause: &Cause) {
         let Some(entry) = self.entry.clone() else { return };
+        let entry = self.as_wanted(entry, cause);
         let (cohort, record) = (entry.cohort_in_service(), entry.record);
         self.handover = None;
         let record = self.as_far_as_promised(record);
@@ -411,8 +438,10 @@ impl Orchestrator {
         match output {
             recovery::Output::Record(record) => {
                 let unknown = || Entry::new(self.initial.clone(), record.clone());
-                let entry =
+                let mut entry =
                     self.entry.as_ref().map_or_else(unknown, |entry| Entry { record: record.clone(), ..entry.clone() });
+                // Nothing is ordered under it before it is written.
+                entry.cohort.policy = self.changing.unwrap_or(entry.cohort.policy);
                 self.write(now, entry);
             }
             recovery::Output::Order { tablet, term, asked, order } => {
@@ -429,10 +458,13 @@ impl Orchestrator {
                 match end {
                     End::Settled(reign) => {
                         self.counters.ended(Some(now), Ending::Settled);
+                        let term = reign.term;
                         self.news(News::Settled(reign));
+                        self.tell_policy(Some(term));
                     }
                     End::Superseded => {
                         self.counters.ended(None, Ending::Superseded);
+                        self.tell_policy(None);
                         self.entry = None;
                         if self.lock.is_held() {
                             self.lock.read(now);
@@ -484,8 +516,10 @@ impl Orchestrator {
                 }
             }
             self.rebuild(now, &confirmed);
+            self.relieve(now, &confirmed);
             self.hand_over(now);
             self.take_out(now);
+            self.change_policy(now);
         }
     }
 
@@ -521,12 +555,13 @@ impl Orchestrator {
             }
             handover::Output::Ended(outcome) => {
                 let Some(to) = self.handover.take().map(|handover| handover.to().clone()) else { return };
-                match outcome {
-                    Ok(()) => self.begin(now, Analysis::Planned, &Cause::Planned(to)),
-                    Err(why) => {
-                        self.counters.declined();
-                        self.news(News::NotHandedOver(to, why));
-                    }
+                let Err(why) = outcome else { return self.begin(now, Analysis::Planned, &Cause::Planned(to)) };
+                self.counters.declined();
+                self.declined_at = Some(now);
+                let is_led = self.entry.as_ref().is_some_and(|entry| entry.is_led_by(&to));
+                match self.policy.take_if(|_| is_led) {
+                    Some(policy) => self.news(News::NotChanged(policy, PolicyObstacle::Handover(why))),
+                    None => self.news(News::NotHandedOver(to, why)),
                 }
             }
         }
@@ -580,5 +615,19 @@ impl Orchestrator {
 
     fn news(&mut self, news: News) {
         self.outputs.push_back(Output::News(news));
+    }
+}
+
+impl Recorded for Orchestrator {
+    const KIND: &'static str = "orchestrator";
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.handle(now, input);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.poll_output()
     }
 }

@@ -202,7 +202,7 @@ mod tests {
     impl Shard {
         fn of(size: u32) -> Self {
             let tablets = (1..=size).map(alias);
-            let reign = Reign { term: 4, primary: alias(1), begins_at: Position::default() };
+            let reign = Reign { term: 4, primary: alias(1), begins_at: Position::default(), under: None };
             let record = Record { term: 4, reigns: vec![reign], step: Step::Settled };
             let policy = Policy::SemiSync { acks: 1 };
             let cohort = Cohort { tablets: tablets.clone().collect(), policy, promotion: BTreeMap::new() };
@@ -220,7 +220,7 @@ mod tests {
             };
             let role = if leads { Role::Primary } else { Role::Replica };
             let status = Some(status);
-            let state = State { promised: 4, followed: 4, role, intact: true, draining: None, status, copy: None };
+            let state = State { promised: 4, followed: 4, role, intact: true, status, ..State::default() };
             Sighting { heard_at: NOW, state }
         }
 

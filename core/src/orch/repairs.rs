@@ -12,6 +12,7 @@ use crate::mutants::{Mutant, Mutants};
 use crate::tablet::orders::{CatchUp, Order, Refusal, Report};
 use crate::time::{Duration, Instant};
 use crate::topo::TabletAlias;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A repair is ordered again after this, when it did not help.
@@ -20,7 +21,7 @@ pub const REPAIR_INTERVAL: Duration = Duration::from_secs(1);
 pub const QUARANTINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What an order was for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Errand {
     /// The tablet is to lead, or to follow.
     Obey {
@@ -61,11 +62,12 @@ pub struct Output {
 }
 
 /// The machine. The entry it is called with is the one that was read under the lock.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Repairs {
     errant: BTreeMap<TabletAlias, Position>,
     repair_at: BTreeMap<TabletAlias, Instant>,
     mutants: Mutants,
+    #[serde(skip)]
     outputs: VecDeque<Output>,
 }
 
@@ -128,7 +130,7 @@ impl Repairs {
                 let errand = Errand::CatchUp { replica: tablet.clone(), incarnation, term };
                 self.order(reign.primary.clone(), term, lead, errand);
             }
-            Remedy::Reparent | Remedy::Rebuild | Remedy::Gather | Remedy::Alert => return,
+            Remedy::Reparent | Remedy::HandOver | Remedy::Rebuild | Remedy::Gather | Remedy::Alert => return,
         }
         let status = seen.get(&tablet).and_then(|sighting| sighting.state.status.as_ref());
         let is_stuck = status.is_some_and(|status| status.cannot_follow) || self.errant.contains_key(&tablet);
@@ -219,7 +221,7 @@ impl Repairs {
 
 /// How the primary of the settled term is to be one.
 pub(super) fn lead(entry: &Entry, reign: &Reign, slowly: bool) -> Order {
-    Order::Lead { acks: entry.cohort.policy.acks(), begins_at: reign.begins_at.clone(), slowly }
+    Order::lead(entry.cohort.policy, reign.begins_at.clone(), slowly)
 }
 
 #[cfg(test)]
@@ -240,7 +242,7 @@ mod tests {
 
     /// The first tablet of three is primary since `begins_at`.
     fn entry(begins_at: &str) -> Entry {
-        let reign = Reign { term: 4, primary: alias(1), begins_at: position(begins_at) };
+        let reign = Reign { term: 4, primary: alias(1), begins_at: position(begins_at), under: None };
         let policy = Policy::SemiSync { acks: 1 };
         let cohort = Cohort { tablets: (1..=3).map(alias).collect(), policy, promotion: BTreeMap::new() };
         Entry::new(cohort, Record { term: 4, reigns: vec![reign], step: Step::Settled })

@@ -77,6 +77,8 @@ pub enum Kind {
     Prepare,
     Handler,
     Kill,
+    /// RELOAD USERS, RELOAD PRIVILEGES: WeScale's, which no server knows.
+    Reload,
     /// Not known to Weir; the primary runs it.
     Other,
 }
@@ -171,6 +173,8 @@ pub enum Own<'a> {
     },
     /// KILL, in any form: no server knows the ids of the gateway's clients, and they know no server's.
     Kill(Kill<'a>),
+    /// `RELOAD USERS`, `RELOAD PRIVILEGES`: who may log in, and as whom, is looked at anew.
+    ReloadUsers,
 }
 
 /// What a KILL is to end.

@@ -21,6 +21,7 @@ pub(super) fn answer(sql: &[u8], dialect: Dialect, kind: Kind) -> Option<Own<'_>
         Kind::Use => words.use_role(),
         Kind::Show => words.show(),
         Kind::Kill => Some(Own::Kill(words.kill())),
+        Kind::Reload => Some(Own::ReloadUsers),
         Kind::Explain => words.explained().map(Own::Explain),
         Kind::Select => words.connection_id().or_else(|| words.variables()),
         _ => None,
@@ -488,6 +489,18 @@ mod tests {
         assert_eq!(own("KILL QUERY ID 7"), kill(true, false, Victim::QueryId));
         for sql in ["SELECT 1; KILL 7", "KILL 7; KILL 8", "KILL /*!50000 QUERY */ 7"] {
             assert!(matches!(own(sql), Some(Own::Kill(Kill { victim: Victim::Unserved, .. }))), "{sql}: by no server");
+        }
+    }
+
+    #[test]
+    fn users_are_reloaded_by_a_statement_that_stands_alone() {
+        for sql in ["RELOAD USERS", "reload\n/* */ users ;", "RELOAD PRIVILEGES;"] {
+            assert_eq!(own(sql), Some(Own::ReloadUsers), "{sql}");
+        }
+        for sql in
+            ["RELOAD", "RELOAD USERS now", "RELOAD `USERS`", "RELOAD USERS; SELECT 1", "RELOAD /*!50000 USERS */"]
+        {
+            assert_eq!(own(sql), None, "{sql}");
         }
     }
 

@@ -39,9 +39,9 @@ const CONNECTION_ADMIN: u64 = 1 << 32;
 #[derive(Clone, Debug)]
 pub struct Account {
     /// What is known of its password.
-    credential: Credential,
+    pub credential: Credential,
     /// Nobody uses it over a connection without TLS (`REQUIRE SSL`).
-    needs_tls: bool,
+    pub needs_tls: bool,
     /// Stands for what it may do: another value when that has changed, or that of a role.
     pub rights: Rights,
     /// What it may do to the gateway's clients.
@@ -58,7 +58,7 @@ impl Account {
 
 /// See [`Account::rights`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rights([u8; 32]);
+pub struct Rights(pub [u8; 32]);
 
 /// Asks for the accounts of `user`, and for the anonymous ones, which may suit its host better.
 #[must_use]

@@ -27,8 +27,8 @@ pub const ASK_INTERVAL: Duration = Duration::from_millis(250);
 /// What the machine is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Its own server is primary in this term; `None`: it is not.
-    Leads(Option<u64>),
+    /// Its own server is primary in this term, which is under this policy; `None`: it is not, or has nothing to prove.
+    Leads(Option<(u64, Policy)>),
     /// A tablet has answered the question of this number: it vouches, or it does not.
     Answered(u64, bool),
     /// The time of `poll_timeout` has come.
@@ -61,8 +61,8 @@ pub enum Output {
 pub struct Proof {
     own: TabletAlias,
     others: Tablets,
-    policy: Policy,
-    term: Option<u64>,
+    /// With its policy.
+    term: Option<(u64, Policy)>,
     /// When each was asked last that has vouched for the term since.
     vouched: BTreeMap<TabletAlias, Instant>,
     /// Questions without an answer: the newest to each tablet.
@@ -75,10 +75,10 @@ pub struct Proof {
 impl Proof {
     /// Of the tablet `own` among the `cohort`.
     #[must_use]
-    pub fn new(own: TabletAlias, cohort: &Tablets, policy: Policy) -> Self {
+    pub fn new(own: TabletAlias, cohort: &Tablets) -> Self {
         let others = cohort.iter().filter(|tablet| **tablet != own).cloned().collect();
         let (vouched, asked, outputs) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
-        Self { own, others, policy, term: None, vouched, asked, questions: 0, ask_at: Instant::ZERO, outputs }
+        Self { own, others, term: None, vouched, asked, questions: 0, ask_at: Instant::ZERO, outputs }
     }
 
     /// Takes one input; then drain [`Proof::poll_output`].
@@ -108,7 +108,7 @@ impl Proof {
     }
 
     fn ask(&mut self, now: Instant) {
-        let Some(term) = self.term else { return };
+        let Some((term, _)) = self.term else { return };
         self.ask_at = now + ASK_INTERVAL;
         // An answer that took so long proves little: the next one proves more.
         self.asked.retain(|_, (_, asked_at)| now.since(*asked_at) < PROOF_LASTS);
@@ -120,25 +120,25 @@ impl Proof {
     }
 
     fn answered(&mut self, id: u64, vouches: bool) {
-        let (Some((tablet, asked_at)), Some(term)) = (self.asked.remove(&id), self.term) else { return };
+        let (Some((tablet, asked_at)), Some((term, policy))) = (self.asked.remove(&id), self.term) else { return };
         if !vouches {
             self.vouched.remove(&tablet);
             return;
         }
         let last = self.vouched.entry(tablet).or_insert(asked_at);
         *last = (*last).max(asked_at);
-        if let Some(since) = self.proven_since() {
+        if let Some(since) = self.proven_since(policy) {
             self.outputs.push_back(Output::Proven { term, since });
         }
     }
 
     /// The latest time from which on enough have vouched: those could acknowledge a write.
-    fn proven_since(&self) -> Option<Instant> {
+    fn proven_since(&self, policy: Policy) -> Option<Instant> {
         let mut times: Vec<Instant> = self.vouched.values().copied().collect();
         times.sort_unstable();
         times.into_iter().rev().find(|since| {
             let vouching = self.vouched.iter().filter(|(_, at)| *at >= since).map(|(tablet, _)| tablet.clone());
-            self.policy.is_acknowledged_by(&self.own, &vouching.collect())
+            policy.is_acknowledged_by(&self.own, &vouching.collect())
         })
     }
 }
@@ -155,8 +155,12 @@ mod tests {
         Instant::ZERO + Duration::from_millis(ms)
     }
 
-    fn proof(servers: u32, acks: u32) -> Proof {
-        Proof::new(alias(1), &(1..=servers).map(alias).collect(), Policy::SemiSync { acks })
+    fn proof(servers: u32) -> Proof {
+        Proof::new(alias(1), &(1..=servers).map(alias).collect())
+    }
+
+    fn leads(term: u64, acks: u32) -> Input {
+        Input::Leads(Some((term, Policy::SemiSync { acks })))
     }
 
     /// Who is asked now, with the number of each question.
@@ -167,8 +171,8 @@ mod tests {
 
     #[test]
     fn a_term_is_proven_from_when_the_last_of_enough_was_asked() {
-        let mut proof = proof(4, 2);
-        proof.handle(at(0), Input::Leads(Some(7)));
+        let mut proof = proof(4);
+        proof.handle(at(0), leads(7, 2));
         let first = asked(&mut proof);
         assert_eq!(first.len(), 3);
         proof.handle(at(10), Input::Answered(first[0].1, true));
@@ -183,13 +187,13 @@ mod tests {
 
     #[test]
     fn who_does_not_vouch_does_not_count() {
-        let mut proof = proof(3, 1);
-        proof.handle(at(0), Input::Leads(Some(7)));
+        let mut proof = proof(3);
+        proof.handle(at(0), leads(7, 1));
         let first = asked(&mut proof);
         proof.handle(at(10), Input::Answered(first[0].1, false));
         assert_eq!(proof.poll_output(), None);
         // Nor does an answer of an earlier term.
-        proof.handle(at(20), Input::Leads(Some(9)));
+        proof.handle(at(20), leads(9, 1));
         asked(&mut proof);
         proof.handle(at(30), Input::Answered(first[1].1, true));
         assert_eq!(proof.poll_output(), None);
@@ -197,9 +201,9 @@ mod tests {
 
     #[test]
     fn one_that_does_not_lead_asks_nobody() {
-        let mut proof = proof(3, 1);
+        let mut proof = proof(3);
         assert_eq!(proof.poll_timeout(), None);
-        proof.handle(at(0), Input::Leads(Some(7)));
+        proof.handle(at(0), leads(7, 1));
         asked(&mut proof);
         assert_eq!(proof.poll_timeout(), Some(at(250)));
         proof.handle(at(1), Input::Leads(None));

@@ -325,6 +325,15 @@ impl Holder {
         work(asked).await.map(|done| done.term)
     }
 
+    /// Has writes count as safe by another policy; the term from which on it is in force.
+    ///
+    /// # Errors
+    /// Why it is not, in words for people.
+    pub async fn change_policy(&mut self, policy: pb::Policy) -> Result<u64, String> {
+        let asked = self.client.change_policy(pb::ChangePolicyRequest { policy: Some(policy) });
+        work(asked).await.map(|done| done.term)
+    }
+
     /// Gives the server of a tablet the data of another, and tells how far it is, until it follows.
     ///
     /// # Errors
@@ -398,6 +407,15 @@ impl Gateway {
         self.client.variables(pb::VariablesRequest {}).await.map(|answer| answer.into_inner().variables)
     }
 
+    /// Sets Weir's own variables for all gateways of the keyspace, as SET GLOBAL does: all of them, or none.
+    ///
+    /// # Errors
+    /// Why not, in words for people.
+    pub async fn set_variables(&self, variables: Vec<pb::Variable>) -> Result<(), String> {
+        let mut client = self.client.clone();
+        work(client.set_variables(pb::SetVariablesRequest { variables })).await.map(|_| ())
+    }
+
     /// Ends a client's connection, or what it runs (`query`).
     ///
     /// # Errors
@@ -429,6 +447,7 @@ fn the_only_one(records: &BTreeMap<Place, Record>) -> Result<ShardName, String> 
         Record::Tablet(tablet) => Some(tablet.shard_name()),
         Record::Gateway(gateway) => Some(gateway.shard.clone()),
         Record::Orchestrator(orchestrator) => Some(orchestrator.shard.clone()),
+        Record::Numbers(shard, _) => Some(shard.clone()),
         Record::Cell(_) | Record::Keyspace(_) | Record::Globals(..) | Record::Presence(..) => None,
     };
     let shards: BTreeSet<ShardName> = records.values().filter_map(shard).collect();

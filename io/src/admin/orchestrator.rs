@@ -58,6 +58,15 @@ impl Orchestrator for Orders {
         Ok(Response::new(pb::ReparentResponse { term }))
     }
 
+    async fn change_policy(
+        &self,
+        request: Request<pb::ChangePolicyRequest>,
+    ) -> Result<Response<pb::ChangePolicyResponse>, Status> {
+        let wanted = wanted_policy(request.into_inner().policy.unwrap_or_default())?;
+        let term = self.wishes.change_policy(wanted).await.map_err(refused)?;
+        Ok(Response::new(pb::ChangePolicyResponse { term }))
+    }
+
     async fn rebuild(&self, request: Request<pb::RebuildRequest>) -> Result<Response<Self::RebuildStream>, Status> {
         let tablet = alias(&request.into_inner().tablet)?;
         self.wishes.rebuild(tablet.clone()).await.map_err(refused)?;
@@ -109,13 +118,26 @@ fn status(name: &str, shard: &ShardName, report: Report) -> pb::OrchestratorStat
     status
 }
 
+const NONE: &str = "none";
+const SEMI_SYNC: &str = "semi_sync";
+const CROSS_CELL: &str = "cross_cell";
+
 fn policy(policy: Policy) -> pb::Policy {
     let durability = match policy {
-        Policy::None => "none",
-        Policy::SemiSync { .. } => "semi_sync",
-        Policy::CrossCell => "cross_cell",
+        Policy::None => NONE,
+        Policy::SemiSync { .. } => SEMI_SYNC,
+        Policy::CrossCell => CROSS_CELL,
     };
     pb::Policy { durability: durability.to_owned(), acknowledgements: policy.acks() }
+}
+
+fn wanted_policy(wanted: pb::Policy) -> Result<Policy, Status> {
+    match wanted.durability.as_str() {
+        NONE => Ok(Policy::None),
+        SEMI_SYNC => Ok(Policy::SemiSync { acks: wanted.acknowledgements.max(1) }),
+        CROSS_CELL => Ok(Policy::CrossCell),
+        other => Err(Status::invalid_argument(format!("there is no policy {other:?}"))),
+    }
 }
 
 /// How far a rebuild is, until it is done, or that is not to be had here.

@@ -28,12 +28,18 @@ pub(crate) struct Admin {
 }
 
 /// The service of a gateway that may have to start yet.
+#[derive(Clone)]
 pub(crate) struct Served(Arc<OnceLock<Admin>>);
 
 impl Admin {
     /// Serves the gateway once it is there.
     pub(crate) fn service(admin: Arc<OnceLock<Self>>) -> GatewayServer<Served> {
-        GatewayServer::new(Served(admin))
+        GatewayServer::new(Self::served(admin))
+    }
+
+    /// What answers for it.
+    pub(crate) const fn served(admin: Arc<OnceLock<Self>>) -> Served {
+        Served(admin)
     }
 
     fn status(&self) -> pb::GatewayStatus {
@@ -55,7 +61,7 @@ impl Admin {
 }
 
 impl Served {
-    fn admin(&self) -> Result<&Admin, Status> {
+    pub(super) fn admin(&self) -> Result<&Admin, Status> {
         self.0.get().ok_or_else(|| Status::unavailable("the gateway has not started yet: it waits for a primary"))
     }
 }
@@ -92,9 +98,25 @@ impl Gateway for Served {
         &self,
         _request: Request<pb::VariablesRequest>,
     ) -> Result<Response<pb::VariablesResponse>, Status> {
-        let defaults = &self.admin()?.shared.session_config().variables;
-        let value = |name: &str| pb::Variable { name: name.to_owned(), value: defaults.get(name).unwrap_or_default() };
-        Ok(Response::new(pb::VariablesResponse { variables: NAMES.into_iter().map(value).collect() }))
+        let shared = &self.admin()?.shared;
+        let (defaults, globals) = (&shared.session_config().variables, shared.globals.now());
+        let variable = |name: &str| pb::Variable {
+            name: name.to_owned(),
+            value: defaults.get(name).unwrap_or_default(),
+            set: globals.sets(name),
+        };
+        Ok(Response::new(pb::VariablesResponse { variables: NAMES.into_iter().map(variable).collect() }))
+    }
+
+    async fn set_variables(
+        &self,
+        request: Request<pb::SetVariablesRequest>,
+    ) -> Result<Response<pb::SetVariablesResponse>, Status> {
+        let variables = request.into_inner().variables;
+        let assignments = variables.into_iter().map(|pb::Variable { name, value, .. }| (name, value)).collect();
+        let set = Arc::clone(&self.admin()?.shared).set_globals(assignments).await;
+        set.map_err(|error| Status::failed_precondition(error.to_string()))?;
+        Ok(Response::new(pb::SetVariablesResponse {}))
     }
 }
 
@@ -144,14 +166,15 @@ const fn pool(gauges: &Gauges) -> pb::Pool {
 
 fn session(now: Instant, id: u32, since: Instant, process: Process) -> pb::Session {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let seconds = process.lasts(now).as_secs();
     pb::Session {
         id,
         user: text(&process.user),
         host: process.host,
         schema: process.schema.as_deref().map(text),
-        command: process.command.to_owned(),
-        seconds: now.since(process.since).as_secs(),
-        state: process.state.to_owned(),
+        seconds,
+        command: process.command.into_owned(),
+        state: process.state.into_owned(),
         info: text(&process.info),
         connected_seconds: now.since(since).as_secs(),
     }

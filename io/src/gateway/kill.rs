@@ -1,10 +1,13 @@
 //! What sessions know of one another: who is connected, what each is at, and how one ends another.
 
 use super::Shared;
+use super::others::Asker;
+use super::tablets::Doing;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use weir_core::error::{Component, Error, Kind};
-use weir_core::gateway::processes::{self, Powers, Process};
+use weir_core::gateway::processes::{self, Process};
 use weir_core::link::Interrupt;
 use weir_core::time::Instant;
 
@@ -99,14 +102,46 @@ impl Shared {
         Some(entry.end(interrupt))
     }
 
-    /// Has the sessions of `user` ended, those from `host` if that is said, if `killer` may; how many they are.
+    /// Gives a session its number, by which the others find it until [`Shared::leave`].
+    pub(super) fn take_seat(&self, entry: SessionEntry) -> u32 {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.sessions();
+        let id = ids.next(|id| sessions.contains_key(&id));
+        sessions.insert(id, entry);
+        id
+    }
+
+    /// Has the sessions of `user` ended at all gateways, those from `host` if that is said, if `asker` may; how many they are.
     ///
     /// # Errors
     /// The first of theirs.
     pub(super) fn kill_user(
         &self,
-        killer: &[u8],
-        powers: Powers,
+        asker: &Asker,
+        user: &[u8],
+        host: Option<&[u8]>,
+        interrupt: Interrupt,
+    ) -> Result<Doing<Result<u64, Error>>, Error> {
+        let verdicts = self.kill_own_user(asker, user, host, interrupt)?;
+        let elsewhere = self.others.kill_user(asker, user, host, interrupt);
+        Ok(Box::pin(async move {
+            // All are told at once, whatever comes of the first.
+            let mut asking: JoinSet<_> = elsewhere.into_iter().collect();
+            let mut outcome = count(verdicts).await;
+            while let Some(Ok(others)) = asking.join_next().await {
+                outcome = outcome.and_then(|count| Ok(count + others?));
+            }
+            outcome
+        }))
+    }
+
+    /// The same for this gateway's alone.
+    ///
+    /// # Errors
+    /// The first of theirs.
+    pub(super) fn kill_own_user(
+        &self,
+        asker: &Asker,
         user: &[u8],
         host: Option<&[u8]>,
         interrupt: Interrupt,
@@ -117,17 +152,33 @@ impl Shared {
             entry.process().user == user && host.is_none_or(is_from)
         };
         let victims: Vec<SessionEntry> = entries.into_iter().filter(is_meant).collect();
-        if victims.is_empty() || !processes::may_kill_user(killer, powers, user, host)? {
+        if victims.is_empty() || !processes::may_kill_user(&asker.user, asker.powers, user, host)? {
             return Ok(Vec::new());
         }
         victims.iter().map(|victim| victim.end(interrupt)).collect()
     }
 
-    /// Has the session numbered `id` ended, if `killer` may.
-    pub(super) fn kill(&self, killer: &[u8], powers: Powers, id: u64, interrupt: Interrupt) -> Result<Verdict, Error> {
+    /// Has the session numbered `id` ended, whichever gateway's it is, if `asker` may.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn kill(&self, asker: &Asker, id: u64, interrupt: Interrupt) -> Result<Doing<Result<(), Error>>, Error> {
+        match self.kill_own(asker, id, interrupt) {
+            // A session that answers no more is gone.
+            Ok(verdict) => Ok(Box::pin(async { verdict.await.unwrap_or(Ok(())) })),
+            Err(error) if error.is(Kind::NoSuchThread) => self.others.kill(asker, id, interrupt),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same for this gateway's alone.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn kill_own(&self, asker: &Asker, id: u64, interrupt: Interrupt) -> Result<Verdict, Error> {
         let entry = u32::try_from(id).ok().and_then(|id| self.sessions().get(&id).cloned());
         let victim = entry.as_ref().map(SessionEntry::process);
-        processes::may_kill(killer, powers, id, victim.as_ref().map(|victim| victim.user.as_slice()))?;
+        processes::may_kill(&asker.user, asker.powers, id, victim.as_ref().map(|victim| victim.user.as_slice()))?;
         // Whether there is one has been looked at.
         entry.map_or_else(|| Ok(oneshot::channel().1), |entry| entry.end(interrupt))
     }

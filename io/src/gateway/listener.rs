@@ -360,16 +360,15 @@ async fn serve(shared: Arc<Shared>, mut client: Client, stopped: watch::Receiver
     let (challenge, seed) = random.split_at(20);
     let mut nonce = [0; 20];
     nonce.copy_from_slice(challenge);
-    let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
+    let (entry, seat) = kill::seat(client.host.clone(), clock::now());
+    let id = shared.take_seat(entry);
     let peer = Peer {
         id,
-        host: client.host.clone(),
+        host: client.host,
         transport: client.transport,
         nonce: Nonce::from_random(nonce),
         seed: seed.iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte)),
     };
-    let (entry, seat) = kill::seat(client.host, clock::now());
-    shared.sessions().insert(id, entry);
     let reason = Driver::new(Arc::clone(&shared), client.stream, head, peer, seat, stopped).run().await;
     shared.sessions().remove(&id);
     shared.count_end(reason);

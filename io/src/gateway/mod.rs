@@ -1,6 +1,7 @@
 //! A running gateway: listeners, one task per client session, and what the sessions share.
 
 mod admin;
+mod asked;
 mod buffer;
 mod compression;
 mod driver;
@@ -9,6 +10,7 @@ mod globals;
 mod kill;
 mod listener;
 mod metrics;
+mod others;
 mod proxied;
 mod show;
 mod tablets;
@@ -39,6 +41,7 @@ use weir_core::gateway::admission::{Admission, AdmissionLimits};
 use weir_core::gateway::buffer as buffering;
 use weir_core::gateway::cluster::{TabletId, View};
 use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
+use weir_core::gateway::ids::Ids;
 use weir_core::gateway::proxied::Network;
 use weir_core::gateway::session::{Reason, Replayed};
 use weir_core::gateway::variables::Variables;
@@ -49,7 +52,9 @@ use weir_core::time::{Duration, Instant};
 pub(crate) use admin::Admin;
 pub use globals::Kept;
 pub use listener::Listening;
+pub use others::Others;
 pub use tablets::{Tablet, Tablets};
+pub use users::ReadUsers;
 
 /// How long the primary may take to tell its position before reads go to it themselves.
 const ASK_TIME_MAX: Duration = Duration::from_secs(1);
@@ -62,6 +67,8 @@ const COLLATION: u16 = 45;
 pub struct Live {
     /// Who may log in.
     pub users: weir_core::gateway::users::Users,
+    /// How they are read anew, where a file names them.
+    pub read_users: Option<ReadUsers>,
     /// How many clients may be connected.
     pub admission: AdmissionLimits,
     /// What a session may do.
@@ -95,6 +102,8 @@ pub struct Options {
     pub compression: Option<u32>,
     /// Load balancers, each of whose connections begins with a PROXY header.
     pub proxies: Vec<Network>,
+    /// The other gateways of the shard.
+    pub others: Others,
     /// Threads that carry the bytes of clients, and of servers' connections in this process; without them tokio does.
     pub rings: Option<Rings>,
 }
@@ -142,7 +151,8 @@ pub(crate) struct Shared {
     users: Users,
     readers: Readers,
     waiters: Waiters,
-    next_id: AtomicU32,
+    ids: Mutex<Ids>,
+    others: Others,
     sessions: Mutex<BTreeMap<u32, SessionEntry>>,
     counters: Counters,
     statements: Statements,
@@ -196,10 +206,11 @@ impl Shared {
             view,
             tablets,
             admission: Mutex::new(Admission::new(options.live.admission)),
-            users: Users::new(accounts),
+            users: Users::new(accounts, options.live.read_users),
             readers: Readers::new(ASK_TIME_MAX),
             waiters: Waiters::new(options.buffer),
-            next_id: AtomicU32::new(1),
+            ids: Mutex::new(Ids::new(options.others.own())),
+            others: options.others,
             sessions: Mutex::default(),
             counters: Counters::default(),
             statements: Statements::default(),
@@ -235,6 +246,7 @@ impl Shared {
         self.admission().set_limits(live.admission);
         let mut config = self.session_config.lock().unwrap_or_else(PoisonError::into_inner);
         *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = live.variables;
+        self.users.read_from(live.read_users);
         *config = Arc::new(SessionConfig {
             variables: self.variables(),
             users: live.users,

@@ -5,21 +5,38 @@ use crate::admin::messages as pb;
 use crate::clock;
 use crate::tablet::Gauges;
 use std::sync::atomic::Ordering;
-use weir_core::gateway::processes::{self, Powers};
+use weir_core::gateway::processes::{self, Powers, Process};
 use weir_core::gateway::session::{Reason, Replayed};
 use weir_core::mysql::column::ColumnDefinition;
 use weir_core::mysql::resultset::{TextResultSet, TextRow};
 use weir_core::sql::Show;
+use weir_core::topo::ProcessName;
 
-pub(super) fn table(shared: &Shared, viewer: &[u8], powers: Powers, show: Show) -> TextResultSet {
+/// `elsewhere`: the clients of other gateways, for a list of all.
+pub(super) fn table(
+    shared: &Shared,
+    viewer: &[u8],
+    powers: Powers,
+    show: Show,
+    elsewhere: &[Process],
+) -> TextResultSet {
     match show {
         Show::Status => status(shared),
         Show::Tablets => tablets(shared),
         Show::Pools => pools(shared),
         Show::Sessions => sessions(shared),
         Show::Connected => processes::connected(shared.admission().connections()),
-        Show::Processes { full } => processes::table(clock::now(), viewer, powers, full, shared.processes().iter()),
+        Show::Processes { full } => {
+            processes::table(clock::now(), viewer, powers, full, shared.processes().iter().chain(elsewhere))
+        }
     }
+}
+
+/// That not all clients are listed; `None` when all are.
+pub(super) fn warning(silent: &[ProcessName]) -> Option<String> {
+    let names = silent.iter().map(ProcessName::as_str).collect::<Vec<_>>().join(", ");
+    (!silent.is_empty())
+        .then(|| format!("weir-gateway: not listed are the clients of gateways that do not answer: {names}"))
 }
 
 fn table_of(columns: &[&str], rows: Vec<TextRow>) -> TextResultSet {

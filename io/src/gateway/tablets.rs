@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use weir_core::error::Error;
 use weir_core::gateway::cluster::TabletId;
-use weir_core::gateway::session::{Acquire, Fate, Lease, LeaseKey};
+use weir_core::gateway::session::{Acquire, Fate, Lease, LeaseKey, Session};
 use weir_core::gtid::Position;
 use weir_core::link::{Interrupt, Reply, Request};
 use weir_core::tablet::accounts::Account;
@@ -46,10 +46,11 @@ impl Tablet {
         }
     }
 
-    pub(super) fn acquire(&self, now: Instant, wish: &Acquire) -> Pending {
+    /// Asks for a connection for `session`, which wishes for it.
+    pub(super) fn acquire(&self, now: Instant, wish: &Acquire, session: &Session) -> Pending {
         match self {
             Self::Local(tablet) => Pending::Local(Arc::clone(tablet), tablet.acquire(now, wish)),
-            Self::Remote(tablet) => Pending::Remote(tablet.borrow(wish)),
+            Self::Remote(tablet) => Pending::Remote(tablet.borrow(wish, session.ahead(now))),
         }
     }
 
@@ -65,7 +66,7 @@ impl Tablet {
     pub(super) async fn find_user(&self, user: &[u8], host: &str) -> Result<Option<Account>, Error> {
         match self {
             Self::Local(tablet) => tablet.find_user(user, host).await,
-            Self::Remote(tablet) => Err(tablet.cannot("look accounts up")),
+            Self::Remote(tablet) => tablet.find_user(user, host).await,
         }
     }
 
@@ -110,6 +111,7 @@ impl Lent {
                 key: LeaseKey { tablet: tablet.id(), connection: connection.id.0, epoch: connection.epoch },
                 tracks: connection.machine.tracks_session(),
                 executed: connection.executed.clone(),
+                ran: None,
             },
             Self::Remote(loan) => loan.lease(),
         }

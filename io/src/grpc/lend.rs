@@ -3,6 +3,7 @@
 use super::convert::{self, LastSettings, Malformed};
 use super::outbox::Outbox;
 use super::proto::query as pb;
+use super::secrets;
 use crate::clock;
 use crate::net::Timer;
 use crate::tablet::{Connection, LocalTablet, Pending};
@@ -17,8 +18,8 @@ use tonic::Streaming;
 use tracing::debug;
 use weir_core::error::Error;
 use weir_core::gateway::session::{Acquire, Fate, LeaseKey};
-use weir_core::link::{AccountId, ConnectionClass, Reply};
-use weir_core::time::{Duration, Instant};
+use weir_core::link::{AccountId, ConnectionClass, Ended, Interrupt, Reply, Request};
+use weir_core::time::{Duration, Instant, earliest};
 
 /// Bytes of an answer that the gateway has not taken, beyond which nothing more is read from the server.
 const OUTPUT_HIGH_BYTES: usize = 256 * 1024;
@@ -26,6 +27,8 @@ const OUTPUT_HIGH_BYTES: usize = 256 * 1024;
 const INPUT_HIGH_BYTES: usize = 256 * 1024;
 /// Bytes of a message that come with those of its parts.
 const MESSAGE_BYTES: usize = 64;
+/// How long a gateway may not know that what it sent with a wish runs. Until it does, it can neither kill it nor tell who is slow.
+const UNTOLD_TIME_MAX: Duration = Duration::from_millis(1);
 
 /// See the module.
 pub(super) struct Lender {
@@ -36,12 +39,17 @@ pub(super) struct Lender {
     out: Outbox<pb::FromTablet>,
     said: LastSettings,
     lent: Lent,
+    /// The gateway does not know yet of the connection on which this runs since then.
+    untold: Option<(pb::Granted, Instant)>,
+    /// What was submitted last changes nothing.
+    reads: bool,
     timer: Timer,
 }
 
 enum Lent {
     Nothing,
-    Wished(Pending),
+    /// With what will run on it at once.
+    Wished(Pending, Option<Box<Request>>),
     Connection(Box<Connection>),
 }
 
@@ -59,6 +67,8 @@ impl Lender {
             out,
             said: LastSettings::default(),
             lent: Lent::Nothing,
+            untold: None,
+            reads: false,
             timer: Timer::default(),
         }
     }
@@ -104,12 +114,15 @@ impl Lender {
 
     fn take(&mut self, ask: Ask) -> Result<(), Malformed> {
         match (ask, &mut self.lent) {
-            (Ask::Acquire(wish), Lent::Nothing) => {
-                let wish = self.read_wish(wish)?;
-                self.lent = Lent::Wished(self.tablet.acquire(clock::now(), &wish));
+            (Ask::Acquire(wish), Lent::Nothing) => self.wish(wish, Ok(AccountId::OWN))?,
+            (Ask::AcquireAs(pb::AcquireAs { wish: Some(wish), login: Some(login) }), Lent::Nothing) => {
+                let account = self.tablet.number(secrets::read_login(login)?);
+                self.wish(wish, account)?;
             }
             (Ask::Submit(request), Lent::Connection(connection)) if connection.machine.takes_requests() => {
-                connection.machine.submit(clock::now(), convert::read_request(request, &mut self.said)?);
+                let request = convert::read_request(request, &mut self.said)?;
+                self.reads = request.read_only;
+                connection.machine.submit(clock::now(), request);
                 self.pass_replies();
             }
             (Ask::ClientData(mut packets), Lent::Connection(connection)) => {
@@ -118,6 +131,23 @@ impl Lender {
             (Ask::Rest(rests), Lent::Connection(connection)) => self.tablet.rest(connection.id, rests),
             (Ask::Release(release), Lent::Connection(_)) => self.release(convert::read_release(release)),
             _ => return Err(Malformed("out of turn")),
+        }
+        Ok(())
+    }
+
+    fn wish(&mut self, mut wish: pb::Acquire, account: Result<AccountId, Error>) -> Result<(), Malformed> {
+        let ahead = wish.ahead.take();
+        let mut wish = self.read_wish(wish)?;
+        let ahead = ahead.map(|request| convert::read_request(request, &mut self.said)).transpose()?;
+        if ahead.as_ref().is_some_and(|request| !request.read_only) {
+            return Err(Malformed("a wish with something to be run that may change something"));
+        }
+        match account {
+            Ok(account) => {
+                wish.class.account = account;
+                self.lent = Lent::Wished(self.tablet.acquire(clock::now(), &wish), ahead.map(Box::new));
+            }
+            Err(error) => self.say(Said::Refused(convert::error(error)), 0),
         }
         Ok(())
     }
@@ -145,17 +175,27 @@ impl Lender {
     }
 
     fn poll_wish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Lent::Wished(pending) = &mut self.lent else { return Poll::Pending };
-        let granted = ready!(pending.poll(cx));
-        let (lent, said) = match granted {
-            Ok(connection) => {
-                let granted = granted_of(&connection, self.process);
-                (Lent::Connection(connection), Said::Granted(granted))
+        let Lent::Wished(pending, ahead) = &mut self.lent else { return Poll::Pending };
+        let (outcome, ahead) = (ready!(pending.poll(cx)), ahead.take());
+        match (outcome, ahead) {
+            (Ok(mut connection), Some(request)) => {
+                let now = clock::now();
+                self.untold = Some((granted_of(&connection, self.process), now));
+                self.reads = true;
+                connection.machine.submit(now, *request);
+                self.lent = Lent::Connection(connection);
+                self.pass_replies();
             }
-            Err(error) => (Lent::Nothing, Said::Refused(convert::error(error))),
-        };
-        self.lent = lent;
-        self.say(said, 0);
+            (Ok(connection), None) => {
+                let granted = granted_of(&connection, self.process);
+                self.lent = Lent::Connection(connection);
+                self.say(Said::Granted(granted), 0);
+            }
+            (Err(error), _) => {
+                self.lent = Lent::Nothing;
+                self.say(Said::Refused(convert::error(error)), 0);
+            }
+        }
         Poll::Ready(())
     }
 
@@ -163,8 +203,16 @@ impl Lender {
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Lent::Connection(connection) = &mut self.lent else { return Poll::Pending };
         let mut moved = connection.poll_write(cx).is_ready();
-        if self.timer.poll(cx, connection.machine.poll_timeout()).is_ready() {
-            connection.machine.handle_timeout(clock::now());
+        let until = earliest(
+            connection.machine.poll_timeout(),
+            self.untold.as_ref().map(|(_, since)| *since + UNTOLD_TIME_MAX),
+        );
+        if self.timer.poll(cx, until).is_ready() {
+            let now = clock::now();
+            connection.machine.handle_timeout(now);
+            if let Some(granted) = told(&mut self.untold, now, UNTOLD_TIME_MAX) {
+                self.say(Said::Granted(granted), 0);
+            }
             moved = true;
         }
         if moved {
@@ -196,10 +244,22 @@ impl Lender {
         self.send(replies);
     }
 
-    fn send(&self, replies: Replies) {
-        if !replies.list.is_empty() {
-            self.say(Said::Replies(pb::Replies { replies: replies.list }), replies.bytes);
+    fn send(&mut self, replies: Replies) {
+        if replies.list.is_empty() {
+            return;
         }
+        let granted = if self.untold.is_some() { told(&mut self.untold, clock::now(), Duration::ZERO) } else { None };
+        let returned = granted.is_some() && replies.are_all && self.take_back();
+        self.say(Said::Replies(pb::Replies { replies: replies.list, granted, returned }), replies.bytes);
+    }
+
+    /// The gateway wants nothing more of the connection if that is clean.
+    fn take_back(&mut self) -> bool {
+        let is_clean = matches!(&self.lent, Lent::Connection(connection) if connection.machine.is_idle_and_clean());
+        if is_clean {
+            self.release(Fate::Keep);
+        }
+        is_clean
     }
 
     fn say(&self, what: Said, bytes: usize) {
@@ -209,6 +269,14 @@ impl Lender {
 
 impl Drop for Lender {
     fn drop(&mut self) {
+        // Nobody waits for what it reads.
+        if let Lent::Connection(connection) = &self.lent
+            && self.reads
+            && !connection.machine.is_idle()
+            && let Some(thread) = connection.thread()
+        {
+            tokio::spawn(Arc::clone(&self.tablet).kill(thread, Interrupt::CONNECTION));
+        }
         self.release(Fate::Close);
     }
 }
@@ -218,6 +286,8 @@ impl Drop for Lender {
 struct Replies {
     list: Vec<pb::Reply>,
     bytes: usize,
+    /// The last is among them, and nothing went wrong.
+    are_all: bool,
 }
 
 impl Replies {
@@ -226,8 +296,16 @@ impl Replies {
             Reply::Own(bytes) => bytes.len(),
             _ => piece.len(),
         };
+        self.are_all |= reply == Reply::End(Ended::Answered);
         self.list.extend(convert::reply(reply, piece));
     }
+}
+
+/// What is told of a connection on which something runs, once it has run for `after`.
+fn told(untold: &mut Option<(pb::Granted, Instant)>, now: Instant, after: Duration) -> Option<pb::Granted> {
+    let (granted, since) = untold.take_if(|(_, since)| *since + after <= now)?;
+    let ran = u64::try_from(now.since(since).as_nanos()).unwrap_or(u64::MAX);
+    Some(pb::Granted { ran_ns: Some(ran), ..granted })
 }
 
 fn granted_of(connection: &Connection, process: u64) -> pb::Granted {
@@ -237,6 +315,7 @@ fn granted_of(connection: &Connection, process: u64) -> pb::Granted {
         tracks: connection.machine.tracks_session(),
         executed: Some(convert::position(&connection.executed)),
         thread,
+        ran_ns: None,
     }
 }
 

@@ -5,11 +5,12 @@
 //! [`remote::RemoteTablet`] for the gateway's side, and [`serve`] for the tablet's.
 
 pub(crate) mod control;
-mod convert;
+pub(crate) mod convert;
 pub(crate) mod follow;
 mod lend;
 mod outbox;
 pub(crate) mod remote;
+mod secrets;
 pub(crate) mod serve;
 
 /// Made of `io/proto`.
@@ -18,6 +19,10 @@ pub(crate) mod proto {
     /// What gateways ask of a tablet for their clients' statements.
     pub(crate) mod query {
         tonic::include_proto!("weir.query.v1");
+    }
+    /// What gateways ask of each other.
+    pub(crate) mod peers {
+        tonic::include_proto!("weir.peers.v1");
     }
     /// Health and orders.
     pub(crate) mod control {

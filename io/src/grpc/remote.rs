@@ -7,8 +7,9 @@ use super::convert::{self, LastSettings, Malformed};
 use super::outbox::{Outbox, outbox};
 use super::proto::query as pb;
 use super::proto::query::query_client::QueryClient;
+use super::secrets;
 use crate::clock;
-use crate::tablet::{Described, Gauges};
+use crate::tablet::{Accounts, Described, FIND_USER_TIME_MAX, Gauges};
 use pb::from_gateway::What as Ask;
 use pb::from_tablet::What as Said;
 use std::collections::VecDeque;
@@ -17,13 +18,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio_stream::Stream as _;
-use tonic::Streaming;
 use tonic::transport::Channel;
+use tonic::{Code, Streaming};
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::session::{Acquire, Fate, Lease, LeaseKey};
 use weir_core::gtid::Position;
-use weir_core::link::{Interrupt, Loan, Reply, Request};
+use weir_core::link::{AccountId, Interrupt, Loan, Reply, Request};
+use weir_core::tablet::accounts::Account;
 use weir_core::tablet::killer;
 use weir_core::time::Duration;
 use weir_core::topo::TabletAlias;
@@ -46,6 +48,7 @@ pub struct RemoteTablet {
     id: TabletId,
     alias: TabletAlias,
     client: QueryClient<Channel>,
+    accounts: Arc<Accounts>,
     idle: Mutex<Vec<Lane>>,
     gauges: Mutex<Gauges>,
 }
@@ -66,11 +69,11 @@ impl fmt::Debug for RemoteTablet {
 }
 
 impl RemoteTablet {
-    /// The tablet that this channel reaches.
+    /// The tablet that this channel reaches; its server is logged in to as one of these.
     #[must_use]
-    pub fn new(id: TabletId, alias: TabletAlias, channel: Channel) -> Arc<Self> {
+    pub fn new(id: TabletId, alias: TabletAlias, channel: Channel, accounts: Arc<Accounts>) -> Arc<Self> {
         let client = QueryClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Arc::new(Self { id, alias, client, idle: Mutex::default(), gauges: Mutex::default() })
+        Arc::new(Self { id, alias, client, accounts, idle: Mutex::default(), gauges: Mutex::default() })
     }
 
     /// Its name in this process.
@@ -96,13 +99,6 @@ impl RemoteTablet {
         *self.gauges.lock().unwrap_or_else(PoisonError::into_inner) = gauges;
     }
 
-    /// The error of something that is not served over gRPC.
-    pub(crate) fn cannot(&self, what: &str) -> Error {
-        let message =
-            format!("weir-gateway: tablet {} is another process, which cannot {what} for a gateway", self.alias);
-        Error::new(Component::Gateway, Kind::NotSupported, message)
-    }
-
     fn unreachable(&self, why: impl fmt::Display) -> Error {
         let message = format!("weir-gateway: tablet {} cannot be reached ({why}); retry is safe", self.alias);
         Error::new(Component::Gateway, Kind::Unavailable, message)
@@ -112,33 +108,59 @@ impl RemoteTablet {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for a connection.
-    pub(crate) fn borrow(self: &Arc<Self>, wish: &Acquire) -> Borrowing {
-        Box::pin(Arc::clone(self).borrow_when_it_may(wish.clone()))
+    /// Asks for a connection, and has it run what will be submitted first, when that is known.
+    pub(crate) fn borrow(self: &Arc<Self>, wish: &Acquire, ahead: Option<Request>) -> Borrowing {
+        Box::pin(Arc::clone(self).borrow_when_it_may(wish.clone(), ahead))
     }
 
-    async fn borrow_when_it_may(self: Arc<Self>, wish: Acquire) -> Result<Box<RemoteLoan>, Error> {
+    async fn borrow_when_it_may(
+        self: Arc<Self>,
+        wish: Acquire,
+        ahead: Option<Request>,
+    ) -> Result<Box<RemoteLoan>, Error> {
         loop {
             let kept = self.idle().pop();
             let (mut lane, is_new) = match kept {
                 Some(lane) => (lane, false),
                 None => (self.open().await?, true),
             };
-            lane.out.push(acquire(&wish, &mut lane.said), MESSAGE_BYTES);
-            let said = lane.input.message().await;
-            match said.map(|said| said.and_then(|said| said.what)) {
+            let (wish, bytes) = self.wish(&wish, ahead.clone(), &mut lane.said)?;
+            let number = lane.out.push(pb::FromGateway { what: Some(wish) }, MESSAGE_BYTES + bytes);
+            let why = match lane.input.message().await.map(|said| said.and_then(|said| said.what)) {
                 Ok(Some(Said::Granted(granted))) => return RemoteLoan::new(self, lane, granted),
+                Ok(Some(Said::Replies(pb::Replies { replies, granted: Some(granted), returned }))) => {
+                    let mut loan = RemoteLoan::new(self, lane, granted)?;
+                    (loan.replies, loan.returned) = (replies.into(), returned);
+                    return Ok(loan);
+                }
                 Ok(Some(Said::Refused(error))) => {
                     self.put_back(lane);
                     return Err(convert::read_error(error)?);
                 }
-                // It may have ended while nobody used it.
-                Ok(None) | Err(_) if !is_new => {}
-                Ok(None) => return Err(self.unreachable("it ended the lane")),
-                Err(status) => return Err(self.unreachable(status.message())),
                 Ok(Some(Said::Replies(_))) => return Err(Malformed("replies to a wish").into()),
+                Ok(None) => "it ended the lane".to_owned(),
+                Err(status) => status.message().to_owned(),
+            };
+            if ahead.is_some() && lane.out.taken() >= number {
+                return Err(Loan::lost_ahead(&self.alias.to_string(), &why));
+            }
+            // A kept one may have ended while nobody used it.
+            if is_new {
+                return Err(self.unreachable(why));
             }
         }
+    }
+
+    /// The message, and about how many bytes what is to run takes.
+    fn wish(&self, wish: &Acquire, ahead: Option<Request>, said: &mut LastSettings) -> Result<(Ask, usize), Error> {
+        let account = wish.class.account;
+        let (wish, bytes) = acquire(wish, ahead, said);
+        if account == AccountId::OWN {
+            return Ok((Ask::Acquire(wish), bytes));
+        }
+        let login = self.accounts.login(account).and_then(|login| secrets::login(&login));
+        let login = login.ok_or_else(|| self.unreachable("the account is not known any more"))?;
+        Ok((Ask::AcquireAs(pb::AcquireAs { wish: Some(wish), login: Some(login) }), bytes))
     }
 
     async fn open(&self) -> Result<Lane, Error> {
@@ -182,6 +204,28 @@ impl RemoteTablet {
         }
     }
 
+    /// See [`LocalTablet::find_user`](crate::tablet::LocalTablet::find_user).
+    ///
+    /// # Errors
+    /// Its own, and when the tablet cannot be reached or is older.
+    pub(crate) async fn find_user(&self, user: &[u8], host: &str) -> Result<Option<Account>, Error> {
+        use pb::find_user_response::Is;
+        let request = pb::FindUserRequest { user: user.to_vec(), host: host.to_owned() };
+        let mut client = self.client.clone();
+        let asking = tokio::time::timeout(FIND_USER_TIME_MAX + ANSWER_TIME_MARGIN, client.find_user(request));
+        let answer = asking.await.map_err(|_| self.unreachable("no answer in time"))?;
+        let answer = answer.map_err(|status| match status.code() {
+            Code::Unimplemented => self.unreachable("it is older, and does not look accounts up"),
+            _ => self.unreachable(status.message()),
+        })?;
+        match answer.into_inner().is {
+            Some(Is::Account(account)) => Ok(Some(secrets::read_account(account)?)),
+            Some(Is::Nobody(_)) => Ok(None),
+            Some(Is::Refused(error)) => Err(convert::read_error(error)?),
+            None => Err(Malformed("no account").into()),
+        }
+    }
+
     /// What its server has executed, as the primary of `term`.
     ///
     /// # Errors
@@ -197,7 +241,9 @@ impl RemoteTablet {
     }
 }
 
-fn acquire(wish: &Acquire, said: &mut LastSettings) -> pb::FromGateway {
+fn acquire(wish: &Acquire, ahead: Option<Request>, said: &mut LastSettings) -> (pb::Acquire, usize) {
+    let settings = said.say(&wish.settings);
+    let (ahead, bytes) = ahead.map(|request| convert::request(request, said)).unzip();
     let patience = wish.deadline.map(|deadline| deadline.since(clock::now()));
     let acquire = pb::Acquire {
         holder: wish.holder,
@@ -205,11 +251,12 @@ fn acquire(wish: &Acquire, said: &mut LastSettings) -> pb::FromGateway {
         term: wish.term,
         traits: wish.class.traits.bits().into(),
         needs: (!wish.needs.is_empty()).then(|| convert::position(&wish.needs)),
-        settings: said.say(&wish.settings),
+        settings,
         prefer: wish.prefer.map(convert::name),
         patience_ns: patience.map(|patience| u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX)),
+        ahead,
     };
-    pb::FromGateway { what: Some(Ask::Acquire(acquire)) }
+    (acquire, bytes.unwrap_or(0))
 }
 
 /// A connection that a session has for now.
@@ -221,6 +268,11 @@ pub(crate) struct RemoteLoan {
     executed: Position,
     thread: pb::Thread,
     machine: Loan,
+    /// For how long what the session will submit first had run on it when the tablet told of it.
+    /// `None` once that is submitted, or when nothing was sent ahead.
+    ran: Option<Duration>,
+    /// The tablet has the connection again: what else is to be known of it was received.
+    returned: bool,
     /// The number of the message with the request that is under way.
     submitted: Option<u64>,
     /// Of a message that was received, what was not handed on yet.
@@ -234,12 +286,23 @@ impl RemoteLoan {
         let key = LeaseKey { tablet: tablet.id, connection: name.connection, epoch: name.epoch };
         let executed = convert::read_position(granted.executed)?;
         let machine = Loan::new(tablet.alias.to_string());
-        let (tracks, replies) = (granted.tracks, VecDeque::new());
-        Ok(Box::new(Self { tablet, lane, key, tracks, executed, thread, machine, submitted: None, replies }))
+        Ok(Box::new(Self {
+            tablet,
+            lane,
+            key,
+            tracks: granted.tracks,
+            executed,
+            thread,
+            machine,
+            ran: granted.ran_ns.map(Duration::from_nanos),
+            returned: false,
+            submitted: None,
+            replies: VecDeque::new(),
+        }))
     }
 
     pub(crate) fn lease(&self) -> Lease {
-        Lease { key: self.key, tracks: self.tracks, executed: self.executed.clone() }
+        Lease { key: self.key, tracks: self.tracks, executed: self.executed.clone(), ran: self.ran }
     }
 
     /// Of which tablet.
@@ -253,6 +316,16 @@ impl RemoteLoan {
     }
 
     pub(crate) fn submit(&mut self, request: Request) {
+        if self.ran.take().is_some() {
+            if self.machine.submit(request.read_only) {
+                self.machine.handed_over();
+            }
+            return;
+        }
+        if self.returned {
+            debug_assert!(false, "a session wants more of a connection that it had done with");
+            self.lose("it has its connection back");
+        }
         if !self.machine.submit(request.read_only) {
             return;
         }
@@ -266,7 +339,9 @@ impl RemoteLoan {
     }
 
     pub(crate) fn rest(&self, rests: bool) {
-        self.say(Ask::Rest(rests), 0);
+        if !self.returned {
+            self.say(Ask::Rest(rests), 0);
+        }
     }
 
     fn say(&self, ask: Ask, bytes: usize) -> u64 {
@@ -275,8 +350,10 @@ impl RemoteLoan {
 
     /// Gives it back. What still runs on it ends with the lane.
     pub(crate) fn release(self: Box<Self>, fate: Fate) {
-        if self.machine.is_idle() {
-            self.say(Ask::Release(convert::release(fate)), 0);
+        if self.machine.is_idle() && self.ran.is_none() {
+            if !self.returned {
+                self.say(Ask::Release(convert::release(fate)), 0);
+            }
             self.tablet.put_back(self.lane);
         }
     }
@@ -284,7 +361,11 @@ impl RemoteLoan {
     pub(crate) fn kill(&self, interrupt: Interrupt) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let (tablet, thread) = (Arc::clone(&self.tablet), self.thread);
         let request = pb::KillRequest { thread: Some(thread), query: interrupt.query, soft: interrupt.soft };
+        let is_another_s = self.returned;
         async move {
+            if is_another_s {
+                return Ok(());
+            }
             let mut client = tablet.client.clone();
             let killing = tokio::time::timeout(killer::TIME_MAX + ANSWER_TIME_MARGIN, client.kill(request));
             let answer = killing.await.map_err(|_| tablet.unreachable("no answer in time"))?;
@@ -320,14 +401,16 @@ impl RemoteLoan {
 
     /// Receives once and hands each piece of the answer, with the bytes it counts in, to `take`.
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>, mut take: impl FnMut(Reply, &[u8])) -> Poll<()> {
-        if self.machine.is_lost() {
+        if self.machine.is_lost() || self.ran.is_some() {
             return Poll::Pending;
         }
-        match ready!(Pin::new(&mut self.lane.input).poll_next(cx)) {
-            Some(Ok(pb::FromTablet { what: Some(Said::Replies(said)) })) => self.replies.extend(said.replies),
-            Some(Ok(_)) => self.lose("it has said what nobody has asked for"),
-            Some(Err(status)) => self.lose(status.message()),
-            None => self.lose("it ended the lane"),
+        if self.replies.is_empty() {
+            match ready!(Pin::new(&mut self.lane.input).poll_next(cx)) {
+                Some(Ok(pb::FromTablet { what: Some(Said::Replies(said)) })) => self.replies.extend(said.replies),
+                Some(Ok(_)) => self.lose("it has said what nobody has asked for"),
+                Some(Err(status)) => self.lose(status.message()),
+                None => self.lose("it ended the lane"),
+            }
         }
         while let Some(reply) = self.replies.pop_front() {
             match convert::read_reply(reply) {

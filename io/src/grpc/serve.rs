@@ -5,6 +5,7 @@ use super::lend::{Lender, read_thread};
 use super::outbox::{Outlet, outbox};
 use super::proto::query as pb;
 use super::proto::query::query_server::{Query, QueryServer};
+use super::secrets;
 use crate::tablet::{Connector, Described, LocalTablet};
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
@@ -96,6 +97,20 @@ impl Query for Queries {
             Err(error) => Is::Refused(convert::error(error)),
         };
         Ok(Response::new(pb::DescribeResponse { is: Some(is) }))
+    }
+
+    async fn find_user(&self, request: Request<pb::FindUserRequest>) -> Result<Response<pb::FindUserResponse>, Status> {
+        use pb::find_user_response::Is;
+        let pb::FindUserRequest { user, host } = request.into_inner();
+        let is = match self.tablet.find_user(&user, &host).await {
+            Ok(Some(account)) => {
+                let account = secrets::account(&account);
+                Is::Account(account.ok_or_else(|| Status::internal("the account is none that a server keeps"))?)
+            }
+            Ok(None) => Is::Nobody(pb::Nothing {}),
+            Err(error) => Is::Refused(convert::error(error)),
+        };
+        Ok(Response::new(pb::FindUserResponse { is: Some(is) }))
     }
 
     async fn doubt(&self, request: Request<pb::DoubtRequest>) -> Result<Response<pb::DoubtResponse>, Status> {

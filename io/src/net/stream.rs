@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::task::unconstrained;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use webpki::EndEntityCert;
+use weir_core::mysql::certificate::Certificate;
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +107,14 @@ impl Stream {
     pub async fn accept_tls(self, head: Vec<u8>, acceptor: &TlsAcceptor) -> io::Result<Self> {
         let carrier = Carrier { head, stream: self };
         Ok(Self::Tls(Box::new(acceptor.accept(carrier).await?.into())))
+    }
+
+    /// The certificate that the other end has shown, if it was asked for one, and the authority vouches for it.
+    pub(crate) fn certificate(&self) -> Option<Certificate> {
+        let Self::Tls(stream) = self else { return None };
+        let shown = stream.get_ref().1.peer_certificates()?.first()?;
+        let read = EndEntityCert::try_from(shown).ok()?;
+        Some(Certificate::new(read.subject(), read.issuer()))
     }
 
     /// Becomes the client's end of a TLS connection.

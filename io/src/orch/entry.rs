@@ -62,7 +62,7 @@ mod tests {
         let (dir, shard) = (tempfile::tempdir().unwrap(), "default/0".parse().unwrap());
         let open = || Embedded::open(dir.path()).unwrap();
         assert_eq!(adopt(&open(), &shard, &cohort(&["a-1"])).unwrap(), None);
-        let reign = Reign { term: 7, primary: "a-2".parse().unwrap(), begins_at: Default::default() };
+        let reign = Reign { term: 7, primary: "a-2".parse().unwrap(), begins_at: Default::default(), under: None };
         let record = Record { term: 7, reigns: vec![reign], step: Step::Settled };
         let entry = Entry::new(cohort(&["a-1", "a-2"]), record);
         write(&open(), &shard, entry.clone()).unwrap();
@@ -80,7 +80,7 @@ mod tests {
         let (dir, shard) = (tempfile::tempdir().unwrap(), "default/0".parse().unwrap());
         let store = Embedded::open(dir.path()).unwrap();
         forget_history(&store, &shard).unwrap();
-        let reign = Reign { term: 7, primary: "a-1".parse().unwrap(), begins_at: Default::default() };
+        let reign = Reign { term: 7, primary: "a-1".parse().unwrap(), begins_at: Default::default(), under: None };
         let record = Record { term: 7, reigns: vec![reign], step: Step::Recruiting };
         write(&store, &shard, Entry::new(cohort(&["a-1"]), record)).unwrap();
         forget_history(&store, &shard).unwrap();

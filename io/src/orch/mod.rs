@@ -9,12 +9,14 @@ mod service;
 pub use entry::{adopt, forget_history};
 
 use crate::clock;
+use crate::recorder::Recorder;
 use crate::tablet::orders::{FromTablet, ToTablet};
 use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 use weir_core::mutants::Mutants;
 use weir_core::orch::analysis::{Code, Problem};
+use weir_core::orch::durability::Policy;
 use weir_core::orch::lock::{self, Entry};
 use weir_core::orch::orchestrator::{Counters, Input, News, Orchestrator, Output, Quarantine};
 use weir_core::orch::rebuild::{Errant, Progress};
@@ -25,6 +27,9 @@ use weir_core::topo::TabletAlias;
 /// A change of primary that people ask for has come to its end by then, or they are told that it has not.
 const REPARENT_TIME_MAX: Duration = Duration::from_secs(45);
 
+/// One at a time.
+const UNDER_WAY: &str = "another change of primary or policy is under way";
+
 /// What came of a wish, or why nothing did, in words for people.
 type Answer<T> = oneshot::Sender<Result<T, String>>;
 
@@ -33,6 +38,8 @@ type Answer<T> = oneshot::Sender<Result<T, String>>;
 pub enum Wish {
     /// This tablet is to be primary; the term that it is primary in.
     Primary(TabletAlias, Answer<u64>),
+    /// This durability policy is to be in force; the term from which on it is.
+    Policy(Policy, Answer<u64>),
     /// The server of this tablet is to get the data of another.
     Rebuilt(TabletAlias, Answer<()>),
     /// To know how far that is.
@@ -66,6 +73,7 @@ impl Wish {
         // Whoever asked may have left.
         match self {
             Self::Primary(_, answer) => _ = answer.send(Err(why)),
+            Self::Policy(_, answer) => _ = answer.send(Err(why)),
             Self::Rebuilt(_, answer) | Self::Drained(_, _, answer) => _ = answer.send(Err(why)),
             Self::Progress(_, answer) => _ = answer.send(Err(why)),
             Self::Successor(_, answer) => _ = answer.send(Err(why)),
@@ -91,6 +99,14 @@ impl Wishes {
     /// Why it is not, in words for people.
     pub async fn reparent(&self, to: TabletAlias) -> Result<u64, String> {
         self.ask(|answer| Wish::Primary(to, answer)).await
+    }
+
+    /// Has writes count as safe by another policy, without losing anything; the term from which on it is in force.
+    ///
+    /// # Errors
+    /// Why it is not, in words for people.
+    pub async fn change_policy(&self, policy: Policy) -> Result<u64, String> {
+        self.ask(|answer| Wish::Policy(policy, answer)).await
     }
 
     /// Begins to give the server of a tablet the data of another.
@@ -176,17 +192,21 @@ pub struct Setup {
     pub wishes: mpsc::Receiver<Wish>,
     /// What is open on a primary that is to be succeeded in order may take so long to end.
     pub drain_time: Duration,
+    /// What keeps what it is told.
+    pub recorder: Recorder,
 }
 
 /// The orchestrator. See the module.
 pub struct Driver {
     machine: Orchestrator,
+    recorder: Recorder,
     topology: Topology,
     tablets: BTreeMap<TabletAlias, mpsc::Sender<ToTablet>>,
     answers: mpsc::Sender<FromTablet>,
     said: mpsc::Receiver<FromTablet>,
     wishes: mpsc::Receiver<Wish>,
     wish: Option<(TabletAlias, Answer<u64>)>,
+    policy: Option<Answer<u64>>,
     /// Heard by the machine in this very turn.
     to_rebuild: Option<Answer<()>>,
     /// Who is to be out of service, or in it.
@@ -199,18 +219,17 @@ impl Driver {
     /// An orchestrator that has heard nothing yet.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        let Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time } = setup;
+        let Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time, recorder } = setup;
         let machine = Orchestrator::new(cohort, Mutants::NONE).with_errant(errant).draining_for(drain_time);
-        let (wish, to_rebuild, drains, unasked) = (None, None, Vec::new(), VecDeque::new());
-        Self { machine, topology, tablets, answers, said, wishes, wish, to_rebuild, drains, unasked }
+        let (wish, policy, to_rebuild, drains, unasked) = (None, None, None, Vec::new(), VecDeque::new());
+        Self { machine, recorder, topology, tablets, answers, said, wishes, wish, policy, to_rebuild, drains, unasked }
     }
 
     /// Runs until the tablets are gone.
     pub async fn run(mut self) {
         let mut input = Some(Input::Timeout);
         while let Some(next) = input {
-            self.machine.handle(clock::now(), next);
-            while let Some(output) = self.machine.poll_output() {
+            for output in self.recorder.decide(&mut self.machine, clock::now(), next) {
                 self.carry_out(output);
             }
             if let Some(asked) = self.to_rebuild.take() {
@@ -282,6 +301,14 @@ impl Driver {
                     return Some(Input::Reparent(to));
                 }
             },
+            Wish::Policy(policy, answer) => {
+                if self.wish.is_some() || self.policy.is_some() {
+                    let _ = answer.send(Err(UNDER_WAY.to_owned()));
+                    return None;
+                }
+                self.policy = Some(answer);
+                return Some(Input::Policy(policy));
+            }
             Wish::Rebuilt(tablet, answer) => match self.unknown(&tablet) {
                 Some(why) => _ = answer.send(Err(why)),
                 None => {
@@ -335,6 +362,13 @@ impl Driver {
         }
     }
 
+    fn answer_policy(&mut self, said: Result<u64, String>) {
+        if let Some(answer) = self.policy.take() {
+            // Whoever asked may have left.
+            let _ = answer.send(said);
+        }
+    }
+
     fn unknown(&self, tablet: &TabletAlias) -> Option<String> {
         let known: Vec<String> = self.tablets.keys().map(ToString::to_string).collect();
         let is_known = self.tablets.contains_key(tablet);
@@ -347,7 +381,7 @@ impl Driver {
             return Some(Err(why));
         }
         match self.settled() {
-            _ if self.wish.is_some() => Some(Err("another change of primary is under way".to_owned())),
+            _ if self.wish.is_some() || self.policy.is_some() => Some(Err(UNDER_WAY.to_owned())),
             _ if self.topology.entry.borrow().as_ref().is_some_and(|entry| entry.drained.contains(to)) => {
                 Some(Err(format!("{to} is out of service: put it back first (weir ctl undrain)")))
             }
@@ -397,14 +431,23 @@ impl Driver {
                 warn!("{news}");
                 self.drained(tablet, &Err(news.to_string()));
             }
+            News::PolicyChanged(_, term) => {
+                warn!("{news}");
+                self.answer_policy(Ok(*term));
+            }
+            News::NotChanged(..) => {
+                warn!("{news}");
+                self.answer_policy(Err(news.to_string()));
+            }
             News::Undecided(_) | News::Rebuilding(..) | News::Rebuilt(_) => warn!("{news}"),
             News::Lock(false) => {
                 info!("{news}");
+                let lost =
+                    "this orchestrator has lost the shard's lock meanwhile: who holds it now says what came of it";
                 if let Some((_, answer)) = self.wish.take() {
-                    let lost =
-                        "this orchestrator has lost the shard's lock meanwhile: who holds it now says what came of it";
                     let _ = answer.send(Err(lost.to_owned()));
                 }
+                self.answer_policy(Err(lost.to_owned()));
             }
             News::Found(_) | News::Begun(_) | News::Lock(true) => info!("{news}"),
         }

@@ -1,13 +1,13 @@
 //! A gateway in a process of its own, in front of tablets in theirs.
 
 use super::admin::{Admin, Serving};
-use super::peers::Peers;
+use super::peers::{Channels, Peers};
 use super::shard::{Shard, Tablets as Records};
 use super::wire::{self, Identity};
 use super::{StartError, presence};
 use crate::clock;
 use crate::crypto;
-use crate::gateway::{self, Kept, Listening, Tablet, Tablets};
+use crate::gateway::{self, Kept, Listening, Others, Tablet, Tablets};
 use crate::grpc::follow;
 use crate::grpc::remote::RemoteTablet;
 use crate::handover::Sockets;
@@ -22,10 +22,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 use weir_core::gateway::cluster::{self, Cluster, Input, Output, TabletId, View};
+use weir_core::gateway::ids::GatewayNumber;
 use weir_core::mysql::auth::Secret;
 use weir_core::orch::lock::Entry;
 use weir_core::time::{Duration, Instant};
-use weir_core::topo::store::{GatewayRecord, Record, TabletRecord};
+use weir_core::topo::store::{GatewayRecord, Record, Reply, TabletRecord, numbers};
 use weir_core::topo::{Address, Role, ShardName, TabletAlias};
 
 /// Reports of tablets that wait to be heard.
@@ -34,6 +35,10 @@ const NEWS_MAX: usize = 1024;
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// How long the rest of the topology may take to be known, once a tablet is.
 const KNOWN_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long the topology may take to give the gateway a number.
+const NUMBER_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(3);
+/// Pause before it is asked once more.
+const NUMBER_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 /// Pause before tablets are asked again to describe their server.
 const DESCRIBE_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
@@ -76,16 +81,20 @@ impl Running {
         let admin = options.admin.open(inherited, options.identity.as_ref()).await?;
         let cell = options.cluster.cell.clone().ok_or_else(|| StartError("a gateway has a cell".to_owned()))?;
         let shard = Shard::follow(&options.topology, options.shard.clone());
-        let (tasks, view, tablets) = reach(&shard, options.cluster, options.identity);
+        let channels = Channels::new(options.identity.clone());
+        let accounts = accounts();
+        let (tasks, view, tablets) = reach(&shard, options.cluster, options.identity, &accounts);
         let described = tokio::time::timeout(options.tablet_time_max, describe(tablets.clone())).await;
         let described = described.map_err(|_| nobody(&options.shard, &shard, options.tablet_time_max))?;
         let rsa = crypto::RsaKey::generate().map_err(StartError::new)?;
         shard.wait_until_known(KNOWN_TIME_MAX).await;
         let (topology, keyspace) = (options.topology.clone(), options.shard.keyspace.clone());
         let globals = Kept::Topology { topology, keyspace, now: shard.globals.clone() };
-        let serves = gateway::Options { globals, ..options.gateway };
+        let number = number(&options.topology, &options.shard, &shard).await;
+        let others = Others::new(number, shard.gateways.clone(), channels);
+        let serves = gateway::Options { globals, others, ..options.gateway };
         let listen = serves.listen;
-        let gateway = Listening::start(serves, &described, accounts(), rsa, view, tablets)
+        let gateway = Listening::start(serves, &described, accounts, rsa, view, tablets)
             .map_err(|why| StartError(format!("cannot listen on {listen}: {why}")))?;
         let asked = Arc::new(OnceLock::from(gateway.admin(admin.name.to_string(), Some(cell.clone()))));
         let sign = GatewayRecord {
@@ -94,9 +103,12 @@ impl Running {
             grpc: admin.grpc.clone(),
             mysql: Address { host: admin.client_host(gateway.address()), port: gateway.address().port() },
             shard: options.shard.clone(),
+            number,
             presence: presence(),
         };
-        let router = wire::server().add_service(gateway::Admin::service(asked));
+        let router = wire::server()
+            .add_service(gateway::Admin::service(Arc::clone(&asked)))
+            .add_service(gateway::Admin::served(asked).for_others());
         let serving = admin.serve(router, &options.topology, &Record::Gateway(Box::new(sign)));
         Ok(Self { gateway, serving: Some(serving), tasks, name: options.shard, shard })
     }
@@ -152,6 +164,46 @@ impl Running {
     }
 }
 
+/// A number among the gateways of the shard; none when the topology gives none in time: clients are served all the same.
+async fn number(topology: &Topology, name: &ShardName, shard: &Shard) -> GatewayNumber {
+    let mut why = "the topology has not answered".to_owned();
+    let trying = async {
+        loop {
+            match take_number(topology, name, shard).await {
+                Ok(number) => return number,
+                Err(refused) => why = refused,
+            }
+            tokio::time::sleep(NUMBER_PAUSE).await;
+        }
+    };
+    if let Ok(number) = tokio::time::timeout(NUMBER_TIME_MAX, trying).await {
+        return number;
+    }
+    warn!("this gateway has no number: others neither list its clients nor kill them: {why}");
+    GatewayNumber::NONE
+}
+
+async fn take_number(topology: &Topology, name: &ShardName, shard: &Shard) -> Result<GatewayNumber, String> {
+    let layout = topology.layout();
+    let mut found = match topology.call(&numbers::read(layout, name)).await {
+        Ok(Reply::Found(found)) => found,
+        Ok(other) => return Err(format!("the store's reply is of another call: {other:?}")),
+        Err(why) => return Err(why.to_string()),
+    };
+    loop {
+        let shown = shard.gateways.borrow().values().map(|gateway| gateway.number).collect();
+        let taken = numbers::take(layout, name, found.as_ref(), &shown).map_err(|why| why.to_string())?;
+        let (call, number) = taken.ok_or_else(|| format!("{} gateways have one", shown.len()))?;
+        // One that may have been taken is not taken again: the next is.
+        found = match topology.call(&call).await {
+            Ok(Reply::Done(_)) => return Ok(number),
+            Ok(Reply::Refused(now)) => now,
+            Ok(other) => return Err(format!("the store's reply is of another call: {other:?}")),
+            Err(why) => return Err(why.to_string()),
+        };
+    }
+}
+
 /// Why there is no gateway without tablets.
 fn nobody(name: &ShardName, shard: &Shard, limit: std::time::Duration) -> StartError {
     let why = match &*shard.trouble.borrow() {
@@ -169,15 +221,16 @@ pub(super) fn reach(
     shard: &Shard,
     cluster: cluster::Config,
     identity: Option<Identity>,
+    accounts: &Arc<Accounts>,
 ) -> (JoinSet<()>, watch::Receiver<Arc<View>>, watch::Receiver<Tablets>) {
     let peers = Arc::new(Peers::new(shard.tablets.clone(), identity));
-    let (remote, view, tablets) = RemoteShard::new(cluster, shard, peers);
+    let (remote, view, tablets) = RemoteShard::new(cluster, shard, peers, Arc::clone(accounts));
     let mut tasks = JoinSet::new();
     tasks.spawn(remote.run());
     (tasks, view, tablets)
 }
 
-/// Statements run under the tablets' own account.
+/// Statements run under the tablets' own account, or under clients' own as these log in.
 pub(super) fn accounts() -> Arc<Accounts> {
     Arc::new(Accounts::own(Vec::new(), Secret::new(Vec::new())))
 }
@@ -204,6 +257,7 @@ struct RemoteShard {
     records: watch::Receiver<Records>,
     entry: watch::Receiver<Option<Entry>>,
     peers: Arc<Peers>,
+    accounts: Arc<Accounts>,
     known: BTreeMap<TabletAlias, Known>,
     last_id: u32,
     watching: JoinSet<()>,
@@ -228,6 +282,7 @@ impl RemoteShard {
         config: cluster::Config,
         shard: &Shard,
         peers: Arc<Peers>,
+        accounts: Arc<Accounts>,
     ) -> (Self, watch::Receiver<Arc<View>>, watch::Receiver<Tablets>) {
         let cluster = Cluster::new(config);
         let (view, seen) = watch::channel(Arc::clone(cluster.view()));
@@ -238,6 +293,7 @@ impl RemoteShard {
             records: shard.tablets.clone(),
             entry: shard.entry.clone(),
             peers,
+            accounts,
             known: BTreeMap::new(),
             last_id: 0,
             watching: JoinSet::new(),
@@ -303,7 +359,7 @@ impl RemoteShard {
                 let Some(channel) = self.peers.channel(alias) else { return };
                 self.last_id += 1;
                 let id = TabletId(self.last_id);
-                let tablet = RemoteTablet::new(id, alias.clone(), channel.clone());
+                let tablet = RemoteTablet::new(id, alias.clone(), channel.clone(), Arc::clone(&self.accounts));
                 let watching =
                     follow::watch(Arc::clone(&tablet), channel, "a gateway".to_owned(), self.news_in.clone());
                 let watching = self.watching.spawn(watching);

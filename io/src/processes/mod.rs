@@ -6,7 +6,7 @@
 mod admin;
 pub mod gateway;
 pub mod orchestrator;
-mod peers;
+pub(crate) mod peers;
 pub(crate) mod shard;
 #[cfg(feature = "simulated")]
 pub mod simulated;

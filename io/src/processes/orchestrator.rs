@@ -10,6 +10,7 @@ use crate::grpc::follow;
 use crate::health::Readiness;
 use crate::metrics::{Program, Sources};
 use crate::orch::{self, Driver, Wishes};
+use crate::recorder::{self, Recorder};
 use crate::store::Topology;
 use crate::tablet::orders::QUEUE_MAX;
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::info;
+use weir_core::orch::orchestrator::Orchestrator;
 use weir_core::orch::rebuild::Errant;
 use weir_core::orch::recovery::Cohort;
 use weir_core::time::Duration;
@@ -40,6 +42,8 @@ pub struct Options {
     pub identity: Option<Identity>,
     /// Where operators reach it.
     pub admin: Admin,
+    /// Where it keeps what it is told, if anywhere.
+    pub record: Option<recorder::Options>,
 }
 
 /// An orchestrator that watches, and acts while it holds the shard's lock. Dropped, it stops: its lock ends with its lease.
@@ -59,7 +63,7 @@ impl Running {
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options { topology, shard: name, cohort, errant, drain_time, identity, admin } = options;
+        let Options { topology, shard: name, cohort, errant, drain_time, identity, admin, record } = options;
         let admin = admin.open(None, identity.as_ref()).await?;
         let shard = Shard::follow(&topology, name.clone());
         let peers = Arc::new(Peers::new(shard.tablets.clone(), identity));
@@ -86,7 +90,9 @@ impl Running {
         let watched = name.clone();
         // What it has written comes back from the topology, like what others have.
         let topology = topology.serve(name, None);
-        let setup = orch::Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time };
+        let recorder =
+            Recorder::open_if_possible::<Orchestrator>(record.as_ref(), &own_name.to_string(), &watched.to_string());
+        let setup = orch::Setup { cohort, errant, topology, tablets, answers, said, wishes, drain_time, recorder };
         tasks.spawn(Driver::new(setup).run());
         Ok(Self { wishes: wishes_in, name: own_name, watched, shard, serving, _tasks: tasks })
     }

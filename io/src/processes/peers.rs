@@ -1,8 +1,9 @@
-//! The tablets of a shard as this process reaches them.
+//! Other processes of the cluster as this one reaches them.
 
 use super::shard::Tablets;
 use super::wire::{self, Identity};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use tonic::transport::Channel;
@@ -13,13 +14,50 @@ use weir_core::topo::{Address, TabletAlias};
 #[derive(Debug)]
 pub(super) struct Peers {
     tablets: watch::Receiver<Tablets>,
+    channels: Channels<TabletAlias>,
+}
+
+/// A channel to each process that was wanted, by its name.
+#[derive(Debug)]
+pub(crate) struct Channels<K> {
     identity: Option<Identity>,
-    channels: Mutex<BTreeMap<TabletAlias, (Address, Channel)>>,
+    made: Mutex<BTreeMap<K, (Address, Channel)>>,
+}
+
+impl<K: Clone + Ord + fmt::Display> Channels<K> {
+    pub(crate) fn new(identity: Option<Identity>) -> Self {
+        Self { identity, made: Mutex::default() }
+    }
+
+    /// Keeps those of processes that there still are.
+    pub(crate) fn retain(&self, is_there: impl Fn(&K) -> bool) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| is_there(name));
+    }
+
+    /// A channel to the process of this name, which is there now; `None` when that is no address.
+    pub(crate) fn to(&self, name: &K, address: &Address) -> Option<Channel> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, channel)) = made.get(name)
+            && at == address
+        {
+            return Some(channel.clone());
+        }
+        match wire::channel(address, self.identity.as_ref()) {
+            Ok(channel) => {
+                made.insert(name.clone(), (address.clone(), channel.clone()));
+                Some(channel)
+            }
+            Err(why) => {
+                warn!("{name} cannot be reached at {address}: {why}");
+                None
+            }
+        }
+    }
 }
 
 impl Peers {
     pub(super) fn new(tablets: watch::Receiver<Tablets>, identity: Option<Identity>) -> Self {
-        Self { tablets, identity, channels: Mutex::default() }
+        Self { tablets, channels: Channels::new(identity) }
     }
 
     /// How to reach a tablet, wherever it is by then.
@@ -31,21 +69,6 @@ impl Peers {
     /// A channel to a tablet; `None` when nobody knows where that is.
     pub(super) fn channel(&self, alias: &TabletAlias) -> Option<Channel> {
         let address = self.tablets.borrow().get(alias).map(|record| record.grpc.clone())?;
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, channel)) = channels.get(alias)
-            && *at == address
-        {
-            return Some(channel.clone());
-        }
-        match wire::channel(&address, self.identity.as_ref()) {
-            Ok(channel) => {
-                channels.insert(alias.clone(), (address, channel.clone()));
-                Some(channel)
-            }
-            Err(why) => {
-                warn!("tablet {alias} cannot be reached at {address}: {why}");
-                None
-            }
-        }
+        self.channels.to(alias, &address)
     }
 }

@@ -13,19 +13,22 @@ use tracing::{info, warn};
 use weir_core::gateway::globals::Globals;
 use weir_core::orch::lock::Entry;
 use weir_core::time::Instant;
-use weir_core::topo::ShardName;
-use weir_core::topo::TabletAlias;
 use weir_core::topo::store::directory::News;
-use weir_core::topo::store::{Place, Record, TabletRecord};
+use weir_core::topo::store::{GatewayRecord, Place, Record, TabletRecord};
+use weir_core::topo::{Cell, ProcessName, ShardName, TabletAlias};
 
 /// The tablets of a shard.
 pub(super) type Tablets = Arc<BTreeMap<TabletAlias, TabletRecord>>;
+
+/// The gateways of a shard.
+pub(crate) type Gateways = Arc<BTreeMap<(Cell, ProcessName), GatewayRecord>>;
 
 /// What is known of the shard, however long ago the topology was reached. It is followed until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(super) tablets: watch::Receiver<Tablets>,
     pub(super) entry: watch::Receiver<Option<Entry>>,
+    pub(super) gateways: watch::Receiver<Gateways>,
     /// What SET GLOBAL has set for its keyspace.
     pub(crate) globals: watch::Receiver<Globals>,
     /// Why the topology is not reached now, if it is not.
@@ -58,19 +61,21 @@ impl Shard {
     pub(crate) fn follow(topology: &Topology, name: ShardName) -> Self {
         let (tablets_told, tablets) = watch::channel(Tablets::default());
         let (entry_told, entry) = watch::channel(None);
+        let (gateways_told, gateways) = watch::channel(Gateways::default());
         let (globals_told, globals) = watch::channel(Globals::default());
         let (trouble_told, trouble) = watch::channel(Some("it has not answered yet".to_owned()));
         let pace = Arc::new(Pace { heard_at: AtomicU64::new(clock::now().0), losses: AtomicU64::new(0) });
         let told = Told {
             tablets: tablets_told,
             entry: entry_told,
+            gateways: gateways_told,
             globals: globals_told,
             trouble: trouble_told,
             pace: Arc::clone(&pace),
         };
         let mut following = JoinSet::new();
         following.spawn(told.follow(topology.follow(), name));
-        Self { tablets, entry, globals, trouble, pace, _following: following }
+        Self { tablets, entry, gateways, globals, trouble, pace, _following: following }
     }
 }
 
@@ -86,6 +91,7 @@ impl Shard {
 struct Told {
     tablets: watch::Sender<Tablets>,
     entry: watch::Sender<Option<Entry>>,
+    gateways: watch::Sender<Gateways>,
     globals: watch::Sender<Globals>,
     trouble: watch::Sender<Option<String>>,
     pace: Arc<Pace>,
@@ -119,6 +125,16 @@ impl Told {
             }
             News::Removed(Place::Tablet(alias)) => {
                 self.tablets.send_if_modified(|tablets| Arc::make_mut(tablets).remove(&alias).is_some());
+            }
+            News::Added(Record::Gateway(record)) | News::Changed(Record::Gateway(record)) if record.shard == *name => {
+                let key = (record.cell.clone(), record.name.clone());
+                self.gateways.send_modify(|gateways| _ = Arc::make_mut(gateways).insert(key, *record));
+            }
+            News::Removed(Place::Gateway(cell, process)) => {
+                let key = (cell, process);
+                self.gateways.send_if_modified(|gateways| {
+                    gateways.contains_key(&key) && Arc::make_mut(gateways).remove(&key).is_some()
+                });
             }
             News::Added(Record::Entry(shard, new)) | News::Changed(Record::Entry(shard, new)) if shard == *name => {
                 self.entry.send_replace(Some(*new));

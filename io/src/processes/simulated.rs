@@ -39,11 +39,12 @@ pub async fn gateway(
     serves: crate::gateway::Options,
 ) -> Result<(), StartError> {
     let shard = Shard::follow(topology, shard);
-    let (_tasks, view, tablets) = gateway::reach(&shard, cluster, None);
+    let accounts = gateway::accounts();
+    let (_tasks, view, tablets) = gateway::reach(&shard, cluster, None, &accounts);
     let described = gateway::describe(tablets.clone()).await;
     let rsa = RsaKey::generate().map_err(StartError::new)?;
     let listener = net::TcpListener::bind(serves.listen).await.map_err(StartError::new)?;
-    let shared = crate::gateway::Shared::new(serves, &described, gateway::accounts(), rsa, view, tablets);
+    let shared = crate::gateway::Shared::new(serves, &described, accounts, rsa, view, tablets);
     let _listening = crate::gateway::Listening::on(shared, listener, None).map_err(StartError::new)?;
     std::future::pending().await
 }
@@ -76,8 +77,7 @@ pub async fn tablet(
     let local =
         LocalTablet::start(tablet::ID, identity, config, connector(STATEMENTS_MAX), own, news_in.clone(), process);
     let (heard, telling) = tablet::hear(Arc::clone(&local), news);
-    let primary =
-        State { promised: 1, followed: 1, role: Role::Primary, intact: true, draining: None, status: None, copy: None };
+    let primary = State { promised: 1, followed: 1, role: Role::Primary, intact: true, ..State::default() };
     // There is room for the first.
     let _ = news_in.send(News::State(tablet::ID, Box::new(primary))).await;
     let serving = wire::server()

@@ -77,6 +77,8 @@ pub struct Running {
     tablet: Arc<LocalTablet>,
     kept: Arc<Kept>,
     announced: Announced,
+    /// Says that it is about to stop.
+    leave: watch::Sender<bool>,
     stop: oneshot::Sender<()>,
     failures: mpsc::Receiver<String>,
     heard: Heard,
@@ -114,7 +116,8 @@ impl Running {
         let server = topo::Address { host: advertised(&options, keeper.address().ip()), port: keeper.address().port() };
         let servers = servers_of(shard.tablets.clone(), name.alias.clone(), server.clone(), &mut tasks);
         let (failed, failures) = mpsc::channel(2);
-        let obeying = Obeying { name, reach, servers, peers, tablet: Arc::clone(&tablet), news: news_in };
+        let (leave, leaving) = watch::channel(false);
+        let obeying = Obeying { name, reach, servers, peers, tablet: Arc::clone(&tablet), news: news_in, leaving };
         let (entry, told) = (shard.entry.clone(), failed.clone());
         tasks.spawn(async move {
             if let Err(why) = obeying.run(entry, orders, questions).await {
@@ -137,7 +140,8 @@ impl Running {
         let record = record(&options, address, server.clone());
         let sign = Record::Presence(options.alias.clone(), super::presence());
         let announced = options.topology.publish(Some(&Record::Tablet(Box::new(record))), &sign, PRESENCE_TTL);
-        Ok(Self { address, server, tablet, kept, announced, stop, failures, heard, tasks, name: options.shard, shard })
+        let name = options.shard;
+        Ok(Self { address, server, tablet, kept, announced, leave, stop, failures, heard, tasks, name, shard })
     }
 
     /// Where other processes connect.
@@ -184,6 +188,22 @@ impl Running {
             Some(why) => why,
             None => std::future::pending().await,
         }
+    }
+
+    /// The shard's primary, and not its only tablet: when it is to stop, another has to take its place.
+    #[must_use]
+    pub fn is_to_be_succeeded(&self) -> bool {
+        let leads = |entry: &Entry| entry.is_led_by(self.tablet.alias()) && entry.cohort.tablets.len() > 1;
+        self.shard.entry.borrow().as_ref().is_some_and(leads)
+    }
+
+    /// Asks orchestrators for another primary, and waits until there is one; false when there is none for `patience`. Nobody chooses this tablet
+    /// from now on.
+    pub async fn hand_over(&mut self, patience: Duration) -> bool {
+        self.leave.send_replace(true);
+        let alias = self.tablet.alias();
+        let is_led = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.is_led_by_another(alias));
+        matches!(tokio::time::timeout(patience, self.shard.entry.wait_for(is_led)).await, Ok(Ok(_)))
     }
 
     /// Stops the tablet, then its server.
@@ -361,7 +381,8 @@ pub(super) fn hear(
     (Heard { health, state }, telling)
 }
 
-/// Takes orders under the cohort that the topology names: under another it begins anew, from what it has promised.
+/// Takes orders among the tablets that the topology names: among others it begins anew, from what it has promised. A policy comes with
+/// the order to lead.
 struct Obeying {
     name: Place,
     reach: Reach,
@@ -369,6 +390,7 @@ struct Obeying {
     peers: Arc<Peers>,
     tablet: Arc<LocalTablet>,
     news: mpsc::Sender<News>,
+    leaving: watch::Receiver<bool>,
 }
 
 impl Obeying {
@@ -380,7 +402,7 @@ impl Obeying {
     ) -> Result<(), crate::Unusable> {
         loop {
             let known = entry.borrow_and_update().clone();
-            let cohort = known.as_ref().map(|entry| entry.cohort.clone());
+            let tablets = known.as_ref().map(|entry| entry.cohort.tablets.clone());
             let mut tasks = JoinSet::new();
             let (orders_in, taken) = mpsc::channel(orders::QUEUE_MAX);
             let (questions_in, asked) = mpsc::channel(orders::QUEUE_MAX);
@@ -400,13 +422,13 @@ impl Obeying {
                         if changed.is_err() {
                             return Ok(());
                         }
-                        if entry.borrow_and_update().as_ref().map(|entry| &entry.cohort) != cohort.as_ref() {
+                        if entry.borrow_and_update().as_ref().map(|entry| &entry.cohort.tablets) != tablets.as_ref() {
                             break;
                         }
                     }
                 }
             }
-            info!("the shard has another cohort");
+            info!("the shard has other tablets");
             tasks.shutdown().await;
         }
     }
@@ -444,6 +466,7 @@ impl Obeying {
             questions,
             others,
             open: self.tablet.what_is_open(),
+            leaving: self.leaving.clone(),
             orchestrator: nobody,
             shard: self.news.clone(),
         })

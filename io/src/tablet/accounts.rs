@@ -1,5 +1,6 @@
 //! The accounts that server connections are opened with, by number.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_core::error::{Component, Error, Kind};
 use weir_core::link::AccountId;
@@ -22,13 +23,21 @@ pub struct Login {
 
 /// The process's own account, and those of its clients once they have logged in.
 #[derive(Debug)]
-pub struct Accounts(Mutex<Vec<Arc<Login>>>);
+pub struct Accounts(Mutex<List>);
+
+#[derive(Debug)]
+struct List {
+    logins: Vec<Arc<Login>>,
+    /// The places of a user's. The process's own is not among them: its password opens what a client's may not.
+    of_user: BTreeMap<Vec<u8>, Vec<usize>>,
+}
 
 impl Accounts {
     /// Only the process's own.
     #[must_use]
     pub fn own(user: impl Into<Vec<u8>>, password: Secret) -> Self {
-        Self(Mutex::new(vec![Arc::new(Login { user: user.into(), proof: Proof::Password(password), rights: None })]))
+        let own = Login { user: user.into(), proof: Proof::Password(password), rights: None };
+        Self(Mutex::new(List { logins: vec![Arc::new(own)], of_user: BTreeMap::new() }))
     }
 
     /// The number of a client's account. A changed password makes it another one, and so do changed rights: connections
@@ -38,28 +47,30 @@ impl Accounts {
     /// When there are too many.
     pub fn number(&self, login: Login) -> Result<AccountId, Error> {
         let mut list = self.list();
-        // The process's own password opens what a client's may not.
-        let known = list.iter().skip(1).position(|known| **known == login).map(|at| at + 1);
+        let List { logins, of_user } = &mut *list;
+        let is_it = |at: &&usize| logins.get(**at).is_some_and(|known| **known == login);
+        let known = of_user.get(&login.user).and_then(|places| places.iter().rev().find(is_it).copied());
         let at = match known {
             Some(at) => at,
-            None if list.len() >= ACCOUNTS_MAX => {
+            None if logins.len() >= ACCOUNTS_MAX => {
                 let message = format!("weir-gateway: more than {ACCOUNTS_MAX} accounts and passwords have been used");
                 return Err(Error::new(Component::Gateway, Kind::Busy, message));
             }
             None => {
-                list.push(Arc::new(login));
-                list.len() - 1
+                of_user.entry(login.user.clone()).or_default().push(logins.len());
+                logins.push(Arc::new(login));
+                logins.len() - 1
             }
         };
         Ok(AccountId(u32::try_from(at).unwrap_or(u32::MAX)))
     }
 
     /// Who has this number.
-    pub(super) fn login(&self, account: AccountId) -> Option<Arc<Login>> {
-        self.list().get(account.0 as usize).map(Arc::clone)
+    pub(crate) fn login(&self, account: AccountId) -> Option<Arc<Login>> {
+        self.list().logins.get(account.0 as usize).map(Arc::clone)
     }
 
-    fn list(&self) -> MutexGuard<'_, Vec<Arc<Login>>> {
+    fn list(&self) -> MutexGuard<'_, List> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,9 +26,6 @@ use weir_core::time::{Duration, Instant};
 /// The longest packet taken from a server, in bytes: what servers allow at most.
 const PACKET_BYTES_MAX: u32 = 1 << 30;
 
-/// News of an end that is younger has not reached us, as likely as not.
-const MOMENT: Duration = Duration::from_millis(1);
-
 /// How to connect to one server.
 #[derive(Debug)]
 pub struct Connector {
@@ -61,8 +58,6 @@ pub struct Connection {
     pub executed: Position,
     /// When it was opened.
     pub opened: Instant,
-    /// When it was used last.
-    rested: Instant,
     /// The protocol's state.
     pub machine: BackendConn,
     /// The socket; `Gone` once it broke.
@@ -115,7 +110,6 @@ impl Connector {
             epoch: 0,
             executed: Position::default(),
             opened: clock::now(),
-            rested: Instant::ZERO,
             machine,
             stream,
             output: Vec::new(),
@@ -170,18 +164,10 @@ fn unknown_account() -> Error {
 impl Connection {
     /// Its session does not use it any more. Whether the next one can, as it is.
     #[must_use]
-    pub fn rest(&mut self, now: Instant) -> bool {
-        self.rested = now;
+    pub fn rest(&mut self) -> bool {
         let strayed =
             self.class.traits.contains(ConnectionTraits::NO_SCHEMA) && self.machine.settings().schema.is_some();
         self.machine.is_idle_and_clean() && !strayed && self.stream.rest()
-    }
-
-    /// The server has closed it while it rested. One that was used a moment ago is not looked at: an end of that age is on its way as often as
-    /// it has come.
-    #[must_use]
-    pub fn is_stale(&mut self, now: Instant) -> bool {
-        now.since(self.rested) >= MOMENT && self.stream.is_stale()
     }
 
     /// What the server calls it.

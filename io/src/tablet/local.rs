@@ -1,5 +1,6 @@
 //! One tablet in this process: its machine behind a lock, its idle connections, and the tasks that open, watch and time.
 
+use super::accounts::Login;
 use super::connection::{Connection, Connector};
 use super::gauges::Gauges;
 use super::killer::{Killer, Thread};
@@ -18,7 +19,7 @@ use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::session::{Acquire, Fate};
 use weir_core::gtid::Position;
-use weir_core::link::Interrupt;
+use weir_core::link::{AccountId, Interrupt};
 use weir_core::rng::Rng;
 use weir_core::tablet::accounts::Account;
 use weir_core::tablet::drain::{Drain, Open};
@@ -30,7 +31,7 @@ use weir_core::time::{Duration, Instant};
 use weir_core::topo::{Health, Observation, Role, TabletAlias};
 
 /// How long it may take to look a user up.
-const FIND_USER_TIME_MAX: Duration = Duration::from_secs(2);
+pub(crate) const FIND_USER_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What a tablet tells the cluster.
 #[derive(Debug)]
@@ -200,6 +201,14 @@ impl LocalTablet {
         limit.await.unwrap_or_else(|_| Err(self.silent(FIND_USER_TIME_MAX)))
     }
 
+    /// The number of a client's account, to borrow connections with.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub(crate) fn number(&self, login: Login) -> Result<AccountId, Error> {
+        self.connector.accounts.number(login)
+    }
+
     /// What its server has executed, as the primary of `term`.
     ///
     /// # Errors
@@ -274,7 +283,7 @@ impl LocalTablet {
                     return Pending::Waiting { tablet: Arc::clone(self), ticket, answered };
                 }
                 Some(Ok(mut connection)) => {
-                    if connection.is_stale(now) {
+                    if connection.stream.is_stale() {
                         // The server closed it while it was idle: it is not even tried.
                         let lost = pool::Input::Lost { conn: connection.id };
                         state.machine.handle(now, Input::Pool(lost));
@@ -315,7 +324,7 @@ impl LocalTablet {
     }
 
     fn take_back(&self, state: &mut State, now: Instant, mut connection: Box<Connection>, fate: Fate) {
-        let clean = fate == Fate::Keep && connection.rest(now);
+        let clean = fate == Fate::Keep && connection.rest();
         let conn = connection.id;
         let release = pool::Input::Release {
             conn,

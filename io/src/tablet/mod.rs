@@ -18,4 +18,5 @@ pub use described::Described;
 pub use encryption::Encryption;
 pub use gauges::Gauges;
 pub use killer::Thread;
+pub(crate) use local::FIND_USER_TIME_MAX;
 pub use local::{LocalTablet, News, Own, Pending};

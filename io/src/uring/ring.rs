@@ -14,8 +14,8 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-/// Wishes that the kernel is told at once, at most; with more it is told more often.
-const WISHES_MAX: u32 = 1024;
+/// Wishes that the kernel is told at once, at most; the others wait. So few in tests that some always do.
+const WISHES_MAX: u32 = if cfg!(test) { 8 } else { 1024 };
 /// Answers that wait, at most, before the kernel keeps them elsewhere.
 const ANSWERS_MAX: u32 = 4096;
 /// Up to so many bytes are copied to be sent with what others send; more are sent by themselves from where they are.
@@ -48,6 +48,8 @@ pub(super) fn here() -> Option<Arc<Mailbox>> {
 pub(super) struct Ring {
     mailbox: Arc<Mailbox>,
     kernel: IoUring,
+    /// Wishes for which the kernel's queue had no room.
+    backlog: VecDeque<squeue::Entry>,
     seats: Slab<Seat>,
     /// Who was given something to read since the kernel was asked last.
     given: Vec<usize>,
@@ -124,7 +126,8 @@ pub(super) fn begin(mailbox: Arc<Mailbox>) -> io::Result<()> {
     buffers::register(&kernel.submitter())?;
     let rung = Box::leak(Box::default());
     let (given, starved, spare) = (Vec::new(), Vec::new(), Vec::new());
-    let mut ring = Ring { mailbox, kernel, seats: Slab::new(), given, starved, spare, rung };
+    let (backlog, seats) = (VecDeque::new(), Slab::new());
+    let mut ring = Ring { mailbox, kernel, backlog, seats, given, starved, spare, rung };
     ring.hear_bell();
     RING.set(Some(ring));
     Ok(())
@@ -234,7 +237,7 @@ impl Ring {
         let wish = opcode::Send::new(fd, sending.as_ptr(), len).flags(flags).build();
         seat.sending = Some(sending);
         seat.open += 1;
-        self.ask(&wish.user_data(Wish::Send.of(key)));
+        self.ask(wish.user_data(Wish::Send.of(key)));
         Poll::Ready(Ok(now.len()))
     }
 
@@ -253,45 +256,51 @@ impl Ring {
         let fd = Fd(seat.fd.as_raw_fd());
         (seat.is_receiving, seat.is_stopping) = (true, false);
         seat.open += 1;
-        // The kernel need not look now: an answer takes its time.
         let group = seat.group() as u16;
         let wish = if seat.keeps_receiving {
             opcode::RecvMulti::new(fd, group).build()
         } else {
+            // The kernel need not look now: an answer takes its time.
             opcode::Recv::new(fd, std::ptr::null_mut(), 0)
                 .buf_group(group)
                 .ioprio(POLL_FIRST)
                 .build()
                 .flags(squeue::Flags::BUFFER_SELECT)
         };
-        self.ask(&wish.user_data(Wish::Receive.of(key)));
+        self.ask(wish.user_data(Wish::Receive.of(key)));
     }
 
     fn cancel(&mut self, key: usize, wish: Wish) {
         let Some(seat) = self.seats.get_mut(key) else { return };
         seat.open += 1;
         let cancel = opcode::AsyncCancel::new(wish.of(key)).build();
-        self.ask(&cancel.user_data(Wish::Cancel.of(key)));
+        self.ask(cancel.user_data(Wish::Cancel.of(key)));
     }
 
     fn hear_bell(&mut self) {
         let bell = Fd(self.mailbox.bell().as_raw_fd());
         let wish = opcode::Read::new(bell, self.rung.as_mut_ptr(), 8).build();
-        self.ask(&wish.user_data(Wish::Bell.of(0)));
+        self.ask(wish.user_data(Wish::Bell.of(0)));
     }
 
-    fn ask(&mut self, wish: &squeue::Entry) {
-        loop {
+    /// The kernel is told of it in the next turn, or, in their order, as soon as it has room.
+    fn ask(&mut self, wish: squeue::Entry) {
+        self.backlog.push_back(wish);
+        self.hand_over();
+    }
+
+    /// Fills the kernel's queue; false if more is left.
+    fn hand_over(&mut self) -> bool {
+        while let Some(wish) = self.backlog.front() {
             // SAFETY: what the kernel uses of a wish stays until it has answered. A file is kept by its seat, and the seat by its open
             // wishes; what is sent by its seat likewise, where nobody touches it; what the bell writes to is never freed. Buffers for what is
             // received are the kernel's.
-            let pushed = unsafe { self.kernel.submission().push(wish) };
-            if pushed.is_ok() {
-                return;
+            if unsafe { self.kernel.submission().push(wish) }.is_err() {
+                return false;
             }
-            // No room: the kernel takes what is there. If it cannot now, it can soon.
-            let _ = self.kernel.submit();
+            self.backlog.pop_front();
         }
+        true
     }
 
     /// Tells the kernel what is wished, waits for an answer if `wait`, and wakes whoever got one.
@@ -301,11 +310,13 @@ impl Ring {
     pub(super) fn turn(&mut self, wait: bool) -> io::Result<()> {
         self.put_aside();
         for key in std::mem::take(&mut self.starved) {
-            if self.seats.get(key).is_some_and(|seat| !seat.is_receiving && !seat.is_left) {
+            // Whoever has something to read asks again after it.
+            if self.seats.get(key).is_some_and(|seat| !seat.is_receiving && seat.received.is_empty() && !seat.is_left) {
                 self.receive(key);
             }
         }
-        match self.kernel.submit_and_wait(usize::from(wait)) {
+        let is_all = self.hand_over();
+        match self.kernel.submit_and_wait(usize::from(wait && is_all)) {
             Ok(_) => {}
             Err(error) => match Errno::from_io_error(&error) {
                 // Interrupted, or it wants its answers to be taken first.

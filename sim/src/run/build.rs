@@ -177,6 +177,7 @@ fn gateway_setup(scenario: &Scenario, servers: Vec<Member>, options: Options, ve
         statements_per_connection_max: 8,
         cluster: cluster::Config { rotation, ..cluster::Config::default() },
         told_by: Vec::new(),
+        lanes: scenario.cluster.lanes,
         mutants: options.mutants,
     }
 }

@@ -10,10 +10,11 @@ use crate::processes::failover::mail::{Release, TABLET_PORT, TOPOLOGY_PORT};
 use crate::processes::failover::orchestrator::{OrchestratorProcess, OrchestratorSetup};
 use crate::processes::failover::tablet::{TabletProcess, TabletSetup};
 use crate::processes::failover::topology::TopologyProcess;
-use crate::scenario::{self, Kind, Scenario};
+use crate::scenario::{self, Fault, Kind, Scenario};
 use crate::world::{Address, HostId, ProcessId, World};
 use std::collections::BTreeSet;
 use weir_core::gtid::Position;
+use weir_core::orch::durability::Policy;
 use weir_core::orch::lock::Entry;
 use weir_core::orch::recovery::{Cohort, Step};
 use weir_core::tablet::operations::Servers;
@@ -80,6 +81,7 @@ pub(super) fn stage(
             dies_after: wanted.orchestrator_dies_after.filter(|_| number == 0),
             release: release(wanted.upgrading && number == 0),
             findings: findings.clone(),
+            recorded: options.recorded,
             mutants: options.mutants,
         };
         let host = world.add_host();
@@ -124,7 +126,8 @@ impl Failover {
         let Some(declines) = scenario.failover.as_ref().and_then(|failover| failover.declines) else {
             return Vec::new();
         };
-        let wanted = scenario.faults.iter().filter(|fault| fault.kind == Kind::Reparent).count() as u64;
+        let planned = |fault: &&Fault| matches!(fault.kind, Kind::Reparent | Kind::Policy);
+        let wanted = scenario.faults.iter().filter(planned).count() as u64;
         let terms = self.history(world).last().map_or(0, |entry| entry.record.term);
         let (declined, expected) = (self.findings.declined(), 1 + wanted - u64::from(declines));
         if declined.len() == usize::from(declines) && terms == expected {
@@ -173,15 +176,21 @@ impl Failover {
 }
 
 impl Failover {
+    /// When a write is acknowledged in the end: as the scenario has it, unless somebody has wanted it otherwise and the topology says so.
+    pub(super) fn policy(&self, stage: &Stage, wanted: &scenario::Failover) -> Policy {
+        self.history(&stage.world).last().map_or_else(|| wanted.policy(), |entry| entry.cohort.policy)
+    }
+
     /// Whether enough servers have no history of their own for the primary's writes to be acknowledged. The others stay out
     /// until a person has looked at them; without them the shard rightly stands still.
     pub(super) fn can_acknowledge(&self, stage: &Stage, wanted: &scenario::Failover) -> bool {
+        let policy = self.policy(stage, wanted);
         let primary = stage.primary();
         let mut sound = (0..stage.servers.len()).filter(|number| *number != primary && !is_errant(stage, *number));
-        match wanted.policy {
-            scenario::Policy::None => true,
-            scenario::Policy::SemiSync => sound.count() >= wanted.acks as usize,
-            scenario::Policy::CrossCell => sound.any(|number| self.aliases[number].cell != self.aliases[primary].cell),
+        match policy {
+            Policy::None => true,
+            Policy::SemiSync { acks } => sound.count() >= acks as usize,
+            Policy::CrossCell => sound.any(|number| self.aliases[number].cell != self.aliases[primary].cell),
         }
     }
 }

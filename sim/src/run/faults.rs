@@ -2,7 +2,7 @@
 
 use super::{Stage, group};
 use crate::mysql::host::{SIGNAL_APPLIER_SLOW, SIGNAL_APPLIER_STALLS};
-use crate::processes::failover::orchestrator::{SIGNAL_DRAIN, SIGNAL_REPARENT};
+use crate::processes::failover::orchestrator::{SIGNAL_DRAIN, SIGNAL_POLICY, SIGNAL_REPARENT};
 use crate::processes::failover::topology::{SIGNAL_FORGET, SIGNAL_LEADERLESS, SIGNAL_RESTORE};
 use crate::processes::gateway::SIGNAL_STOP;
 use crate::processes::operator::{SIGNAL_ERRANDS, SIGNAL_KILLS};
@@ -94,6 +94,9 @@ fn named(scenario: &Scenario, fault: &fault::Fault) -> Fault {
         FaultKind::Signal { signal, .. } if *signal >= SIGNAL_DRAIN => {
             plain(Kind::Drain, name(&HostId((signal - SIGNAL_DRAIN) as u16)))
         }
+        FaultKind::Signal { process, signal } if *signal >= SIGNAL_POLICY => {
+            Fault { acks: signal - SIGNAL_POLICY, ..plain(Kind::Policy, of(*process)) }
+        }
         FaultKind::Signal { signal, .. } if *signal >= SIGNAL_REPARENT => {
             plain(Kind::Reparent, name(&HostId((signal - SIGNAL_REPARENT) as u16)))
         }
@@ -140,12 +143,16 @@ fn kinds_of(stage: &Stage, scenario: &Scenario, number: u32, fault: &Fault) -> V
     }
     let (first, failover) = match (fault.kind, &stage.failover) {
         (Kind::Reparent, Some(failover)) => (SIGNAL_REPARENT, failover),
+        (Kind::Policy, Some(failover)) => (SIGNAL_POLICY, failover),
         (Kind::Drain, Some(failover)) => (SIGNAL_DRAIN, failover),
         _ => return kind_of(stage, scenario, fault).into_iter().collect(),
     };
     // Everybody is asked: only the holder of the lock obeys.
-    let Ok(number) = scenario.host(&fault.on) else { return Vec::new() };
-    let signal = first + u32::from(number);
+    let signal = match scenario.host(&fault.on) {
+        _ if fault.kind == Kind::Policy => first + fault.acks,
+        Ok(number) => first + u32::from(number),
+        Err(_) => return Vec::new(),
+    };
     failover.orchestrators.iter().map(|process| FaultKind::Signal { process: *process, signal }).collect()
 }
 
@@ -193,7 +200,7 @@ fn kind_of(stage: &Stage, scenario: &Scenario, fault: &Fault) -> Option<FaultKin
         Kind::NoLeader => signal(SIGNAL_LEADERLESS),
         Kind::Restore => signal(SIGNAL_RESTORE),
         Kind::Forget => signal(SIGNAL_FORGET),
-        Kind::Reparent | Kind::Drain | Kind::Sql => return None,
+        Kind::Reparent | Kind::Policy | Kind::Drain | Kind::Sql => return None,
         Kind::KillConnections => {
             FaultKind::Signal { process: stage.operator, signal: SIGNAL_KILLS + u32::from(number) }
         }
@@ -254,6 +261,9 @@ pub(super) fn in_words(fault: &fault::Fault, scenario: &Scenario) -> Befell {
         }
         FaultKind::Signal { signal, .. } if *signal >= SIGNAL_DRAIN => {
             format!("the tablet of server {} is out of service", signal - SIGNAL_DRAIN + 1)
+        }
+        FaultKind::Signal { signal, .. } if *signal >= SIGNAL_POLICY => {
+            format!("somebody wants {} acknowledgements", signal - SIGNAL_POLICY)
         }
         FaultKind::Signal { signal, .. } if *signal >= SIGNAL_REPARENT => {
             format!("somebody wants server {} to be primary", signal - SIGNAL_REPARENT + 1)

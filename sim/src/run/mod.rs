@@ -52,11 +52,13 @@ pub struct Options {
     pub messages: bool,
     /// Histories are kept and checked; a measurement of speed does without.
     pub checked: bool,
+    /// Orchestrators are recorded, and must decide the same when they are told the same again; else the run panics.
+    pub recorded: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mutants: Mutants::NONE, records_max: 0, messages: false, checked: true }
+        Self { mutants: Mutants::NONE, records_max: 0, messages: false, checked: true, recorded: false }
     }
 }
 

@@ -4,21 +4,22 @@ use super::Stage;
 use super::failover::{Failover, is_errant};
 use crate::check::Violation;
 use crate::processes::failover::tablet::TabletProcess;
-use crate::scenario::{self, Policy};
+use crate::scenario;
+use weir_core::orch::durability::Policy;
 
 /// What is not as the last settled term wants it. A server with a history of its own stays apart, and takes no writes.
 pub(super) fn check(stage: &Stage, failover: &Failover, wanted: &scenario::Failover) -> Vec<Violation> {
     let Some(primary) = failover.primary(&stage.world) else {
         return vec![Violation::new("there is a primary in the end", "no term was ever settled")];
     };
-    let shard = Shard { stage, failover, wanted, primary };
+    let shard = Shard { stage, failover, policy: failover.policy(stage, wanted), primary };
     (0..stage.servers.len()).filter_map(|number| shard.wrong(number)).collect()
 }
 
 struct Shard<'a> {
     stage: &'a Stage,
     failover: &'a Failover,
-    wanted: &'a scenario::Failover,
+    policy: Policy,
     primary: usize,
 }
 
@@ -30,9 +31,9 @@ impl Shard<'_> {
 
     fn leads_badly(&self, number: usize) -> Option<String> {
         let server = self.stage.server(number)?.server();
-        let acks = match self.wanted.policy {
+        let acks = match self.policy {
             Policy::None => 0,
-            Policy::SemiSync => self.wanted.acks as usize,
+            Policy::SemiSync { acks } => acks as usize,
             Policy::CrossCell => 1,
         };
         if !server.is_writable() {
@@ -49,9 +50,9 @@ impl Shard<'_> {
     fn follows_badly(&self, number: usize) -> Option<String> {
         let server = self.stage.server(number)?.server();
         let source = format!("s{}", self.primary + 1);
-        let acknowledges = match self.wanted.policy {
+        let acknowledges = match self.policy {
             Policy::None => false,
-            Policy::SemiSync => true,
+            Policy::SemiSync { .. } => true,
             Policy::CrossCell => self.failover.aliases[number].cell != self.failover.aliases[self.primary].cell,
         };
         if server.is_writable() {

@@ -18,6 +18,8 @@ pub struct Drawn {
     pub acks: Vec<u32>,
     /// Somebody wants another primary, at most so often.
     pub reparents_max: u64,
+    /// Somebody wants another number of acknowledgements, of these, so often at most; 0: never.
+    pub policies_max: u64,
     /// Half of the runs have servers that should rather be primary, and ones that must not.
     pub promotion: bool,
 }
@@ -50,6 +52,12 @@ impl Scenario {
             let on = format!("server {}", rng.below(servers.into()) + 1);
             let at = Span(Duration::from_millis(at));
             scenario.faults.push(Fault { at, ..Fault::new(Kind::Reparent, on) });
+        }
+        // No more is drawn where nobody wants another policy.
+        for _ in 0..if drawn.policies_max == 0 { 0 } else { rng.below(drawn.policies_max) + 1 } {
+            let at = Span(Duration::from_millis(rng.below(scenario.duration.0.as_millis() as u64)));
+            let acks = one_of(&mut rng, &drawn.acks).unwrap_or(1);
+            scenario.faults.push(Fault { at, acks, ..Fault::new(Kind::Policy, "orchestrator 1".to_owned()) });
         }
         scenario
     }

@@ -90,6 +90,10 @@ pub struct Cluster {
     /// Sessions have `transaction_replay` on.
     #[serde(skip_serializing_if = "is_default")]
     pub transaction_replay: bool,
+    /// Tablets are processes of their own, so that what reads is sent with the wish for a connection; and the way to one is lost with its
+    /// answer now and then.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lanes: bool,
 }
 
 /// Which servers.
@@ -209,6 +213,9 @@ pub struct Fault {
     /// Percent of segments that are lost, for `degrade`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub loss_percent: u32,
+    /// Acknowledgements, for `policy`; 0: none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub acks: u32,
     /// What is run there, for `sql`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sql: Vec<String>,
@@ -239,6 +246,7 @@ pub enum Kind {
     /// The process dies and is started again at the end.
     Kill,
     /// The gateway is told to stop: it lets nobody in, and ends each session as soon as that is amid nothing. It is started again at the end.
+    /// Or the tablet is: it waits for another to be primary. When it is to be gone, it is killed.
     Stop,
     /// The host loses power.
     PowerLoss,
@@ -272,6 +280,8 @@ pub enum Kind {
     KillConnections,
     /// Somebody wants the server to be primary.
     Reparent,
+    /// Somebody wants a write to be acknowledged by so many replicas (`acks`) from now on, whatever it was before.
+    Policy,
     /// Somebody takes the server's tablet out of service, and puts it back at the end.
     Drain,
     /// The topology has no leader.
@@ -310,6 +320,9 @@ const fn times() -> u32 {
     100
 }
 
+/// Acknowledgements that somebody may want are fewer.
+pub const ACKS_END: u32 = 10;
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_times(value: &u32) -> bool {
     *value == times()
@@ -333,6 +346,7 @@ impl Default for Cluster {
             heartbeats: true,
             ejection: false,
             transaction_replay: false,
+            lanes: false,
         }
     }
 }
@@ -356,6 +370,7 @@ impl Fault {
             latency: Span::default(),
             jitter: Span::default(),
             loss_percent: 0,
+            acks: 0,
             sql: Vec::new(),
             may_count: false,
             times: times(),
@@ -384,11 +399,15 @@ impl Scenario {
     /// What does not fit.
     pub fn check(&self) -> Result<(), String> {
         for fault in &self.faults {
-            if matches!(fault.kind, Kind::Reparent | Kind::Drain) && self.failover.is_none() {
+            if matches!(fault.kind, Kind::Reparent | Kind::Policy | Kind::Drain) && self.failover.is_none() {
                 return Err("nobody is there to change the primary".into());
             }
-            if fault.kind == Kind::Stop && !fault.on.starts_with("gateway ") {
-                return Err(format!("{} is no gateway that could be stopped in order", fault.on));
+            if fault.acks >= ACKS_END {
+                return Err(format!("{} acknowledgements are too many", fault.acks));
+            }
+            let stops = ["gateway ", "tablet "].iter().any(|prefix| fault.on.starts_with(prefix));
+            if fault.kind == Kind::Stop && !stops {
+                return Err(format!("{} is neither a gateway nor a tablet, which could be stopped in order", fault.on));
             }
             if (fault.kind == Kind::Sql) == fault.sql.is_empty() {
                 return Err(format!("{:?} on {:?} with statements {:?}", fault.kind, fault.on, fault.sql));

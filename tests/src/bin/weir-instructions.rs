@@ -225,7 +225,8 @@ impl Path {
                     self.lent = conn;
                     self.epoch += 1;
                     let key = LeaseKey { tablet, connection: conn.0, epoch: self.epoch };
-                    self.session.lease_granted(self.now, Lease { key, tracks: true, executed: Position::default() });
+                    let lease = Lease { key, tracks: true, executed: Position::default(), ran: None };
+                    self.session.lease_granted(self.now, lease);
                 }
                 other => panic!("{other:?}"),
             }

@@ -9,7 +9,7 @@ const SHOW: &str = "SELECT @@GLOBAL.read_write_split_ratio, @@GLOBAL.read_after_
 
 #[test]
 fn what_is_set_at_one_gateway_holds_at_all_and_stays() {
-    let mut deployment = Deployment::small_with_gateways(2);
+    let mut deployment = Deployment::small_with_gateways(2, &[]);
     assert_eq!(deployment.query(1, SHOW), "100\tSESSION");
     deployment.query(0, "SET GLOBAL read_write_split_ratio = 7, GLOBAL read_after_write_consistency = 'EVENTUAL'");
     assert_eq!(deployment.query(0, SHOW), "7\tEVENTUAL", "whoever has set it sees it at once");

@@ -5,15 +5,15 @@
 //! `WEIR_PROCESSES_EVERY_MS=5000` kills one each five seconds, whether the one before is in its place again or not; without it, the next
 //! is killed when it is, and not all of them; nor are all pairs cut. `WEIR_TEST_LOG=info` prints what the processes log.
 
-mod load;
+mod accounts;
+mod clients;
 mod partitions;
 mod refusals;
 mod slow_client;
 mod strangers;
 
-use load::Load;
 use std::time::{Duration, Instant};
-use weir_tests::{Deployment, Part, Written as _};
+use weir_tests::{Deployment, Load, Part, Written as _};
 
 #[test]
 fn each_process_may_be_killed_in_turn() {
@@ -34,6 +34,27 @@ fn each_process_may_be_killed_in_turn() {
     if std::env::var_os("WEIR_TEST_LOG").is_some() {
         eprintln!("{}", deployment.output());
     }
+}
+
+/// As by `systemctl restart`: nobody reads an error of it, and no write's outcome is unknown.
+#[test]
+fn a_primary_that_is_told_to_stop_is_succeeded_first() {
+    let mut deployment = Deployment::start();
+    let mut load = Load::start(&deployment);
+    for _ in 0..2 {
+        let (primary, begun) = (deployment.primary(), Instant::now());
+        deployment.upgrade(Part::Tablet(primary));
+        let stopped = begun.elapsed();
+        let healed = deployment.wait_until_healed();
+        eprintln!(
+            "tablet {primary} was primary and has stopped in {stopped:?}; all are in their places {healed:?} later"
+        );
+        assert_ne!(deployment.primary(), primary);
+        load.wait_for_progress();
+    }
+    let said = deployment.output().matches("another is primary").count();
+    assert_eq!(said, 2, "{}", deployment.output());
+    assert_eq!(load.stop(&deployment), 0, "nobody has noticed\n{}", deployment.output());
 }
 
 fn every() -> Option<Duration> {

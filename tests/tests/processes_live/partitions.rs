@@ -1,8 +1,8 @@
 //! Each pair of hosts is cut off from each other for a while: packets between them are lost without a word.
 
-use crate::{every, load::Load};
+use crate::every;
 use std::time::Duration;
-use weir_tests::{Deployment, Written as _, has_own_network};
+use weir_tests::{Deployment, Load, Written as _, has_own_network};
 
 /// Longer than leases and health streams last.
 const CUT_OFF: Duration = Duration::from_secs(6);

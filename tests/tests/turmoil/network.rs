@@ -234,6 +234,7 @@ async fn run_gateway(topology: Topology) -> turmoil::Result {
             admission: AdmissionLimits { connections_max: 100, connections_per_user_max: 100 },
             session: SessionLimits::default(),
             variables: Variables::default(),
+            read_users: None,
         },
         buffer: buffer::Config::default(),
         packet_bytes_max: None,
@@ -243,6 +244,7 @@ async fn run_gateway(topology: Topology) -> turmoil::Result {
         tls_required: false,
         compression: None,
         proxies: Vec::new(),
+        others: weir_io::gateway::Others::default(),
         rings: None,
     };
     let cluster = cluster::Config { cell: Some("zone1".parse().expect("a cell")), ..cluster::Config::default() };

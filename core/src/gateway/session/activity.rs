@@ -3,7 +3,7 @@
 use super::{Phase, Session};
 use crate::gateway::processes::{INFO_BYTES_MAX, Process};
 use crate::mysql::command::ClientCommand;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// What an idle session keeps of the buffer for a statement's text, in bytes.
 const INFO_KEPT_BYTES: usize = 256;
@@ -78,8 +78,8 @@ impl Session {
         if process.schema.as_deref() != self.state.schema() {
             process.schema = self.state.schema().map(<[u8]>::to_vec);
         }
-        (process.command, process.state) = (self.activity.command, self.waits_for());
-        process.since = self.activity.since;
+        (process.command, process.state) = (self.activity.command.into(), self.waits_for().into());
+        (process.since, process.before) = (self.activity.since, Duration::ZERO);
         process.info.clone_from(&self.activity.info);
     }
 
@@ -91,7 +91,7 @@ impl Session {
             Phase::Buffered(_) => "Waiting for a primary",
             Phase::Running(_) | Phase::Held(..) | Phase::Inquiring(..) | Phase::Killing | Phase::Leaving => "Executing",
             Phase::Infile(_) => "Reading file",
-            Phase::Showing(_) | Phase::Listing(_) | Phase::SettingDefaults(_) => "starting",
+            Phase::Showing(_) | Phase::Listing(_) | Phase::SettingDefaults(_) | Phase::ReloadingUsers => "starting",
             Phase::Idle | Phase::Closed => "",
         }
     }

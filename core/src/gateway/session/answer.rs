@@ -2,7 +2,7 @@
 
 use super::diagnostics::is_found_before_it_runs;
 use super::insert_id::InsertId;
-use super::job::{Job, Origin};
+use super::job::{BROKEN_MAX, Job, Origin};
 use super::replay::GoesOn;
 use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State};
 use super::waiting::takes_nothing;
@@ -19,9 +19,6 @@ use crate::sql::Effects;
 use crate::time::Instant;
 use crate::topo::Role;
 use std::sync::Arc;
-
-/// Connections that may break under one read before it is given up: a statement that kills servers must not reach them all.
-pub(super) const BROKEN_MAX: usize = 1;
 
 /// Errors by which a read-only server refuses a write: ER_OPTION_PREVENTS_STATEMENT,
 /// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE.

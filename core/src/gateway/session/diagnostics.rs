@@ -33,6 +33,8 @@ pub(super) const CLEAR: &[u8] = b"DO (SELECT 0 FROM (SELECT 0) none)";
 /// Leaves a warning that no statement of a client's leaves.
 const MARK: &[u8] = b"SIGNAL SQLSTATE '01000' SET MYSQL_ERRNO = 1642, MESSAGE_TEXT = 'weir: what was left before'";
 const MARK_TEXT: &[u8] = b"weir: what was left before";
+/// ER_UNKNOWN_ERROR: what a warning of Weir's own has for a number.
+const UNKNOWN_ERROR: u32 = 1105;
 /// The most rows that a connection is made to have found, one SELECT each.
 const FOUND_ROWS_GIVEN_MAX: u64 = 64;
 
@@ -74,7 +76,7 @@ pub(super) enum Place {
 }
 
 impl Diagnostics {
-    fn is_clean(&self) -> bool {
+    pub(super) fn is_clean(&self) -> bool {
         self.conditions.as_ref().is_some_and(|conditions| conditions.warnings == 0)
     }
 
@@ -127,12 +129,21 @@ impl Diagnostics {
 impl Session {
     /// The client reads an error: it is a condition like any other, and the only one as far as is known.
     pub(super) fn note_error(&mut self, error: &Error) {
-        let condition = Condition { level: Level::Error, code: error.code.into(), message: error.message.clone() };
-        self.diagnostics.at = None;
         self.diagnostics.row_count = Some(-1);
+        self.note_condition(Condition { level: Level::Error, code: error.code.into(), message: error.message.clone() });
+    }
+
+    /// The gateway answered, and warns.
+    pub(super) fn note_warning(&mut self, message: &str) {
+        self.note_condition(Condition { level: Level::Warning, code: UNKNOWN_ERROR, message: message.into() });
+    }
+
+    /// There is this one condition, which no server knows of.
+    fn note_condition(&mut self, condition: Condition) {
+        self.diagnostics.at = None;
         self.diagnostics.conditions = Some(Conditions {
             warnings: 1,
-            errors: 1,
+            errors: u64::from(condition.level == Level::Error),
             list: vec![condition],
             character_set: self.state.results_character_set().to_vec(),
         });

@@ -4,7 +4,7 @@ use super::diagnostics::Place;
 use super::history::Kept;
 use super::insert_id::InsertId;
 use super::{Event, Fate, Phase, Session};
-use crate::error::{Component, Error};
+use crate::error::{Component, Error, Kind};
 use crate::gateway::balance::{self, Policy, Wish};
 use crate::gateway::buffer::Primary;
 use crate::gateway::cluster::TabletId;
@@ -17,9 +17,12 @@ use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::mysql::capability::CapabilityFlags;
 use crate::sql::{Classification, Effects, Leaves, Route};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::topo::Role;
 use std::sync::Arc;
+
+/// Connections that may break under one read before it is given up: a statement that kills servers must not reach them all.
+pub(super) const BROKEN_MAX: usize = 1;
 
 /// Why a request runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +124,8 @@ pub(super) struct Job {
     pub(super) victim: Option<u64>,
     /// When it got the connection that it runs on.
     pub(super) granted_at: Option<Instant>,
+    /// It was sent ahead, and runs since then, although it is submitted later.
+    pub(super) runs_since: Option<Instant>,
     /// Connections that broke under it.
     pub(super) broken: usize,
     /// Why it was not executed where it was tried last.
@@ -201,6 +206,7 @@ impl Job {
             kills: None,
             victim: None,
             granted_at: None,
+            runs_since: None,
             broken: 0,
             last_error: None,
             warned: false,
@@ -261,6 +267,8 @@ pub struct Lease {
     pub tracks: bool,
     /// What the server is known to have executed: the tablet may know more than the view.
     pub executed: Position,
+    /// For how long that has run on it which was sent [`ahead`](Session::ahead), if it was.
+    pub ran: Option<Duration>,
 }
 
 /// The lease as the session holds it.
@@ -404,8 +412,9 @@ impl Session {
                 return;
             }
         };
-        self.tally.granted(now);
-        job.granted_at = Some(now);
+        let since = now - lease.ran.unwrap_or_default();
+        self.tally.granted(since);
+        (job.granted_at, job.runs_since) = (Some(since), lease.ran.map(|_| since));
         (job.given_found_rows, job.marked) = (false, false);
         job.reached |= lease.executed.contains(&job.floor).unwrap_or(false);
         self.lease = Some(Held {
@@ -439,6 +448,11 @@ impl Session {
         self.tally.granted(now);
         self.usage.release();
         job.tried.extend(job.asked.take());
+        // What was sent ahead may have run, and be the cause.
+        job.broken += usize::from(error.is(Kind::ServerLost));
+        if job.broken > BROKEN_MAX {
+            return self.fail(now, &job, &error);
+        }
         self.try_elsewhere(now, job, error);
     }
 
@@ -513,10 +527,11 @@ impl Session {
             lease.insert_id = InsertId::Dirty;
         }
         let timed = !self.waits(&job);
-        self.usage.begin(now, timed);
+        let begun = job.runs_since.take().unwrap_or(now);
+        self.usage.begin(begun, timed);
         let wait = self.wait_for(now, &job);
         if let Some(lease) = &self.lease {
-            self.tally.sent(now, lease.role, !job.floor.is_empty(), wait.is_some());
+            self.tally.sent(begun, lease.role, !job.floor.is_empty(), wait.is_some());
         }
         self.watch(now, &mut job);
         if self.state.variables.transaction_replay {
@@ -535,7 +550,7 @@ impl Session {
     }
 
     /// What `job` waits for on the lease's server before it runs, and for how long.
-    fn wait_for(&self, now: Instant, job: &Job) -> Option<Wait> {
+    pub(super) fn wait_for(&self, now: Instant, job: &Job) -> Option<Wait> {
         if !self.waits(job) {
             if !job.floor.is_empty() {
                 Mark::ReadReached.hit();
@@ -551,7 +566,12 @@ impl Session {
     /// Hands a request to the lease's connection.
     pub(super) fn send(&mut self, job: &Job, last_insert_id: Option<u64>, wait: Option<Wait>) {
         self.end_rest();
-        self.events.push_back(Event::Submit(Box::new(Request {
+        let request = self.request(job, last_insert_id, wait);
+        self.events.push_back(Event::Submit(Box::new(request)));
+    }
+
+    pub(super) fn request(&self, job: &Job, last_insert_id: Option<u64>, wait: Option<Wait>) -> Request {
+        Request {
             settings: Arc::clone(&self.state.settings),
             last_insert_id,
             command: job.command.clone(),
@@ -561,7 +581,7 @@ impl Session {
             restores_variables: job.effects.contains(Effects::RESTORES_VARIABLES),
             wait,
             client: ClientFormat { deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
-        })));
+        }
     }
 
     fn takes_multi_statements(&self) -> bool {

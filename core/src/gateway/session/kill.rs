@@ -9,9 +9,8 @@
 //!
 //! A client that goes away while a statement runs is treated likewise, so that nothing keeps running for nobody.
 
-use super::answer::BROKEN_MAX;
 use super::commands::payload_of;
-use super::job::{Job, Origin};
+use super::job::{BROKEN_MAX, Job, Origin};
 use super::{Event, Fate, Phase, Reason, Session};
 use crate::error::{Component, Error, Kind};
 use crate::gtid::Flavor;

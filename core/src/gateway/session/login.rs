@@ -11,6 +11,7 @@ use crate::gtid::Flavor;
 use crate::link::{AccountId, Command};
 use crate::mysql::auth::{Credential, Secret};
 use crate::mysql::capability::CapabilityFlags;
+use crate::mysql::certificate::Certificate;
 use crate::mysql::command::ClientCommand;
 use crate::mysql::handshake::{ClientInfo, HandshakeResponse, ServerConfig, ServerEvent, ServerHandshake, Transport};
 use crate::sql::Effects;
@@ -31,10 +32,11 @@ pub(super) struct Before {
 }
 
 impl Session {
-    /// TLS is up, as [`Event::StartTls`] asked.
-    pub fn tls_started(&mut self) {
+    /// TLS is up, as [`Event::StartTls`] asked. `certificate`: what the client has shown, if an authority has vouched for it.
+    pub fn tls_started(&mut self, certificate: Option<Certificate>) {
         let Phase::Login(handshake) = &mut self.phase else { return };
         handshake.tls_started();
+        self.certificate = certificate;
         self.peer.transport = Transport::Tls;
         self.pump_login();
     }
@@ -70,7 +72,12 @@ impl Session {
                 ServerEvent::StartTls => self.events.push_back(Event::StartTls),
                 ServerEvent::DecryptRsa { ciphertext } => self.events.push_back(Event::DecryptRsa(ciphertext)),
                 ServerEvent::Lookup { user } => match &self.config.users {
-                    Users::Listed(users) => handshake.credential(users.get(&user).cloned()),
+                    // To a client whose connection is not what the account asks for, it is closed as if there were none, as at a server.
+                    Users::Listed(users) => {
+                        let (transport, shown) = (self.peer.transport, self.certificate.as_ref());
+                        let known = users.get(&user).filter(|known| known.requires.is_met_by(transport, shown));
+                        handshake.credential(known.map(|known| known.credential.clone()));
+                    }
                     Users::OfServers => self.events.push_back(Event::FindUser(user)),
                 },
                 ServerEvent::Authenticated(info) => self.authenticated(*info),

@@ -9,6 +9,7 @@
 //! (what comes back, and when the connection is given back).
 
 mod activity;
+mod ahead;
 mod answer;
 mod clients;
 mod commands;
@@ -54,6 +55,7 @@ use crate::mutants::Mutant;
 use crate::mysql::ProtocolError;
 use crate::mysql::auth::{Nonce, Proof};
 use crate::mysql::capability::{CapabilityFlags, MariaDbCapabilities};
+use crate::mysql::certificate::Certificate;
 use crate::mysql::frame::{self, PacketReader};
 use crate::mysql::handshake::{ServerHandshake, Transport};
 use crate::mysql::packet::{self, OkHeader, OkPacket};
@@ -189,6 +191,8 @@ pub enum Event {
     /// Make these the gateway's defaults ([`Globals`](crate::gateway::globals::Globals)), for every session; then call
     /// [`Session::defaults_set`].
     SetDefaults(Vec<(String, String)>),
+    /// Look anew at who may log in; then call [`Session::users_reloaded`].
+    ReloadUsers,
     /// Flush, then close the client's connection. Nothing follows.
     Closed(Reason),
 }
@@ -271,6 +275,8 @@ enum Phase {
     Leaving,
     /// The driver sets the gateway's defaults; then these are the session's own values.
     SettingDefaults(Box<(Variables, Tracking)>),
+    /// The driver looks at who may log in.
+    ReloadingUsers,
     /// Over.
     Closed,
 }
@@ -283,6 +289,8 @@ pub struct Session {
     servers: Option<ServerVersion>,
     view: Arc<View>,
     peer: Peer,
+    /// What the client has shown, once TLS is up.
+    certificate: Option<Certificate>,
     phase: Phase,
     user: Vec<u8>,
     /// Whom its statements run as on the servers.
@@ -341,6 +349,7 @@ impl Session {
         let mut session = Self {
             servers: ServerVersion::parse(&config.greeting.server_version),
             phase: Phase::Login(Box::new(handshake)),
+            certificate: None,
             user: Vec::new(),
             account: AccountId::OWN,
             capabilities: CapabilityFlags::empty(),
@@ -542,6 +551,12 @@ impl Session {
                 Transmit::Skip { len } => piece = &piece[len..],
             }
         }
+    }
+
+    /// The driver has not done everything yet. Until it has, the client is told nothing more.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// The next thing the driver must do.

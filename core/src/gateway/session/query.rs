@@ -122,6 +122,10 @@ impl Session {
             Some(Own::Show(show)) => self.show(*show),
             Some(Own::Explain(statement)) => self.explain(now, statement),
             Some(Own::Kill(kill)) => self.on_kill(now, kill, payload),
+            Some(Own::ReloadUsers) => {
+                self.phase = Phase::ReloadingUsers;
+                self.events.push_back(Event::ReloadUsers);
+            }
             None => {
                 debug_assert!(false, "the gateway's own statement without content");
                 let job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);
@@ -198,6 +202,26 @@ impl Session {
         self.become_idle(now);
     }
 
+    /// The answer to [`Event::ReloadUsers`]: what the client is warned of, or why everything stays as it was.
+    pub fn users_reloaded(&mut self, now: Instant, outcome: Result<Option<&str>, Error>) {
+        if !matches!(self.phase, Phase::ReloadingUsers) {
+            // The client has gone meanwhile.
+            return;
+        }
+        match outcome {
+            Ok(warning) => {
+                self.diagnostics.note_ok();
+                let warnings = warning.is_some().into();
+                self.write_ok(&OkPacket { status: self.state.status, warnings, ..OkPacket::default() });
+                if let Some(message) = warning {
+                    self.note_warning(message);
+                }
+            }
+            Err(error) => self.write_error(&error),
+        }
+        self.become_idle(now);
+    }
+
     /// A result set of one number.
     pub(super) fn answer_number(&mut self, label: &[u8], value: impl ToString) {
         let columns = vec![ColumnDefinition::integer(label)];
@@ -205,7 +229,11 @@ impl Session {
     }
 
     pub(super) fn answer_table(&mut self, result: &TextResultSet) {
-        let ok = OkPacket { status: self.state.status, ..OkPacket::default() };
+        self.answer_table_with(result, 0);
+    }
+
+    fn answer_table_with(&mut self, result: &TextResultSet, warnings: u16) {
+        let ok = OkPacket { status: self.state.status, warnings, ..OkPacket::default() };
         let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
         self.out.write(|b| result.write(b, sequence, &ok, capabilities));
     }
@@ -221,13 +249,17 @@ impl Session {
         self.events.push_back(Event::Show(show));
     }
 
-    /// The answer to [`Event::Show`].
-    pub fn shown(&mut self, now: Instant, result: &TextResultSet) {
+    /// The answer to [`Event::Show`], and of what it warns.
+    pub fn shown(&mut self, now: Instant, result: &TextResultSet, warning: Option<&str>) {
         if let Phase::Showing(show) = self.phase {
+            let warnings = warning.is_some().into();
             if matches!(show, Show::Processes { .. }) && self.hides_progress() {
-                self.answer_table(&processes::without_progress(result));
+                self.answer_table_with(&processes::without_progress(result), warnings);
             } else {
-                self.answer_table(result);
+                self.answer_table_with(result, warnings);
+            }
+            if let Some(message) = warning {
+                self.note_warning(message);
             }
             match show {
                 // Servers select it from a table of their own, and so forget the warnings before it.

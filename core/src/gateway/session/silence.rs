@@ -8,8 +8,7 @@
 //! Nobody can go on with an answer that has begun: its client is told, by the end of its connection, once a server that its own
 //! tablet does not reach has left it off for [`ANSWER_PATIENCE`].
 
-use super::answer::BROKEN_MAX;
-use super::job::{Job, Origin};
+use super::job::{BROKEN_MAX, Job, Origin};
 use super::{Event, Fate, Phase, Pins, Session, Timer};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::buffer::Primary;

@@ -24,6 +24,27 @@ enum Known {
     Nothing,
 }
 
+/// What a server keeps of a password for `mysql_native_password`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The password is empty.
+    Empty,
+    /// `SHA1(SHA1(password))`.
+    Native([u8; native::HASH_BYTES]),
+    /// No password is the right one.
+    Unmatched,
+}
+
+impl From<Kept> for Credential {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Empty => Self(Known::Empty),
+            Kept::Native(hash) => Self(Known::Native(hash)),
+            Kept::Unmatched => Self(Known::Nothing),
+        }
+    }
+}
+
 /// How a credential and a method go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -59,6 +80,17 @@ impl Credential {
             *byte = (digit(0)? * 16 + digit(1)?) as u8;
         }
         Some(Self(Known::Native(hash)))
+    }
+
+    /// What of it can be handed on to whom verifies clients in another process; `None` for what servers do not keep.
+    #[must_use]
+    pub const fn kept(&self) -> Option<Kept> {
+        match self.0 {
+            Known::Empty => Some(Kept::Empty),
+            Known::Native(hash) => Some(Kept::Native(hash)),
+            Known::Nothing => Some(Kept::Unmatched),
+            Known::Both { .. } | Known::Sha2(_) => None,
+        }
     }
 
     /// Takes `SHA256(SHA256(password))`, the hash that `caching_sha2_password` answers from.

@@ -13,7 +13,7 @@ pub mod caching_sha2;
 pub mod ed25519;
 pub mod native;
 
-pub use credential::{Credential, Verdict};
+pub use credential::{Credential, Kept, Verdict};
 pub use nonce::{NONCE_BYTES, Nonce};
 pub use proof::Proof;
 pub use secret::Secret;

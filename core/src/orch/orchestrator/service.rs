@@ -1,14 +1,16 @@
-//! Tablets that an operator takes out of service, and puts back.
+//! Tablets that an operator takes out of service, and puts back, and primaries whose process is told to stop.
 //!
-//! Owns who that is, as it stands in the entry. A tablet out of service goes on replicating and acknowledging for as long as its server
+//! Owns who is out of service, as it stands in the entry, and who succeeds a primary when nobody has said who is to. A tablet out of service goes on replicating and acknowledging for as long as its server
 //! runs, and is repaired like any other; it is not made primary, and gateways send nothing there. The primary is never out of service:
 //! another takes its place first.
 
-use super::super::analysis::EVIDENCE_AGE_MAX;
+use super::super::analysis::{EVIDENCE_AGE_MAX, Problem, Remedy, Rule};
+use super::super::handover::REST_INTERVAL;
 use super::super::lock::Entry;
 use super::super::recovery::Step;
 use super::{News, Orchestrator};
-use crate::tablet::orders::Status;
+use crate::mutants::Mutant;
+use crate::tablet::orders::{State, Status};
 use crate::time::{Duration, Instant};
 use crate::topo::TabletAlias;
 
@@ -29,12 +31,23 @@ impl Orchestrator {
             let sighting = self.seen.get(*tablet).filter(|seen| now.since(seen.heard_at) <= EVIDENCE_AGE_MAX);
             let state = sighting.map(|sighting| &sighting.state);
             let follows = |status: &Status| status.source.as_ref() == Some(primary) && status.receiver_connected;
+            let stays = |state: &State| !state.leaving || self.mutants.breaks(Mutant::ChooseLeaving);
             *tablet != primary
                 && entry.may_lead(tablet)
-                && state.is_some_and(|state| state.intact && state.status.as_ref().is_some_and(follows))
+                && state.is_some_and(|state| state.intact && stays(state) && state.status.as_ref().is_some_and(follows))
         };
         let rule = |tablet: &&TabletAlias| entry.cohort.promotion.get(*tablet).copied().unwrap_or_default();
         entry.cohort.tablets.iter().filter(fit).min_by_key(rule).cloned()
+    }
+
+    /// A primary that is about to stop is succeeded, by whoever is wanted or else by the best there is; as long as there is nobody, it stays. One
+    /// that could not rest is asked again after a while, as its clients have waited for it.
+    pub(super) fn relieve(&mut self, now: Instant, confirmed: &[(&Rule, Problem)]) {
+        let leaves = confirmed.iter().any(|(rule, _)| rule.remedy == Remedy::HandOver);
+        let declined = self.declined_at.is_some_and(|at| now < at + REST_INTERVAL);
+        if leaves && !declined && self.wanted.is_none() {
+            self.wanted = self.best_successor(now);
+        }
     }
 
     /// Somebody is to be in service again: that is written down at once. A plan under way is begun anew, for it may have waited for the very

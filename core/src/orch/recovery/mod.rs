@@ -44,6 +44,9 @@ pub struct Reign {
     pub primary: TabletAlias,
     /// Where the term begins: everything that was acknowledged before is in it.
     pub begins_at: Position,
+    /// Under which policy it may have acknowledged writes, where that is not the cohort's any more. Only amid a change of policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under: Option<Policy>,
 }
 
 /// Where the change of a primary stands.
@@ -85,6 +88,17 @@ impl Cohort {
     #[must_use]
     pub fn may_lead(&self, tablet: &TabletAlias) -> bool {
         self.promotion.get(tablet) != Some(&Promotion::MustNot)
+    }
+
+    /// Everything that any of these reigns can have acknowledged, each under its own policy, is on one of the recruited, and it can
+    /// acknowledge nothing any more without them. Who chooses that a primary acknowledges alone accepts that its writes may be lost.
+    #[must_use]
+    pub fn is_covered_by(&self, reigns: &[Reign], recruited: &Tablets) -> bool {
+        let covered = |reign: &Reign| {
+            let policy = reign.under.unwrap_or(self.policy);
+            policy == Policy::None || policy.is_covered_by(&self.tablets, &reign.primary, recruited)
+        };
+        !recruited.is_empty() && reigns.iter().all(covered)
     }
 }
 
@@ -161,7 +175,7 @@ pub enum End {
     Superseded,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
     /// The record is being written.
     Recording,
@@ -172,7 +186,7 @@ enum Stage {
 }
 
 /// A plan under way.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Recovery {
     cohort: Cohort,
     wanted: Option<TabletAlias>,
@@ -193,6 +207,7 @@ pub struct Recovery {
     led_at: Instant,
     ask_at: Instant,
     mutants: Mutants,
+    #[serde(skip)]
     outputs: VecDeque<Output>,
 }
 
@@ -328,8 +343,8 @@ impl Recovery {
     }
 
     fn ask_leader(&mut self, choice: &Choice) {
-        let (acks, begins_at) = (self.cohort.policy.acks(), choice.begins_at.clone());
-        self.order(choice.tablet.clone(), Asked::Lead, Order::Lead { acks, begins_at, slowly: false });
+        let order = Order::lead(self.cohort.policy, choice.begins_at.clone(), false);
+        self.order(choice.tablet.clone(), Asked::Lead, order);
     }
 
     fn ask_followers(&mut self, choice: &Choice) {
@@ -552,25 +567,23 @@ impl Recovery {
 
     /// Everything that any reign can have acknowledged is on a recruited tablet.
     fn is_enough(&self) -> bool {
-        let Cohort { tablets, policy, .. } = &self.cohort;
         let recruited = self.reports.iter().filter(|(_, report)| report.intact).map(|(tablet, _)| tablet.clone());
         let recruited: Tablets = recruited.collect();
-        let covered = |reign: &Reign| policy.is_covered_by(tablets, &reign.primary, &recruited);
         if self.mutants.breaks(Mutant::SkipIntersection) {
             return !recruited.is_empty();
         }
         // Of a shard without history anybody may have one of its own.
-        if self.record.reigns.is_empty() && self.reports.len() < tablets.len() {
+        if self.record.reigns.is_empty() && self.reports.len() < self.cohort.tablets.len() {
             return false;
         }
-        // Its operator accepts that writes may be lost.
-        !recruited.is_empty() && (*policy == Policy::None || self.record.reigns.iter().all(covered))
+        self.cohort.is_covered_by(&self.record.reigns, &recruited)
     }
 
     fn chosen(&mut self, choice: Choice) {
         let term = self.record.term;
         let mut reigns = self.record.reigns.clone();
-        reigns.push(Reign { term, primary: choice.tablet.clone(), begins_at: choice.begins_at.clone() });
+        let (primary, begins_at) = (choice.tablet.clone(), choice.begins_at.clone());
+        reigns.push(Reign { term, primary, begins_at, under: None });
         self.write(Record { term, reigns, step: Step::Promoting(choice) });
     }
 

@@ -1,5 +1,6 @@
 //! Plans against tablets with their own machines: messages are lost, late and twice, tablets and orchestrators die.
 
+use super::super::lock::Entry;
 use super::*;
 use crate::rng::Rng;
 use crate::tablet::orders::{self, Action, Orders, Promise, Status};
@@ -51,9 +52,12 @@ struct Shard {
     cohort: Cohort,
     nodes: BTreeMap<TabletAlias, Node>,
     stored: (u64, Record),
-    /// With the revision that each has read, and its number.
-    plans: Vec<(u64, u64, Recovery)>,
+    /// With the revision that each has read, its number, and the policy that it writes.
+    plans: Vec<(u64, u64, Policy, Recovery)>,
     begun: u64,
+    /// Somebody wants another policy now and then.
+    changes_policy: bool,
+    settled_under: BTreeSet<Policy>,
     mail: Vec<Message>,
     asked: BTreeMap<u64, (u64, TabletAlias, u64, Asked)>,
     orders: u64,
@@ -100,7 +104,7 @@ impl Shard {
         let nodes = tablets.iter().map(node).collect();
         let record = Record {
             term: 1,
-            reigns: vec![Reign { term: 1, primary: alias(1), begins_at: Position::default() }],
+            reigns: vec![Reign { term: 1, primary: alias(1), begins_at: Position::default(), under: None }],
             step: Step::Settled,
         };
         Self {
@@ -112,6 +116,8 @@ impl Shard {
             stored: (1, record),
             plans: Vec::new(),
             begun: 0,
+            changes_policy: false,
+            settled_under: BTreeSet::new(),
             mail: Vec::new(),
             asked: BTreeMap::new(),
             orders: 0,
@@ -129,21 +135,34 @@ impl Shard {
 
     /// A new orchestrator takes the lock; those before it do not know yet.
     fn begin(&mut self, cause: &Cause) {
+        self.begin_under(self.cohort.policy, cause);
+    }
+
+    /// The same, with another policy from the new term on.
+    fn begin_under(&mut self, policy: Policy, cause: &Cause) {
         self.begun += 1;
-        let plan = Recovery::new(self.now, self.stored.1.clone(), self.cohort.clone(), cause, self.mutants);
-        self.plans.push((self.begun, self.stored.0, plan));
+        let mut entry = Entry::new(self.cohort.clone(), self.stored.1.clone());
+        if policy != self.cohort.policy {
+            entry = entry.under(policy, self.mutants);
+        }
+        let plan = Recovery::new(self.now, entry.record, entry.cohort, cause, self.mutants);
+        self.plans.push((self.begun, self.stored.0, policy, plan));
     }
 
     fn drain_plans(&mut self) {
         let mut plans = core::mem::take(&mut self.plans);
-        for (id, revision, plan) in &mut plans {
+        for (id, revision, policy, plan) in &mut plans {
             while let Some(output) = plan.poll_output() {
                 match output {
                     Output::Record(record) => {
                         let written = self.stored.0 == *revision;
                         if written {
+                            if record.step == Step::Settled {
+                                assert!(record.reigns.iter().all(|reign| reign.under.is_none()), "one policy is left");
+                                self.settled_under.insert(*policy);
+                            }
                             *revision += 1;
-                            self.stored = (*revision, record);
+                            (self.stored, self.cohort.policy) = ((*revision, record), *policy);
                         }
                         plan.handle(self.now, Input::Recorded(written));
                     }
@@ -171,7 +190,7 @@ impl Shard {
                 }
             }
             Message::Answer(id, tablet, term, to, outcome) => {
-                if let Some((_, _, plan)) = self.plans.iter_mut().find(|(plan, ..)| *plan == id) {
+                if let Some((.., plan)) = self.plans.iter_mut().find(|(plan, ..)| *plan == id) {
                     plan.handle(self.now, Input::Answered { tablet, term, to, outcome });
                 }
             }
@@ -316,7 +335,9 @@ impl Shard {
             }
             16 if self.rng.chance(0.1) => {
                 let cause = if self.rng.chance(0.5) { Cause::Emergency } else { Cause::Planned(self.any()) };
-                self.begin(&cause);
+                let changes = self.changes_policy && self.stored.1.step == Step::Settled && self.rng.chance(0.5);
+                let policy = if changes { any_policy(&mut self.rng) } else { self.cohort.policy };
+                self.begin_under(policy, &cause);
             }
             17 if !self.plans.is_empty() && self.rng.chance(0.05) => {
                 let at = self.rng.index(self.plans.len());
@@ -370,15 +391,29 @@ impl Node {
     }
 }
 
+fn any_policy(rng: &mut Rng) -> Policy {
+    Policy::SemiSync { acks: 1 + rng.below(3) as u32 }
+}
+
 const SEMI_SYNC: Policy = Policy::SemiSync { acks: 1 };
 
 /// What breaks within a seed's run of random events.
 fn chaos(seed: u64, size: u32, policy: Policy, mutants: Mutants) -> Result<Shard, String> {
-    let mut shard = Shard::new(seed, size, policy, mutants);
+    run(Shard::new(seed, size, policy, mutants))
+}
+
+/// The same, while somebody wants another policy now and then: from the least strict to the strictest, and back.
+fn chaos_of_policies(seed: u64, mutants: Mutants) -> Result<Shard, String> {
+    let mut shard = Shard::new(seed, 4 + (seed % 2) as u32, SEMI_SYNC, mutants);
+    shard.changes_policy = true;
+    run(shard)
+}
+
+fn run(mut shard: Shard) -> Result<Shard, String> {
     for _ in 0..4_000 {
         shard.step(true);
         if let Some(broken) = shard.broken.take() {
-            return Err(format!("seed {seed}: {broken}"));
+            return Err(broken);
         }
     }
     Ok(shard)
@@ -389,7 +424,8 @@ fn no_acknowledged_write_is_lost_and_no_term_has_two_primaries() {
     let (mut acknowledged, mut terms) = (0, 0);
     for seed in 0..150 {
         let (size, acks) = ([3, 4, 5][seed as usize % 3], 1 + (seed as u32 / 3) % 2);
-        let shard = chaos(seed, size, Policy::SemiSync { acks }, Mutants::NONE).unwrap_or_else(|why| panic!("{why}"));
+        let shard = chaos(seed, size, Policy::SemiSync { acks }, Mutants::NONE)
+            .unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         acknowledged += shard.acknowledged.len();
         terms += shard.ends.iter().filter(|end| matches!(end, End::Settled(_))).count();
     }
@@ -399,6 +435,49 @@ fn no_acknowledged_write_is_lost_and_no_term_has_two_primaries() {
 #[test]
 fn the_policy_none_loses_writes_so_the_check_is_alive() {
     assert!((0..100).any(|seed| chaos(seed, 3, Policy::None, Mutants::NONE).is_err()));
+}
+
+#[test]
+fn no_acknowledged_write_is_lost_when_policies_change() {
+    let (mut acknowledged, mut settled) = (0, BTreeSet::new());
+    for seed in 0..300 {
+        let mut shard = chaos_of_policies(seed, Mutants::NONE).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        acknowledged += shard.acknowledged.len();
+        settled.append(&mut shard.settled_under);
+    }
+    assert!(acknowledged > 1_000 && settled.len() == 3, "{acknowledged} writes, {settled:?}: nothing was tried");
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn who_forgets_under_which_policy_writes_were_acknowledged_loses_them() {
+    let found = (0..4_000).find(|seed| chaos_of_policies(*seed, Mutants::only(Mutant::ForgetPolicy)).is_err());
+    assert!(found.is_some());
+}
+
+/// From one acknowledgement to two, whoever carries it on, with the only acknowledging replica away.
+#[test]
+fn until_a_stricter_policy_is_in_force_the_old_one_says_who_must_be_asked() {
+    for stops_at in (0..1_000).step_by(5) {
+        let mut shard = Shard::new(11, 4, SEMI_SYNC, Mutants::NONE);
+        (3..=4).for_each(|uid| shard.nodes.get_mut(&alias(uid)).expect("it is there").server.receiver_running = false);
+        (0..20).for_each(|_| shard.write(&alias(1)));
+        assert!(!shard.acknowledged.is_empty(), "the second has them");
+        shard.begin_under(Policy::SemiSync { acks: 2 }, &Cause::Planned(alias(1)));
+        (0..stops_at).for_each(|_| shard.step(false));
+        let settled = shard.stored.1.step == Step::Settled && shard.stored.1.term > 1;
+        shard.plans.clear();
+        (1..=2).for_each(|uid| shard.nodes.get_mut(&alias(uid)).expect("it is there").dead = true);
+        shard.begin(&Cause::Emergency);
+        finish(&mut shard);
+        // Two of three replicas are enough under the new policy, and have everything once the term is settled.
+        let promoted = shard.stored.1.step != Step::Recruiting;
+        assert_eq!((promoted, shard.broken.as_ref()), (settled, None), "after {stops_at} steps");
+        if settled {
+            return;
+        }
+    }
+    panic!("the policy is changed at some time");
 }
 
 #[cfg(feature = "mutants")]
@@ -551,7 +630,7 @@ fn without_enough_recruits_nobody_is_promoted() {
 fn a_new_term_begins_when_the_last_proof_of_the_old_one_is_over() {
     let tablets: Tablets = (1..=3).map(alias).collect();
     let cohort = Cohort { tablets, policy: Policy::SemiSync { acks: 1 }, promotion: BTreeMap::new() };
-    let reign = Reign { term: 1, primary: alias(1), begins_at: Position::default() };
+    let reign = Reign { term: 1, primary: alias(1), begins_at: Position::default(), under: None };
     let record = Record { term: 1, reigns: vec![reign], step: Step::Settled };
     let start = Instant(10_000_000_000);
     for (answering, waits) in [([2, 3], true), ([1, 2], false)] {
@@ -581,7 +660,7 @@ fn a_new_term_begins_when_the_last_proof_of_the_old_one_is_over() {
 fn a_new_primary_that_dies_before_its_term_is_settled_is_succeeded() {
     let tablets: Tablets = (1..=4).map(alias).collect();
     let cohort = Cohort { tablets, policy: Policy::SemiSync { acks: 2 }, promotion: BTreeMap::new() };
-    let reign = |term, uid| Reign { term, primary: alias(uid), begins_at: Position::default() };
+    let reign = |term, uid| Reign { term, primary: alias(uid), begins_at: Position::default(), under: None };
     let choice = Choice { tablet: alias(2), begins_at: Position::default(), errant: BTreeMap::new() };
     let record = Record { term: 2, reigns: vec![reign(1, 1), reign(2, 2)], step: Step::Promoting(choice) };
     let mut now = Instant(10_000_000_000);

@@ -173,6 +173,10 @@ pub(in crate::sql) static STATEMENTS: &[StatementRule] = statements! {
         "XA START 'x'";
     "KILL"                              Kill      WRITE        Evaluated    "by number it is the gateway's: see own"
         "KILL USER app";
+    "RELOAD USERS ;"                    Reload    WRITE        Opaque       "the gateway's, when it stands alone; no server knows it"
+        "RELOAD USERS";
+    "RELOAD PRIVILEGES ;"               Reload    WRITE        Opaque       ""
+        "RELOAD PRIVILEGES;";
 
     "PREPARE"                           Prepare   PREPARED     Opaque       "the text does not run yet"
         "PREPARE s FROM 'SELECT 1'";

@@ -27,7 +27,7 @@ pub(super) fn next(goal: &Goal, status: &Status, switches: bool, mutants: Mutant
         Order::Reach(position) if status.executed.contains(position).unwrap_or(false) => Next::Done,
         Order::Reach(_) => Next::Wait,
         Order::Rest { .. } => unless_done(&[(!status.read_only, Action::Rest)]).unwrap_or(Next::Done),
-        Order::Lead { acks, begins_at, slowly } => lead(status, *acks, begins_at, *slowly, mutants),
+        Order::Lead { acks, begins_at, slowly, .. } => lead(status, *acks, begins_at, *slowly, mutants),
         Order::Follow { source, begins_at, acknowledges, .. } => {
             let errant = status.position().subtract(begins_at).unwrap_or_else(|_| status.position());
             let overlooked = !status.has_source() && mutants.breaks(Mutant::OverlookDetached);

@@ -18,6 +18,7 @@
 mod copy;
 mod goal;
 mod promise;
+mod report;
 mod resting;
 mod state;
 mod status;
@@ -29,15 +30,16 @@ use super::proof::PROOF_LASTS;
 use crate::gtid::Position;
 use crate::marks::Mark;
 use crate::mutants::{Mutant, Mutants};
+use crate::orch::durability::Policy;
 use crate::time::{Duration, Instant};
 use crate::topo::TabletAlias;
-use core::fmt;
 use goal::{Next, next};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 pub use copy::{Copy, Stage};
 pub use promise::Promise;
+pub use report::{Refusal, Report};
 pub use state::State;
 pub use status::Status;
 
@@ -59,6 +61,10 @@ pub enum Order {
         begins_at: Position,
         /// Whether to commit in groups some time apart, so that replicas catch up.
         slowly: bool,
+        /// The policy of the term, which says who can vouch for it; `None`: the one that the tablet knows, from an orchestrator of an
+        /// earlier version.
+        #[serde(default)]
+        policy: Option<Policy>,
     },
     /// Be a replica.
     Follow {
@@ -92,6 +98,14 @@ pub enum Order {
     Vouch,
 }
 
+impl Order {
+    /// To be primary under a policy.
+    #[must_use]
+    pub fn lead(policy: Policy, begins_at: Position, slowly: bool) -> Self {
+        Self::Lead { acks: policy.acks(), begins_at, slowly, policy: Some(policy) }
+    }
+}
+
 /// How a replica that restarted gets to have everything again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CatchUp {
@@ -99,62 +113,6 @@ pub struct CatchUp {
     pub incarnation: u64,
     /// The source's position, read after that start.
     pub position: Position,
-}
-
-/// What a tablet says when it has obeyed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Report {
-    /// The highest term it has promised.
-    pub promised: u64,
-    /// The highest term whose beginning it has.
-    pub followed: u64,
-    /// Everything it has, received or executed.
-    pub position: Position,
-    /// What its server is at besides, as [`Status::waiting`] has it.
-    #[serde(default)]
-    pub waiting: Position,
-    /// It still has everything that it ever acknowledged.
-    pub intact: bool,
-    /// Its clients can write.
-    pub writable: bool,
-    /// Whose replica its server is, connected or not.
-    #[serde(default)]
-    pub source: Option<TabletAlias>,
-    /// Whom it is connected to as a replica.
-    pub receives_from: Option<TabletAlias>,
-    /// How long ago it vouched for a primary last, or may have; `None`: never.
-    #[serde(default)]
-    pub vouched: Option<Duration>,
-}
-
-/// Why a tablet does not obey.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Refusal {
-    /// It has promised this higher term.
-    OldTerm(u64),
-    /// It lacks some of what the term begins with; it has this.
-    Behind(Position),
-    /// It has these transactions that the term's beginning does not have.
-    Errant(Position),
-    /// This is still open on its server.
-    Open(Open),
-    /// Another order took its place.
-    Superseded,
-    /// The server does not do it.
-    Failed(String),
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OldTerm(term) => write!(f, "it has promised term {term}"),
-            Self::Behind(position) => write!(f, "it has only {position}"),
-            Self::Errant(extra) => write!(f, "it has {extra}, which the shard's history has not"),
-            Self::Open(open) => write!(f, "{open}"),
-            Self::Superseded => f.write_str("another order took its place"),
-            Self::Failed(why) => write!(f, "its server failed: {why}"),
-        }
-    }
 }
 
 /// Something to do to the server. All are idempotent.
@@ -226,6 +184,8 @@ pub enum Input {
         /// When the question was sent.
         since: Instant,
     },
+    /// Its process is told to stop, and waits for another tablet to be primary if this one is.
+    Leaving,
     /// The time of `poll_timeout` has come.
     Timeout,
 }
@@ -294,6 +254,7 @@ pub struct Orders {
     seen: Option<Status>,
     /// It was ordered to lead the promised term, and has done so.
     leads: bool,
+    is_leaving: bool,
     copy: Option<Copy>,
     ordered_copy: Option<copy::Ordered>,
     /// Without an order the server is looked at this often, if at all.
@@ -304,8 +265,9 @@ pub struct Orders {
     lease: Option<Duration>,
     /// Leads, until then.
     leads_until: Option<Instant>,
-    /// It serves as primary only while its term is proven.
-    proving: bool,
+    /// That of the term it was ordered to lead last: under one by which others acknowledge, it serves as primary only while its term is
+    /// proven. `None`: it serves in any case.
+    policy: Option<Policy>,
     proven_until: Option<Instant>,
     is_proven: bool,
     /// When it vouched last, or may have before it was started.
@@ -332,6 +294,7 @@ impl Orders {
             status,
             seen,
             leads,
+            is_leaving: false,
             copy: None,
             ordered_copy: None,
             watch,
@@ -339,7 +302,7 @@ impl Orders {
             look_at,
             lease,
             leads_until,
-            proving: false,
+            policy: None,
             proven_until: None,
             is_proven: false,
             vouched_at: None,
@@ -355,13 +318,20 @@ impl Orders {
         Self { watch: Some(every), ..self }
     }
 
-    /// The same, serving as primary only while [`Input::Proven`] comes often enough; the server is left alone.
+    /// The same, under this policy until it is ordered to lead under another. Where a primary cannot acknowledge alone, it serves as one only
+    /// while [`Input::Proven`] comes often enough; the server is left alone.
     #[must_use]
-    pub fn proving(self) -> Self {
-        Self { proving: true, ..self }
+    pub fn under(self, policy: Policy) -> Self {
+        Self { policy: Some(policy), ..self }
     }
 
-    /// The term in which its server is primary, proven or not, for [`proof::Input::Leads`](crate::tablet::proof::Input::Leads).
+    /// What is to be proven: its term, and the policy that says who can. For [`proof::Input::Leads`](crate::tablet::proof::Input::Leads).
+    #[must_use]
+    pub fn proves(&self) -> Option<(u64, Policy)> {
+        self.leads().zip(self.policy).filter(|(_, policy)| policy.acks() > 0)
+    }
+
+    /// The term in which its server is primary, proven or not.
     #[must_use]
     pub fn leads(&self) -> Option<u64> {
         let writable = self.seen.as_ref().is_some_and(|status| !status.read_only && !status.has_source());
@@ -388,6 +358,10 @@ impl Orders {
             Input::Proven { term, since } => self.proven(term, since),
             Input::Open { lender, open } => self.hear_what_is_open(|drains| drains.heard(lender, open)),
             Input::LenderLost(lender) => self.hear_what_is_open(|drains| drains.lost(lender)),
+            Input::Leaving => {
+                self.is_leaving = true;
+                self.tell(now);
+            }
             Input::Timeout => self.look_at = self.look_at.filter(|at| *at > now),
         }
         while self.step(now) {}
@@ -428,6 +402,10 @@ impl Orders {
             self.leads_until = self.lease.filter(|_| leads).map(|lease| now + lease);
         }
         self.drain_for(now, &order);
+        if let Order::Lead { policy: Some(policy), .. } = &order {
+            // One that serves in any case goes on to.
+            self.policy = self.policy.map(|_| *policy);
+        }
         let switches = self.promise.term.0 < term;
         self.leads &= (leads || goes_on) && term == promised;
         self.goal = Some(Goal { id, term, order, switches, started: false });
@@ -447,7 +425,7 @@ impl Orders {
     /// Tells of a proof that is there now, or is over.
     fn look_at_the_proof(&mut self, now: Instant) {
         let proven = self.proven_until.is_some_and(|until| until > now);
-        if core::mem::replace(&mut self.is_proven, proven) != proven && self.proving && self.leads {
+        if core::mem::replace(&mut self.is_proven, proven) != proven && self.proves().is_some() {
             if proven {
                 Mark::TermProven.hit()
             } else {

@@ -20,6 +20,9 @@ pub struct State {
     /// Nothing is to begin on its server while this lasts: what is open there ends.
     #[serde(default)]
     pub draining: Option<Drain>,
+    /// Its process is about to stop: it is not to be made primary, and if it is, another is to take its place.
+    #[serde(default)]
+    pub leaving: bool,
     /// How its server is; `None` when that did not answer the last time it was asked.
     pub status: Option<Status>,
     /// The copy that is to replace its server's data, if there is one.
@@ -32,7 +35,7 @@ impl Orders {
     #[must_use]
     pub fn state(&self, now: Instant) -> State {
         let role = match &self.seen {
-            Some(_) if self.leads().is_some() && (self.is_proven || !self.proving) => Role::Primary,
+            Some(_) if self.leads().is_some() && (self.is_proven || self.proves().is_none()) => Role::Primary,
             // One that has more than the shard's history would answer that it has everything of it.
             Some(status) if status.cannot_follow => Role::Unknown,
             Some(status) if status.source.is_some() && status.read_only => Role::Replica,
@@ -44,6 +47,7 @@ impl Orders {
             role,
             intact: self.is_intact(),
             draining: self.drains.told(now),
+            leaving: self.is_leaving,
             status: self.seen.clone(),
             copy: self.copy.clone(),
         }

@@ -153,7 +153,7 @@ fn rest(drain_ms: u64) -> Order {
 }
 
 fn lead(begins_at: u64) -> Order {
-    Order::Lead { acks: 1, begins_at: position(begins_at), slowly: false }
+    Order::lead(Policy::SemiSync { acks: 1 }, position(begins_at), false)
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn one_that_is_to_reach_a_position_says_so_when_it_is_applied() {
 fn a_primary_slows_down_and_rests_without_losing_its_place() {
     let mut bench = Bench::primary(None);
     assert!(bench.obey(1, lead(5)).is_ok() && bench.machine.leads() == Some(1));
-    let slowly = Order::Lead { acks: 1, begins_at: position(5), slowly: true };
+    let slowly = Order::lead(Policy::SemiSync { acks: 1 }, position(5), true);
     assert!(bench.obey(1, slowly).is_ok() && bench.machine.leads() == Some(1));
     assert!(bench.obey(1, rest(1_000)).is_ok_and(|report| !report.writable));
     assert_eq!(bench.machine.leads(), None, "nobody can write");
@@ -368,6 +368,18 @@ fn a_newcomer_counts_once_it_has_what_another_of_its_name_may_have_acknowledged(
 }
 
 #[test]
+fn one_that_is_about_to_stop_says_so_at_once() {
+    let disk = Promise::of_the_first_term();
+    let mut machine = Orders::new(disk, None, Mutants::NONE).watching(WATCH_INTERVAL);
+    machine.handle(Instant::ZERO, Input::Leaving);
+    let told = core::iter::from_fn(|| machine.poll_output()).find_map(|output| match output {
+        Output::State(state) => Some(state.leaving),
+        _ => None,
+    });
+    assert_eq!(told, Some(true));
+}
+
+#[test]
 fn a_fence_that_fails_is_tried_again() {
     let mut bench = Bench::primary(Some(Duration::from_secs(3)));
     assert!(bench.obey(1, lead(5)).is_ok());
@@ -381,7 +393,9 @@ fn a_fence_that_fails_is_tried_again() {
 /// The primary of term 1, which leads and has to prove it.
 fn proving_primary() -> Bench {
     let mut bench = Bench::primary(None);
-    bench.machine = Orders::new(bench.disk.clone(), None, Mutants::NONE).watching(Duration::from_secs(60)).proving();
+    bench.machine = Orders::new(bench.disk.clone(), None, Mutants::NONE)
+        .watching(Duration::from_secs(60))
+        .under(Policy::SemiSync { acks: 1 });
     assert!(bench.obey(1, lead(5)).is_ok());
     bench
 }

@@ -5,6 +5,7 @@
 //! /weir/global/keyspaces/<keyspace>/record
 //! /weir/global/keyspaces/<keyspace>/globals
 //! /weir/global/keyspaces/<keyspace>/shards/<shard>/entry
+//! /weir/global/keyspaces/<keyspace>/shards/<shard>/numbers
 //! /weir/global/keyspaces/<keyspace>/shards/<shard>/lock     under the holder's lease
 //! /weir/global/keyspaces/<keyspace>/shards/<shard>/orchestrators/<name>   under its lease
 //! /weir/cells/<cell>/tablets/<alias>
@@ -78,6 +79,8 @@ pub enum Place {
     Globals(Keyspace),
     /// A shard's entry, which only the holder of its lock writes.
     Entry(ShardName),
+    /// The last number that a gateway of a shard was given.
+    Numbers(ShardName),
     /// A shard's lock.
     Lock(ShardName),
     /// A tablet's record.
@@ -97,6 +100,7 @@ impl fmt::Display for Place {
             Self::Keyspace(keyspace) => write!(f, "keyspace {keyspace}"),
             Self::Globals(keyspace) => write!(f, "the global variables of {keyspace}"),
             Self::Entry(shard) => write!(f, "the entry of {shard}"),
+            Self::Numbers(shard) => write!(f, "the numbers of the gateways of {shard}"),
             Self::Lock(shard) => write!(f, "the lock of {shard}"),
             Self::Tablet(alias) => write!(f, "tablet {alias}"),
             Self::Presence(alias) => write!(f, "the presence of {alias}"),
@@ -135,6 +139,7 @@ impl Layout {
             Place::Keyspace(keyspace) => format!("{prefix}/global/keyspaces/{keyspace}/record"),
             Place::Globals(keyspace) => format!("{prefix}/global/keyspaces/{keyspace}/globals"),
             Place::Entry(name) => format!("{prefix}/{}/entry", shard(name)),
+            Place::Numbers(name) => format!("{prefix}/{}/numbers", shard(name)),
             Place::Lock(name) => format!("{prefix}/{}/lock", shard(name)),
             Place::Tablet(alias) => format!("{prefix}/cells/{}/tablets/{alias}", alias.cell),
             Place::Presence(alias) => format!("{prefix}/cells/{}/present/{alias}", alias.cell),
@@ -157,6 +162,7 @@ impl Layout {
                 let name = ShardName { keyspace: keyspace.parse().ok()?, shard: shard.parse().ok()? };
                 match what {
                     "entry" => Place::Entry(name),
+                    "numbers" => Place::Numbers(name),
                     "lock" => Place::Lock(name),
                     _ => return None,
                 }
@@ -188,6 +194,7 @@ mod tests {
             Place::Entry(shard.clone()),
             Place::Globals("shop".parse().unwrap()),
             Place::Lock(shard.clone()),
+            Place::Numbers(shard.clone()),
             Place::Tablet(alias.clone()),
             Place::Presence(alias),
             Place::Gateway("zone1".parse().unwrap(), "db1.example-15991".parse().unwrap()),
@@ -207,7 +214,7 @@ mod tests {
         }
         let keys: Vec<_> = places().iter().map(|place| Layout::default().key(place)).collect();
         assert_eq!(keys[2], b"/weir/global/keyspaces/shop/shards/40-80/entry");
-        assert_eq!(keys[5], b"/weir/cells/zone1/tablets/zone1-0000000100");
+        assert_eq!(keys[6], b"/weir/cells/zone1/tablets/zone1-0000000100");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod directory;
 pub mod embedded;
 pub mod globals;
 mod layout;
+pub mod numbers;
 pub mod question;
 mod records;
 

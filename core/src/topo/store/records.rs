@@ -5,6 +5,7 @@
 
 use super::layout::Place;
 use crate::gateway::globals::Globals;
+use crate::gateway::ids::{GatewayNumber, Numbers};
 use crate::orch::lock::Entry;
 use crate::topo::names::{Cell, Keyspace, ProcessName, Shard, ShardName, TabletAlias};
 use crate::topo::{Address, Role};
@@ -21,8 +22,13 @@ const VERSION_FIELD: &str = "version";
 
 /// What can be kept.
 pub trait Stored: Serialize + DeserializeOwned {
-    /// The version that this binary writes; it reads all up to that.
+    /// The highest version that this binary reads.
     const VERSION: u64 = 1;
+
+    /// The version that is written: the lowest that says everything, so that older binaries read what they can.
+    fn version(&self) -> u64 {
+        1
+    }
 }
 
 /// A failure domain.
@@ -102,6 +108,9 @@ pub struct GatewayRecord {
     pub mysql: Address,
     /// The shard that it serves.
     pub shard: ShardName,
+    /// Its number among the gateways of that.
+    #[serde(default)]
+    pub number: GatewayNumber,
     /// Its process.
     #[serde(flatten)]
     pub presence: Presence,
@@ -127,8 +136,18 @@ impl Stored for CellRecord {}
 impl Stored for KeyspaceRecord {}
 impl Stored for TabletRecord {}
 impl Stored for Presence {}
-impl Stored for Entry {}
+
+/// Version 2 has a reign under another policy than the cohort's: who does not know of it would begin a term with too few.
+impl Stored for Entry {
+    const VERSION: u64 = 2;
+
+    fn version(&self) -> u64 {
+        if self.record.reigns.iter().any(|reign| reign.under.is_some()) { 2 } else { 1 }
+    }
+}
+
 impl Stored for Globals {}
+impl Stored for Numbers {}
 
 /// A value that this binary can make no use of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -163,8 +182,9 @@ impl std::error::Error for Unreadable {}
 pub fn encode<R: Stored>(record: &R) -> Vec<u8> {
     let mut value = serde_json::to_value(record).unwrap_or_default();
     debug_assert!(value.is_object(), "records are structs with serialisable fields");
+    debug_assert!(record.version() <= R::VERSION, "what is written can be read");
     if let Value::Object(fields) = &mut value {
-        let before = fields.insert(VERSION_FIELD.to_owned(), R::VERSION.into());
+        let before = fields.insert(VERSION_FIELD.to_owned(), record.version().into());
         debug_assert!(before.is_none(), "no record has a field of that name");
     }
     value.to_string().into_bytes()
@@ -207,6 +227,8 @@ pub enum Record {
     Globals(Keyspace, Globals),
     /// Of a shard.
     Entry(ShardName, Box<Entry>),
+    /// Of a shard's gateways.
+    Numbers(ShardName, Numbers),
     /// Of a tablet.
     Tablet(Box<TabletRecord>),
     /// Of a tablet's process.
@@ -226,6 +248,7 @@ impl Record {
             Self::Keyspace(record) => Place::Keyspace(record.name.clone()),
             Self::Globals(keyspace, _) => Place::Globals(keyspace.clone()),
             Self::Entry(shard, _) => Place::Entry(shard.clone()),
+            Self::Numbers(shard, _) => Place::Numbers(shard.clone()),
             Self::Tablet(record) => Place::Tablet(record.alias.clone()),
             Self::Presence(alias, _) => Place::Presence(alias.clone()),
             Self::Gateway(record) => Place::Gateway(record.cell.clone(), record.name.clone()),
@@ -241,6 +264,7 @@ impl Record {
             Self::Keyspace(record) => encode(record),
             Self::Globals(_, globals) => encode(globals),
             Self::Entry(_, entry) => encode(&**entry),
+            Self::Numbers(_, numbers) => encode(numbers),
             Self::Tablet(record) => encode(&**record),
             Self::Presence(_, presence) => encode(presence),
             Self::Gateway(record) => encode(&**record),
@@ -258,6 +282,7 @@ impl Record {
             Place::Keyspace(_) => Self::Keyspace(decode(bytes)?),
             Place::Globals(keyspace) => Self::Globals(keyspace.clone(), decode(bytes)?),
             Place::Entry(shard) => Self::Entry(shard.clone(), Box::new(decode(bytes)?)),
+            Place::Numbers(shard) => Self::Numbers(shard.clone(), decode(bytes)?),
             Place::Tablet(_) => Self::Tablet(Box::new(decode(bytes)?)),
             Place::Presence(alias) => Self::Presence(alias.clone(), decode(bytes)?),
             Place::Gateway(..) => Self::Gateway(Box::new(decode(bytes)?)),
@@ -274,6 +299,10 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutants::Mutants;
+    use crate::orch::durability::Policy;
+    use crate::orch::recovery::{Cohort, Record as History, Reign, Step};
+    use std::collections::BTreeSet;
 
     fn tablet() -> TabletRecord {
         let address = |port| Address { host: "10.0.0.7".to_owned(), port };
@@ -307,6 +336,7 @@ mod tests {
             grpc: address(15_991),
             mysql: address(3307),
             shard: shard.clone(),
+            number: GatewayNumber::of(7 << 22),
             presence: presence.clone(),
         };
         let orchestrator =
@@ -335,6 +365,21 @@ mod tests {
         }
         let long = vec![b' '; RECORD_BYTES_MAX + 1];
         assert_eq!(decode::<CellRecord>(&long), Err(Unreadable::TooLong(long.len())));
+    }
+
+    #[test]
+    fn an_older_binary_reads_an_entry_unless_a_reign_is_under_another_policy() {
+        let tablets = BTreeSet::from(["a-1".parse().unwrap()]);
+        let cohort = Cohort { tablets, policy: Policy::SemiSync { acks: 1 }, promotion: BTreeMap::new() };
+        let reign = Reign { term: 3, primary: "a-1".parse().unwrap(), begins_at: Default::default(), under: None };
+        let settled = Entry::new(cohort, History { term: 3, reigns: vec![reign], step: Step::Settled });
+        let changing = settled.clone().under(Policy::None, Mutants::NONE);
+        assert_eq!(changing.record.reigns[0].under, Some(Policy::SemiSync { acks: 1 }));
+        for (entry, version) in [(settled, 1), (changing, 2)] {
+            let bytes = encode(&entry);
+            let Versioned { version: written } = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!((written, decode(&bytes)), (version, Ok(entry)));
+        }
     }
 
     #[test]

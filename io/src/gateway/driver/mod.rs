@@ -9,8 +9,9 @@ use super::Shared;
 use super::buffer::Buffering;
 use super::compression::Compressed;
 use super::freshness::Freshening;
-use super::kill::{self, Seat, Verdict};
+use super::kill::Seat;
 use super::listener::{Stage, reached};
+use super::others::{Asker, Told};
 use super::tablets::{Doing, Lent, Pending};
 use crate::clock;
 use crate::net::{Stream, Timer};
@@ -28,6 +29,7 @@ use weir_core::gateway::config::SessionConfig;
 use weir_core::gateway::processes::Powers;
 use weir_core::gateway::session::{Event, Fate, Peer, Reason, Session};
 use weir_core::link::Interrupt;
+use weir_core::sql::Show;
 use weir_core::tablet::accounts::{Account, Rights};
 use weir_core::time::Instant;
 
@@ -99,11 +101,15 @@ pub(super) struct Driver {
     /// What became of the lease's connection is being found out.
     inquiring: Option<Doing<bool>>,
     /// Another session that this one kills.
-    killing: Option<Verdict>,
+    killing: Option<Doing<Outcome>>,
     /// A user whose sessions this one kills.
     killing_user: Option<Doing<Result<u64, Error>>>,
+    /// Other gateways are asked for their clients, for a SHOW or for what a statement reads.
+    listing: Option<(Option<Show>, Doing<Told>)>,
     /// SET GLOBAL is under way.
     setting: Option<Doing<Result<Arc<SessionConfig>, Error>>>,
+    /// RELOAD USERS is under way.
+    reloading: Option<Doing<Result<Option<&'static str>, Error>>>,
     timer: Timer,
     /// The lease's own deadline.
     lease_timer: Timer,
@@ -163,7 +169,9 @@ impl Driver {
             inquiring: None,
             killing: None,
             killing_user: None,
+            listing: None,
             setting: None,
+            reloading: None,
             timer: Timer::default(),
             lease_timer: Timer::default(),
             write_time_max,
@@ -238,22 +246,26 @@ impl Driver {
                     self.seldom.begin();
                 }
                 Event::Admit { user, before, proof } => {
+                    let config = self.shared.session_config();
+                    let own_max = config.users.connections_max(&user);
                     let admitted = {
                         let mut admission = self.shared.admission();
                         if let Some(before) = before {
                             admission.leave_user(&before);
                         }
                         let account = self.shared.account_of(&user, proof, self.rights);
-                        account.and_then(|account| admission.enter_user(&user).map(|()| account))
+                        account.and_then(|account| admission.enter_user(&user, own_max).map(|()| account))
                     };
                     self.admitted = admitted.is_ok();
-                    self.powers_before = std::mem::replace(&mut self.powers, self.powers_found);
+                    let powers = config.users.powers(&user).unwrap_or(self.powers_found);
+                    self.powers_before = std::mem::replace(&mut self.powers, powers);
                     self.session.admitted(self.now, admitted);
                 }
                 Event::Readmit { user, instead_of } => {
+                    let own_max = self.shared.session_config().users.connections_max(&user);
                     let mut admission = self.shared.admission();
                     admission.leave_user(&instead_of);
-                    self.admitted = admission.enter_user(&user).is_ok();
+                    self.admitted = admission.enter_user(&user, own_max).is_ok();
                     self.powers = self.powers_before;
                 }
                 Event::Acknowledged(written) => self.shared.acknowledged(written),
@@ -269,7 +281,7 @@ impl Driver {
                 Event::CancelBuffer => self.buffering = None,
                 Event::Acquire(acquire) => match self.shared.tablet(acquire.tablet) {
                     Some(tablet) => {
-                        self.pending = Some(tablet.acquire(self.now, &acquire));
+                        self.pending = Some(tablet.acquire(self.now, &acquire, &self.session));
                         let _ = self.poll_lease(cx);
                     }
                     None => self.session.lease_refused(self.now, super::no_such_tablet()),
@@ -304,39 +316,35 @@ impl Driver {
                     self.seldom.begin();
                 }
                 Event::CancelInquire => self.inquiring = None,
-                Event::Kill { id, interrupt } => {
-                    match self.shared.kill(self.session.user(), self.powers, id, interrupt) {
-                        Ok(verdict) => {
-                            self.killing = Some(verdict);
-                            self.seldom.begin();
-                        }
-                        Err(error) => self.session.kill_answered(self.now, Err(error)),
+                Event::Kill { id, interrupt } => match self.shared.kill(&self.asker(), id, interrupt) {
+                    Ok(killing) => {
+                        self.killing = Some(killing);
+                        self.seldom.begin();
                     }
-                }
+                    Err(error) => self.session.kill_answered(self.now, Err(error)),
+                },
                 Event::KillUser { user, host, interrupt } => {
-                    let killer = self.session.user();
-                    match self.shared.kill_user(killer, self.powers, &user, host.as_deref(), interrupt) {
-                        Ok(verdicts) => {
-                            self.killing_user = Some(Box::pin(kill::count(verdicts)));
+                    match self.shared.kill_user(&self.asker(), &user, host.as_deref(), interrupt) {
+                        Ok(killing) => {
+                            self.killing_user = Some(killing);
                             self.seldom.begin();
                         }
                         Err(error) => self.session.user_killed(self.now, Err(error)),
                     }
                 }
-                Event::ListClients => {
-                    self.show();
-                    self.session.listed(self.now, &self.shared.processes(), self.powers);
-                }
+                Event::ListClients => self.list(None),
                 Event::Release(fate) => self.release(fate),
                 Event::Ended(outcome) => self.shared.statements.count(&outcome),
                 Event::Replayed(what) => self.shared.count_replayed(what),
-                Event::Show(show) => {
-                    self.show();
-                    let table = super::show::table(&self.shared, self.session.user(), self.powers, show);
-                    self.session.shown(self.now, &table);
-                }
+                Event::Show(show @ Show::Processes { .. }) => self.list(Some(show)),
+                Event::Show(show) => self.tell_clients(Some(show), &Told::default()),
                 Event::SetDefaults(assignments) => {
                     self.setting = Some(Box::pin(Arc::clone(&self.shared).set_globals(assignments)));
+                    self.seldom.begin();
+                }
+                Event::ReloadUsers => {
+                    let Asker { user, powers } = self.asker();
+                    self.reloading = Some(Box::pin(Arc::clone(&self.shared).reload_users(user, powers)));
                     self.seldom.begin();
                 }
                 Event::Closed(reason) => self.stop = Some(Stop::Closed(reason)),
@@ -401,6 +409,37 @@ impl Driver {
                 self.session.describe(process);
                 process.thread = thread;
             });
+        }
+    }
+
+    /// Who asks other gateways.
+    fn asker(&self) -> Asker {
+        Asker { user: self.session.user().to_vec(), powers: self.powers }
+    }
+
+    fn list(&mut self, shown: Option<Show>) {
+        if !self.shared.has_others() {
+            return self.tell_clients(shown, &Told::default());
+        }
+        self.listing = Some((shown, Box::pin(Arc::clone(&self.shared).processes_elsewhere(self.asker()))));
+        self.seldom.begin();
+    }
+
+    /// Gives the session what it shows, or who is connected; the clients of other gateways are these.
+    fn tell_clients(&mut self, shown: Option<Show>, elsewhere: &Told) {
+        self.show();
+        match shown {
+            Some(show) => {
+                let viewer = self.session.user();
+                let table = super::show::table(&self.shared, viewer, self.powers, show, &elsewhere.processes);
+                let warning = super::show::warning(&elsewhere.silent);
+                self.session.shown(self.now, &table, warning.as_deref());
+            }
+            None => {
+                let mut processes = self.shared.processes();
+                processes.extend_from_slice(&elsewhere.processes);
+                self.session.listed(self.now, &processes, self.powers);
+            }
         }
     }
 
@@ -470,6 +509,7 @@ impl Driver {
     }
 
     fn poll_write_client(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        debug_assert!(!self.session.has_events(), "the client would read of what the others do not know yet");
         self.deflate();
         if self.written == self.output.len() || self.client_gone {
             self.output.clear();
@@ -546,8 +586,9 @@ impl Driver {
         let until = clock::to_tokio(self.session.poll_timeout().unwrap_or(Instant::MAX));
         match tokio::time::timeout_at(until, self.shared.accept_tls(before, head)).await {
             Ok(Ok(client)) => {
+                let certificate = client.certificate();
                 self.client = client;
-                self.session.tls_started();
+                self.session.tls_started(certificate);
             }
             Ok(Err(_)) | Err(_) => self.lose_client(),
         }

@@ -72,7 +72,9 @@ impl Driver {
             self.poll_buffering(cx),
             self.poll_timers(cx),
             self.poll_kills(cx),
+            self.poll_listing(cx),
             self.poll_setting(cx),
+            self.poll_reloading(cx),
             self.poll_stopping(cx),
         ];
         if polled.iter().all(Poll::is_pending) {
@@ -168,11 +170,10 @@ impl Driver {
             moved = Poll::Ready(());
         }
         if let Some(killing) = &mut self.killing
-            && let Poll::Ready(verdict) = Pin::new(killing).poll(cx)
+            && let Poll::Ready(outcome) = killing.as_mut().poll(cx)
         {
             self.killing = None;
-            // A session that answers no more is gone.
-            self.session.kill_answered(self.now, verdict.unwrap_or(Ok(())));
+            self.session.kill_answered(self.now, outcome);
             moved = Poll::Ready(());
         }
         if let Some(killing) = &mut self.killing_user
@@ -185,11 +186,28 @@ impl Driver {
         moved
     }
 
+    fn poll_listing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((shown, listing)) = &mut self.listing else { return Poll::Pending };
+        let told = ready!(listing.as_mut().poll(cx));
+        let shown = *shown;
+        self.listing = None;
+        self.tell_clients(shown, &told);
+        Poll::Ready(())
+    }
+
     fn poll_setting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(setting) = &mut self.setting else { return Poll::Pending };
         let outcome = ready!(setting.as_mut().poll(cx));
         self.setting = None;
         self.session.defaults_set(self.now, outcome);
+        Poll::Ready(())
+    }
+
+    fn poll_reloading(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(reloading) = &mut self.reloading else { return Poll::Pending };
+        let outcome = ready!(reloading.as_mut().poll(cx));
+        self.reloading = None;
+        self.session.users_reloaded(self.now, outcome);
         Poll::Ready(())
     }
 

@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 use weir_core::gateway::cluster::TabletId;
 use weir_core::mutants::Mutants;
+use weir_core::orch::durability::{Policy, Tablets};
 use weir_core::orch::recovery::Cohort;
 use weir_core::tablet::drain::Open;
 use weir_core::tablet::operations::{Servers, SourceLogin};
@@ -98,6 +99,8 @@ pub struct Setup {
     pub others: Vouchers,
     /// What is open on the connections that are lent to its server.
     pub open: watch::Receiver<Open>,
+    /// True once its process is told to stop.
+    pub leaving: watch::Receiver<bool>,
     /// Who is told how it is.
     pub orchestrator: mpsc::Sender<FromTablet>,
     /// Who keeps the gateway's view of it.
@@ -121,11 +124,12 @@ pub struct Obedience {
     promise: ValueFile,
     line: Option<Line>,
     work: Option<Work>,
-    proving: Option<Proving>,
+    proving: Proving,
     copying: Copying,
     orders: mpsc::Receiver<ToTablet>,
     questions: mpsc::Receiver<Question>,
     open: watch::Receiver<Open>,
+    leaving: watch::Receiver<bool>,
     /// Who waits for which answer of the machine.
     asked: BTreeMap<u64, Asker>,
     /// Orders and questions so far.
@@ -144,14 +148,15 @@ impl Obedience {
         let promise = ValueFile::new(promise);
         let promised = promise.read()?.unwrap_or_else(|| Promise::of_a_newcomer(setup.term));
         let copy = keeper.copy().map_err(|why| promise.unusable(why))?;
-        let machine = Orders::new(promised, None, Mutants::NONE).watching(WATCH_INTERVAL).with_copy(copy);
-        // Nobody leads a shard whose cohort is not known: who would vouch for the term?
-        let needs_proof = setup.cohort.is_none();
-        let proving = setup.cohort.and_then(|cohort| Proving::new(&alias, &cohort, setup.others));
+        // Nobody vouches for the term of a shard whose cohort is not known.
+        let unknown = (Tablets::new(), Policy::SemiSync { acks: 1 });
+        let (tablets, policy) = setup.cohort.map_or(unknown, |cohort| (cohort.tablets, cohort.policy));
+        let machine = Orders::new(promised, None, Mutants::NONE).watching(WATCH_INTERVAL).with_copy(copy).under(policy);
+        let proving = Proving::new(&alias, &tablets, setup.others);
         Ok(Self {
             id,
             alias,
-            machine: if needs_proof || proving.is_some() { machine.proving() } else { machine },
+            machine,
             promise,
             copying: Copying::new(Arc::clone(&keeper), donors),
             line: Some(Line { connector, keeper, servers, login, connection: None }),
@@ -160,6 +165,7 @@ impl Obedience {
             orders: setup.orders,
             questions: setup.questions,
             open: setup.open,
+            leaving: setup.leaving,
             asked: BTreeMap::new(),
             numbers: 0,
             orchestrator: setup.orchestrator,
@@ -171,6 +177,7 @@ impl Obedience {
     pub async fn run(mut self) {
         self.handle(Input::Timeout);
         self.hear_what_is_open();
+        self.hear_whether_it_leaves();
         loop {
             let deadline = clock::to_tokio(self.machine.poll_timeout().unwrap_or(Instant::MAX));
             tokio::select! {
@@ -183,7 +190,8 @@ impl Obedience {
                     self.take(Asker::Tablet(question), term, Order::Vouch);
                 }
                 Ok(()) = self.open.changed() => self.hear_what_is_open(),
-                input = next_of(&mut self.proving) => self.prove(input),
+                Ok(()) = self.leaving.changed() => self.hear_whether_it_leaves(),
+                input = self.proving.next() => self.prove(input),
                 Some(copy) = self.copying.next() => self.handle(Input::Copied(copy)),
                 (line, done) = finished(&mut self.work) => {
                     self.work = None;
@@ -200,6 +208,12 @@ impl Obedience {
         self.handle(Input::Open { lender: LENDER, open });
     }
 
+    fn hear_whether_it_leaves(&mut self) {
+        if *self.leaving.borrow_and_update() {
+            self.handle(Input::Leaving);
+        }
+    }
+
     fn take(&mut self, asker: Asker, term: u64, order: Order) {
         self.numbers += 1;
         let id = self.numbers;
@@ -212,12 +226,12 @@ impl Obedience {
         while let Some(output) = self.machine.poll_output() {
             self.carry_out(output);
         }
-        self.prove(proof::Input::Leads(self.machine.leads()));
+        self.prove(proof::Input::Leads(self.machine.proves()));
     }
 
     /// Serves as primary for as long as the term is proven.
     fn prove(&mut self, input: proof::Input) {
-        if let Some(proven) = self.proving.as_mut().and_then(|proving| proving.handle(input)) {
+        if let Some(proven) = self.proving.handle(input) {
             self.handle(proven);
         }
     }
@@ -269,14 +283,6 @@ impl Obedience {
             debug!(tablet = %alias, ?action, took = ?clock::now().since(began), "is done: {input:?}");
             (Some(line), input)
         }));
-    }
-}
-
-/// Waits for ever when nothing is to be proven.
-async fn next_of(proving: &mut Option<Proving>) -> proof::Input {
-    match proving {
-        Some(proving) => proving.next().await,
-        None => std::future::pending().await,
     }
 }
 

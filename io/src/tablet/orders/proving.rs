@@ -3,7 +3,7 @@
 use crate::clock;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
-use weir_core::orch::recovery::Cohort;
+use weir_core::orch::durability::Tablets;
 use weir_core::tablet::orders::Input;
 use weir_core::tablet::proof::{self, Proof};
 use weir_core::time::Instant;
@@ -32,14 +32,11 @@ pub(super) struct Proving {
 }
 
 impl Proving {
-    /// Of the tablet `own`. `None` under a policy that lets a primary acknowledge alone: what others promise does not stop it.
-    pub(super) fn new(own: &TabletAlias, cohort: &Cohort, others: Vouchers) -> Option<Self> {
-        if cohort.policy.acks() == 0 {
-            return None;
-        }
-        let machine = Proof::new(own.clone(), &cohort.tablets, cohort.policy);
+    /// Of the tablet `own` among these.
+    pub(super) fn new(own: &TabletAlias, tablets: &Tablets, others: Vouchers) -> Self {
+        let machine = Proof::new(own.clone(), tablets);
         let (answer, answers) = mpsc::channel(super::QUEUE_MAX);
-        Some(Self { machine, others, answer, answers })
+        Self { machine, others, answer, answers }
     }
 
     /// Takes one input; the proof, if it is one.

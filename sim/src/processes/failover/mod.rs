@@ -10,5 +10,6 @@ mod line;
 pub(super) mod links;
 pub mod mail;
 pub mod orchestrator;
+mod shadow;
 pub mod tablet;
 pub mod topology;

@@ -3,18 +3,23 @@
 use super::findings::Findings;
 use super::links::{Heard, Links};
 use super::mail::{self, FromTablet, FromTopology, Release, ToTablet, ToTopology};
+use super::shadow::Shadow;
 use crate::world::{Address, Ctx, Event, Image, Process, Program, TimerId};
 use std::collections::BTreeMap;
 use weir_core::mutants::Mutants;
+use weir_core::orch::durability::Policy;
 use weir_core::orch::lock;
 use weir_core::orch::orchestrator::{Input, News, Orchestrator, Output};
 use weir_core::orch::rebuild::Errant;
 use weir_core::orch::recovery::Cohort;
+use weir_core::recording::Recorded as _;
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::TabletAlias;
 
 /// While this signal is on, somebody wants the tablet whose number is added to it to be primary.
 pub const SIGNAL_REPARENT: u32 = 50;
+/// With this signal, somebody wants as many acknowledgements as are added to it, by semi-sync; with none, a primary that acknowledges alone.
+pub const SIGNAL_POLICY: u32 = 60;
 /// While this signal is on, the tablet whose number is added to it is out of service.
 pub const SIGNAL_DRAIN: u32 = 70;
 /// A note of an orchestrator: it holds the lock (1) or has lost it (0).
@@ -53,6 +58,8 @@ pub struct OrchestratorSetup {
     pub release: Release,
     /// Where it notes what it finds wrong.
     pub findings: Findings,
+    /// It is recorded, and told the same again.
+    pub recorded: bool,
     /// Rules broken on purpose.
     pub mutants: Mutants,
 }
@@ -61,6 +68,7 @@ pub struct OrchestratorSetup {
 pub struct OrchestratorProcess {
     setup: OrchestratorSetup,
     machine: Orchestrator,
+    shadow: Option<Shadow>,
     links: Option<(Links, Links)>,
     timer: Option<TimerId>,
     numbers: BTreeMap<TabletAlias, usize>,
@@ -84,7 +92,8 @@ impl OrchestratorProcess {
             Some(drain_time) => machine.draining_for(drain_time),
             None => machine,
         };
-        Self { setup, machine, links: None, timer: None, numbers, said: 0, begun: false, dead_until: None }
+        let shadow = setup.recorded.then(Shadow::default);
+        Self { setup, machine, shadow, links: None, timer: None, numbers, said: 0, begun: false, dead_until: None }
     }
 
     /// Things that it has said to tablets and the topology while it was changing the primary.
@@ -102,9 +111,12 @@ impl OrchestratorProcess {
     }
 
     fn handle(&mut self, ctx: &mut Ctx<'_>, input: Input) {
-        self.machine.handle(ctx.now(), input);
+        let decided = match &mut self.shadow {
+            Some(shadow) => shadow.decide(&mut self.machine, ctx.now(), input),
+            None => self.machine.decide(ctx.now(), input),
+        };
         self.setup.findings.note(ctx.now(), self.machine.problems());
-        while let Some(output) = self.machine.poll_output() {
+        for output in decided {
             self.carry_out(ctx, output);
             if self.begun && self.setup.dies_after == Some(self.said) {
                 return self.die(ctx);
@@ -145,6 +157,11 @@ impl OrchestratorProcess {
             Output::News(News::NotHandedOver(to, why)) => {
                 self.setup.findings.decline(format!("{to}: {why}"));
                 ctx.note("not handed over", u64::from(to.uid), 0);
+            }
+            Output::News(News::PolicyChanged(policy, term)) => ctx.note("policy", policy.acks().into(), term),
+            Output::News(News::NotChanged(policy, why)) => {
+                self.setup.findings.decline(format!("{policy}: {why}"));
+                ctx.note("policy not changed", policy.acks().into(), 0);
             }
             Output::News(News::Found(problem)) => {
                 self.setup.findings.note(ctx.now(), core::iter::once(&problem));
@@ -219,6 +236,14 @@ impl Process for OrchestratorProcess {
                 if let Some((tablet, _)) = self.setup.tablets.get((signal - SIGNAL_DRAIN) as usize).cloned() {
                     self.handle(ctx, Input::Drain(tablet, on));
                 }
+            }
+            Event::Signal { signal, on: true } if signal >= SIGNAL_POLICY => {
+                let policy = match signal - SIGNAL_POLICY {
+                    0 => Policy::None,
+                    acks => Policy::SemiSync { acks },
+                };
+                self.begun = true;
+                self.handle(ctx, Input::Policy(policy));
             }
             Event::Signal { signal, on: true } => {
                 let wanted = signal.checked_sub(SIGNAL_REPARENT).and_then(|n| self.setup.tablets.get(n as usize));

@@ -6,6 +6,7 @@ use super::line::{Line, Task};
 use super::links::{Heard, Links};
 use super::mail::{self, FromTablet, Release, TABLET_PORT, ToTablet};
 use crate::mysql::host::{CLIENT_PORT, moved_to};
+use crate::processes::gateway::SIGNAL_STOP;
 use crate::world::disk::Crash;
 use crate::world::{Address, ConnId, Ctx, Event, HostId, Image, Process, Program, TimerId};
 use std::collections::BTreeMap;
@@ -108,13 +109,11 @@ impl TabletProcess {
     fn new(setup: TabletSetup, disk: Disk) -> Self {
         let Disk { promise, kept, said, broke_promise } = disk;
         let kept = copying::found(kept);
-        // One that acknowledges alone is not stopped by what others promise.
-        let proves = setup.cohort.policy.acks() > 0;
         let machine = Orders::new(promise.clone(), None, setup.mutants).watching(WATCH_INTERVAL);
-        let machine = machine.with_copy(kept.as_ref().map(|(copy, _)| copy.clone()));
+        let machine = machine.with_copy(kept.as_ref().map(|(copy, _)| copy.clone())).under(setup.cohort.policy);
         Self {
-            machine: if proves { machine.proving() } else { machine },
-            proof: Proof::new(setup.alias.clone(), &setup.cohort.tablets, setup.cohort.policy),
+            machine,
+            proof: Proof::new(setup.alias.clone(), &setup.cohort.tablets),
             proof_timer: None,
             others: None,
             setup,
@@ -203,7 +202,7 @@ impl TabletProcess {
         if let Some(timer) = self.timer {
             ctx.arm(timer, self.machine.poll_timeout());
         }
-        self.prove(ctx, proof::Input::Leads(self.machine.leads()));
+        self.prove(ctx, proof::Input::Leads(self.machine.proves()));
     }
 
     /// Asks the others whether its term is current, and says so to the machine.
@@ -324,6 +323,7 @@ impl Process for TabletProcess {
         match event {
             Event::Start => self.start(ctx),
             Event::Timer { token: TOKEN_COPYING } => self.copied(ctx, None),
+            Event::Signal { signal: SIGNAL_STOP, on: true } => self.handle(ctx, Input::Leaving),
             Event::Timer { token: TOKEN_MACHINE } => self.handle(ctx, Input::Timeout),
             Event::Timer { token: TOKEN_PROOF } => self.prove(ctx, proof::Input::Timeout),
             Event::Synced { token } if token == self.syncs => {

@@ -7,6 +7,7 @@
 mod buffer;
 mod freshness;
 mod kill;
+mod lane;
 mod session;
 mod topology;
 
@@ -95,6 +96,8 @@ pub struct GatewaySetup {
     pub cluster: cluster::Config,
     /// Where each server's own tablet listens, when those say who is primary; else that is found from the servers.
     pub told_by: Vec<Address>,
+    /// Tablets are processes of their own: what reads is sent with the wish for a connection, and lanes are lost.
+    pub lanes: bool,
     /// Rules broken on purpose.
     pub mutants: Mutants,
 }
@@ -227,6 +230,8 @@ struct Shared {
     readers: Readers,
     waiters: Waiters,
     admission: Admission,
+    /// Tablets are processes of their own.
+    lanes: bool,
 }
 
 /// The process.
@@ -282,6 +287,7 @@ impl GatewayProcess {
             readers: Readers::new(ASK_TIME_MAX, setup.mutants),
             waiters: Waiters::new(setup.buffer.clone(), setup.mutants),
             admission: Admission::new(setup.admission),
+            lanes: setup.lanes,
         };
         Self {
             setup,

@@ -5,6 +5,7 @@ use super::super::killer::{Errand, Verdict, Want};
 use super::super::tablet::Wished;
 use super::buffer::Buffering;
 use super::freshness::Freshening;
+use super::lane::{self, Lane};
 use super::{Grant, Hands, Owner, Shared, Timed};
 use crate::world::{ConnId as Stream, Ctx, TimerId};
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use weir_core::gateway::config::SessionConfig;
 use weir_core::gateway::freshness;
 use weir_core::gateway::processes::Powers;
 use weir_core::gateway::session::{Event, Fate, Lease, LeaseKey, Peer, Reason, Session};
-use weir_core::link::{AccountId, Interrupt};
+use weir_core::link::{AccountId, Ended, Interrupt, Reply};
 use weir_core::mysql::auth::{NONCE_BYTES, Nonce};
 use weir_core::mysql::handshake::Transport;
 use weir_core::mysql::resultset::TextResultSet;
+use weir_core::rng::Rng;
 use weir_core::tablet::killer;
 use weir_core::tablet::pool::Ticket;
 use weir_core::time::{Duration, Instant, earliest};
@@ -36,6 +38,7 @@ pub(super) struct Driver {
     output: Vec<u8>,
     lease: Option<(TabletId, Box<Connection>)>,
     pending: Option<(TabletId, Ticket)>,
+    lane: Lane,
     /// It waits to know how far a read must see.
     freshening: Option<freshness::Ticket>,
     /// Its statement waits for a primary.
@@ -45,6 +48,7 @@ pub(super) struct Driver {
     /// What became of a connection is being found out, on this errand.
     inquiring: Option<u64>,
     errands: u64,
+    rng: Rng,
     timer: TimerId,
     admitted: bool,
     ended: Option<Reason>,
@@ -71,6 +75,8 @@ impl Driver {
             output: Vec::new(),
             lease: None,
             pending: None,
+            lane: Lane::Quiet,
+            rng,
             freshening: None,
             buffered: None,
             killers: Vec::new(),
@@ -113,6 +119,7 @@ impl Driver {
     /// Does what there is to do: for the client's bytes, and for room towards it.
     pub(super) fn go_on(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
         loop {
+            self.lose_lane(hands, shared);
             self.obey(hands, shared);
             let room_before = self.has_room();
             self.write_client(hands.ctx);
@@ -304,14 +311,22 @@ impl Driver {
 
     fn take_lease(&mut self, hands: &mut Hands<'_, '_>, tablet: TabletId, outcome: Result<Box<Connection>, Error>) {
         let now = hands.ctx.now();
+        let lane = std::mem::take(&mut self.lane);
         match outcome {
-            Ok(connection) => {
+            Ok(mut connection) => {
                 let key = LeaseKey { tablet, connection: connection.id.0, epoch: connection.epoch };
                 let executed = connection.executed.clone();
-                let lease = Lease { key, tracks: connection.machine.tracks_session(), executed };
+                let lease = Lease { key, tracks: connection.machine.tracks_session(), executed, ran: None };
                 hands.own(connection.stream, Owner::Lease(self.id));
-                self.lease = Some((tablet, connection));
-                self.session.lease_granted(now, lease);
+                if let Lane::Wished(request) = lane {
+                    connection.machine.submit(now, (*request).clone());
+                    self.lease = Some((tablet, connection));
+                    self.lane = Lane::run(request, lease, now, &mut self.rng);
+                    self.pass_replies(now);
+                } else {
+                    self.lease = Some((tablet, connection));
+                    self.session.lease_granted(now, lease);
+                }
             }
             Err(error) => self.session.lease_refused(now, error),
         }
@@ -333,19 +348,23 @@ impl Driver {
                     if let Some(before) = before {
                         shared.admission.leave_user(&before);
                     }
-                    let admitted = shared.admission.enter_user(&user);
+                    let admitted = shared.admission.enter_user(&user, None);
                     self.admitted = admitted.is_ok();
                     self.session.admitted(now, admitted.map(|()| AccountId::OWN));
                 }
                 Event::Readmit { user, instead_of } => {
                     shared.admission.leave_user(&instead_of);
-                    self.admitted = shared.admission.enter_user(&user).is_ok();
+                    self.admitted = shared.admission.enter_user(&user, None).is_ok();
                 }
                 Event::Acquire(acquire) => match shared.tablets.get_mut(&acquire.tablet) {
-                    Some(tablet) => match tablet.acquire(hands, self.id, &acquire) {
-                        Wished::Now(outcome) => self.take_lease(hands, acquire.tablet, outcome),
-                        Wished::Later(ticket) => self.pending = Some((acquire.tablet, ticket)),
-                    },
+                    Some(tablet) => {
+                        let ahead = self.session.ahead(now).filter(|_| shared.lanes);
+                        self.lane = ahead.map_or(Lane::Quiet, |request| Lane::Wished(Box::new(request)));
+                        match tablet.acquire(hands, self.id, &acquire) {
+                            Wished::Now(outcome) => self.take_lease(hands, acquire.tablet, outcome),
+                            Wished::Later(ticket) => self.pending = Some((acquire.tablet, ticket)),
+                        }
+                    }
                     None => self.session.lease_refused(now, no_such_tablet()),
                 },
                 Event::Acknowledged(written) => shared.readers.acknowledged(now, written),
@@ -354,7 +373,12 @@ impl Driver {
                     Freshening::Waiting(ticket) => self.freshening = Some(ticket),
                 },
                 Event::CancelFreshen => self.cancel_freshening(hands, shared),
-                Event::CancelAcquire => self.cancel(hands, shared),
+                Event::CancelAcquire => {
+                    self.cancel(hands, shared);
+                    if matches!(std::mem::take(&mut self.lane), Lane::Runs { .. } | Lane::Lost) {
+                        self.release(hands, shared, Fate::Close);
+                    }
+                }
                 Event::Buffer(hold) => match shared.waiters.hold(now, &shared.view, self.id, hold) {
                     Buffering::Over(outcome) => {
                         self.session.set_view(Arc::clone(&shared.view));
@@ -376,6 +400,10 @@ impl Driver {
                     }
                 }
                 Event::Submit(request) => {
+                    if self.lane.has_sent(&request) {
+                        continue;
+                    }
+                    debug_assert!(self.lease.is_some(), "a request on a connection that was given back");
                     if let Some((_, connection)) = &mut self.lease {
                         connection.machine.submit(now, *request);
                     }
@@ -408,7 +436,7 @@ impl Driver {
                 Event::CancelInquire => self.inquiring = None,
                 Event::Release(fate) => self.release(hands, shared, fate),
                 Event::Ended(_) | Event::Replayed(_) => {}
-                Event::Show(_) => self.session.shown(now, &TextResultSet::default()),
+                Event::Show(_) => self.session.shown(now, &TextResultSet::default(), None),
                 Event::SetDefaults(assignments) => {
                     let outcome = shared.globals.assign(&assignments).map(|globals| {
                         let variables = globals.over(&shared.configured);
@@ -417,6 +445,10 @@ impl Driver {
                         Arc::clone(&shared.config)
                     });
                     self.session.defaults_set(now, outcome);
+                }
+                Event::ReloadUsers => {
+                    debug_assert!(false, "no workload says RELOAD USERS");
+                    self.session.users_reloaded(now, Ok(None));
                 }
                 Event::Closed(reason) => self.ended = Some(reason),
             }
@@ -458,29 +490,47 @@ impl Driver {
     /// Takes what the server has sent; whether anything came.
     fn receive_all(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) -> bool {
         let now = hands.ctx.now();
-        let mut any = false;
-        let (session, output) = (&mut self.session, &mut self.output);
+        let (mut any, mut is_whole) = (false, matches!(self.lane, Lane::Runs { .. }));
+        let (session, output, lane) = (&mut self.session, &mut self.output, &mut self.lane);
         if let Some((tablet, connection)) = &mut self.lease {
             connection.receive(hands.ctx, hands.scratch, |reply, piece| {
                 any = true;
-                session.handle_reply(now, reply);
-                session.collect(output, piece);
+                is_whole &= !matches!(&reply, Reply::End(ended) if *ended != Ended::Answered);
+                if lane.tell(session, now) {
+                    session.handle_reply(now, reply);
+                    session.collect(output, piece);
+                }
             });
             if let Some(executed) = connection.machine.take_executed()
                 && let Some(tablet) = shared.tablets.get_mut(tablet)
             {
                 tablet.waited(hands, connection.id, executed);
             }
+            // Told of the connection with all of the answer, a gateway finds it given back.
+            if any && is_whole && connection.machine.is_idle_and_clean() && self.lane.is_told_of_read() {
+                self.release(hands, shared, Fate::Keep);
+            }
         }
         any
+    }
+
+    /// The lane is lost, and the connection with it.
+    fn lose_lane(&mut self, hands: &mut Hands<'_, '_>, shared: &mut Shared) {
+        if matches!(self.lane, Lane::Lost) {
+            self.lane = Lane::Quiet;
+            self.release(hands, shared, Fate::Close);
+            self.session.lease_refused(hands.ctx.now(), lane::lost());
+        }
     }
 
     /// Hands on what the connection answers without having received anything.
     fn pass_replies(&mut self, now: Instant) {
         while let Some((_, connection)) = &mut self.lease {
             let Some(reply) = connection.machine.poll_reply() else { return };
-            self.session.handle_reply(now, reply);
-            self.session.collect(&mut self.output, &[]);
+            if self.lane.tell(&mut self.session, now) {
+                self.session.handle_reply(now, reply);
+                self.session.collect(&mut self.output, &[]);
+            }
         }
     }
 

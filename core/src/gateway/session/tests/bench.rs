@@ -214,7 +214,7 @@ impl Bench {
 
     /// On a server that is known to have executed this.
     pub(super) fn grant_on(&mut self, key: LeaseKey, executed: Position) {
-        self.session.lease_granted(self.now, Lease { key, tracks: true, executed });
+        self.session.lease_granted(self.now, Lease { key, tracks: true, executed, ran: None });
     }
 
     /// The request that must be due.

@@ -231,18 +231,18 @@ fn who_looks_sees_what_the_session_is_at() {
     let mut bench = Bench::logged_in();
     let mut process = Process::default();
     bench.session.describe(&mut process);
-    assert_eq!((process.id, process.command, process.user.as_slice()), (7, "Sleep", &b"ann"[..]));
+    assert_eq!((process.id, process.command.as_ref(), process.user.as_slice()), (7, "Sleep", &b"ann"[..]));
     let before = bench.session.activity();
     bench.query("SELECT a FROM t; ");
     assert_ne!(bench.session.activity(), before);
     bench.session.describe(&mut process);
-    assert_eq!((process.command, process.state), ("Query", "Waiting for a server connection"));
+    assert_eq!((process.command.as_ref(), process.state.as_ref()), ("Query", "Waiting for a server connection"));
     assert_eq!(process.info, b"SELECT a FROM t");
     let (_, request) = bench.lend();
     assert_eq!(text(&request), "SELECT a FROM t; ");
     bench.answer(ok_reply(ok()));
     bench.session.describe(&mut process);
-    assert_eq!((process.command, process.info.as_slice()), ("Sleep", &b""[..]));
+    assert_eq!((process.command.as_ref(), process.info.as_slice()), ("Sleep", &b""[..]));
 }
 
 #[test]

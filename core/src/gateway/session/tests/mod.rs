@@ -1,5 +1,6 @@
 //! The session against a client and a tablet that the tests play.
 
+mod ahead;
 mod bench;
 mod diagnostics;
 mod failures;
@@ -14,4 +15,5 @@ mod prepared;
 mod replay;
 mod routing;
 mod silence;
+mod users;
 mod waiting;

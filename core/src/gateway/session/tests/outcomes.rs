@@ -3,7 +3,7 @@
 use super::bench::{Bench, PRIMARY, lost, ok, ok_reply, ok_with};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::buffer::Refusal;
-use crate::gateway::session::{Class, Event, LeaseKey, Outcome, Pins, Plan, Sight, Verdict};
+use crate::gateway::session::{Class, Event, Lease, LeaseKey, Outcome, Pins, Plan, Sight, Verdict};
 use crate::gateway::variables::Consistency;
 use crate::gtid::{Flavor, Position};
 use crate::link::{Ended, Reply};
@@ -54,6 +54,20 @@ fn times_are_those_of_the_pool_the_server_and_the_whole() {
         "{outcome:?}"
     );
     assert_eq!(outcome.sight, None, "it looks for nothing");
+}
+
+#[test]
+fn what_ran_before_the_session_knew_of_its_connection_is_the_server_s_time() {
+    let mut bench = bench();
+    bench.query("SELECT a FROM t");
+    let key = LeaseKey { tablet: bench.wish().tablet, connection: 9, epoch: 1 };
+    bench.now += 5 * MS;
+    let lease = Lease { key, tracks: true, executed: Position::default(), ran: Some(3 * MS) };
+    bench.session.lease_granted(bench.now, lease);
+    bench.request();
+    bench.answer(ok_reply(ok()));
+    let outcome = ended(&mut bench);
+    assert_eq!((outcome.pool_wait, outcome.server_time), (Some(2 * MS), Some(3 * MS)), "{outcome:?}");
 }
 
 #[test]

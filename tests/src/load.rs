@@ -1,7 +1,7 @@
 //! Clients of both gateways: some write with autocommit, others run sysbench's transactions.
 
+use crate::{Deployment, Part, Sysbench, Writers};
 use std::time::SystemTime;
-use weir_tests::{Deployment, Part, Sysbench, Writers};
 
 /// Clients of each gateway that write all the time and remember what.
 const CLIENTS: usize = 8;
@@ -12,13 +12,13 @@ const THREADS: usize = 4;
 type Away = (SystemTime, SystemTime);
 
 /// It is under way until it is stopped.
-pub(crate) struct Load {
+pub struct Load {
     gateways: Vec<(Writers, Sysbench, Vec<Away>)>,
 }
 
 impl Load {
     /// Returns when all of it is under way.
-    pub(crate) fn start(deployment: &Deployment) -> Self {
+    pub fn start(deployment: &Deployment) -> Self {
         deployment.query(
             0,
             "CREATE DATABASE d; CREATE TABLE d.t (id BIGINT PRIMARY KEY AUTO_INCREMENT, client INT, number INT);
@@ -34,12 +34,13 @@ impl Load {
         load
     }
 
-    pub(crate) fn wait_for_progress(&mut self) {
+    /// Returns when every client of it has got on since.
+    pub fn wait_for_progress(&mut self) {
         self.gateways.iter_mut().for_each(|(writers, ..)| writers.wait_for_progress());
     }
 
     /// A gateway that is away meanwhile loses its clients.
-    pub(crate) fn while_away(&mut self, part: Part, kill_and_restart: impl FnOnce()) {
+    pub fn while_away(&mut self, part: Part, kill_and_restart: impl FnOnce()) {
         let begun = SystemTime::now();
         kill_and_restart();
         if let Part::Gateway(gateway) = part {
@@ -49,9 +50,11 @@ impl Load {
         }
     }
 
-    /// Compares what clients were told with what the shard has. Nobody has lost a connection but with its gateway.
-    pub(crate) fn stop(mut self, deployment: &Deployment) {
+    /// Compares what clients were told with what the shard has. Nobody has lost a connection but with its gateway. Returns how many writes and
+    /// transactions ended with an error.
+    pub fn stop(mut self, deployment: &Deployment) -> usize {
         self.wait_for_progress();
+        let mut disturbed = 0;
         for (gateway, (writers, sysbench, away)) in self.gateways.into_iter().enumerate() {
             let (outcome, transactions) = (writers.stop(), sysbench.stop());
             eprintln!("gateway {gateway}: {}; {}", outcome.summary(), transactions.summary());
@@ -59,6 +62,8 @@ impl Load {
             outcome.check_lost(&away, deployment);
             transactions.check(deployment);
             transactions.check_lost(&away, deployment);
+            disturbed += outcome.unknown() + transactions.failed();
         }
+        disturbed
     }
 }
