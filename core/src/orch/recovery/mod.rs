@@ -193,6 +193,9 @@ pub struct Recovery {
     record: Record,
     stage: Stage,
     reports: Reports,
+    /// Who has promised the term, though its server does not answer: it serves nobody, and proves no earlier term any more.
+    #[serde(default)]
+    silenced: Tablets,
     /// Who has been found to have the term's beginning.
     followers: Tablets,
     enough_since: Option<Instant>,
@@ -222,6 +225,7 @@ impl Recovery {
             record,
             stage: Stage::Recording,
             reports: Reports::new(),
+            silenced: Tablets::new(),
             followers: Tablets::new(),
             enough_since: None,
             passes_on: None,
@@ -246,7 +250,7 @@ impl Recovery {
             Input::Recorded(written) => self.recorded(now, written),
             Input::Answered { tablet, term, to, outcome } if term == self.record.term => match outcome {
                 Ok(report) => self.reported(now, tablet, to, report),
-                Err(refusal) => self.refused(to, &refusal),
+                Err(refusal) => self.refused(tablet, to, &refusal),
             },
             // Of an earlier term.
             Input::Answered { .. } => {}
@@ -310,6 +314,7 @@ impl Recovery {
         self.stage = stage;
         (self.began, self.enough_since, self.proofs_end) = (now, None, now);
         self.reports.clear();
+        self.silenced.clear();
         self.passes_on = None;
         self.followers.clear();
         self.ask(now);
@@ -484,8 +489,11 @@ impl Recovery {
         report
     }
 
-    fn refused(&mut self, to: Asked, refusal: &Refusal) {
+    fn refused(&mut self, tablet: TabletAlias, to: Asked, refusal: &Refusal) {
         match refusal {
+            Refusal::Failed(_) if self.stage == Stage::Recruiting && to == Asked::Recruit => {
+                self.silenced.insert(tablet);
+            }
             Refusal::OldTerm(_) if self.stage != Stage::Recording => self.end(End::Superseded),
             Refusal::Behind(_) if to == Asked::Lead && matches!(self.stage, Stage::Leading(_)) => self.begin_term(),
             // Asked again in time; those with errant transactions stay out.
@@ -559,10 +567,10 @@ impl Recovery {
         }
     }
 
-    /// A primary of an earlier term has not said that it has stopped, and may hold a proof of its term.
+    /// The tablet of an earlier primary has not said that it has promised this term, and may hold a proof of its own.
     fn may_be_served(&self) -> bool {
-        let has_stopped = |reign: &Reign| self.reports.contains_key(&reign.primary);
-        !self.record.reigns.iter().all(has_stopped)
+        let has_promised = |tablet| self.reports.contains_key(tablet) || self.silenced.contains(tablet);
+        !self.record.reigns.iter().all(|reign| has_promised(&reign.primary))
     }
 
     /// Everything that any reign can have acknowledged is on a recruited tablet.

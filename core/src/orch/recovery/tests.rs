@@ -625,7 +625,8 @@ fn without_enough_recruits_nobody_is_promoted() {
     assert!(matches!(finish(&mut shard), Some(End::Settled(_))));
 }
 
-/// The old primary may serve reads for as long as somebody's word lasts that its term is current.
+/// The old primary may serve reads for as long as somebody's word lasts that its term is current, unless its tablet has promised the new
+/// one, whatever its server does.
 #[test]
 fn a_new_term_begins_when_the_last_proof_of_the_old_one_is_over() {
     let tablets: Tablets = (1..=3).map(alias).collect();
@@ -633,21 +634,26 @@ fn a_new_term_begins_when_the_last_proof_of_the_old_one_is_over() {
     let reign = Reign { term: 1, primary: alias(1), begins_at: Position::default(), under: None };
     let record = Record { term: 1, reigns: vec![reign], step: Step::Settled };
     let start = Instant(10_000_000_000);
-    for (answering, waits) in [([2, 3], true), ([1, 2], false)] {
+    let dead = Refusal::Failed("it is gone".into());
+    let cases: [(_, &[Refusal], _); 4] =
+        [([2, 3], &[], true), ([2, 3], &[Refusal::Superseded], true), ([2, 3], &[dead], false), ([1, 2], &[], false)];
+    for (answering, refusals, waits) in cases {
         let mut plan = Recovery::new(start, record.clone(), cohort.clone(), &Cause::Emergency, Mutants::NONE);
         plan.handle(start, Input::Recorded(true));
+        let mut answered = |uid, outcome| {
+            plan.handle(start, Input::Answered { tablet: alias(uid), term: 2, to: Asked::Recruit, outcome })
+        };
+        refusals.iter().for_each(|refusal| answered(1, Err(refusal.clone())));
         for uid in answering {
             let vouched = Some(Duration::from_millis(100));
-            let report = Report { promised: 2, intact: true, vouched, ..Report::default() };
-            let (tablet, to) = (alias(uid), Asked::Recruit);
-            plan.handle(start, Input::Answered { tablet, term: 2, to, outcome: Ok(report) });
+            answered(uid, Ok(Report { promised: 2, intact: true, vouched, ..Report::default() }));
         }
         let mut promotes = |at: Instant| {
             plan.handle(at, Input::Timeout);
             let record = |output| matches!(output, Output::Record(Record { step: Step::Promoting(_), .. }));
             core::iter::from_fn(|| plan.poll_output()).any(record)
         };
-        assert_eq!(promotes(start + RECRUIT_GRACE), !waits);
+        assert_eq!(promotes(start + RECRUIT_GRACE), !waits, "{refusals:?}");
         if waits {
             assert!(!promotes(start + Duration::from_millis(999)));
             assert!(promotes(start + Duration::from_millis(1000)));

@@ -496,6 +496,8 @@ impl Orders {
         match outcome {
             // Whoever ordered it asks again; a fence is not given up.
             Err(_) if fenced => self.leads_until = Some(now + LOOK_INTERVAL),
+            // It was for an earlier order. What is not persisted is not promised, so no answer may say that it is.
+            Err(_) if self.dirty => {}
             Err(why) => self.finish(now, Err(Refusal::Failed(why))),
             Ok(()) => {}
         }

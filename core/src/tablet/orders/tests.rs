@@ -180,6 +180,29 @@ fn nothing_is_done_or_answered_before_the_promise_is_on_disk() {
     }
 }
 
+/// Whoever hears that the server failed takes the promise for given.
+#[test]
+fn a_failure_under_an_earlier_order_is_no_answer_to_a_later_one() {
+    let mut bench = Bench::primary(None);
+    bench.order(1, 1, lead(5));
+    assert_eq!(bench.machine.poll_output(), Some(Output::Look));
+    bench.order(2, 2, Order::Recruit);
+    let gone = || Input::Acted(Err("gone".into()));
+    bench.machine.handle(bench.now, gone());
+    let mut answers = Vec::new();
+    while let Some(output) = bench.machine.poll_output() {
+        match output {
+            Output::Look => bench.machine.handle(bench.now, gone()),
+            Output::Answer { id, outcome } => {
+                answers.push(id);
+                assert!(id == 1 || (bench.disk.promised == 2 && matches!(outcome, Err(Refusal::Failed(_)))));
+            }
+            output => bench.carry_out(output),
+        }
+    }
+    assert_eq!(answers, [1, 2]);
+}
+
 #[test]
 fn older_terms_are_refused_also_after_a_restart() {
     let mut bench = Bench::replica();
