@@ -32,7 +32,16 @@ pub struct Transactions {
     /// By start, thread and number.
     acknowledged: BTreeSet<(usize, u32, u32)>,
     failed: Vec<String>,
-    ended: Vec<SystemTime>,
+    ended: Vec<Ended>,
+}
+
+/// One that ended by itself.
+#[derive(Debug)]
+struct Ended {
+    started_at: SystemTime,
+    at: SystemTime,
+    /// Its clients were connected.
+    got_on: bool,
 }
 
 impl Sysbench {
@@ -66,6 +75,7 @@ impl Transactions {
     fn run(mut self, gateway: SocketAddr, clients: usize, is_over: &AtomicBool) -> Self {
         for start in 0.. {
             let records = TempDir::with_prefix("weir-").expect("a temporary directory");
+            let started_at = SystemTime::now();
             let mut child = sysbench(gateway)
                 .arg(format!("--record={}/", records.path().display()))
                 .args([format!("--runner={}", self.runner), format!("--start={start}"), format!("--threads={clients}")])
@@ -78,21 +88,23 @@ impl Transactions {
             while !is_over.load(Ordering::Relaxed) && child.try_wait().expect("it is ours").is_none() {
                 std::thread::sleep(Duration::from_millis(10));
             }
-            let ended = SystemTime::now();
+            let at = SystemTime::now();
             // It may have ended already.
             let _ = child.kill();
             child.wait().expect("it ends");
-            self.read(start, records.path());
+            let got_on = self.read(start, records.path());
             if is_over.load(Ordering::Relaxed) {
                 break;
             }
-            self.ended.push(ended);
+            self.ended.push(Ended { started_at, at, got_on });
             std::thread::sleep(RESTART_AFTER);
         }
         self
     }
 
-    fn read(&mut self, start: usize, records: &Path) {
+    /// Returns whether there are any.
+    fn read(&mut self, start: usize, records: &Path) -> bool {
+        let before = self.acknowledged.len() + self.failed.len();
         for file in std::fs::read_dir(records).expect("its records") {
             let file = file.expect("a record");
             let thread = file.file_name().to_str().and_then(|name| name.parse().ok()).expect("a thread's number");
@@ -105,6 +117,7 @@ impl Transactions {
                 }
             }
         }
+        self.acknowledged.len() + self.failed.len() > before
     }
 
     /// Counts, for people.
@@ -143,9 +156,11 @@ impl Transactions {
 
     /// It has lost no connection but with its gateway, which was away from and until these times.
     pub fn check_lost(&self, away: &[(SystemTime, SystemTime)], shard: &impl Written) {
-        let with_gateway = |at: &&SystemTime| away.iter().any(|(from, to)| (*from..=*to).contains(at));
-        let others: Vec<_> = self.ended.iter().filter(|at| !with_gateway(at)).collect();
-        assert!(others.is_empty(), "{}: ended at {others:?}, away {away:?}\n{}", self.summary(), shard.output());
+        let is_away = |at| away.iter().any(|(from, to)| (*from..=*to).contains(at));
+        // Who comes while nobody listens ends a little later.
+        let with_gateway = |ended: &&Ended| is_away(&ended.at) || (is_away(&ended.started_at) && !ended.got_on);
+        let others: Vec<_> = self.ended.iter().filter(|ended| !with_gateway(ended)).collect();
+        assert!(others.is_empty(), "{}: ended {others:?}, away {away:?}\n{}", self.summary(), shard.output());
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Report {
     pub followed: u64,
     /// Everything it has, received or executed.
     pub position: Position,
-    /// What its server is at besides, as [`Status::waiting`] has it.
+    /// What its server is at besides, as [`Status::waiting`](crate::tablet::orders::Status::waiting) has it.
     #[serde(default)]
     pub waiting: Position,
     /// It still has everything that it ever acknowledged.
