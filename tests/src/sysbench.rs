@@ -156,7 +156,7 @@ impl Transactions {
 
     /// It has lost no connection but with its gateway, which was away from and until these times.
     pub fn check_lost(&self, away: &[(SystemTime, SystemTime)], shard: &impl Written) {
-        let is_away = |at| away.iter().any(|(from, to)| (*from..=*to).contains(at));
+        let is_away = |at: &SystemTime| away.iter().any(|(from, to)| (*from..=*to).contains(at));
         // Who comes while nobody listens ends a little later.
         let with_gateway = |ended: &&Ended| is_away(&ended.at) || (is_away(&ended.started_at) && !ended.got_on);
         let others: Vec<_> = self.ended.iter().filter(|ended| !with_gateway(ended)).collect();
