@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use weir_core::sql::{
-    Classification, Dialect, Effects, Lexer, Route, TokenKind, Verdicts, classify, leaves, set_names_collation,
+    Classification, Dialect, Effects, Judged, Lexer, Route, TokenKind, Verdicts, classify, fingerprint, leaves,
+    set_names_collation,
 };
 
 /// The statements of the data file.
@@ -223,7 +224,10 @@ proptest! {
         let mut verdicts = Verdicts::default();
         for values in values {
             let sql = with_other_values(&sql, values.into_iter());
-            let (class, remembered) = verdicts.judge(sql.as_bytes(), dialect);
+            let Judged { classification: class, leaves: remembered, fingerprint: form } =
+                verdicts.judge(sql.as_bytes(), dialect, true);
+            let expected = fingerprint(sql.as_bytes(), dialect, &mut Vec::new());
+            prop_assert!(form.is_none_or(|form| form == expected), "{}", sql);
             prop_assert_eq!(&class, &classify(sql.as_bytes(), dialect), "{}", sql);
             if let Some(remembered) = remembered {
                 prop_assert_eq!(remembered, leaves(sql.as_bytes(), dialect, &class), "{}", sql);
@@ -237,7 +241,7 @@ proptest! {
         let mut verdicts = Verdicts::default();
         for sql in texts {
             let sql = format!("SELECT {sql}");
-            let found = verdicts.judge(sql.as_bytes(), Dialect::default()).0;
+            let found = verdicts.judge(sql.as_bytes(), Dialect::default(), false).classification;
             prop_assert_eq!(found, classify(sql.as_bytes(), Dialect::default()), "{}", sql);
         }
     }

@@ -198,6 +198,12 @@ pub struct GatewayArgs {
     #[arg(long, default_value_t = 256 * 1024 * 1024, value_name = "BYTES", env = "WEIR_BUFFER_MAX_BYTES")]
     pub buffer_max_bytes: usize,
 
+    /// Forms of statements (their texts without values) that each thread counts by themselves, for SHOW WEIR DIGESTS and `weir ctl
+    /// digests`; the rest is counted together. Each takes 1.5 KiB at most. 0: nothing is counted by form.
+    #[arg(long, default_value_t = 1_000, value_name = "N", env = "WEIR_DIGESTS_MAX",
+          value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub digests_max: u32,
+
     /// What carries the bytes of clients, and of this process's connections to servers: io_uring (Linux 6.1 or later, where it is not
     /// forbidden), tokio (epoll), or auto: the first that there is.
     #[arg(long, default_value = "auto", value_name = "auto|io_uring|tokio", env = "WEIR_IO_DRIVER")]
@@ -275,6 +281,7 @@ impl GatewayArgs {
             proxies: self.proxy_protocol_from.clone(),
             others: gateway::Others::default(),
             rings: self.rings(threads)?,
+            digests_max: self.digests_max as usize,
         })
     }
 

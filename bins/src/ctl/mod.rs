@@ -1,5 +1,6 @@
 //! `weir ctl`: asks a running Weir to do something, or how it is.
 
+mod digests;
 mod print;
 mod target;
 
@@ -44,6 +45,14 @@ enum Command {
     Pools(Ask),
     /// Show the clients of all gateways, of whatever account, with what each is at.
     Sessions(Ask),
+    /// Show what statements came to by their form (the text without values), at all gateways together; or begin to count anew.
+    Digests {
+        #[command(flatten)]
+        digests: digests::DigestsArgs,
+
+        #[command(flatten)]
+        ask: Ask,
+    },
     /// End a client's connection, or what it runs.
     Kill {
         /// Whose: what CONNECTION_ID() and `weir ctl sessions` show.
@@ -162,6 +171,7 @@ impl Command {
             | Self::Sessions(ask)
             | Self::Quarantine(ask)
             | Self::Config { ask, .. }
+            | Self::Digests { ask, .. }
             | Self::ExplainFailover { ask, .. }
             | Self::Policy { ask, .. }
             | Self::Kill { ask, .. }
@@ -225,6 +235,14 @@ async fn carry_out(command: &Command) -> Result<bool, String> {
             show(*json, &Named { name: "sessions", rows: &sessions }, || print::sessions(&sessions));
             is_whole
         }
+        Command::Digests { digests, .. } if digests.reset => {
+            let is_whole = digests::reset(&cluster).await?;
+            if is_whole {
+                done(*json, Done::new("all gateways count statements anew".to_owned()));
+            }
+            is_whole
+        }
+        Command::Digests { digests, .. } => digests::list(&cluster, digests, *json).await?,
         Command::Config { set, reset, .. } if !set.is_empty() || !reset.is_empty() => {
             done(*json, Done::new(configure(&cluster, set, reset).await?));
             true

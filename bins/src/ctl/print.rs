@@ -43,7 +43,7 @@ pub(super) fn put(text: &str) {
 pub(super) struct Table(Vec<Vec<String>>);
 
 impl Table {
-    fn new<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Self {
+    pub(super) fn new<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Self {
         let rows = rows.into_iter().map(Vec::from);
         Self(std::iter::once(heads.map(str::to_owned).to_vec()).chain(rows).collect())
     }
@@ -65,7 +65,7 @@ impl Table {
 }
 
 /// On one line, whatever a client or a server has put there.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

@@ -18,6 +18,8 @@ pub struct SessionConfig {
     pub variables: Variables,
     /// Limits of one session.
     pub limits: SessionLimits,
+    /// Statements are told by their form, for digests.
+    pub digests: bool,
     /// Rules broken on purpose.
     pub mutants: Mutants,
 }

@@ -10,6 +10,7 @@ pub mod balance;
 pub mod buffer;
 pub mod cluster;
 pub mod config;
+pub mod digests;
 pub mod freshness;
 pub mod globals;
 pub mod hint;

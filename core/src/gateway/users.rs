@@ -58,6 +58,34 @@ impl Users {
         }
     }
 
+    /// Whether an account may see what statements of all accounts look like: whoever sees all clients, and who is the only one.
+    ///
+    /// # Errors
+    /// ER_SPECIFIC_ACCESS_DENIED_ERROR, with what it lacks.
+    pub fn check_sees_digests(&self, powers: Powers) -> Result<(), Error> {
+        let message = match self {
+            _ if powers.sees_all => return Ok(()),
+            Self::Listed(users) if users.len() <= 1 => return Ok(()),
+            Self::OfServers => "Access denied; you need (at least one of) the PROCESS privilege(s) for this operation",
+            Self::Listed(_) => {
+                "Access denied; you need `admin = true` in the file of --users-file for this operation, from your login on"
+            }
+        };
+        Err(Error::new(Component::Gateway, Kind::MissingPrivilege, message))
+    }
+
+    /// Whether an account may have forgotten what was counted of all accounts' statements: whoever may end the clients of others, and who
+    /// is the only one.
+    ///
+    /// # Errors
+    /// ER_SPECIFIC_ACCESS_DENIED_ERROR, with what it lacks.
+    pub fn check_resets_digests(&self, powers: Powers) -> Result<(), Error> {
+        match self {
+            Self::Listed(users) if users.len() <= 1 => Ok(()),
+            _ => self.check_reload(powers),
+        }
+    }
+
     /// Whether an account may have the users looked at anew: whoever may end the clients of others.
     ///
     /// # Errors

@@ -79,6 +79,8 @@ pub enum Kind {
     Kill,
     /// RELOAD USERS, RELOAD PRIVILEGES: WeScale's, which no server knows.
     Reload,
+    /// RESET WEIR DIGESTS.
+    ResetDigests,
     /// Not known to Weir; the primary runs it.
     Other,
 }
@@ -175,6 +177,8 @@ pub enum Own<'a> {
     Kill(Kill<'a>),
     /// `RELOAD USERS`, `RELOAD PRIVILEGES`: who may log in, and as whom, is looked at anew.
     ReloadUsers,
+    /// `RESET WEIR DIGESTS`: what was counted by form is forgotten.
+    ResetDigests,
 }
 
 /// What a KILL is to end.
@@ -243,6 +247,8 @@ pub enum Show {
     Pools,
     /// Every client session.
     Sessions,
+    /// What statements came to, by form.
+    Digests,
     /// `SHOW STATUS LIKE 'Threads_connected'`: how many clients there are, which no server knows.
     Connected,
     /// `SHOW [FULL] PROCESSLIST`: every client session, as a server shows its connections.

@@ -64,6 +64,24 @@ pub fn normalise(sql: &[u8], dialect: Dialect, normal: &mut Vec<u8>) {
     }
 }
 
+/// Of a longer text the beginning tells the form, in bytes.
+const TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// As [`fingerprint`]; but of a text of more than 16 KiB, the form ends before the list that is open there, and with `...`. So statements
+/// with lists of any such length have one form.
+pub fn bounded_fingerprint(sql: &[u8], dialect: Dialect, normal: &mut Vec<u8>) -> Fingerprint {
+    normal.clear();
+    let mut form = NormalForm::new(normal);
+    for token in Lexer::new(sql, dialect) {
+        if token.start >= TEXT_BYTES_MAX {
+            form.cut();
+            break;
+        }
+        form.push(&token);
+    }
+    Fingerprint::of_normal_form(normal)
+}
+
 /// Depth of parentheses down to which equal rows are folded. Deeper ones stay as they are.
 const ROW_DEPTH_MAX: usize = 16;
 
@@ -164,6 +182,17 @@ impl<'a> NormalForm<'a> {
     /// Whether the last piece is one behind which `-` is a sign and `null` a value.
     fn value_expected(&self) -> bool {
         !self.semicolon && matches!(self.last, Some(TokenKind::OpenParen | TokenKind::Comma | TokenKind::Operator))
+    }
+
+    /// Ends before the outermost list that is open.
+    fn cut(&mut self) {
+        if self.depth > 0 {
+            self.text.truncate(self.opened[0]);
+        }
+        while self.text[self.from..].ends_with(b" ") || self.text[self.from..].ends_with(b",") {
+            self.text.pop();
+        }
+        self.text.extend_from_slice(b" ...");
     }
 
     fn sign(&mut self, token: &Token<'_>) {

@@ -104,7 +104,7 @@ pub fn leaves(sql: &[u8], dialect: Dialect, class: &Classification<'_>) -> Leave
         Kind::Other if first_words(sql, dialect).is_some_and(|[word, _]| word.is_word("get")) => {
             Leaves { row_count: RowCount::Kept, ..Leaves::NOTHING }
         }
-        Kind::Call | Kind::Kill | Kind::Reload | Kind::Other => Leaves::UNSURE,
+        Kind::Call | Kind::Kill | Kind::Reload | Kind::ResetDigests | Kind::Other => Leaves::UNSURE,
     }
 }
 

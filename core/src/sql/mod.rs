@@ -34,10 +34,10 @@ pub use asked::{Number, Numbered, Numbers, ShowConditions, show_conditions, with
 pub use classification::{Classification, Effects, Kill, Kind, Own, OwnAssignment, OwnColumn, Route, Show, Victim};
 pub use classify::classify;
 pub use clients::{Clients, may_name_clients, reads_processes, with_clients};
-pub use fingerprint::{Fingerprint, fingerprint};
+pub use fingerprint::{Fingerprint, bounded_fingerprint, fingerprint};
 pub use leaves::{Forgets, FoundRows, Leaves, RowCount, leaves};
 pub use lexer::Lexer;
 pub use rules::{RuleNote, is_system_schema, rule_notes};
 pub use set::set_names_collation;
 pub use token::{Dialect, Token, TokenKind};
-pub use verdicts::Verdicts;
+pub use verdicts::{Judged, Verdicts};

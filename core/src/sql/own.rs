@@ -22,6 +22,7 @@ pub(super) fn answer(sql: &[u8], dialect: Dialect, kind: Kind) -> Option<Own<'_>
         Kind::Show => words.show(),
         Kind::Kill => Some(Own::Kill(words.kill())),
         Kind::Reload => Some(Own::ReloadUsers),
+        Kind::ResetDigests => Some(Own::ResetDigests),
         Kind::Explain => words.explained().map(Own::Explain),
         Kind::Select => words.connection_id().or_else(|| words.variables()),
         _ => None,
@@ -105,11 +106,12 @@ impl<'a> Words<'a> {
 
     fn show(&mut self) -> Option<Own<'a>> {
         if self.take("weir") {
-            const TOPICS: [(&str, Show); 4] = [
+            const TOPICS: [(&str, Show); 5] = [
                 ("status", Show::Status),
                 ("tablets", Show::Tablets),
                 ("pools", Show::Pools),
                 ("sessions", Show::Sessions),
+                ("digests", Show::Digests),
             ];
             let topic = self.next()?;
             let show = TOPICS.iter().find(|(name, _)| topic.is_word(name)).map(|(_, show)| *show)?;

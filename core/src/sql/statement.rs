@@ -56,7 +56,7 @@ fn by_rule(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -> Verdict {
 /// The primary's, unless it is shown to be a read.
 pub(super) fn verdict(rule: &'static StatementRule, effects: Effects) -> Verdict {
     let asks = match rule.kind {
-        Kind::Use | Kind::Show | Kind::Kill | Kind::Reload => Asks::Perhaps,
+        Kind::Use | Kind::Show | Kind::Kill | Kind::Reload | Kind::ResetDigests => Asks::Perhaps,
         Kind::Explain if rule.rest == Rest::Opaque => Asks::Perhaps,
         _ => Asks::Server,
     };

@@ -6,6 +6,7 @@
 
 use super::classification::{Classification, Effects, Kind, Route};
 use super::classify::classify;
+use super::fingerprint::{Fingerprint, fingerprint, normalise};
 use super::leaves::{Leaves, leaves};
 use super::token::Dialect;
 
@@ -29,41 +30,79 @@ struct Verdict {
     statements: u32,
     rule: &'static str,
     leaves: Leaves,
+    /// Once it was asked for.
+    fingerprint: Option<Fingerprint>,
+}
+
+/// The verdict on a text.
+#[derive(Debug)]
+pub struct Judged<'a> {
+    /// As [`classify`] says.
+    pub classification: Classification<'a>,
+    /// As [`leaves`] says, where that is known already.
+    pub leaves: Option<Leaves>,
+    /// The fingerprint of its form, where the verdict is kept and that was asked for.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+impl<'a> Judged<'a> {
+    fn unkept(classification: Classification<'a>) -> Self {
+        Self { classification, leaves: None, fingerprint: None }
+    }
 }
 
 impl Verdicts {
-    /// As [`classify`]; and as [`leaves`], where that is known already. Allocates nothing for a text like an earlier one.
-    pub fn judge<'a>(&mut self, sql: &'a [u8], dialect: Dialect) -> (Classification<'a>, Option<Leaves>) {
+    /// Judges a text; `digests`: its form is asked for. Allocates nothing for a text like an earlier one.
+    pub fn judge<'a>(&mut self, sql: &'a [u8], dialect: Dialect, digests: bool) -> Judged<'a> {
         let mut buffer = [0; SHAPE_BYTES_MAX];
-        let Some(shape) = shape(sql, &mut buffer) else { return (classify(sql, dialect), None) };
+        let Some(shape) = shape(sql, &mut buffer) else { return Judged::unkept(classify(sql, dialect)) };
         let set = (hash(shape) % SETS as u64) as usize;
         let is_known = |known: &Verdict| known.dialect == dialect && *known.shape == *shape;
         if let Some(known) = self.0.get_mut(set).and_then(|set| latest(set, is_known)) {
-            return (known.classification(), Some(known.leaves));
+            return known.judged(digests);
         }
         let class = classify(sql, dialect);
         if !is_settled(&class) {
-            return (class, None);
+            return Judged::unkept(class);
         }
         let leaves = leaves(sql, dialect, &class);
         self.0.resize_with(SETS, Default::default);
         self.0[set].rotate_right(1);
-        self.0[set][0] = Some(Verdict::new(shape, dialect, &class, leaves));
-        (class, Some(leaves))
+        let kept = self.0[set][0].insert(Verdict::new(shape, dialect, &class, leaves));
+        Judged { classification: class, ..kept.judged(digests) }
+    }
+
+    /// The normal form with this fingerprint, if a verdict on such a text is kept.
+    #[must_use]
+    pub fn normal_form(&self, fingerprint: Fingerprint) -> Option<Vec<u8>> {
+        let mut kept = self.0.iter().flatten().flatten();
+        let verdict = kept.find(|verdict| verdict.fingerprint == Some(fingerprint))?;
+        let mut form = Vec::new();
+        // A shape has the form of the texts that have it: only values differ.
+        normalise(&verdict.shape, verdict.dialect, &mut form);
+        Some(form)
     }
 }
 
 /// The verdict of a set that is meant, which is the first of it from then on.
-fn latest(set: &mut [Option<Verdict>], is_meant: impl Fn(&Verdict) -> bool) -> Option<&Verdict> {
+fn latest(set: &mut [Option<Verdict>], is_meant: impl Fn(&Verdict) -> bool) -> Option<&mut Verdict> {
     let place = set.iter().position(|known| known.as_ref().is_some_and(&is_meant))?;
     set[..=place].rotate_right(1);
-    set.first()?.as_ref()
+    set.first_mut()?.as_mut()
 }
 
 impl Verdict {
     fn new(shape: &[u8], dialect: Dialect, class: &Classification<'_>, leaves: Leaves) -> Self {
         let Classification { route, kind, effects, statements, rule, .. } = *class;
-        Self { shape: shape.into(), dialect, route, kind, effects, statements, rule, leaves }
+        Self { shape: shape.into(), dialect, route, kind, effects, statements, rule, leaves, fingerprint: None }
+    }
+
+    fn judged<'a>(&mut self, digests: bool) -> Judged<'a> {
+        if digests && self.fingerprint.is_none() {
+            self.fingerprint = Some(fingerprint(&self.shape, self.dialect, &mut Vec::new()));
+        }
+        let fingerprint = self.fingerprint.filter(|_| digests);
+        Judged { classification: self.classification(), leaves: Some(self.leaves), fingerprint }
     }
 
     fn classification<'a>(&self) -> Classification<'a> {
@@ -232,14 +271,17 @@ mod tests {
     fn a_verdict_is_reached_once() {
         let mut verdicts = Verdicts::default();
         let dialect = Dialect::default();
-        let first = verdicts.judge(b"UPDATE t SET a = 1 WHERE id = 2", dialect);
-        assert_eq!(first.0, classify(b"UPDATE t SET a = 1 WHERE id = 2", dialect));
+        let first = verdicts.judge(b"UPDATE t SET a = 1 WHERE id = 2", dialect, false);
+        assert_eq!(first.classification, classify(b"UPDATE t SET a = 1 WHERE id = 2", dialect));
         // That the second is not judged shows in a verdict that no judging reaches.
         verdicts.0.iter_mut().flatten().flatten().for_each(|known| known.rule = "remembered");
-        let second = verdicts.judge(b"UPDATE t SET a = 3 WHERE id = 4", dialect);
-        assert_eq!((second.0.rule, second.1), ("remembered", first.1));
+        let second = verdicts.judge(b"UPDATE t SET a = 3 WHERE id = 4", dialect, false);
+        assert_eq!((second.classification.rule, second.leaves), ("remembered", first.leaves));
         let mariadb = Dialect { mariadb: true, ..dialect };
-        assert_eq!(verdicts.judge(b"UPDATE t SET a = 5 WHERE id = 6", mariadb).0.rule, first.0.rule);
+        assert_eq!(
+            verdicts.judge(b"UPDATE t SET a = 5 WHERE id = 6", mariadb, false).classification.rule,
+            first.classification.rule
+        );
     }
 
     #[test]
@@ -250,7 +292,7 @@ mod tests {
         let mut verdicts = Verdicts::default();
         let dialect = Dialect::default();
         for sql in [same[0], same[1], same[0], same[2]] {
-            verdicts.judge(sql, dialect);
+            verdicts.judge(sql, dialect, false);
         }
         let kept: Vec<_> = verdicts.0[0].iter().flatten().map(|known| &*known.shape).collect();
         assert_eq!(kept, [same[2], same[0]]);
@@ -260,8 +302,52 @@ mod tests {
     fn what_is_made_of_its_values_is_judged_each_time() {
         let mut verdicts = Verdicts::default();
         for sql in ["KILL 5", "SELECT CONNECTION_ID()", "SHOW WEIR STATUS", "SET autocommit = 1", "BEGIN"] {
-            verdicts.judge(sql.as_bytes(), Dialect::default());
+            verdicts.judge(sql.as_bytes(), Dialect::default(), true);
         }
         assert!(verdicts.0.is_empty());
+    }
+
+    /// What a digest says must not depend on whether the verdict was kept.
+    #[test]
+    fn a_shape_has_the_form_of_its_texts() {
+        let mut verdicts = Verdicts::default();
+        let dialect = Dialect::default();
+        for sql in [
+            "SELECT c FROM t1 WHERE id=42 AND b = 'it'",
+            "select  C from `T 1` where id in (1, 2,3 ,0) and n = -5 -- ",
+            "INSERT INTO t (a, b) VALUES (1, 'x'), (00, 'y''z'), (3, '')",
+            "UPDATE t SET a = 'it' 'was', b = b - 17, c = +0;",
+            "DELETE FROM t WHERE a = ? LIMIT 10",
+            "SELECT 'a', /* no */ 0x41 FROM t",
+        ] {
+            let mut form = Vec::new();
+            let expected = fingerprint(sql.as_bytes(), dialect, &mut form);
+            for _ in 0..2 {
+                let judged = verdicts.judge(sql.as_bytes(), dialect, true);
+                assert!(judged.fingerprint.is_none_or(|told| told == expected), "{sql}");
+                assert_eq!(verdicts.normal_form(expected), judged.fingerprint.map(|_| form.clone()), "{sql}");
+            }
+        }
+        assert_eq!(verdicts.0.iter().flatten().flatten().count(), 4, "most of them are kept");
+        assert_eq!(verdicts.judge(b"DELETE FROM t WHERE a = ? LIMIT 10", dialect, false).fingerprint, None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_has_a_shape_has_its_form(
+            pieces in proptest::collection::vec(proptest::sample::select(vec![
+                "SELECT", "FROM", " ", ",", "(", ")", "0", "17", "-", "+", "=", "*", "/", "'a'", "''", "'1''2'", "`Q`", "a", "B1", "NULL",
+                "in", "values", ";", ".", "?", "<", "t.c", "true", "5", "n1",
+            ]), 0..24),
+        ) {
+            let sql = pieces.concat();
+            let mut buffer = [0; SHAPE_BYTES_MAX];
+            if let Some(shape) = shape(sql.as_bytes(), &mut buffer) {
+                let (mut of_sql, mut of_shape) = (Vec::new(), Vec::new());
+                normalise(sql.as_bytes(), Dialect::default(), &mut of_sql);
+                normalise(shape, Dialect::default(), &mut of_shape);
+                proptest::prop_assert_eq!(of_sql, of_shape, "{}", sql);
+            }
+        }
     }
 }

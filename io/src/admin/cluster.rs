@@ -399,6 +399,22 @@ impl Gateway {
         self.client.sessions(pb::SessionsRequest {}).await.map(|answer| answer.into_inner().sessions)
     }
 
+    /// What statements came to, by form.
+    ///
+    /// # Errors
+    /// What it said.
+    pub async fn digests(mut self) -> Result<pb::DigestsResponse, Status> {
+        self.client.digests(pb::DigestsRequest {}).await.map(tonic::Response::into_inner)
+    }
+
+    /// Forgets that.
+    ///
+    /// # Errors
+    /// What it said.
+    pub async fn reset_digests(mut self) -> Result<(), Status> {
+        self.client.reset_digests(pb::ResetDigestsRequest {}).await.map(|_| ())
+    }
+
     /// What Weir's own variables are for its clients.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! What operators see of a gateway, and ask of it. `SHOW WEIR ...` shows the same.
 
-use super::{Shared, Tablet};
+use super::{Shared, Tablet, digests};
 use crate::admin::messages as pb;
 use crate::admin::messages::gateway_server::{Gateway, GatewayServer};
 use crate::clock;
@@ -64,6 +64,12 @@ impl Served {
     pub(super) fn admin(&self) -> Result<&Admin, Status> {
         self.0.get().ok_or_else(|| Status::unavailable("the gateway has not started yet: it waits for a primary"))
     }
+
+    /// The gateway, if it counts by form.
+    fn counting(&self) -> Result<&Admin, Status> {
+        let off = || Status::failed_precondition("statements are not counted by form: --digests-max is 0");
+        self.admin()?.shared.digests.is_on().then(|| self.admin()).ok_or_else(off)?
+    }
 }
 
 #[tonic::async_trait]
@@ -81,6 +87,18 @@ impl Gateway for Served {
         let sessions = shared.described();
         let sessions = sessions.into_iter().map(|(id, since, process)| session(now, id, since, process)).collect();
         Ok(Response::new(pb::SessionsResponse { sessions }))
+    }
+
+    async fn digests(&self, _request: Request<pb::DigestsRequest>) -> Result<Response<pb::DigestsResponse>, Status> {
+        Ok(Response::new(digests::told(&self.counting()?.shared)))
+    }
+
+    async fn reset_digests(
+        &self,
+        _request: Request<pb::ResetDigestsRequest>,
+    ) -> Result<Response<pb::ResetDigestsResponse>, Status> {
+        self.counting()?.shared.digests.clear();
+        Ok(Response::new(pb::ResetDigestsResponse {}))
     }
 
     async fn kill(&self, request: Request<pb::KillRequest>) -> Result<Response<pb::KillResponse>, Status> {

@@ -4,6 +4,7 @@ mod admin;
 mod asked;
 mod buffer;
 mod compression;
+mod digests;
 mod driver;
 mod freshness;
 mod globals;
@@ -25,6 +26,7 @@ use crate::net::Stream;
 use crate::tablet::{Accounts, Described};
 use crate::tls::Certificates;
 use buffer::Waiters;
+use digests::Counted;
 use freshness::Readers;
 use kill::SessionEntry;
 use std::collections::BTreeMap;
@@ -106,6 +108,8 @@ pub struct Options {
     pub others: Others,
     /// Threads that carry the bytes of clients, and of servers' connections in this process; without them tokio does.
     pub rings: Option<Rings>,
+    /// How many forms of statements each thread counts by themselves; 0: none.
+    pub digests_max: usize,
 }
 
 impl Options {
@@ -127,6 +131,7 @@ impl Options {
                 packet_bytes_max: self.packet_bytes_max.unwrap_or(server.packet_bytes_max),
                 ..self.live.session
             },
+            digests: self.digests_max > 0,
             mutants: Mutants::NONE,
         }
     }
@@ -156,6 +161,7 @@ pub(crate) struct Shared {
     sessions: Mutex<BTreeMap<u32, SessionEntry>>,
     counters: Counters,
     statements: Statements,
+    digests: Counted,
     started: Instant,
 }
 
@@ -214,6 +220,7 @@ impl Shared {
             sessions: Mutex::default(),
             counters: Counters::default(),
             statements: Statements::default(),
+            digests: Counted::new(options.digests_max),
             started: clock::now(),
         }
     }

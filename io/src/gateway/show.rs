@@ -25,6 +25,7 @@ pub(super) fn table(
         Show::Tablets => tablets(shared),
         Show::Pools => pools(shared),
         Show::Sessions => sessions(shared),
+        Show::Digests => digests(shared).0,
         Show::Connected => processes::connected(shared.admission().connections()),
         Show::Processes { full } => {
             processes::table(clock::now(), viewer, powers, full, shared.processes().iter().chain(elsewhere))
@@ -162,4 +163,48 @@ fn sessions(shared: &Shared) -> TextResultSet {
         .map(|(id, entry)| vec![text(id), text(&entry.host), text(now.since(entry.since).as_secs())])
         .collect();
     table_of(&["Id", "Host", "Connected_seconds"], rows)
+}
+
+/// What statements came to, by form, and what is to be said of it. The last row has no fingerprint: it is all other statements.
+pub(super) fn digests(shared: &Shared) -> (TextResultSet, Option<&'static str>) {
+    let pb::DigestsResponse { digests, others, .. } = super::digests::told(shared);
+    let others = pb::Digest { statement: "(others)".to_owned(), totals: others, ..pb::Digest::default() };
+    let milliseconds = |seconds: f64| text(format!("{:.3}", seconds * 1e3));
+    let row = |digest: pb::Digest| {
+        let (totals, is_form) = (digest.totals.unwrap_or_default(), !digest.fingerprint.is_empty());
+        let of_form = |value: String| is_form.then(|| value.into_bytes());
+        vec![
+            unless_empty(digest.fingerprint),
+            text(totals.count),
+            text(totals.errors),
+            milliseconds(totals.seconds),
+            milliseconds(totals.seconds_max),
+            text(totals.rows_sent),
+            text(totals.rows_affected),
+            text(totals.waits),
+            milliseconds(totals.wait_seconds),
+            of_form(digest.missed_max.to_string()),
+            of_form(format!("{:.1}", digest.first_seen_seconds)),
+            of_form(format!("{:.1}", digest.last_seen_seconds)),
+            text(digest.statement),
+        ]
+    };
+    let columns = [
+        "Fingerprint",
+        "Count",
+        "Errors",
+        "Total_ms",
+        "Max_ms",
+        "Rows_sent",
+        "Rows_affected",
+        "Waits",
+        "Wait_ms",
+        "Missed_max",
+        "First_seen_seconds_ago",
+        "Last_seen_seconds_ago",
+        "Statement",
+    ];
+    let warning =
+        (!shared.digests.is_on()).then_some("weir-gateway: statements are not counted by form: --digests-max is 0");
+    (table_of(&columns, digests.into_iter().chain([others]).map(row).collect()), warning)
 }

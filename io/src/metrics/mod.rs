@@ -17,7 +17,7 @@ pub(crate) use labels::{BUFFERED, DONE, POOL_OUTCOMES, POOL_STATES, REFUSED, ROL
 pub use labels::{Label, Named, Range, Value};
 pub(crate) use page::CONTENT_TYPE;
 pub use page::{Number, Page};
-pub(crate) use statements::Statements;
+pub(crate) use statements::{STRIPES_MAX, Statements, stripe};
 
 use crate::orch::{Report, Wishes};
 use std::fmt;

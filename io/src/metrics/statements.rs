@@ -13,7 +13,7 @@ use weir_core::histogram::{BOUNDED, Histogram, bucket};
 use weir_core::time::Duration;
 
 /// Threads that have memory of their own; those beyond share it with others.
-const STRIPES_MAX: usize = 64;
+pub(crate) const STRIPES_MAX: usize = 64;
 
 const LEVELS: usize = Consistency::ALL.len();
 const SIGHTS: usize = Sight::ALL.len();
@@ -29,7 +29,7 @@ thread_local! {
 }
 
 /// Which stripe is this thread's.
-fn stripe() -> usize {
+pub(crate) fn stripe() -> usize {
     STRIPE.get().unwrap_or_else(|| {
         let own = THREADS.fetch_add(1, Relaxed) % STRIPES_MAX;
         STRIPE.set(Some(own));
@@ -217,6 +217,9 @@ mod tests {
             sight: Some((Consistency::Session, Sight::Hit, Duration::ZERO)),
             retries: 0,
             pinned: Pins::empty(),
+            fingerprint: None,
+            rows_sent: 0,
+            rows_affected: 0,
         }
     }
 

@@ -13,6 +13,7 @@ use std::process::{Command as Process, ExitCode};
 use std::sync::Arc;
 use weir_core::gateway::cluster::{Rules, Serving, TabletId, TabletView, View};
 use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
+use weir_core::gateway::digests::Digests;
 use weir_core::gateway::session::{Event, Lease, LeaseKey, Peer, Session};
 use weir_core::gateway::users::Users;
 use weir_core::gateway::variables::Variables;
@@ -78,6 +79,7 @@ struct Path {
     tickets: u64,
     /// What the session has, or had last.
     lent: pool::ConnId,
+    digests: Digests,
     epoch: u64,
     statement: u32,
     small: Vec<u8>,
@@ -118,6 +120,7 @@ impl Path {
             now,
             tickets: 0,
             lent: pool::ConnId(0),
+            digests: Digests::new(1_000),
             epoch: 0,
             statement: 0,
             small: result(1),
@@ -209,7 +212,13 @@ impl Path {
                     self.pool.handle(self.now, release);
                     while self.pool.poll_output().is_some() {}
                 }
-                Event::Rest(_) | Event::Ended(_) => {}
+                Event::Ended(outcome) => {
+                    if let Some(fingerprint) = outcome.fingerprint {
+                        let form = || self.session.normal_form(fingerprint);
+                        self.digests.count(self.now, fingerprint, &outcome, form);
+                    }
+                }
+                Event::Rest(_) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -323,6 +332,7 @@ fn session(now: Instant) -> Session {
         users: Users::one("app", Credential::from_password(&Secret::new(b"secret".to_vec()))),
         variables: Variables::default(),
         limits: SessionLimits::default(),
+        digests: std::env::var_os("WEIR_WITHOUT_DIGESTS").is_none(),
         mutants: Mutants::NONE,
     };
     let tablet = |id, role| TabletView {

@@ -243,6 +243,7 @@ async fn run_gateway(topology: Topology) -> turmoil::Result {
         tls: None,
         tls_required: false,
         compression: None,
+        digests_max: 0,
         proxies: Vec::new(),
         others: weir_io::gateway::Others::default(),
         rings: None,

@@ -91,7 +91,7 @@ impl Session {
             Phase::Buffered(_) => "Waiting for a primary",
             Phase::Running(_) | Phase::Held(..) | Phase::Inquiring(..) | Phase::Killing | Phase::Leaving => "Executing",
             Phase::Infile(_) => "Reading file",
-            Phase::Showing(_) | Phase::Listing(_) | Phase::SettingDefaults(_) | Phase::ReloadingUsers => "starting",
+            Phase::Showing(_) | Phase::Listing(_) | Phase::SettingDefaults(_) | Phase::Ordered => "starting",
             Phase::Idle | Phase::Closed => "",
         }
     }

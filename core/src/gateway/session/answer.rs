@@ -129,6 +129,7 @@ impl Session {
         {
             lease.insert_id = InsertId::Dirty;
         }
+        self.tally.counted(rows, ok.affected_rows);
         job.row_count = Some(if rows.is_some() { -1 } else { i64::try_from(ok.affected_rows).unwrap_or(i64::MAX) });
         job.sent_rows = rows.or(job.sent_rows);
         if rows.is_some() && job.statement.is_some() {

@@ -17,6 +17,7 @@ mod diagnostics;
 mod draining;
 mod explain;
 mod follow;
+mod form;
 mod freshness;
 mod history;
 mod insert_id;
@@ -191,8 +192,10 @@ pub enum Event {
     /// Make these the gateway's defaults ([`Globals`](crate::gateway::globals::Globals)), for every session; then call
     /// [`Session::defaults_set`].
     SetDefaults(Vec<(String, String)>),
-    /// Look anew at who may log in; then call [`Session::users_reloaded`].
+    /// Look anew at who may log in; then call [`Session::order_done`].
     ReloadUsers,
+    /// Forget what was counted by form; then call [`Session::order_done`].
+    ResetDigests,
     /// Flush, then close the client's connection. Nothing follows.
     Closed(Reason),
 }
@@ -275,8 +278,8 @@ enum Phase {
     Leaving,
     /// The driver sets the gateway's defaults; then these are the session's own values.
     SettingDefaults(Box<(Variables, Tracking)>),
-    /// The driver looks at who may log in.
-    ReloadingUsers,
+    /// The driver looks at who may log in, or forgets what it has counted.
+    Ordered,
     /// Over.
     Closed,
 }
@@ -308,6 +311,8 @@ pub struct Session {
     statements: Statements,
     /// What is known of texts like those that the client has sent.
     verdicts: Verdicts,
+    /// The form of the last text of which no verdict is kept.
+    last_form: Vec<u8>,
     reader: PacketReader,
     out: Outbox,
     events: VecDeque<Event>,
@@ -360,6 +365,7 @@ impl Session {
             state: State::new(0, config.variables.clone()),
             statements: Statements::new(config.limits.statements_max),
             verdicts: Verdicts::default(),
+            last_form: Vec::new(),
             reader: PacketReader::new(config.limits.packet_bytes_max),
             out: Outbox::default(),
             events: VecDeque::new(),

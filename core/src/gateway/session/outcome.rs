@@ -4,13 +4,14 @@
 //! session does for itself afterwards is no part of it. Times are those of wake-ups: what is answered in the wake-up that brought it
 //! took no time. Start with [`Outcome`].
 
+use super::form::Source;
 use super::job::{Job, Origin};
 use super::state::Pins;
 use super::{Event, Phase, Session};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::variables::Consistency;
 use crate::link::{Command, Ended};
-use crate::sql::Effects;
+use crate::sql::{Effects, Fingerprint};
 use crate::time::{Duration, Instant};
 use crate::topo::Role;
 
@@ -154,6 +155,12 @@ pub struct Outcome {
     pub retries: u32,
     /// For what the session keeps its connection from now on, and did not before.
     pub pinned: Pins,
+    /// Which form it has, when it is text or prepared and digests are wanted.
+    pub fingerprint: Option<Fingerprint>,
+    /// Rows that servers sent.
+    pub rows_sent: u64,
+    /// Rows that servers say it affected.
+    pub rows_affected: u64,
 }
 
 /// What is known of the statement under way.
@@ -176,6 +183,10 @@ pub(super) struct Tally {
     sight: Option<Sight>,
     waits: bool,
     retries: u32,
+    /// Which form it has, and where the text of that is.
+    pub(super) form: Option<(Fingerprint, Source)>,
+    rows_sent: u64,
+    rows_affected: u64,
     /// For what the session kept its connection when the last one ended.
     pins: Pins,
 }
@@ -198,6 +209,9 @@ impl Tally {
             sight: None,
             waits: false,
             retries: 0,
+            form: None,
+            rows_sent: 0,
+            rows_affected: 0,
             pins: Pins::empty(),
         }
     }
@@ -287,6 +301,14 @@ impl Tally {
         self.retries += 1;
     }
 
+    /// A part of its answer is complete: a result of so many rows, or so many that were affected.
+    pub(super) const fn counted(&mut self, rows: Option<u64>, affected: u64) {
+        match rows {
+            Some(rows) => self.rows_sent = self.rows_sent.saturating_add(rows),
+            None => self.rows_affected = self.rows_affected.saturating_add(affected),
+        }
+    }
+
     /// The statement under way is over: `now` if somebody waited for it.
     fn end(&mut self, now: Option<Instant>, pins: Pins) -> Option<Outcome> {
         let begun = self.begun.take()?;
@@ -306,6 +328,9 @@ impl Tally {
             sight,
             retries: self.retries,
             pinned,
+            fingerprint: self.form.map(|(fingerprint, _)| fingerprint),
+            rows_sent: self.rows_sent,
+            rows_affected: self.rows_affected,
         })
     }
 }

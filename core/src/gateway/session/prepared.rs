@@ -48,8 +48,12 @@ impl Session {
             return;
         };
         job.warned |= ok.warnings > 0;
-        let prepared = Prepared::new(Arc::clone(statement), ok.parameters, intent);
+        let mut prepared = Prepared::new(Arc::clone(statement), ok.parameters, intent);
         job.answered = true;
+        if self.config.digests {
+            let dialect = self.dialect();
+            prepared.fingerprint = Some(self.fingerprint_of(&Arc::clone(&prepared.statement).sql, dialect));
+        }
         let own = PrepareOk { statement_id: self.statements.add(prepared), ..ok };
         self.sequence = seq;
         let sequence = &mut self.sequence;
@@ -58,6 +62,7 @@ impl Session {
 
     /// COM_STMT_EXECUTE.
     pub(super) fn on_execute(&mut self, now: Instant, id: u32, body: &[u8]) {
+        self.note_form_of_prepared(id);
         let Some(prepared) = self.statements.get_mut(id) else {
             return self.write_error(&statements::unknown(id, "mysqld_stmt_execute"));
         };
@@ -100,6 +105,7 @@ impl Session {
             let message = "This command is not supported in the prepared statement protocol yet";
             return self.refuse(Kind::UnsupportedPrepared, message);
         }
+        self.note_form_of_prepared(id);
         let Some(prepared) = self.statements.get_mut(id) else {
             return self.write_error(&statements::unknown(id, "mysqld_stmt_execute"));
         };

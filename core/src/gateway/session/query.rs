@@ -14,7 +14,7 @@ use crate::mysql::column::ColumnDefinition;
 use crate::mysql::command::ClientCommand;
 use crate::mysql::packet::OkPacket;
 use crate::mysql::resultset::TextResultSet;
-use crate::sql::{self, Classification, Dialect, Effects, Kind, Own, OwnAssignment, OwnColumn, Route, Show};
+use crate::sql::{self, Classification, Dialect, Effects, Judged, Kind, Own, OwnAssignment, OwnColumn, Route, Show};
 use crate::time::Instant;
 use crate::topo::ServerVersion;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ use std::sync::Arc;
 impl Session {
     pub(super) fn on_query(&mut self, now: Instant, sql: &[u8], payload: &[u8]) {
         let dialect = self.dialect();
-        let (classification, leaves) = self.verdicts.judge(sql, dialect);
+        let Judged { classification, leaves, fingerprint } = self.verdicts.judge(sql, dialect, self.config.digests);
+        self.note_form_of_text(sql, dialect, fingerprint);
         if self.transaction_lost && !self.acknowledges_loss(&classification) {
             return;
         }
@@ -123,8 +124,12 @@ impl Session {
             Some(Own::Explain(statement)) => self.explain(now, statement),
             Some(Own::Kill(kill)) => self.on_kill(now, kill, payload),
             Some(Own::ReloadUsers) => {
-                self.phase = Phase::ReloadingUsers;
+                self.phase = Phase::Ordered;
                 self.events.push_back(Event::ReloadUsers);
+            }
+            Some(Own::ResetDigests) => {
+                self.phase = Phase::Ordered;
+                self.events.push_back(Event::ResetDigests);
             }
             None => {
                 debug_assert!(false, "the gateway's own statement without content");
@@ -202,9 +207,9 @@ impl Session {
         self.become_idle(now);
     }
 
-    /// The answer to [`Event::ReloadUsers`]: what the client is warned of, or why everything stays as it was.
-    pub fn users_reloaded(&mut self, now: Instant, outcome: Result<Option<&str>, Error>) {
-        if !matches!(self.phase, Phase::ReloadingUsers) {
+    /// The answer to [`Event::ReloadUsers`] and its kin: what the client is warned of, or why everything stays as it was.
+    pub fn order_done(&mut self, now: Instant, outcome: Result<Option<&str>, Error>) {
+        if !matches!(self.phase, Phase::Ordered) {
             // The client has gone meanwhile.
             return;
         }
@@ -247,6 +252,14 @@ impl Session {
     pub(super) fn show(&mut self, show: Show) {
         self.phase = Phase::Showing(show);
         self.events.push_back(Event::Show(show));
+    }
+
+    /// The answer to [`Event::Show`] where the client may not see that.
+    pub fn show_refused(&mut self, now: Instant, error: &Error) {
+        if matches!(self.phase, Phase::Showing(_)) {
+            self.write_error(error);
+            self.become_idle(now);
+        }
     }
 
     /// The answer to [`Event::Show`], and of what it warns.

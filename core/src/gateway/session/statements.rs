@@ -3,6 +3,7 @@
 use super::job::Intent;
 use crate::error::{Component, Error, Kind as ErrorKind};
 use crate::link::{LongData, Statement};
+use crate::sql::Fingerprint;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ pub(super) struct Prepared {
     pub(super) statement: Arc<Statement>,
     pub(super) parameters: u16,
     pub(super) intent: Intent,
+    /// That of its text, when digests are wanted.
+    pub(super) fingerprint: Option<Fingerprint>,
     /// The parameter types bound last: the client leaves them out when they have not changed.
     pub(super) types: Option<Vec<u8>>,
     pub(super) long_data: Vec<LongData>,
@@ -31,6 +34,7 @@ impl Prepared {
             statement,
             parameters,
             intent,
+            fingerprint: None,
             types: None,
             long_data: Vec::new(),
             refused: None,

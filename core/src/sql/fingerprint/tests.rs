@@ -98,3 +98,30 @@ fn fingerprints_are_pinned() {
     assert_eq!(of("SELECT 1"), of("select /* one */ 2;"));
     assert_ne!(of("SELECT 1"), of("SELECT a"));
 }
+
+#[test]
+fn of_a_long_text_the_beginning_tells_the_form() {
+    let bounded = |sql: &str| {
+        let mut normal = Vec::new();
+        let fingerprint = bounded_fingerprint(sql.as_bytes(), Dialect::default(), &mut normal);
+        assert_eq!(fingerprint, Fingerprint::of_normal_form(&normal));
+        String::from_utf8(normal).expect("cut between characters")
+    };
+    assert_eq!(bounded("SELECT a FROM t WHERE id = 5"), normal("SELECT a FROM t WHERE id = 5"));
+    let string = format!("INSERT INTO t VALUES (1, '{}', 3) ON DUPLICATE KEY UPDATE a = 5", "x".repeat(100_000));
+    assert_eq!(bounded(&string), "insert into t values(?) ...", "a token is taken as a whole");
+    // Wherever the text is cut, and whatever stands there.
+    for length in 1..40 {
+        let row = format!("({}, 'b', NOW())", "1".repeat(length));
+        let rows = vec![row; 2_000].join(", ");
+        assert_eq!(
+            bounded(&format!("INSERT INTO t (a, b, c) VALUES {rows}")),
+            "insert into t(a, b, c) values(?, now()) ..."
+        );
+        let list = vec!["7".repeat(length); 17_000].join(",");
+        assert_eq!(
+            bounded(&format!("SELECT a FROM t WHERE b IN ({list}) AND c = 1")),
+            "select a from t where b in ..."
+        );
+    }
+}

@@ -251,6 +251,8 @@ pub(in crate::sql) static STATEMENTS: &[StatementRule] = statements! {
         "INSTALL PLUGIN a SONAME 'a.so'";
     "UNINSTALL"                         Admin     DDL          Opaque       ""
         "UNINSTALL PLUGIN a";
+    "RESET WEIR DIGESTS ;"              ResetDigests WRITE     Opaque       "the gateway's, when it stands alone; no server knows it"
+        "RESET WEIR DIGESTS";
     "RESET"                             Admin     DDL          Opaque       ""
         "RESET QUERY CACHE";
     "PURGE"                             Admin     DDL          Opaque       ""

@@ -334,9 +334,10 @@ impl Driver {
                 }
                 Event::ListClients => self.list(None),
                 Event::Release(fate) => self.release(fate),
-                Event::Ended(outcome) => self.shared.statements.count(&outcome),
+                Event::Ended(outcome) => self.shared.count(self.now, &outcome, &self.session),
                 Event::Replayed(what) => self.shared.count_replayed(what),
                 Event::Show(show @ Show::Processes { .. }) => self.list(Some(show)),
+                Event::Show(Show::Digests) => self.show_digests(),
                 Event::Show(show) => self.tell_clients(Some(show), &Told::default()),
                 Event::SetDefaults(assignments) => {
                     self.setting = Some(Box::pin(Arc::clone(&self.shared).set_globals(assignments)));
@@ -346,6 +347,11 @@ impl Driver {
                     let Asker { user, powers } = self.asker();
                     self.reloading = Some(Box::pin(Arc::clone(&self.shared).reload_users(user, powers)));
                     self.seldom.begin();
+                }
+                Event::ResetDigests => {
+                    let may = self.shared.session_config().users.check_resets_digests(self.powers);
+                    let done = may.map(|()| self.shared.digests.clear());
+                    self.session.order_done(self.now, done.map(|()| None));
                 }
                 Event::Closed(reason) => self.stop = Some(Stop::Closed(reason)),
             }
@@ -423,6 +429,16 @@ impl Driver {
         }
         self.listing = Some((shown, Box::pin(Arc::clone(&self.shared).processes_elsewhere(self.asker()))));
         self.seldom.begin();
+    }
+
+    fn show_digests(&mut self) {
+        match self.shared.session_config().users.check_sees_digests(self.powers) {
+            Ok(()) => {
+                let (table, warning) = super::show::digests(&self.shared);
+                self.session.shown(self.now, &table, warning);
+            }
+            Err(error) => self.session.show_refused(self.now, &error),
+        }
     }
 
     /// Gives the session what it shows, or who is connected; the clients of other gateways are these.

@@ -207,7 +207,7 @@ impl Driver {
         let Some(reloading) = &mut self.reloading else { return Poll::Pending };
         let outcome = ready!(reloading.as_mut().poll(cx));
         self.reloading = None;
-        self.session.users_reloaded(self.now, outcome);
+        self.session.order_done(self.now, outcome);
         Poll::Ready(())
     }
 

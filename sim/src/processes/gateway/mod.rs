@@ -661,6 +661,7 @@ fn session_config(setup: &GatewaySetup) -> SessionConfig {
         users,
         variables: setup.variables.clone(),
         limits: setup.session,
+        digests: false,
         mutants: setup.mutants,
     }
 }

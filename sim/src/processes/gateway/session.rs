@@ -448,7 +448,11 @@ impl Driver {
                 }
                 Event::ReloadUsers => {
                     debug_assert!(false, "no workload says RELOAD USERS");
-                    self.session.users_reloaded(now, Ok(None));
+                    self.session.order_done(now, Ok(None));
+                }
+                Event::ResetDigests => {
+                    debug_assert!(false, "no workload says RESET WEIR DIGESTS");
+                    self.session.order_done(now, Ok(None));
                 }
                 Event::Closed(reason) => self.ended = Some(reason),
             }

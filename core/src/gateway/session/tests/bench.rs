@@ -95,6 +95,7 @@ impl Bench {
             users,
             variables: Variables { splitting: Splitting::By(Policy::RoundRobin), ..Variables::default() },
             limits: SessionLimits { statements_max: 2, long_data_bytes_max: 8, ..SessionLimits::default() },
+            digests: true,
             mutants: crate::mutants::Mutants::NONE,
         }
     }

@@ -8,6 +8,7 @@ use crate::gateway::variables::Consistency;
 use crate::gtid::{Flavor, Position};
 use crate::link::{Ended, Reply};
 use crate::mysql::command::ClientCommand;
+use crate::sql::Fingerprint;
 use crate::time::Duration;
 use crate::topo::Role;
 
@@ -285,4 +286,64 @@ fn a_pin_is_counted_when_it_begins() {
     bench.answer(ok_reply(ok()));
     let outcome = ended(&mut bench);
     assert_eq!((outcome.plan, outcome.pinned), (Plan::Kept, Pins::empty()));
+}
+
+/// What the last statement's form is, as somebody who counts learns it.
+fn form(bench: &mut Bench) -> (Outcome, String) {
+    let outcome = ended(bench);
+    let form = bench.session.normal_form(outcome.fingerprint.expect("a form"));
+    (outcome, String::from_utf8(form.expect("its text")).expect("text"))
+}
+
+#[test]
+fn a_statement_has_the_form_of_its_text_and_the_rows_that_servers_tell() {
+    let mut bench = bench();
+    for (sql, expected) in [
+        ("SELECT a FROM t WHERE id = 5", "select a from t where id = ?"),
+        ("SELECT a FROM t WHERE id = 6 -- again", "select a from t where id = ?"),
+        ("SELECT a FROM t WHERE id = 7", "select a from t where id = ?"),
+        ("SELECT \"secret\"", "select ?"),
+    ] {
+        bench.query(sql);
+        bench.lend();
+        let rows = Reply::Ok { seq: 3, ends_rows: true, rows: 4, ok: ok() };
+        bench.answer(vec![rows, Reply::End(Ended::Answered)]);
+        let (outcome, form) = form(&mut bench);
+        assert_eq!((&*form, outcome.rows_sent, outcome.rows_affected), (expected, 4, 0), "{sql}");
+    }
+    bench.query("UPDATE t SET a = 'secret' WHERE b IN (1, 2, 3)");
+    bench.lend();
+    bench.answer(ok_reply(crate::mysql::packet::OkPacket { affected_rows: 3, ..ok() }));
+    let (outcome, form) = form(&mut bench);
+    assert_eq!((&*form, outcome.rows_sent, outcome.rows_affected), ("update t set a = ? where b in(?)", 0, 3));
+    assert_eq!(bench.session.normal_form(Fingerprint(1)), None, "that was another");
+}
+
+#[test]
+fn what_the_gateway_answers_itself_has_a_form_and_other_commands_have_none() {
+    let mut bench = bench();
+    bench.query("SET read_after_write_consistency = 'GLOBAL'");
+    assert_eq!(form(&mut bench).1, "set read_after_write_consistency = ?");
+    bench.send(&ClientCommand::Ping);
+    assert_eq!(ended(&mut bench).fingerprint, None);
+}
+
+#[test]
+fn a_prepared_statement_has_the_form_of_its_text_each_time_it_is_executed() {
+    let mut bench = bench();
+    let id = bench.prepare("SELECT a FROM t WHERE id = ?", 0);
+    assert_eq!(ended(&mut bench).fingerprint, None, "to prepare it is not to run it");
+    for _ in 0..2 {
+        bench.send(&ClientCommand::Execute { statement_id: id, body: &[0, 1, 0, 0, 0] });
+        bench.lend();
+        bench.answer(ok_reply(ok()));
+        assert_eq!(form(&mut bench).1, "select a from t where id = ?");
+    }
+    let mut without = Bench::config();
+    without.digests = false;
+    bench.session.set_config(without.into());
+    bench.query("DO 1");
+    bench.lend();
+    bench.answer(ok_reply(ok()));
+    assert_eq!(ended(&mut bench).fingerprint, None, "nobody wants to know");
 }

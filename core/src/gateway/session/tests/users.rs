@@ -1,9 +1,11 @@
-//! RELOAD USERS.
+//! RELOAD USERS, and RESET WEIR DIGESTS, which is obeyed in the same way.
 
 use super::bench::{Bench, error_code};
+use crate::gateway::processes::Powers;
 use crate::gateway::session::{Event, Reason};
 use crate::gateway::users;
 use crate::mysql::command::ClientCommand;
+use crate::sql::Show;
 
 /// A client that has said it, and waits.
 fn reloading() -> Bench {
@@ -17,7 +19,7 @@ fn reloading() -> Bench {
 #[test]
 fn it_is_done_when_the_driver_has_done_it() {
     let mut bench = reloading();
-    bench.session.users_reloaded(bench.now, Ok(None));
+    bench.session.order_done(bench.now, Ok(None));
     assert_eq!(bench.receive()[0][0], 0, "OK");
     assert!(bench.session.wants_input());
 }
@@ -25,7 +27,7 @@ fn it_is_done_when_the_driver_has_done_it() {
 #[test]
 fn what_it_warns_of_is_shown() {
     let mut bench = reloading();
-    bench.session.users_reloaded(bench.now, Ok(Some(users::NOTHING_TO_RELOAD)));
+    bench.session.order_done(bench.now, Ok(Some(users::NOTHING_TO_RELOAD)));
     assert_eq!(bench.receive()[0][5..7], [1, 0], "one warning");
     let shown = bench.query("SHOW WARNINGS").concat();
     let warning = users::NOTHING_TO_RELOAD.as_bytes();
@@ -35,7 +37,7 @@ fn what_it_warns_of_is_shown() {
 #[test]
 fn why_it_was_not_done_is_said_and_the_session_goes_on() {
     let mut bench = reloading();
-    bench.session.users_reloaded(bench.now, Err(users::unreadable("users.toml: line 2: no hash")));
+    bench.session.order_done(bench.now, Err(users::unreadable("users.toml: line 2: no hash")));
     assert_eq!(error_code(&bench.receive()[0]), 1024);
     assert!(bench.session.wants_input());
 }
@@ -44,7 +46,7 @@ fn why_it_was_not_done_is_said_and_the_session_goes_on() {
 fn a_client_that_goes_away_meanwhile_hears_nothing() {
     let mut bench = reloading();
     bench.session.client_closed();
-    bench.session.users_reloaded(bench.now, Ok(None));
+    bench.session.order_done(bench.now, Ok(None));
     bench.expect_closed(Reason::ClientGone);
 }
 
@@ -53,4 +55,19 @@ fn it_cannot_be_prepared() {
     let mut bench = Bench::logged_in();
     let packets = bench.send(&ClientCommand::Prepare(b"RELOAD USERS"));
     assert_eq!(error_code(&packets[0]), 1235);
+}
+
+#[test]
+fn digests_are_shown_and_forgotten_by_the_driver_and_to_whom_it_wants() {
+    let mut bench = Bench::logged_in();
+    assert!(bench.query("RESET weir /* all */ Digests;").is_empty(), "not answered yet");
+    assert!(matches!(bench.event(), Some(Event::ResetDigests)));
+    bench.session.order_done(bench.now, Ok(None));
+    assert_eq!(bench.receive()[0][0], 0, "OK");
+    assert!(bench.query("SHOW WEIR DIGESTS").is_empty(), "not answered yet");
+    assert!(matches!(bench.event(), Some(Event::Show(Show::Digests))));
+    let error = users::Users::OfServers.check_sees_digests(Powers::default()).unwrap_err();
+    bench.session.show_refused(bench.now, &error);
+    assert_eq!(error_code(&bench.receive()[0]), 1227);
+    assert!(bench.session.wants_input());
 }
