@@ -108,6 +108,10 @@ pub enum Kind {
     ReadTimeout,
     /// ER_SPECIFIC_ACCESS_DENIED_ERROR: a right is missing.
     MissingPrivilege,
+    /// ER_TABLEACCESS_DENIED_ERROR: a right to a table is missing.
+    TableAccessDenied,
+    /// ER_NO_DB_ERROR: a table is named without a schema, and none is the default.
+    NoSchema,
     /// ER_WRONG_ARGUMENTS.
     WrongArguments,
     /// ER_PARSE_ERROR.
@@ -175,6 +179,8 @@ impl Kind {
             Self::PacketsOutOfOrder => (1156, b"08S01"),
             Self::ReadTimeout => (1159, b"08S01"),
             Self::MissingPrivilege => (1227, b"42000"),
+            Self::TableAccessDenied => (1142, b"42000"),
+            Self::NoSchema => (1046, b"3D000"),
             Self::WrongArguments => (1210, b"HY000"),
             Self::Parse => (1064, b"42000"),
             Self::NotSupported => (1235, b"42000"),

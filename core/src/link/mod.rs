@@ -22,5 +22,5 @@ pub use loan::Loan;
 pub use loss::Progress;
 pub use marks::{MARKS_KEPT, MARKS_TABLE};
 pub use reply::{Ended, Reply};
-pub use request::{ClientFormat, Command, LongData, Request, Statement, Wait};
+pub use request::{Caller, ClientFormat, ClientName, Command, LongData, Request, Statement, Wait};
 pub use settings::{AccountId, ConnectionClass, ConnectionTraits, Settings};

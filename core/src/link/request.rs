@@ -29,6 +29,29 @@ pub struct Request {
     pub wait: Option<Wait>,
     /// How the client reads packets.
     pub client: ClientFormat,
+    /// On whose behalf it is made.
+    pub caller: Caller,
+}
+
+/// On whose behalf a request is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Caller {
+    /// Nobody has said.
+    #[default]
+    Unknown,
+    /// Weir itself.
+    Weir,
+    /// A client.
+    Client(Arc<ClientName>),
+}
+
+/// Who a client is, as it logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientName {
+    /// The user.
+    pub user: Vec<u8>,
+    /// Where it comes from.
+    pub host: String,
 }
 
 impl Request {
@@ -47,6 +70,7 @@ impl Request {
             asks: Asks::empty(),
             wait: None,
             client: OWN_FORMAT,
+            caller: Caller::Weir,
         }
     }
 }

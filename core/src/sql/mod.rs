@@ -6,6 +6,8 @@
 //! start there. A write that goes to a replica is the one error that cannot be made good, a read that goes to the primary
 //! only costs; so a read is what is provably one, and everything else is the primary's.
 //!
+//! [`tables`] says which tables a statement touches, for those who decide who may.
+//!
 //! [`Verdicts`] remembers what was decided of texts of the same shape.
 //!
 //! What no text shows, no rule can see: a view that calls a stored function, a trigger, the default schema
@@ -26,6 +28,7 @@ mod scan;
 mod set;
 mod statement;
 mod stream;
+pub mod tables;
 pub mod token;
 mod variable;
 mod verdicts;

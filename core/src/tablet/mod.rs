@@ -4,10 +4,11 @@
 //! to it, [`pool`] says who gets which; [`probe`] what to ask the server about itself, [`heartbeat`] how its replicas find out
 //! how late they are; [`manager`] whether the tablet serves, and as what; `waits` which reader waits for its position, and who with it; [`killer`] how what runs on a connection is ended;
 //! [`drain`] how what is open on a primary comes to its end before another takes its place; [`orders`] carries out what an orchestrator wants of it, by the statements of [`operations`], and [`proof`] says whether its term is
-//! current; and [`accounts`] says who may
-//! log in there.
+//! current; [`accounts`] says who may
+//! log in there, and [`acl`] who may do what to its tables.
 
 pub mod accounts;
+pub mod acl;
 pub mod conn;
 pub mod drain;
 pub mod heartbeat;

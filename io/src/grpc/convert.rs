@@ -8,7 +8,7 @@ use weir_core::error::{Component, Effect, Error, Kind};
 use weir_core::gateway::session::{Fate, LeaseKey};
 use weir_core::gtid::{Flavor, Position};
 use weir_core::link::{
-    Asks, ClientFormat, Command, Condition, ConnectionTraits, Counts, Digest, Ended, Left, Level, LongData, Reply,
+    Asks, Caller, ClientFormat, ClientName, Command, Condition, ConnectionTraits, Counts, Digest, Ended, Left, Level, LongData, Reply,
     Request, Settings, Statement, Wait,
 };
 use weir_core::mysql::packet::{OkPacket, PrepareOk};
@@ -149,8 +149,28 @@ pub(crate) fn request(request: Request, last: &mut LastSettings) -> (pb::Request
         asks: request.asks.bits().into(),
         wait,
         deprecate_eof: request.client.deprecate_eof,
+        caller: caller(&request.caller),
     };
     (request, bytes)
+}
+
+fn caller(caller: &Caller) -> Option<pb::Caller> {
+    use pb::caller::Is;
+    let is = match caller {
+        Caller::Unknown => return None,
+        Caller::Weir => Is::Gateway(pb::Nothing {}),
+        Caller::Client(name) => Is::Client(pb::Client { user: name.user.clone(), host: name.host.clone() }),
+    };
+    Some(pb::Caller { is: Some(is) })
+}
+
+fn read_caller(said: Option<pb::Caller>) -> Caller {
+    use pb::caller::Is;
+    match said.and_then(|caller| caller.is) {
+        None => Caller::Unknown,
+        Some(Is::Gateway(_)) => Caller::Weir,
+        Some(Is::Client(pb::Client { user, host })) => Caller::Client(Arc::new(ClientName { user, host })),
+    }
 }
 
 fn statement_of(statement: &Statement, of_request: &Arc<Settings>) -> pb::Statement {
@@ -192,6 +212,7 @@ pub(crate) fn read_request(request: pb::Request, last: &mut LastSettings) -> Rea
         asks: asks.ok_or(Malformed("questions that this version does not know"))?,
         wait: wait.transpose()?,
         client: ClientFormat { deprecate_eof: request.deprecate_eof },
+        caller: read_caller(request.caller),
         settings,
     })
 }
@@ -426,6 +447,7 @@ mod tests {
             digests: true,
             asks: Asks::COUNTS | Asks::WHEN_WARNED,
             wait: Some(Wait { position: Position::mariadb(0, 1, 9), timeout: Duration::from_millis(3) }),
+            caller: Caller::Client(Arc::new(ClientName { user: b"ann".to_vec(), host: "10.0.0.7".to_owned() })),
             ..Request::own(settings("shop"), "")
         }
     }

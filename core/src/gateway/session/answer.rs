@@ -156,7 +156,7 @@ impl Session {
 
     fn on_server_error(&mut self, seq: u8, error: Error) {
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
-        job.failed = true;
+        (job.failed, job.refused) = (true, error.component == Component::Tablet);
         if let Some(kept) = &mut job.kept {
             kept.result.take_error(error.code);
         }

@@ -235,6 +235,13 @@ impl Session {
         if self.config.mutants.breaks(Mutant::IgnoreLeft) {
             return;
         }
+        if job.refused {
+            // What it left is noted already, and is on no connection.
+            if let Some(lease) = &mut self.lease {
+                (lease.holds_conditions, lease.holds_row_count) = (false, false);
+            }
+            return;
+        }
         self.take_in_counts(job, &left);
         self.take_in_conditions(job, left);
     }

@@ -12,7 +12,10 @@ use crate::gateway::hint::Hint;
 use crate::gateway::routing::{self, Decision, Facts};
 use crate::gateway::variables::Splitting;
 use crate::gtid::Position;
-use crate::link::{ClientFormat, Command, ConnectionClass, ConnectionTraits, Interrupt, Left, Request, Settings, Wait};
+use crate::link::{
+    Caller, ClientFormat, ClientName, Command, ConnectionClass, ConnectionTraits, Interrupt, Left, Request, Settings,
+    Wait,
+};
 use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::mysql::capability::CapabilityFlags;
@@ -112,6 +115,8 @@ pub(super) struct Job {
     pub(super) failed_before_it_ran: bool,
     /// The server answered with an error.
     pub(super) failed: bool,
+    /// The tablet did, and asked no server.
+    pub(super) refused: bool,
     /// It may have written, nobody knows where, and that was reported.
     pub(super) noticed: bool,
     /// The server behind, a replica, refused to write: it was not the read it seemed to be.
@@ -200,6 +205,7 @@ impl Job {
             asked_for_variables: false,
             failed_before_it_ran: false,
             failed: false,
+            refused: false,
             noticed: false,
             refused_write: false,
             killed: false,
@@ -581,7 +587,18 @@ impl Session {
             restores_variables: job.effects.contains(Effects::RESTORES_VARIABLES),
             wait,
             client: ClientFormat { deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
+            caller: match job.origin {
+                Origin::Client | Origin::Login | Origin::CheckAccount => self.caller(),
+                _ => Caller::Weir,
+            },
         }
+    }
+
+    /// The client, as whom its statements are judged.
+    pub(super) fn caller(&self) -> Caller {
+        let is_it = self.named.user == self.user;
+        let name = || Arc::new(ClientName { user: self.user.clone(), host: self.peer.host.clone() });
+        Caller::Client(if is_it { Arc::clone(&self.named) } else { name() })
     }
 
     fn takes_multi_statements(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::error::{Component, Error, Kind};
 use crate::gateway::config::Greeting;
 use crate::gateway::users::Users;
 use crate::gtid::Flavor;
-use crate::link::{AccountId, Command};
+use crate::link::{AccountId, ClientName, Command};
 use crate::mysql::auth::{Credential, Secret};
 use crate::mysql::capability::CapabilityFlags;
 use crate::mysql::certificate::Certificate;
@@ -131,6 +131,7 @@ impl Session {
             before.state = Some(state);
         }
         self.wish_schema = info.schema;
+        self.named = Arc::new(ClientName { user: info.user.clone(), host: self.peer.host.clone() });
         let before = Some(std::mem::replace(&mut self.user, info.user.clone())).filter(|user| !user.is_empty());
         self.phase = Phase::Admitting;
         let proof = match self.config.users {

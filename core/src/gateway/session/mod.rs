@@ -51,7 +51,7 @@ use crate::gateway::cluster::{TabletId, View};
 use crate::gateway::config::SessionConfig;
 use crate::gateway::freshness::{Scope, Written};
 use crate::gateway::variables::Variables;
-use crate::link::{AccountId, Ended, Interrupt, Request};
+use crate::link::{AccountId, ClientName, Ended, Interrupt, Request};
 use crate::mutants::Mutant;
 use crate::mysql::ProtocolError;
 use crate::mysql::auth::{Nonce, Proof};
@@ -296,6 +296,8 @@ pub struct Session {
     certificate: Option<Certificate>,
     phase: Phase,
     user: Vec<u8>,
+    /// The user and where it comes from, for those who judge its statements.
+    named: Arc<ClientName>,
     /// Whom its statements run as on the servers.
     account: AccountId,
     capabilities: CapabilityFlags,
@@ -356,6 +358,7 @@ impl Session {
             phase: Phase::Login(Box::new(handshake)),
             certificate: None,
             user: Vec::new(),
+            named: Arc::new(ClientName { user: Vec::new(), host: peer.host.clone() }),
             account: AccountId::OWN,
             capabilities: CapabilityFlags::empty(),
             compressed: false,

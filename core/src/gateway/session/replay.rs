@@ -290,6 +290,7 @@ impl Session {
             asks: Asks::empty(),
             wait: None,
             client: ClientFormat { deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
+            caller: self.caller(),
         };
         job.kept = Some(Box::new(Kept { result: Sum::default(), ..kept }));
         self.events.push_back(Event::Submit(Box::new(request)));

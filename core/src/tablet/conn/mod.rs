@@ -154,6 +154,13 @@ impl BackendConn {
         self.begin();
     }
 
+    /// Answers a request with an error, and asks no server. What holds on the connection still does.
+    pub fn deny(&mut self, error: Error) {
+        debug_assert!(self.is_idle(), "one request at a time");
+        self.replies.push(Reply::Err { seq: 1, error });
+        self.replies.push(Reply::End(Ended::Answered));
+    }
+
     /// Relays the client's packets of a file that the server asked for, in any pieces, sequence ids fitted in place. Returns how
     /// many bytes were the file's: what follows its empty packet is not, and nothing is once the server has answered.
     pub fn client_data(&mut self, data: &mut [u8]) -> usize {
