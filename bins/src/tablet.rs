@@ -120,6 +120,7 @@ pub fn run(args: &Args) -> ExitCode {
 async fn tablet(args: &Args) -> Result<(), String> {
     let mut life = Life::begin(&args.process, Reread::new(Some::<Args>), &[]).await?;
     let options = options(args).await?;
+    let guard = options.guard.clone();
     let of_server = options.encryption.as_ref().map(|encryption| encryption.certificates.clone());
     life.follow([options.identity.clone(), options.topology.certificates(), of_server].into_iter().flatten());
     say(&format!("starting a MariaDB server in {}", args.data_dir.display()));
@@ -131,7 +132,12 @@ async fn tablet(args: &Args) -> Result<(), String> {
     life.ready(running.readiness(), running.metrics())?;
     let failed = loop {
         tokio::select! {
-            told = life.next() => if let Told::Stop = told { break None },
+            told = life.next() => match told {
+                Told::Stop => break None,
+                // The file that it was started with.
+                Told::Options(_) => args.tablet.reload(guard.as_deref()),
+                Told::Replace => {}
+            },
             why = running.failed() => break Some(why),
         }
     };
@@ -183,5 +189,6 @@ async fn options(args: &Args) -> Result<Options, String> {
         statements_per_connection_max: args.tablet.statements_per_connection as usize,
         server_compression: args.tablet.server_compression(),
         encryption: args.tablet.encryption.encryption()?,
+        guard: args.tablet.guard()?,
     })
 }

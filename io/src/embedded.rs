@@ -14,7 +14,7 @@ use crate::orch;
 use crate::processes::shard::Shard as Followed;
 use crate::servers::{Account, Kept};
 use crate::store::{Embedded, Topology};
-use crate::tablet::{Accounts, Connector, Described, Encryption, LocalTablet, Own};
+use crate::tablet::{Accounts, Connector, Described, Encryption, LocalTablet, Own, TableGuard};
 use crate::topology::{EmbeddedShard, Member, Roles};
 use std::fmt;
 use std::net::SocketAddr;
@@ -75,6 +75,8 @@ pub struct Options {
     pub server_compression: Option<u32>,
     /// How connections to the servers are encrypted.
     pub encryption: Option<Encryption>,
+    /// What says which statements of clients may touch their tables; `None` for all.
+    pub guard: Option<Arc<TableGuard>>,
     /// How the shard is seen.
     pub cluster: cluster::Config,
     /// How clients are served.
@@ -257,6 +259,7 @@ fn start_tablets(
             options.tablet.clone(),
             Connector {
                 compression: options.server_compression,
+                guard: options.guard.clone(),
                 on_rings: options.gateway.rings.is_some(),
                 address: nearest,
                 ..connector(address, application, options.statements_per_connection_max)
@@ -323,6 +326,7 @@ fn connector(options: &Options, address: &Address, accounts: &Arc<Accounts>, sta
         compression: None,
         encryption: options.encryption.clone(),
         on_rings: false,
+        guard: None,
     }
 }
 

@@ -196,6 +196,12 @@ impl Deployment {
         Self::of(SMALL, More { tablet: more, ..More::default() }, vec![Host::local()])
     }
 
+    /// One of each, the tablet and the gateway with these options more, ready.
+    #[must_use]
+    pub fn small_of(tablet: &[&str], gateway: &[&str]) -> Self {
+        Self::of(SMALL, More { tablet, gateway, ..More::default() }, vec![Host::local()])
+    }
+
     fn of(counts: Counts, more: More<'_>, hosts: Vec<Host>) -> Self {
         let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
         let host = |number: usize| hosts[number % hosts.len()].clone();

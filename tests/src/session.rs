@@ -118,7 +118,25 @@ impl Session {
     }
 
     fn try_execute(&mut self, sql: &str) -> io::Result<Vec<String>> {
-        let prepared = self.prepare_only(sql.as_bytes())?.map_err(io::Error::other)?;
+        let prepared = self.prepare_to_keep(sql)?;
+        let values = self.execute_again(&prepared)?;
+        self.send(&ClientCommand::CloseStatement { statement_id: prepared.statement_id })?;
+        Ok(values)
+    }
+
+    /// Prepares one statement without parameters, for [`Session::execute_again`].
+    ///
+    /// # Errors
+    /// Those of the connection, and a refusal.
+    pub fn prepare_to_keep(&mut self, sql: &str) -> io::Result<PrepareOk> {
+        self.prepare_only(sql.as_bytes())?.map_err(io::Error::other)
+    }
+
+    /// Executes what was prepared: the values of its first row, all of which must be text.
+    ///
+    /// # Errors
+    /// Those of the connection, a refusal, and when there is no row.
+    pub fn execute_again(&mut self, prepared: &PrepareOk) -> io::Result<Vec<String>> {
         let (statement_id, columns) = (prepared.statement_id, usize::from(prepared.columns));
         // No cursor, executed once.
         self.send(&ClientCommand::Execute { statement_id, body: &[0, 1, 0, 0, 0] })?;
@@ -138,7 +156,6 @@ impl Session {
                 _ => break,
             }
         }
-        self.send(&ClientCommand::CloseStatement { statement_id })?;
         let row = rows.first().ok_or_else(|| io::Error::other("no row"))?;
         // Behind the header and the bitmap of NULLs, which begins with two bits of no column.
         let mut values = Reader::new(&row[1 + (columns + 2).div_ceil(8)..]);
@@ -177,6 +194,15 @@ impl Session {
     /// Those of the connection, and a refusal.
     pub fn reset(&mut self) -> io::Result<()> {
         self.send(&ClientCommand::ResetConnection)?;
+        self.simple_answer()
+    }
+
+    /// Asks for the columns of a table, and is refused.
+    ///
+    /// # Errors
+    /// Those of the connection, and the refusal.
+    pub fn columns_of(&mut self, table: &[u8]) -> io::Result<()> {
+        self.send(&ClientCommand::FieldList { table, wildcard: b"" })?;
         self.simple_answer()
     }
 

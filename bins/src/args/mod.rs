@@ -5,6 +5,7 @@ mod config;
 mod gateway;
 mod process;
 mod server_tls;
+mod table_acl;
 mod tablet;
 mod topology;
 mod users;

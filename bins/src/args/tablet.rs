@@ -1,9 +1,13 @@
 //! How the connections to a server are kept.
 
-use super::ServerTlsArgs;
+use super::{ServerTlsArgs, table_acl};
 use clap::Args as ClapArgs;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use tracing::warn;
 use weir_core::tablet::{manager, pool};
+use weir_io::tablet::TableGuard;
 
 /// Options of whatever keeps connections to a server.
 #[derive(Debug, ClapArgs)]
@@ -32,6 +36,12 @@ pub struct TabletArgs {
           value_parser = clap::value_parser!(u32).range(0..=9))]
     pub server_compression: u32,
 
+    /// Who may touch which tables, where clients share the account of --user: a TOML file of groups, [groups.NAME] with `tables`
+    /// (schema.table, schema.prefix*, schema.*, *) and the users (or *) that are its `readers`, `writers` and `admins`; and `admins` above all groups,
+    /// who may do anything. What no group names is refused to all others. Read again on SIGHUP.
+    #[arg(long, value_name = "FILE", env = "WEIR_TABLE_ACL")]
+    pub table_acl: Option<PathBuf>,
+
     /// How they are encrypted.
     #[command(flatten)]
     pub encryption: ServerTlsArgs,
@@ -57,6 +67,23 @@ impl TabletArgs {
             },
             beat_interval: self.beat_interval().filter(|_| !is_alone),
             ..manager::Config::default()
+        }
+    }
+
+    /// What keeps clients from tables, if anything is to.
+    ///
+    /// # Errors
+    /// What is wrong in the file, with its name and the line.
+    pub fn guard(&self) -> Result<Option<Arc<TableGuard>>, String> {
+        Ok(self.table_acl.as_deref().map(table_acl::load).transpose()?.map(TableGuard::new))
+    }
+
+    /// Has `guard` go by what the file says now. A file that is wrong changes nothing.
+    pub fn reload(&self, guard: Option<&TableGuard>) {
+        let (Some(guard), Some(file)) = (guard, &self.table_acl) else { return };
+        match table_acl::load(file) {
+            Ok(acl) => guard.replace(acl),
+            Err(why) => warn!("who may touch which tables stays as it was: {why}"),
         }
     }
 

@@ -50,10 +50,11 @@ async fn up(args: &Args, reread: Reread<Args>) -> Result<(), String> {
                 .to_owned(),
         );
     }
+    let guard = args.tablet.guard()?;
     let socket = args.attach.is_empty().then(|| args.data_dir.join("weir.sock"));
     let gateway = args.gateway.options(socket, args.process.threads)?;
     let own = if args.attach.is_empty() { Some(start_servers(args, &application, &mut life).await?) } else { None };
-    let options = Options { encryption, ..options(args, own.as_ref(), application, gateway)? };
+    let options = Options { encryption, guard, ..options(args, own.as_ref(), application, gateway)? };
     let served = serve(options, args, own.as_deref(), &mut life, begun).await;
     if let Some(own) = own {
         let stopped = tokio::task::spawn_blocking(move || own.stop()).await;
@@ -74,6 +75,7 @@ async fn serve(
     begun: Instant,
 ) -> Result<(), String> {
     let socket = options.gateway.socket.clone();
+    let guard = options.guard.clone();
     let of_servers = options.encryption.as_ref().map(|encryption| encryption.certificates.clone());
     life.follow([options.gateway.tls.clone(), of_servers].into_iter().flatten());
     let running = tokio::select! {
@@ -91,6 +93,8 @@ async fn serve(
             password: args.gateway.password.clone(),
             ..new.gateway
         };
+        // The file that it was started with.
+        args.tablet.reload(guard.as_deref());
         match gateway.live() {
             Ok(live) => running.set_live(live),
             Err(error) => warn!("who may log in stays as it was: {error}"),
@@ -173,6 +177,7 @@ fn options(
         statements_per_connection_max: args.tablet.statements_per_connection as usize,
         server_compression: args.tablet.server_compression(),
         encryption: None,
+        guard: None,
         cluster,
         gateway,
         primary_time_max: PRIMARY_TIME_MAX,

@@ -142,7 +142,7 @@ impl Lent {
 
     pub(super) fn submit(&mut self, now: Instant, request: Request) {
         match self {
-            Self::Local(_, connection) => connection.machine.submit(now, request),
+            Self::Local(_, connection) => connection.submit(now, request),
             Self::Remote(loan) => loan.submit(request),
         }
     }

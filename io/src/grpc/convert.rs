@@ -8,8 +8,8 @@ use weir_core::error::{Component, Effect, Error, Kind};
 use weir_core::gateway::session::{Fate, LeaseKey};
 use weir_core::gtid::{Flavor, Position};
 use weir_core::link::{
-    Asks, Caller, ClientFormat, ClientName, Command, Condition, ConnectionTraits, Counts, Digest, Ended, Left, Level, LongData, Reply,
-    Request, Settings, Statement, Wait,
+    Asks, Caller, ClientFormat, ClientName, Command, Condition, ConnectionTraits, Counts, Digest, Ended, Left, Level,
+    LongData, Reply, Request, Settings, Statement, Wait,
 };
 use weir_core::mysql::packet::{OkPacket, PrepareOk};
 use weir_core::time::Duration;

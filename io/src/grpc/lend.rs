@@ -122,7 +122,7 @@ impl Lender {
             (Ask::Submit(request), Lent::Connection(connection)) if connection.machine.takes_requests() => {
                 let request = convert::read_request(request, &mut self.said)?;
                 self.reads = request.read_only;
-                connection.machine.submit(clock::now(), request);
+                connection.submit(clock::now(), request);
                 self.pass_replies();
             }
             (Ask::ClientData(mut packets), Lent::Connection(connection)) => {
@@ -182,7 +182,7 @@ impl Lender {
                 let now = clock::now();
                 self.untold = Some((granted_of(&connection, self.process), now));
                 self.reads = true;
-                connection.machine.submit(now, *request);
+                connection.submit(now, *request);
                 self.lent = Lent::Connection(connection);
                 self.pass_replies();
             }

@@ -69,6 +69,7 @@ pub async fn tablet(
         compression: None,
         encryption: None,
         on_rings: false,
+        guard: None,
     };
     let ShardName { keyspace, shard } = record.shard_name();
     let identity = Identity { alias: record.alias.clone(), keyspace, shard };

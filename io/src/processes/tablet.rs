@@ -15,7 +15,7 @@ use crate::servers::{self, Account, Cluster, Keeper, Kept};
 use crate::store::{Announced, Topology};
 use crate::tablet::metrics::{Seen, pool};
 use crate::tablet::orders::{self, Donors, FromTablet, Obedience, Question, ToTablet};
-use crate::tablet::{Accounts, Connector, Described, Encryption, LocalTablet, News, Own};
+use crate::tablet::{Accounts, Connector, Described, Encryption, LocalTablet, News, Own, TableGuard};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,6 +68,8 @@ pub struct Options {
     pub server_compression: Option<u32>,
     /// How connections to it are encrypted.
     pub encryption: Option<Encryption>,
+    /// What says which statements of clients may touch their tables; `None` for all.
+    pub guard: Option<Arc<TableGuard>>,
 }
 
 /// A tablet that serves.
@@ -252,6 +254,7 @@ impl Reach {
             compression: None,
             encryption: self.encryption.clone(),
             on_rings: false,
+            guard: None,
         }
     }
 
@@ -284,6 +287,7 @@ fn start_tablet(
     let identity = Name { alias: name.alias.clone(), keyspace, shard };
     let application = Connector {
         compression: options.server_compression,
+        guard: options.guard.clone(),
         ..reach.connector(&reach.application, options.statements_per_connection_max)
     };
     // What is to be encrypted goes over TCP.

@@ -3,6 +3,7 @@
 use super::accounts::{Accounts, Login};
 use super::compression::Compressed;
 use super::encryption::Encryption;
+use super::guard::TableGuard;
 use super::killer::Thread;
 use crate::clock;
 use crate::crypto;
@@ -43,6 +44,8 @@ pub struct Connector {
     pub encryption: Option<Encryption>,
     /// Sessions use their connections in tasks of [`crate::Rings`].
     pub on_rings: bool,
+    /// What says which statements of clients may touch their tables; `None` for all.
+    pub guard: Option<Arc<TableGuard>>,
 }
 
 /// A connection, opened.
@@ -68,6 +71,7 @@ pub struct Connection {
     compression: Option<u32>,
     /// Both ends compress.
     compressed: Option<Box<Compressed>>,
+    guard: Option<Arc<TableGuard>>,
 }
 
 impl Connector {
@@ -116,6 +120,7 @@ impl Connector {
             written: 0,
             compression: self.compression,
             compressed: None,
+            guard: self.guard.clone(),
         };
         connection.log_in(self).await?;
         connection.opened = clock::now();
@@ -175,6 +180,16 @@ impl Connection {
     pub fn thread(&self) -> Option<Thread> {
         let server = self.machine.server_info()?;
         Some(Thread { id: server.connection_id, opened: self.opened })
+    }
+
+    /// Runs a request of a session's, if it may be run: see [`BackendConn::submit`].
+    pub(crate) fn submit(&mut self, now: Instant, request: Request) {
+        // What cannot be run in any case is told so by the machine.
+        let guard = self.guard.as_ref().filter(|_| self.machine.is_idle());
+        match guard.map_or(Ok(()), |guard| guard.judge(&request, &self.machine)) {
+            Ok(()) => self.machine.submit(now, request),
+            Err(error) => self.machine.deny(error),
+        }
     }
 
     async fn log_in(&mut self, connector: &Connector) -> Result<(), Error> {
