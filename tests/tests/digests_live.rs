@@ -59,11 +59,17 @@ fn statements_are_counted_by_their_form_and_exactly() {
     for id in 1..=5 {
         assert_eq!(run(&mut session, &format!("INSERT INTO d.t VALUES ({id}, '{NEEDLE}')")), 0);
     }
-    assert_eq!(run(&mut session, &format!("insert into d.t  VALUES (6, '{NEEDLE}'), (7, 'b'), (8, NULL) -- {NEEDLE}")), 0);
+    assert_eq!(
+        run(&mut session, &format!("insert into d.t  VALUES (6, '{NEEDLE}'), (7, 'b'), (8, NULL) -- {NEEDLE}")),
+        0
+    );
     assert_eq!(run(&mut session, "INSERT INTO d.t VALUES (1, 'again')"), 1062);
     assert_eq!(run(&mut session, &format!("UPDATE d.t SET note = \"{NEEDLE}x\" WHERE id <= 4")), 0);
     for id in 0..10 {
-        assert_eq!(session.values(&format!("SELECT id FROM d.t WHERE id > {} ORDER BY id", id % 3 + 2)).len(), 6 - id % 3);
+        assert_eq!(
+            session.values(&format!("SELECT id FROM d.t WHERE id > {} ORDER BY id", id % 3 + 2)).len(),
+            6 - id % 3
+        );
     }
     for _ in 0..3 {
         session.execute("SELECT note FROM d.t WHERE id = 7");
@@ -92,7 +98,7 @@ fn statements_are_counted_by_their_form_and_exactly() {
     assert!((1_500.0..60_000.0).contains(&slept) && rows[0]["Total_ms"] == rows[0]["Max_ms"], "{rows:?}");
     assert_eq!(rows[0]["Missed_max"], "0");
     as_operators_see_them(&json, &ctl, &rows);
-    assert_eq!(ctl(&["--reset"]).as_deref(), Ok("all gateways count statements anew"));
+    assert_eq!(ctl(&["--reset"]).as_deref(), Ok("weir: all gateways count statements anew"));
     assert_eq!(shown(&mut session).len(), 1, "the others, of whom there are none");
     assert_eq!(counts(of(&shown(&mut session), "show weir digests")), [1, 0, 0, 0]);
     weir.assert_unharmed();
@@ -156,7 +162,8 @@ fn only_who_sees_all_clients_sees_what_they_say() {
     let dir = TempDir::with_prefix("weir-").expect("a temporary directory");
     let file = dir.path().join("users.toml");
     let hash = "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7";
-    std::fs::write(&file, format!("[users]\nann = {{ password = '{hash}', admin = true }}\nbob = '{hash}'\n")).expect("a file");
+    std::fs::write(&file, format!("[users]\nann = {{ password = '{hash}', admin = true }}\nbob = '{hash}'\n"))
+        .expect("a file");
     let weir = Weir::attach(&cluster, &["--auth", "static", "--users-file", file.to_str().expect("UTF-8")]);
     let [mut ann, mut bob] = ["ann", "bob"].map(|user| open(&weir, &Account::new(user, "secret")));
     assert_eq!(bob.values("SELECT 5 AS five"), ["5"]);

@@ -306,7 +306,7 @@ fn a_statement_has_the_form_of_its_text_and_the_rows_that_servers_tell() {
     ] {
         bench.query(sql);
         bench.lend();
-        let rows = Reply::Ok { seq: 3, ends_rows: true, rows: 4, ok: ok() };
+        let rows = Reply::Ok { seq: 1, ends_rows: true, rows: 4, ok: ok() };
         bench.answer(vec![rows, Reply::End(Ended::Answered)]);
         let (outcome, form) = form(&mut bench);
         assert_eq!((&*form, outcome.rows_sent, outcome.rows_affected), (expected, 4, 0), "{sql}");
