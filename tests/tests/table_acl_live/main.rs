@@ -2,4 +2,5 @@
 //! of a gateway find it.
 
 mod clients;
+mod corpus;
 mod differential;

@@ -338,7 +338,7 @@ impl<'r, 'a> Scan<'r, 'a> {
         let is_phrase = self.reader.word_at(1, "value") && self.reader.word_at(2, "for");
         match (token.is_word("next") || token.is_word("previous"), opens, is_phrase) {
             (true, _, true) => {
-                [self.reader.next(), self.reader.next(), self.reader.next()];
+                self.reader.skip(3);
             }
             (false, true, _) => {
                 self.reader.next();

@@ -137,6 +137,13 @@ impl<'a> Reader<'a> {
         Some(token)
     }
 
+    /// Takes so many tokens.
+    pub(super) fn skip(&mut self, tokens: usize) {
+        for _ in 0..tokens {
+            self.next();
+        }
+    }
+
     /// The token that was taken last.
     pub(super) const fn previous(&self) -> Option<Token<'a>> {
         self.previous

@@ -64,7 +64,7 @@ impl Reader<'_> {
                     self.begins_explained()?;
                 }
                 "set" if self.word_at(1, "statement") => {
-                    [self.next(), self.next()];
+                    self.skip(2);
                     self.scan(Clause::Other, Rest { variables: true, until_for: true, ..Rest::default() })?;
                     self.expect("for")?;
                 }
@@ -233,7 +233,7 @@ impl Reader<'_> {
         let name =
             if has_star(self, 1) { Name { schema: None, table: self.identifier()? } } else { self.name_before_star()? };
         if has_star(self, 0) {
-            [self.next(), self.next()];
+            self.skip(2);
         }
         Some(name)
     }
