@@ -7,7 +7,7 @@ use std::time::Duration;
 use weir_core::error::{Effect, Error};
 use weir_core::gtid::{Flavor, Position};
 use weir_core::link::{
-    Asks, ClientFormat, Command, ConnectionClass, ConnectionTraits, Ended, LongData, Reply, Request, Settings,
+    Asks, Caller, ClientFormat, Command, ConnectionClass, ConnectionTraits, Ended, LongData, Reply, Request, Settings,
     Statement, Wait,
 };
 use weir_core::mysql::auth::{Proof, Secret};
@@ -203,6 +203,7 @@ impl Backend {
             asks: Asks::empty(),
             wait: None,
             client: ClientFormat { deprecate_eof: self.client.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
+            caller: Caller::Unknown,
         }
     }
 
