@@ -68,7 +68,7 @@ pub(super) async fn reset(cluster: &Cluster) -> Result<bool, String> {
 
 fn order(by: By, a: &Digest, b: &Digest) -> Ordering {
     let of = |digest: &Digest| {
-        let totals = digest.totals.clone().unwrap_or_default();
+        let totals = digest.totals.unwrap_or_default();
         match by {
             By::Time => totals.seconds,
             By::Count => totals.count as f64,
@@ -137,7 +137,7 @@ fn table(digests: &Digests) -> Table {
         ]
     };
     let of = |digest: &Digest| {
-        let totals = digest.totals.clone().unwrap_or_default();
+        let totals = digest.totals.unwrap_or_default();
         row(&digest.fingerprint, &totals, &digest.statement)
     };
     let others = row("-", &digests.others, "(without a place of their own)");

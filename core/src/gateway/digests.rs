@@ -13,8 +13,7 @@ use crate::gateway::session::{Outcome, Sight, Verdict};
 use crate::sql::Fingerprint;
 use crate::time::{Duration, Instant};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::collections::binary_heap::{BinaryHeap, PeekMut};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 /// What some statements came to together.
@@ -171,7 +170,6 @@ impl Digests {
                 return (weight, at);
             }
             *top = Reverse((weight, at));
-            drop::<PeekMut<'_, _>>(top);
         }
         unreachable!("there is a place, and the heap has it")
     }
