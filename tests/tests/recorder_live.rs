@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 use weir_core::recording::Line;
-use weir_io::recorder::Shelf;
+use weir_io::recorder::{Shelf, sealed};
 use weir_tests::{Deployment, Part, Weir, application, eventually, weir_sim};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ fn written(dir: &Path, name: &str, lines: &[String]) -> PathBuf {
     let path = dir.join(name);
     let file = std::fs::File::create(&path).expect("a file");
     let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-    packed.write_all(lines.join("\n").as_bytes()).and_then(|()| packed.write_all(b"\n")).expect("room");
+    lines.iter().for_each(|line| packed.write_all(sealed(line).as_bytes()).expect("room"));
     packed.finish().expect("room");
     path
 }

@@ -12,6 +12,7 @@ mod tests;
 mod writer;
 
 pub use shelf::{Lines, Shelf};
+pub use writer::sealed;
 
 use std::io;
 use std::path::PathBuf;

@@ -165,7 +165,8 @@ impl Writer {
 
 /// A line of a segment: the text, a tab, its CRC-32, a line's end. What a compressed file says beyond the place where it is torn can be
 /// anything, a line that looks well among it.
-pub(super) fn sealed(text: &str) -> String {
+#[must_use]
+pub fn sealed(text: &str) -> String {
     format!("{text}\t{:08x}\n", checksum(text))
 }
 
