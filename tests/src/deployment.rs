@@ -1,7 +1,7 @@
 //! A shard whose gateways, tablets and orchestrators are processes of their own, around a real etcd.
 
 use crate::weir::{collect, program, resident_kib};
-use crate::{EtcdCluster, Host, Session, Written, application, as_application, free_port};
+use crate::{EtcdCluster, Host, Session, Written, application, as_application, free_port, in_time};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -386,11 +386,11 @@ impl Deployment {
 
     /// Waits until all gateways that were succeeded have ended by themselves.
     pub fn wait_for_predecessors(&mut self, limit: Duration) {
-        let deadline = Instant::now() + limit;
+        let begun = Instant::now();
         while let Some(running) =
             self.predecessors.iter_mut().find_map(|process| process.is_running().then_some(process))
         {
-            assert!(Instant::now() < deadline, "it does not end: {}", running.output());
+            in_time(begun.elapsed(), limit, || format!("it ends: {}", running.output()));
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -423,14 +423,14 @@ impl Deployment {
     pub fn wait_for_successor(&mut self, number: usize, limit: Duration) -> Successor {
         let process = &mut self.gateways[number].0;
         let id = process.child.as_ref().expect("it runs").id();
-        let deadline = Instant::now() + limit;
+        let begun = Instant::now();
         let mut successor = None;
         while process.is_running() {
             // Processes whose parent has ended are another's.
             let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
             let pid = || children.split_whitespace().next().and_then(|pid| pid.parse().ok());
             successor = successor.or_else(|| pid().map(|pid| Successor(nix::unistd::Pid::from_raw(pid))));
-            assert!(Instant::now() < deadline, "it does not end: {}", process.output());
+            in_time(begun.elapsed(), limit, || format!("it ends: {}", process.output()));
             std::thread::sleep(Duration::from_millis(20));
         }
         successor.unwrap_or_else(|| panic!("no successor: {}", process.output()))
@@ -454,9 +454,9 @@ impl Deployment {
 
     /// Waits until each has said so.
     pub fn wait_for_all(&mut self, said: &str, limit: Duration) {
-        let deadline = Instant::now() + limit;
+        let begun = Instant::now();
         while let Some(silent) = self.processes().find(|process| !process.output().contains(said)) {
-            assert!(Instant::now() < deadline, "{} has not said {said}: {}", silent.program, silent.output());
+            in_time(begun.elapsed(), limit, || format!("{} says {said}: {}", silent.program, silent.output()));
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -482,7 +482,7 @@ impl Deployment {
     pub fn wait_until_healed(&self) -> Duration {
         let begun = Instant::now();
         while !(0..self.gateways.len()).all(|gateway| self.is_whole(gateway)) {
-            assert!(begun.elapsed() < HEALED_MAX, "not healed in {HEALED_MAX:?}:\n{}", self.output());
+            in_time(begun.elapsed(), HEALED_MAX, || format!("healed:\n{}", self.output()));
             std::thread::sleep(Duration::from_millis(100));
         }
         begun.elapsed()
@@ -557,9 +557,9 @@ impl Process {
     /// Tells it to stop, and waits until it has.
     fn stop(&mut self) {
         self.signal(nix::sys::signal::Signal::SIGTERM);
-        let deadline = Instant::now() + STOPPED_MAX;
+        let begun = Instant::now();
         while self.is_running() {
-            assert!(Instant::now() < deadline, "it does not stop: {}", self.output());
+            in_time(begun.elapsed(), STOPPED_MAX, || format!("it stops: {}", self.output()));
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -52,12 +52,20 @@ pub fn free_port() -> u16 {
 }
 
 /// Waits until `condition` holds, or panics with `what` after `limit`.
+#[track_caller]
 pub fn eventually(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + limit;
+    let begun = Instant::now();
     while !condition() {
-        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        in_time(begun.elapsed(), limit, || what.to_owned());
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Fails when something has taken longer than the `limit`, which is all that is wrong. Where the machine stood still meanwhile that is the
+/// machine's fault, so `./x test` tries a test once more, by itself, whose panic begins as this one's, and no other.
+#[track_caller]
+pub fn in_time(took: Duration, limit: Duration, what: impl FnOnce() -> String) {
+    assert!(took <= limit, "too late, after {took:?}, where {limit:?} are allowed: {}", what());
 }
 
 /// A file that `./x test` prepares below `target` for tests with foreign clients.

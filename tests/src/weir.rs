@@ -1,6 +1,6 @@
 //! The `weir` program as its users run it: a process, its output, its end.
 
-use crate::{TestCluster, application, as_application, free_port, profile_dir};
+use crate::{TestCluster, application, as_application, free_port, in_time, profile_dir};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read};
@@ -36,11 +36,11 @@ impl Weir {
     #[must_use]
     pub fn up(args: &[&str]) -> Self {
         let mut weir = Self::spawn_up(args);
-        let deadline = Instant::now() + READY_MAX;
+        let begun = Instant::now();
         while !weir.output().lines().any(|line| line.contains("ready")) {
             let status = weir.child.try_wait().expect("the state of a child");
             assert!(status.is_none(), "weir {args:?} ended at its start ({status:?}):\n{}", weir.output());
-            assert!(Instant::now() < deadline, "weir {args:?} is not ready in {READY_MAX:?}:\n{}", weir.output());
+            in_time(begun.elapsed(), READY_MAX, || format!("weir {args:?} is ready:\n{}", weir.output()));
             std::thread::sleep(Duration::from_millis(10));
         }
         weir
@@ -171,12 +171,12 @@ impl Weir {
 
     /// Waits until it ends by itself.
     pub fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + STOP_MAX;
+        let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("the state of a child") {
                 return status;
             }
-            assert!(Instant::now() < deadline, "weir does not stop in {STOP_MAX:?}:\n{}", self.output());
+            in_time(begun.elapsed(), STOP_MAX, || format!("weir stops:\n{}", self.output()));
             std::thread::sleep(Duration::from_millis(10));
         }
     }

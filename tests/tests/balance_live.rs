@@ -68,7 +68,8 @@ fn a_replica_whose_applier_stopped_leaves_by_its_heartbeat_and_returns_when_it_h
     let lag = || seconds(&tablets(&weir, "Lag_seconds")[1]);
     let before = lag();
     eventually(Duration::from_secs(10), "the lag grows", || lag() > before + 1.0);
-    assert!(seconds(&tablets(&weir, "Lag_seconds")[2]) < 1.0, "the other one has none");
+    // A disk that is busy for a while makes any server late; here it is only for a while.
+    eventually(Duration::from_secs(10), "the other one has none", || seconds(&tablets(&weir, "Lag_seconds")[2]) < 1.0);
 
     stopped.query("START SLAVE SQL_THREAD").unwrap();
     let begun = Instant::now();

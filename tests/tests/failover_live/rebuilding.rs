@@ -52,7 +52,7 @@ fn set_aside(shard: &Shard, server: u16) -> Vec<PathBuf> {
 /// Without anybody who asks for it.
 fn wait_until_rebuilt(shard: &Shard, server: u16) {
     let begun = shard.data_dir().join(format!("server-{server}/copy.json"));
-    shard.wait_until("not rebuilt", REBUILT_MAX, || set_aside(shard, server).len() == 1 && !begun.exists());
+    shard.wait_until("it is rebuilt", REBUILT_MAX, || set_aside(shard, server).len() == 1 && !begun.exists());
     shard.wait_until_healed(REBUILT_MAX);
 }
 

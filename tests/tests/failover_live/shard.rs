@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use weir_tests::{Session, Weir, Written, application};
+use weir_tests::{Session, Weir, Written, application, in_time};
 
 /// Servers with their Weir.
 pub(crate) struct Shard {
@@ -120,14 +120,14 @@ impl Shard {
         let out = || (1..=self.servers).filter(|server| self.stays_out(*server)).count();
         let replicas = || self.tablets().iter().filter(|it| it.role == "REPLICA" && it.serves).count();
         let healed = || self.primary().is_some() && replicas() + out() + 1 >= usize::from(self.servers);
-        self.wait_until("not healed", limit, healed);
+        self.wait_until("it is healed", limit, healed);
         out()
     }
 
-    pub(crate) fn wait_until(&self, what_is_wrong: &str, limit: Duration, is_so: impl Fn() -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, limit: Duration, is_so: impl Fn() -> bool) {
         let started = Instant::now();
         while !is_so() {
-            assert!(started.elapsed() < limit, "{what_is_wrong} in {limit:?}:\n{}", self.output());
+            in_time(started.elapsed(), limit, || format!("{what}:\n{}", self.output()));
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -155,7 +155,7 @@ impl Shard {
 
     /// Waits until another than `before` is primary.
     pub(crate) fn wait_for_successor(&self, before: u16, limit: Duration) {
-        self.wait_until("no successor", limit, || self.primary().is_some_and(|now| now != before));
+        self.wait_until("it has a successor", limit, || self.primary().is_some_and(|now| now != before));
     }
 
     /// An operator is told that it has transactions of its own.

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use weir_io::servers::Account;
-use weir_tests::{application, as_application, eventually, free_port};
+use weir_tests::{application, as_application, eventually, free_port, in_time};
 
 /// Where Debian's `galera-4` has it.
 const PROVIDER: &str = "/usr/lib/galera/libgalera_smm.so";
@@ -134,9 +134,9 @@ impl Galera {
 
     pub(crate) fn wait_until_synced(&self, number: usize) {
         let state = "SHOW STATUS LIKE 'wsrep_local_state_comment'";
-        let deadline = Instant::now() + SYNCED_MAX;
+        let begun = Instant::now();
         while !self.query(number, state).is_ok_and(|state| state.ends_with("Synced")) {
-            assert!(Instant::now() < deadline, "server {number} is not synced:\n{}", self.log(number));
+            in_time(begun.elapsed(), SYNCED_MAX, || format!("server {number} is synced:\n{}", self.log(number)));
             std::thread::sleep(Duration::from_millis(100));
         }
     }

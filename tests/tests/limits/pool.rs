@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 use weir_core::error::Error;
-use weir_tests::{TestCluster, Weir, Wire};
+use weir_tests::{TestCluster, Weir, Wire, in_time};
 
 const WAIT_TIME: Duration = Duration::from_millis(500);
 
@@ -37,7 +37,7 @@ fn a_statement_without_a_connection_waits_and_then_fails_safely() {
         // The queue has one place: the next is sent away at once.
         let begun = Instant::now();
         assert_retry_is_safe(&third.refusal("INSERT INTO d.t VALUES (3)"));
-        assert!(begun.elapsed() < WAIT_TIME / 2, "sent away after {:?}", begun.elapsed());
+        in_time(begun.elapsed(), WAIT_TIME / 2, || "it is sent away".into());
         assert_retry_is_safe(&waiting.join().expect("the waiter"));
     });
 

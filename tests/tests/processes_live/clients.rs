@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::resultset::{Answer, TextResultSet};
 use weir_io::servers::Account;
-use weir_tests::{Deployment, Part, Session, Wire, application, eventually};
+use weir_tests::{Deployment, Part, Session, Wire, application, eventually, in_time};
 
 /// `PASSWORD()` of the application's, and of 'secret'.
 const APPLICATION: &str = "*0C30D19DB0E2012ABD38CF4EFF3F0E6609D93836";
@@ -151,7 +151,7 @@ fn a_gateway_that_does_not_answer_is_left_out_of_lists() {
     deployment.freeze_gateway(1);
     let begun = Instant::now();
     let list = client.query("SHOW PROCESSLIST").expect("a list");
-    assert!(begun.elapsed() < LISTED_IN, "{:?}", begun.elapsed());
+    in_time(begun.elapsed(), LISTED_IN, || "the list comes".into());
     assert!(row(&list, &own).is_some() && row(&list, &far).is_none(), "{list:?}");
     let warnings = client.query("SHOW WARNINGS").expect("a warning");
     let text = String::from_utf8_lossy(warnings.value(0, "Message").expect("a message")).into_owned();

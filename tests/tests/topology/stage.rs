@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use weir_core::topo::store::directory::News;
 use weir_io::store::{Embedded, Etcd, Following, Options, Topology};
-use weir_tests::EtcdCluster;
+use weir_tests::{EtcdCluster, in_time};
 
 /// What is waited for comes in this time on a busy machine.
 const TIME_MAX: Duration = Duration::from_secs(15);
@@ -94,8 +94,11 @@ pub(crate) fn runtime() -> Runtime {
 
 /// Waits for something that happens, or panics with what it is.
 pub(crate) async fn within<T>(what: &str, happens: impl Future<Output = T>) -> T {
-    let late = |_| panic!("not within {TIME_MAX:?}: {what}");
-    tokio::time::timeout(TIME_MAX, happens).await.unwrap_or_else(late)
+    let begun = Instant::now();
+    tokio::time::timeout(TIME_MAX, happens).await.unwrap_or_else(|_| {
+        in_time(begun.elapsed(), TIME_MAX, || what.to_owned());
+        unreachable!("the time is over")
+    })
 }
 
 /// Follows until everything that is there has been told; returns that as well.
