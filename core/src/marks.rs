@@ -93,8 +93,10 @@ marks! {
     RetriesUsedUp = "retries-used-up",
     /// A server connection broke under a statement.
     ConnectionLost = "connection-lost",
-    /// It broke when part of the answer had been passed on: the session ends.
+    /// It broke amid a packet of which the client has a part: the session ends.
     LostInAnswer = "lost-in-answer",
+    /// It broke between two rows or two results of the answer: an error ends them.
+    LostBetweenRows = "lost-between-rows",
     /// It broke, and took an open transaction with it.
     TransactionLost = "transaction-lost",
     /// It broke, and took state with it that cannot be brought back: the session ends.

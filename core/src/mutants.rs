@@ -91,6 +91,8 @@ mutants! {
     SwallowCommitFailure = "swallow-commit-failure",
     /// A read whose connection breaks in the middle of its answer is run again elsewhere, from the beginning.
     RepeatHalfAnswered = "repeat-half-answered",
+    /// Rows that break off are ended as if they were all.
+    EndTornRows = "end-torn-rows",
     /// A connection goes on to its next user while a kill for what it ran is still on its way.
     KillHitsNextUser = "kill-hits-next-user",
     /// A server that could not be connected to once is not tried again for a day.

@@ -173,8 +173,7 @@ impl Backend {
                 }
                 Reply::LocalInfile { seq, .. } => self.send_file(seq.wrapping_add(1)),
                 Reply::Tracked(ok) => outcome.tracked.push(ok),
-                Reply::Digest(_) => {}
-                Reply::Left(_) => {}
+                Reply::Between { .. } | Reply::Digest(_) | Reply::Left(_) => {}
                 Reply::End(ended) => outcome.ended = Some(ended),
             }
         }

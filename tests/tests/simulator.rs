@@ -32,6 +32,7 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::HideTransactionLoss, "incidents/lost-transaction", Check::Bank),
     (Mutant::SwallowCommitFailure, "incidents/swallowed-commit", Check::Once),
     (Mutant::RepeatHalfAnswered, "incidents/torn-results", Check::Outcomes),
+    (Mutant::EndTornRows, "incidents/torn-results", Check::Session),
     (Mutant::KillHitsNextUser, "kill", Check::Kills),
     (Mutant::GiveUpServer, "incidents/refused-connections", Check::Progress),
     (Mutant::BeatAnywhere, "incidents/written-replica", Check::Converged),

@@ -57,7 +57,7 @@ impl Collector {
                 });
             }
             Reply::Skip { .. } | Reply::PrepareOk { .. } | Reply::LocalInfile { .. } => {}
-            Reply::Tracked(_) | Reply::Left(_) | Reply::Digest(_) => {}
+            Reply::Between { .. } | Reply::Tracked(_) | Reply::Left(_) | Reply::Digest(_) => {}
         }
     }
 

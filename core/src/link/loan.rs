@@ -57,7 +57,7 @@ impl Loan {
     #[must_use]
     pub fn heard(&mut self, reply: &Reply) -> bool {
         let Some(progress) = &mut self.progress else { return false };
-        progress.begun = true;
+        progress.begun |= !matches!(reply, Reply::Between { .. });
         match reply {
             Reply::End(_) => self.progress = None,
             Reply::Err { .. } => progress.answered = true,

@@ -30,6 +30,10 @@ impl Progress {
         } else if self.read_only && !self.begun {
             let what = "was lost before the read was answered: it is safe to run it again";
             error(Kind::ServerLost, what, Effect::None)
+        } else if self.read_only {
+            let what =
+                "was lost while the read was being answered: what has come is not all, and it is safe to run it again";
+            error(Kind::ServerLost, what, Effect::Unknown)
         } else {
             let what = "was lost while the statement ran: whether it took effect is unknown";
             error(Kind::OutcomeUnknown, what, Effect::Unknown)

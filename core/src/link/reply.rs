@@ -19,6 +19,11 @@ pub enum Reply {
     },
     /// Framed bytes that the connection made itself (a packet rewritten for this client).
     Own(Vec<u8>),
+    /// Nothing for the client. What came before ends between two rows: were the rest not to come, an error could take its place.
+    Between {
+        /// Sequence id that the client expects next.
+        seq: u8,
+    },
     /// An OK packet, or the EOF/OK that ends a result set; the session encodes it for its client.
     Ok {
         /// Sequence id the client expects.

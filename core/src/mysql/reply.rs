@@ -11,6 +11,9 @@
 //! server's side and the client's side disagree, an EOF is put in or taken out, and every later sequence id of the answer
 //! moves by one. An EOF is put in lazily, when the first row or the end is seen: the answer of an execute that opened a
 //! cursor has columns and a single end mark, which must not be doubled.
+//!
+//! **Rows that the input cuts** are held back until they are whole, if they are short. So the client has nothing but whole rows most of the
+//! time, which [`Reply::Between`](crate::link::Reply::Between) says, and can be told of an error should the rest not come.
 
 mod pieces;
 mod walker;
@@ -21,9 +24,12 @@ mod tests;
 pub use pieces::Pieces;
 pub use walker::{ReplyWalker, Shape};
 
-/// Longest packet that is held to be read as a whole, in bytes. Rows are never held; an OK packet carries an info string
+/// Longest packet that is held to be read as a whole, in bytes. An OK packet carries an info string
 /// and a session-state block (a GTID set of a server with a long history runs to some ten kilobytes).
 pub const HELD_PACKET_BYTES_MAX: usize = 1 << 20;
+
+/// Longest row that is held back when the input cuts it, in bytes without its header: what a copy of it costs is little beside the input.
+pub const HELD_ROW_BYTES_MAX: usize = 16 << 10;
 
 /// Most columns a result set may announce. Servers stop at 4096.
 pub const COLUMNS_MAX: u64 = u16::MAX as u64;

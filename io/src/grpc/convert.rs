@@ -236,7 +236,7 @@ fn read_long_data(said: pb::LongData) -> Read<LongData> {
 pub(crate) fn reply(reply: Reply, piece: &[u8]) -> Option<pb::Reply> {
     use pb::reply::Is;
     let is = match reply {
-        Reply::Skip { .. } => return None,
+        Reply::Skip { .. } | Reply::Between { .. } => return None,
         Reply::Forward { .. } => Is::Bytes(Bytes::copy_from_slice(piece)),
         Reply::Own(bytes) => Is::Bytes(bytes.into()),
         Reply::Ok { seq, ends_rows, rows, ok } => {

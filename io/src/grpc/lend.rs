@@ -250,7 +250,8 @@ impl Lender {
         }
         let granted = if self.untold.is_some() { told(&mut self.untold, clock::now(), Duration::ZERO) } else { None };
         let returned = granted.is_some() && replies.are_all && self.take_back();
-        self.say(Said::Replies(pb::Replies { replies: replies.list, granted, returned }), replies.bytes);
+        let between = replies.between.map(u32::from);
+        self.say(Said::Replies(pb::Replies { replies: replies.list, granted, returned, between }), replies.bytes);
     }
 
     /// The gateway wants nothing more of the connection if that is clean.
@@ -288,6 +289,8 @@ struct Replies {
     bytes: usize,
     /// The last is among them, and nothing went wrong.
     are_all: bool,
+    /// After the last of them, as [`Reply::Between`].
+    between: Option<u8>,
 }
 
 impl Replies {
@@ -295,6 +298,11 @@ impl Replies {
         self.bytes += match &reply {
             Reply::Own(bytes) => bytes.len(),
             _ => piece.len(),
+        };
+        self.between = match &reply {
+            Reply::Between { seq } => Some(*seq),
+            Reply::Skip { .. } => self.between,
+            _ => None,
         };
         self.are_all |= reply == Reply::End(Ended::Answered);
         self.list.extend(convert::reply(reply, piece));

@@ -128,9 +128,9 @@ impl RemoteTablet {
             let number = lane.out.push(pb::FromGateway { what: Some(wish) }, MESSAGE_BYTES + bytes);
             let why = match lane.input.message().await.map(|said| said.and_then(|said| said.what)) {
                 Ok(Some(Said::Granted(granted))) => return RemoteLoan::new(self, lane, granted),
-                Ok(Some(Said::Replies(pb::Replies { replies, granted: Some(granted), returned }))) => {
+                Ok(Some(Said::Replies(pb::Replies { replies, granted: Some(granted), returned, between }))) => {
                     let mut loan = RemoteLoan::new(self, lane, granted)?;
-                    (loan.replies, loan.returned) = (replies.into(), returned);
+                    (loan.replies, loan.between, loan.returned) = (replies.into(), between, returned);
                     return Ok(loan);
                 }
                 Ok(Some(Said::Refused(error))) => {
@@ -277,6 +277,8 @@ pub(crate) struct RemoteLoan {
     submitted: Option<u64>,
     /// Of a message that was received, what was not handed on yet.
     replies: VecDeque<pb::Reply>,
+    /// After the last of them, as [`Reply::Between`].
+    between: Option<u32>,
 }
 
 impl RemoteLoan {
@@ -298,6 +300,7 @@ impl RemoteLoan {
             returned: false,
             submitted: None,
             replies: VecDeque::new(),
+            between: None,
         }))
     }
 
@@ -406,7 +409,10 @@ impl RemoteLoan {
         }
         if self.replies.is_empty() {
             match ready!(Pin::new(&mut self.lane.input).poll_next(cx)) {
-                Some(Ok(pb::FromTablet { what: Some(Said::Replies(said)) })) => self.replies.extend(said.replies),
+                Some(Ok(pb::FromTablet { what: Some(Said::Replies(said)) })) => {
+                    self.replies.extend(said.replies);
+                    self.between = said.between;
+                }
                 Some(Ok(_)) => self.lose("it has said what nobody has asked for"),
                 Some(Err(status)) => self.lose(status.message()),
                 None => self.lose("it ended the lane"),
@@ -419,6 +425,11 @@ impl RemoteLoan {
                 Err(malformed) => self.lose(&malformed.to_string()),
             }
         }
+        if let Some(seq) = self.between.take().and_then(|seq| u8::try_from(seq).ok())
+            && !self.machine.is_idle()
+        {
+            take(Reply::Between { seq }, &[]);
+        }
         if let Some(end) = self.poll_reply() {
             take(end, &[]);
         }
@@ -430,6 +441,7 @@ impl RemoteLoan {
             self.machine.handed_over();
         }
         self.replies.clear();
+        self.between = None;
         self.machine.lose(why);
     }
 }

@@ -2,11 +2,14 @@
 
 use super::{Next, Script, Turn, ask};
 use crate::processes::client::wire::Said;
+use weir_core::mysql::reply::HELD_ROW_BYTES_MAX;
 
 /// Rows of the large table.
 pub(crate) const ROWS: usize = 400;
-/// Bytes of each row.
-const ROW_BYTES: usize = 1000;
+/// Bytes of a row that is short enough to be held back when it is cut.
+const SHORT_ROW_BYTES: usize = 1000;
+/// Bytes of each twentieth, which is not.
+const LONG_ROW_BYTES: usize = HELD_ROW_BYTES_MAX + 4000;
 
 /// Reads the whole table, again and again.
 #[derive(Debug, Default)]
@@ -35,18 +38,22 @@ impl Script for Large {
     fn lost(&mut self, _: &mut Turn<'_>) {}
 }
 
+fn bytes(row: usize) -> usize {
+    if row % 20 == 19 { LONG_ROW_BYTES } else { SHORT_ROW_BYTES }
+}
+
 /// What stands in a row: its number, again and again.
 pub(crate) fn body(row: usize) -> String {
-    format!("{row}.").chars().cycle().take(ROW_BYTES).collect()
+    format!("{row}.").chars().cycle().take(bytes(row)).collect()
 }
 
 /// As [`body`], which would have to be made for each row that is read.
 fn is_body(row: usize, text: &[u8]) -> bool {
     let number = format!("{row}.");
     // It repeats itself: each byte is the one a number's length earlier.
-    text.len() == ROW_BYTES
+    text.len() == bytes(row)
         && text.starts_with(number.as_bytes())
-        && text.get(number.len()..) == text.get(..ROW_BYTES - number.len())
+        && text.get(number.len()..) == text.get(..bytes(row) - number.len())
 }
 
 #[cfg(test)]

@@ -59,15 +59,16 @@ impl Session {
         job.heard_at = Some(now);
         match reply {
             Reply::Forward { len } if for_client => {
-                job.answered = true;
+                (job.answered, job.between) = (true, None);
                 self.out.forward(len);
             }
             Reply::Forward { len } | Reply::Skip { len } => self.out.skip(len),
             Reply::Own(bytes) if for_client => {
-                job.answered = true;
+                (job.answered, job.between) = (true, None);
                 self.out.write(|b| b.extend_from_slice(&bytes));
             }
             Reply::Own(_) => {}
+            Reply::Between { seq } => job.between = Some(seq),
             Reply::Ok { seq, ends_rows, rows, ok } => self.on_ok(seq, ends_rows.then_some(rows), ok),
             Reply::Err { seq, error } => self.on_server_error(seq, error),
             Reply::PrepareOk { seq, ok } => self.on_prepared(seq, ok),
@@ -144,14 +145,19 @@ impl Session {
             self.state.pins.set(Pins::CURSOR, self.statements.any_cursor());
         }
         job.answered = true;
+        job.between = (ok.status & MORE_RESULTS != 0).then_some(seq.wrapping_add(1));
         self.sequence = seq;
         if rows.is_none() {
             self.write_ok(&ok);
             return;
         }
-        let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
-        self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_end_of_rows(&ok, b, capabilities)));
         debug_assert!(ok.status & MORE_RESULTS == 0 || job.origin == Origin::Client);
+        self.write_end_of_rows(&ok);
+    }
+
+    fn write_end_of_rows(&mut self, ok: &OkPacket) {
+        let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
+        self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_end_of_rows(ok, b, capabilities)));
     }
 
     fn on_server_error(&mut self, seq: u8, error: Error) {
@@ -407,9 +413,14 @@ impl Session {
         let in_transaction = self.state.in_transaction();
         self.state.pins = Pins::empty();
         self.state.lose_transaction();
-        if job.answered && !(job.read_only && self.config.mutants.breaks(Mutant::RepeatHalfAnswered)) {
-            Mark::LostInAnswer.hit();
-            return self.leave(Reason::ServerLost);
+        let answered = job.answered && !(job.read_only && self.config.mutants.breaks(Mutant::RepeatHalfAnswered));
+        if answered {
+            let Some(next) = job.between else {
+                Mark::LostInAnswer.hit();
+                return self.leave(Reason::ServerLost);
+            };
+            Mark::LostBetweenRows.hit();
+            self.sequence = next;
         }
         match job.origin {
             Origin::Clean => return self.cleaned(Fate::Close),
@@ -469,6 +480,14 @@ impl Session {
                 return self.become_idle(now);
             }
             self.transaction_lost = !self.config.mutants.breaks(Mutant::HideTransactionLoss);
+            return self.fail(now, &job, &error);
+        }
+        if answered {
+            // What has come cannot be taken back: it is not run again.
+            if self.config.mutants.breaks(Mutant::EndTornRows) {
+                self.write_end_of_rows(&OkPacket::default());
+                return self.become_idle(now);
+            }
             return self.fail(now, &job, &error);
         }
         let replays = [Mutant::RetryUnknownWrite, Mutant::BufferReplaysUnknown];

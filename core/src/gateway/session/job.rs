@@ -94,6 +94,8 @@ pub(super) struct Job {
     pub(super) reached: bool,
     /// Something of the answer has gone to the client.
     pub(super) answered: bool,
+    /// What has gone to it ends between two rows, or two results: an error can follow, with this sequence id.
+    pub(super) between: Option<u8>,
     /// When the server last said something of it.
     pub(super) heard_at: Option<Instant>,
     /// It asks for the list of warnings that the server keeps.
@@ -194,6 +196,7 @@ impl Job {
             doubted: false,
             reached: false,
             answered: false,
+            between: None,
             heard_at: None,
             needs_list: false,
             leaves: Leaves::NOTHING,

@@ -164,6 +164,9 @@ impl Session {
         if !belongs || job.origin != Origin::Client || loss.role != Some(Role::Primary) {
             return GoesOn::Not;
         }
+        if job.answered {
+            return self.is_unfit("a part of the statement's answer has gone to the client");
+        }
         let lasting = loss.pins - Pins::OF_TRANSACTION;
         if !lasting.is_empty() || job.killed || job.infile {
             return self.is_unfit("it has state that lives on its connection");

@@ -31,7 +31,7 @@ impl Usage {
     pub(super) fn take_in(&mut self, now: Instant, reply: &Reply) {
         let Some(running) = &mut self.running else { return };
         match reply {
-            Reply::Skip { .. } | Reply::Tracked(_) | Reply::Left(_) | Reply::Digest(_) => {}
+            Reply::Skip { .. } | Reply::Between { .. } | Reply::Tracked(_) | Reply::Left(_) | Reply::Digest(_) => {}
             Reply::Err { error, .. } if is_of_a_sick_server(error.code) => running.failed(),
             Reply::End(ended) => {
                 if matches!(ended, Ended::Failed(_)) {

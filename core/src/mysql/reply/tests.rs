@@ -1,10 +1,10 @@
 //! The walk checked against encoders: what a server would have sent to the client itself is what the client must get.
 
-use super::{Pieces, ReplyWalker, Shape};
+use super::{HELD_ROW_BYTES_MAX, Pieces, ReplyWalker, Shape};
 use crate::link::{ClientFormat, Reply};
 use crate::mysql::ProtocolError;
 use crate::mysql::capability::{CapabilityFlags, StatusFlags};
-use crate::mysql::frame::{MAX_PAYLOAD_BYTES, write_packet};
+use crate::mysql::frame::{FrameHeader, HEADER_BYTES, MAX_PAYLOAD_BYTES, write_packet};
 use crate::mysql::packet::{
     EofPacket, OkHeader, OkPacket, PrepareOk, encode_end_of_rows, encode_err, encode_local_infile,
 };
@@ -184,6 +184,10 @@ impl Client {
                 }
                 Reply::Skip { len } => at += len,
                 Reply::Own(bytes) => self.read.extend_from_slice(&bytes),
+                Reply::Between { seq } => {
+                    assert!(pieces.is_empty(), "it comes last");
+                    assert_eq!(sequence_after(&self.read), Some(seq), "what was read so far is whole");
+                }
                 other => self.packet(other),
             }
         }
@@ -218,6 +222,16 @@ impl Client {
         };
         write_packet(&mut self.read, &mut sequence, &payload);
     }
+}
+
+/// The sequence id after the packets of an answer; `None` unless the last is whole.
+fn sequence_after(mut packets: &[u8]) -> Option<u8> {
+    let mut next = 1;
+    while let Some(header) = FrameHeader::peek(packets) {
+        packets = packets.get(HEADER_BYTES + header.payload_bytes..)?;
+        next = header.sequence.wrapping_add(1);
+    }
+    packets.is_empty().then_some(next)
 }
 
 fn format(deprecate_eof: bool) -> CapabilityFlags {
@@ -415,6 +429,29 @@ fn rows_over_a_frame_are_forwarded_whatever_their_bytes() {
     let result = Outcome::Rows(vec![b"\x03def".to_vec()], vec![row, exact, vec![0]], OkPacket::default());
     let answer = Answer::Results { results: vec![], last: Last::Outcome(result) };
     relays_as_if_the_server_spoke_to_the_client(&answer, &[5, 100, MAX_PAYLOAD_BYTES + 20, 2 * MAX_PAYLOAD_BYTES]);
+}
+
+/// What the client has at each place where the server's bytes may break off, once it has a row.
+#[test]
+fn short_rows_are_never_torn() {
+    let short = vec![vec![b'a'; 300]; 3];
+    let longest = vec![vec![b'b'; HELD_ROW_BYTES_MAX]];
+    let longer = vec![vec![b'c'; HELD_ROW_BYTES_MAX + 1]];
+    for (server, client) in FORMATS {
+        for (rows, ends_between) in [(&short, true), (&longest, true), (&longer, false)] {
+            let outcome = Outcome::Rows(vec![vec![b'x'; 9]], rows.clone(), OkPacket::default());
+            let sent =
+                Encoder::new(format(server)).answer(&Answer::Results { results: vec![], last: Last::Outcome(outcome) });
+            let in_last_row = sent.len() - 40;
+            let mut piece = sent[..in_last_row].to_vec();
+            let mut walker =
+                ReplyWalker::new(Shape::Results, format(server), ClientFormat { deprecate_eof: client }, STATUS);
+            let mut pieces = Pieces::default();
+            assert_eq!(walker.walk(&mut piece, &mut pieces).expect("so far so good"), in_last_row);
+            let told = pieces.iter().any(|piece| matches!(piece, Reply::Between { .. }));
+            assert_eq!(told, ends_between, "{} bytes, server {server}, client {client}", rows[0].len());
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The walk itself: which packet comes next, what happens to its bytes, and what it means.
 
-use super::{COLUMNS_MAX, HELD_PACKET_BYTES_MAX, Pieces};
+use super::{COLUMNS_MAX, HELD_PACKET_BYTES_MAX, HELD_ROW_BYTES_MAX, Pieces};
 use crate::link::{ClientFormat, Reply};
 use crate::mysql::ProtocolError;
 use crate::mysql::capability::{CapabilityFlags, StatusFlags};
@@ -69,6 +69,8 @@ enum Phase {
 enum Fate {
     /// They go to the client.
     Forward,
+    /// They do once they are all there: the input cuts them.
+    HoldBack,
     /// The packet is read as a whole.
     Read,
 }
@@ -200,7 +202,19 @@ impl ReplyWalker {
         while at < input.len() && !self.is_done() {
             at += self.step(&mut input[at..], out)?;
         }
+        if let Some(seq) = self.between_rows() {
+            out.push(Reply::Between { seq });
+        }
         Ok(at)
+    }
+
+    /// The client's next sequence id, when what it has ends between two rows.
+    fn between_rows(&self) -> Option<u8> {
+        let amid = self.left > 0;
+        let is_between = self.phase == (Phase::Rows { begun: true })
+            && !self.continues
+            && (!amid || matches!(self.fate, Fate::HoldBack | Fate::Read));
+        is_between.then(|| if amid { self.client_sequence() } else { self.sequence.wrapping_add(self.shift) })
     }
 
     /// Takes at least one byte.
@@ -278,13 +292,16 @@ impl ReplyWalker {
             }
             return Ok(end);
         }
+        if self.fate == Fate::HoldBack && whole {
+            self.fate = Fate::Forward;
+        }
         self.left = header.payload_bytes;
         match self.fate {
             Fate::Forward => {
                 input[HEADER_BYTES - 1] = header.sequence.wrapping_add(self.shift);
                 out.forward(HEADER_BYTES);
             }
-            Fate::Read => out.skip(HEADER_BYTES),
+            Fate::HoldBack | Fate::Read => out.skip(HEADER_BYTES),
         }
         self.close_if_complete(out)?;
         Ok(HEADER_BYTES)
@@ -303,7 +320,7 @@ impl ReplyWalker {
                 front[HEADER_BYTES - 1] = header.sequence.wrapping_add(self.shift);
                 out.push(Reply::Own(front));
             }
-            Fate::Read => self.held.extend(first),
+            Fate::HoldBack | Fate::Read => self.held.extend(first),
         }
         self.close_if_complete(out)
     }
@@ -346,7 +363,11 @@ impl ReplyWalker {
             | Phase::Simple
             | Phase::Done => false,
         };
-        if forward { Fate::Forward } else { Fate::Read }
+        match self.phase {
+            _ if !forward => Fate::Read,
+            Phase::Rows { .. } if header.payload_bytes <= HELD_ROW_BYTES_MAX => Fate::HoldBack,
+            _ => Fate::Forward,
+        }
     }
 
     /// Counts a row, and tells the client before the first one that the columns are complete.
@@ -368,7 +389,7 @@ impl ReplyWalker {
         self.left -= taken;
         match self.fate {
             Fate::Forward => out.forward(taken),
-            Fate::Read => {
+            Fate::HoldBack | Fate::Read => {
                 self.held.extend_from_slice(&input[..taken]);
                 out.skip(taken);
             }
@@ -384,15 +405,25 @@ impl ReplyWalker {
         }
         match self.fate {
             Fate::Forward => self.forwarded(out),
+            Fate::HoldBack => {
+                let held = core::mem::take(&mut self.held);
+                self.relay(&held, out);
+                self.forwarded(out);
+            }
             Fate::Read => {
                 let held = core::mem::take(&mut self.held);
                 if self.read(&held, out)? == Verdict::Relay {
-                    let header = FrameHeader { payload_bytes: held.len(), sequence: self.client_sequence() };
-                    out.push(Reply::Own([&header.encode()[..], &held].concat()));
+                    self.relay(&held, out);
                 }
             }
         }
         Ok(())
+    }
+
+    /// A packet that was held goes to the client as it is.
+    fn relay(&self, held: &[u8], out: &mut Pieces) {
+        let header = FrameHeader { payload_bytes: held.len(), sequence: self.client_sequence() };
+        out.push(Reply::Own([&header.encode()[..], held].concat()));
     }
 
     /// A packet has been forwarded.

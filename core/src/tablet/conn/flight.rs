@@ -159,7 +159,7 @@ impl Heard {
             Reply::Err { error, .. } => self.error = Some(error),
             Reply::PrepareOk { ok, .. } => self.prepared = Some(ok),
             Reply::Skip { .. } | Reply::LocalInfile { .. } => {}
-            Reply::Tracked(_) | Reply::Left(_) | Reply::Digest(_) | Reply::End(_) => {}
+            Reply::Between { .. } | Reply::Tracked(_) | Reply::Left(_) | Reply::Digest(_) | Reply::End(_) => {}
         }
     }
 

@@ -316,6 +316,7 @@ impl BackendConn {
                     busy.begun = true;
                     self.replies.forward(len);
                 }
+                piece @ Reply::Between { .. } => self.replies.push(piece),
                 piece => {
                     busy.begun = true;
                     self.replies.push(piece);

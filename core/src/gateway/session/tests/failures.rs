@@ -1,8 +1,9 @@
 //! What a client reads when a server connection fails it.
 
-use super::bench::{Bench, PRIMARY, error_code, lost, ok, ok_reply};
+use super::bench::{Bench, PRIMARY, error_code, lost, ok, ok_reply, text};
 use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::buffer::Refusal;
+use crate::gateway::session::state::MORE_RESULTS;
 use crate::gateway::session::{Event, Fate, Reason};
 use crate::link::{Ended, Reply};
 use crate::mysql::command::ClientCommand;
@@ -102,14 +103,70 @@ fn state_that_cannot_be_had_again_ends_the_session_with_its_connection() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_ends_the_session() {
+fn an_answer_that_breaks_off_amid_a_packet_ends_the_session() {
     let mut bench = Bench::logged_in();
     bench.query("SELECT a FROM t");
     bench.lend();
-    bench.session.handle_reply(bench.now, Reply::Own(b"\x01\0\0\x01\x01".to_vec()));
+    for reply in [packet(1), Reply::Between { seq: 2 }, packet(2)] {
+        bench.session.handle_reply(bench.now, reply);
+    }
     bench.answer(lost(Effect::Unknown));
     expect_closed_connection(&mut bench);
     bench.expect_closed(Reason::ServerLost);
+}
+
+/// Any packet of an answer.
+fn packet(seq: u8) -> Reply {
+    Reply::Own(vec![1, 0, 0, seq, 1])
+}
+
+#[test]
+fn rows_that_break_off_end_with_an_error_and_are_not_read_again() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT a FROM t");
+    bench.lend();
+    for reply in [packet(1), packet(2), Reply::Between { seq: 3 }] {
+        bench.session.handle_reply(bench.now, reply);
+    }
+    let packets = bench.answer(lost(Effect::Unknown));
+    assert_eq!((packets.len(), error_code(&packets[2])), (3, 1160), "the third has sequence id 3");
+    expect_closed_connection(&mut bench);
+    bench.expect_rest();
+    bench.run("UPDATE t SET a = 3", ok());
+}
+
+#[test]
+fn results_that_break_off_end_with_an_error() {
+    let mut bench = Bench::logged_in();
+    bench.query("CALL p()");
+    bench.lend();
+    bench.answer(ok_reply(ok()));
+    assert_eq!(text(&bench.request()), "CALL p()", "after what others may have left there");
+    let first = OkPacket { status: 2 | MORE_RESULTS, ..ok() };
+    bench.session.handle_reply(bench.now, Reply::Ok { seq: 1, ends_rows: false, rows: 0, ok: first });
+    let packets = bench.answer(lost(Effect::Unknown));
+    assert_eq!((packets.len(), error_code(&packets[1])), (2, 1160));
+    expect_closed_connection(&mut bench);
+    assert!(matches!(bench.event(), Some(Event::Acknowledged(_))), "the rest may have happened");
+    bench.expect_rest();
+}
+
+#[test]
+fn rows_of_a_transaction_that_break_off_take_the_transaction_with_them() {
+    let mut bench = Bench::logged_in();
+    bench.query("BEGIN");
+    bench.lend();
+    bench.answer(ok_reply(OkPacket { status: 3, ..ok() }));
+    bench.query("SELECT a FROM t");
+    bench.request();
+    for reply in [packet(1), Reply::Between { seq: 2 }] {
+        bench.session.handle_reply(bench.now, reply);
+    }
+    assert_eq!(error_code(&bench.answer(lost(Effect::Unknown))[1]), 1160);
+    expect_closed_connection(&mut bench);
+    assert_eq!(error_code(&bench.query("UPDATE t SET a = 2")[0]), 1213);
+    bench.query("ROLLBACK");
+    bench.run("UPDATE t SET a = 3", ok());
 }
 
 #[test]
