@@ -18,7 +18,10 @@ const SHAPE_BYTES_MAX: usize = 256;
 
 /// The verdicts on what one client says. Empty until it says something.
 #[derive(Debug, Default)]
-pub struct Verdicts(Vec<[Option<Verdict>; VERDICTS_IN_SET]>);
+pub struct Verdicts(Vec<Set>);
+
+/// The one that was needed last comes first. Most clients say one or two things, and most places stay empty.
+type Set = [Option<Box<Verdict>>; VERDICTS_IN_SET];
 
 #[derive(Debug)]
 struct Verdict {
@@ -68,7 +71,7 @@ impl Verdicts {
         let leaves = leaves(sql, dialect, &class);
         self.0.resize_with(SETS, Default::default);
         self.0[set].rotate_right(1);
-        let kept = self.0[set][0].insert(Verdict::new(shape, dialect, &class, leaves));
+        let kept = self.0[set][0].insert(Box::new(Verdict::new(shape, dialect, &class, leaves)));
         Judged { classification: class, ..kept.judged(digests) }
     }
 
@@ -85,10 +88,10 @@ impl Verdicts {
 }
 
 /// The verdict of a set that is meant, which is the first of it from then on.
-fn latest(set: &mut [Option<Verdict>], is_meant: impl Fn(&Verdict) -> bool) -> Option<&mut Verdict> {
-    let place = set.iter().position(|known| known.as_ref().is_some_and(&is_meant))?;
+fn latest(set: &mut Set, is_meant: impl Fn(&Verdict) -> bool) -> Option<&mut Verdict> {
+    let place = set.iter().position(|known| known.as_deref().is_some_and(&is_meant))?;
     set[..=place].rotate_right(1);
-    set.first_mut()?.as_mut()
+    set.first_mut()?.as_deref_mut()
 }
 
 impl Verdict {

@@ -3,8 +3,10 @@
 use super::Shared;
 use super::others::Asker;
 use super::tablets::Doing;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{mpsc, oneshot};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::processes::{self, Process};
@@ -18,6 +20,7 @@ const ORDERS_MAX: usize = 16;
 pub(super) type Verdict = oneshot::Receiver<Result<(), Error>>;
 
 /// One session told to end, or to end what it runs.
+#[derive(Debug)]
 pub(super) struct Order {
     pub(super) interrupt: Interrupt,
     pub(super) done: oneshot::Sender<Result<(), Error>>,
@@ -38,45 +41,78 @@ pub(super) async fn count(verdicts: Vec<Verdict>) -> Result<u64, Error> {
 pub(super) struct SessionEntry {
     pub(super) host: String,
     pub(super) since: Instant,
-    process: Arc<Mutex<Process>>,
-    orders: mpsc::Sender<Order>,
+    place: Place,
 }
 
-/// The session's own end of its entry.
-pub(super) struct Seat {
-    process: Arc<Mutex<Process>>,
-    pub(super) orders: mpsc::Receiver<Order>,
+/// The session's own end of its entry. Orders that it has not taken when it goes are never answered.
+pub(super) struct Seat(Place);
+
+/// What both ends share: a session that nobody kills has little of it, which counts with ten thousand of them.
+type Place = Arc<Mutex<Shown>>;
+
+#[derive(Debug, Default)]
+struct Shown {
+    process: Process,
+    orders: VecDeque<Order>,
+    /// Of the session, which waits for an order.
+    waker: Option<Waker>,
+    has_gone: bool,
+}
+
+fn lock(place: &Place) -> MutexGuard<'_, Shown> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An entry, and the end of it that the session keeps.
 pub(super) fn seat(host: String, since: Instant) -> (SessionEntry, Seat) {
-    let process: Arc<Mutex<Process>> = Arc::default();
-    let (orders, received) = mpsc::channel(ORDERS_MAX);
-    let seat = Seat { process: Arc::clone(&process), orders: received };
-    (SessionEntry { host, since, process, orders }, seat)
+    let place = Place::default();
+    (SessionEntry { host, since, place: Arc::clone(&place) }, Seat(place))
 }
 
 impl Seat {
     pub(super) fn show(&self, describe: impl FnOnce(&mut Process)) {
-        describe(&mut self.process.lock().unwrap_or_else(PoisonError::into_inner));
+        describe(&mut lock(&self.0).process);
+    }
+
+    pub(super) fn poll_order(&self, cx: &mut Context<'_>) -> Poll<Order> {
+        let mut shown = lock(&self.0);
+        if let Some(order) = shown.orders.pop_front() {
+            return Poll::Ready(order);
+        }
+        if !shown.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            shown.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut shown = lock(&self.0);
+        shown.has_gone = true;
+        shown.orders = VecDeque::new();
     }
 }
 
 impl SessionEntry {
     fn process(&self) -> Process {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.place).process.clone()
     }
 
     fn end(&self, interrupt: Interrupt) -> Result<Verdict, Error> {
         let (done, verdict) = oneshot::channel();
-        match self.orders.try_send(Order { interrupt, done }) {
-            Err(mpsc::error::TrySendError::Full(_)) => Err(Error::new(
-                Component::Gateway,
-                Kind::Busy,
-                "weir-gateway: that session is being killed by too many others already",
-            )),
-            _ => Ok(verdict),
+        let mut shown = lock(&self.place);
+        if shown.orders.len() == ORDERS_MAX {
+            let message = "weir-gateway: that session is being killed by too many others already";
+            return Err(Error::new(Component::Gateway, Kind::Busy, message));
         }
+        if !shown.has_gone {
+            shown.orders.push_back(Order { interrupt, done });
+        }
+        if let Some(waker) = &shown.waker {
+            waker.wake_by_ref();
+        }
+        Ok(verdict)
     }
 }
 

@@ -369,7 +369,9 @@ async fn serve(shared: Arc<Shared>, mut client: Client, stopped: watch::Receiver
         nonce: Nonce::from_random(nonce),
         seed: seed.iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte)),
     };
-    let reason = Driver::new(Arc::clone(&shared), client.stream, head, peer, seat, stopped).run().await;
+    let mut driver = Driver::new(Arc::clone(&shared), client.stream, head, peer, seat, stopped);
+    let reason = driver.run().await;
+    drop(driver);
     shared.sessions().remove(&id);
     shared.count_end(reason);
     debug!(session = id, ?reason, "session ended");

@@ -101,6 +101,8 @@ impl Rings {
         let mailbox = self.least_busy();
         mailbox.tasks.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(mailbox));
+        // What an async block captures and awaits has two places in it.
+        let task = Box::pin(task);
         let schedule = {
             let mailbox = Arc::clone(mailbox);
             move |runnable| mailbox.schedule(runnable)

@@ -83,7 +83,9 @@ fn written_with_rows() -> (BackendConn, Vec<u8>) {
 
 fn ends(conn: &mut BackendConn) -> Vec<Reply> {
     let pieces = std::iter::from_fn(|| conn.poll_reply());
-    pieces.filter(|piece| !matches!(piece, Reply::Forward { .. } | Reply::Skip { .. })).collect()
+    let is_of_rows =
+        |piece: &Reply| matches!(piece, Reply::Forward { .. } | Reply::Skip { .. } | Reply::Between { .. });
+    pieces.filter(|piece| !is_of_rows(piece)).collect()
 }
 
 #[test]

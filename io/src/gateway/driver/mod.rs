@@ -10,12 +10,12 @@ use super::buffer::Buffering;
 use super::compression::Compressed;
 use super::freshness::Freshening;
 use super::kill::Seat;
-use super::listener::{Stage, reached};
+use super::listener::Stage;
 use super::others::{Asker, Told};
 use super::tablets::{Doing, Lent, Pending};
 use crate::clock;
 use crate::net::{Stream, Timer};
-use seldom::Seldom;
+use seldom::{Seldom, Telling, telling};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -118,8 +118,8 @@ pub(super) struct Driver {
     write_deadline: Option<Instant>,
     write_timer: Timer,
     admitted: bool,
-    /// When the session is to be finished, then when it is to be ended.
-    stopping: [Option<Pin<Box<dyn Future<Output = ()> + Send>>>; 2],
+    /// Until the session is to be finished, then until it is to be ended.
+    stopping: Option<(Stage, Telling)>,
     stop: Option<Stop>,
 }
 
@@ -178,21 +178,17 @@ impl Driver {
             write_deadline: None,
             write_timer: Timer::default(),
             admitted: false,
-            stopping: [Stage::Stopping, Stage::Ending].map(|stage| {
-                let mut stopped = stopped.clone();
-                let reached: Pin<Box<dyn Future<Output = ()> + Send>> =
-                    Box::pin(async move { reached(&mut stopped, stage).await });
-                Some(reached)
-            }),
+            stopping: Some(telling(stopped, Stage::Stopping)),
             stop: None,
         }
     }
 
     /// Runs the session to its end and says why it ended.
-    pub(super) async fn run(mut self) -> Reason {
+    pub(super) async fn run(&mut self) -> Reason {
         loop {
             match poll_fn(|cx| self.poll(cx)).await {
-                Stop::Tls => self.start_tls().await,
+                // Its state is as large as all the rest, and needed once.
+                Stop::Tls => Box::pin(self.start_tls()).await,
                 Stop::Closed(reason) => {
                     self.linger().await;
                     return reason;

@@ -2,10 +2,12 @@
 
 use super::{Driver, Lent};
 use crate::clock;
+use crate::gateway::listener::{Stage, reached};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
+use tokio::sync::watch;
 
 /// Wakes a session's task, and says that it was not a socket that did. Whatever is polled with its waker needs to be polled again only
 /// when [`Seldom::take`] says so.
@@ -61,6 +63,17 @@ impl Wake for Seldom {
     }
 }
 
+/// Tells once the gateway's life is so far, and gives back by what it knows.
+pub(super) type Telling = Pin<Box<dyn Future<Output = watch::Receiver<Stage>> + Send>>;
+
+pub(super) fn telling(mut stopped: watch::Receiver<Stage>, stage: Stage) -> (Stage, Telling) {
+    let telling = async move {
+        reached(&mut stopped, stage).await;
+        stopped
+    };
+    (stage, Box::pin(telling))
+}
+
 impl Driver {
     /// Whatever is not bytes.
     pub(super) fn poll_seldom(&mut self) -> Poll<()> {
@@ -99,21 +112,16 @@ impl Driver {
     }
 
     fn poll_stopping(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut is_told = |stage: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>| {
-            let is_ready = stage.as_mut().is_some_and(|told| told.as_mut().poll(cx).is_ready());
-            if is_ready {
-                *stage = None;
-            }
-            is_ready
-        };
-        let [finish, end] = self.stopping.each_mut().map(&mut is_told);
-        if finish {
+        let Some((stage, told)) = &mut self.stopping else { return Poll::Pending };
+        let stopped = ready!(told.as_mut().poll(cx));
+        if *stage == Stage::Stopping {
             self.session.finish();
-        }
-        if end {
+            self.stopping = Some(telling(stopped, Stage::Ending));
+        } else {
             self.session.shut_down();
+            self.stopping = None;
         }
-        if finish || end { Poll::Ready(()) } else { Poll::Pending }
+        Poll::Ready(())
     }
 
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -143,7 +151,7 @@ impl Driver {
     /// What others want ended, what a server was told to end, and what another session was.
     fn poll_kills(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut moved = Poll::Pending;
-        if let Poll::Ready(Some(order)) = self.seat.orders.poll_recv(cx) {
+        if let Poll::Ready(order) = self.seat.poll_order(cx) {
             self.session.killed(self.now, order.interrupt);
             if self.session.is_interrupting() {
                 self.killers.push(order.done);
