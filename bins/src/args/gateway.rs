@@ -64,6 +64,7 @@ pub const LIVE_OF_GATEWAYS: &[&str] = &[
     "policy",
     "read-after-write-timeout-ms",
     "read-time-ms",
+    "slow-query-ms",
     "transaction-replay",
     "user",
     "users-file",
@@ -204,6 +205,12 @@ pub struct GatewayArgs {
           value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub digests_max: u32,
 
+    /// Log each statement that takes so long or longer, in milliseconds, by its form, which has none of its values: at most ten lines a second.
+    /// 0: none is.
+    #[arg(long, default_value_t = 0, value_name = "MS", env = "WEIR_SLOW_QUERY_MS",
+          value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
+    pub slow_query_ms: u64,
+
     /// What carries the bytes of clients, and of this process's connections to servers: io_uring (Linux 6.1 or later, where it is not
     /// forbidden), tokio (epoll), or auto: the first that there is.
     #[arg(long, default_value = "auto", value_name = "auto|io_uring|tokio", env = "WEIR_IO_DRIVER")]
@@ -320,6 +327,7 @@ impl GatewayArgs {
                 read_after_write_timeout: Duration::from_millis(self.read_after_write_timeout_ms),
                 ..Variables::default()
             },
+            slow: Some(Duration::from_millis(self.slow_query_ms)).filter(|slow| !slow.is_zero()),
             admission: AdmissionLimits {
                 connections_max: self.max_connections,
                 connections_per_user_max: self.max_user_connections.unwrap_or(usize::MAX),

@@ -2,7 +2,7 @@
 
 use clap::Args as ClapArgs;
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +51,8 @@ impl ProcessArgs {
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter(&self.log)?)
             .with_writer(std::io::stderr)
+            // A file or the journal is not to hold codes for colours.
+            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()))
             .with_filter_reloading();
         let handle = subscriber.reload_handle();
         subscriber.init();

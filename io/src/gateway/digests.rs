@@ -69,6 +69,7 @@ impl Shared {
         if let Some(fingerprint) = outcome.fingerprint.filter(|_| self.digests.is_on()) {
             self.digests.count(now, outcome, fingerprint, session);
         }
+        self.slow.look(now, outcome, session);
     }
 }
 

@@ -14,6 +14,7 @@ mod metrics;
 mod others;
 mod proxied;
 mod show;
+mod slow;
 mod tablets;
 mod users;
 
@@ -29,6 +30,7 @@ use buffer::Waiters;
 use digests::Counted;
 use freshness::Readers;
 use kill::SessionEntry;
+use slow::Slow;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -77,6 +79,8 @@ pub struct Live {
     pub session: SessionLimits,
     /// Defaults of Weir's own variables, where SET GLOBAL has set none.
     pub variables: Variables,
+    /// Statements that take so long are logged; `None`: none is.
+    pub slow: Option<Duration>,
 }
 
 /// How clients are served.
@@ -131,7 +135,7 @@ impl Options {
                 packet_bytes_max: self.packet_bytes_max.unwrap_or(server.packet_bytes_max),
                 ..self.live.session
             },
-            digests: self.digests_max > 0,
+            digests: self.digests_max > 0 || self.live.slow.is_some(),
             mutants: Mutants::NONE,
         }
     }
@@ -162,6 +166,7 @@ pub(crate) struct Shared {
     counters: Counters,
     statements: Statements,
     digests: Counted,
+    slow: Slow,
     started: Instant,
 }
 
@@ -221,6 +226,7 @@ impl Shared {
             counters: Counters::default(),
             statements: Statements::default(),
             digests: Counted::new(options.digests_max),
+            slow: Slow::new(options.live.slow),
             started: clock::now(),
         }
     }
@@ -254,9 +260,11 @@ impl Shared {
         let mut config = self.session_config.lock().unwrap_or_else(PoisonError::into_inner);
         *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = live.variables;
         self.users.read_from(live.read_users);
+        self.slow.set(live.slow);
         *config = Arc::new(SessionConfig {
             variables: self.variables(),
             users: live.users,
+            digests: self.digests.is_on() || live.slow.is_some(),
             // The longest packet is what the servers take, too, who are not asked again.
             limits: SessionLimits { packet_bytes_max: config.limits.packet_bytes_max, ..live.session },
             ..SessionConfig::clone(&config)

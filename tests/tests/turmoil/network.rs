@@ -235,6 +235,7 @@ async fn run_gateway(topology: Topology) -> turmoil::Result {
             session: SessionLimits::default(),
             variables: Variables::default(),
             read_users: None,
+            slow: None,
         },
         buffer: buffer::Config::default(),
         packet_bytes_max: None,
