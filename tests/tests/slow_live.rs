@@ -1,6 +1,6 @@
 //! The log of statements that take long, on real servers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weir_tests::{Session, TestCluster, Weir, application, eventually};
 
 /// Lines of the log about slow statements.
@@ -11,21 +11,20 @@ fn told(weir: &Weir) -> Vec<String> {
 #[test]
 fn a_statement_that_takes_long_is_logged_by_its_form() {
     let cluster = TestCluster::start(2);
-    let weir = Weir::attach(&cluster, &["--slow-query-ms", "200", "--digests-max", "0"]);
+    let weir = Weir::attach(&cluster, &["--slow-query-ms", "1000", "--digests-max", "0"]);
     let mut session = Session::open(weir.address(), &application(), Some("information_schema")).expect("a session");
-    session.values("SELECT 'n33dle'");
-    session.values("SELECT SLEEP(0.3), 'n33dle'");
-    session.execute("SELECT SLEEP(0.25), 'n33dle'");
-    session.values("SELECT 1");
-    eventually(Duration::from_secs(10), "they are logged", || told(&weir).len() >= 2);
-    let lines = told(&weir);
-    assert_eq!(lines.len(), 2, "{lines:#?}");
-    for (line, server_ms) in lines.iter().zip(["server_ms=3", "server_ms=2"]) {
-        for part in
-            ["select sleep(?), ?", "class=\"read\"", "verdict=\"ok\"", "rows_sent=1", server_ms, "information_schema"]
-        {
+    session.values("SELECT SLEEP(0), 'n33dle', 'not slow'");
+    session.values("SELECT SLEEP(1.1), 'n33dle'");
+    session.execute("SELECT SLEEP(1.1), 'n33dle'");
+    // What a busy machine delays is slow as well.
+    let of_form = || told(&weir).into_iter().filter(|line| line.contains("\"select sleep(?), ?\"")).collect::<Vec<_>>();
+    eventually(Duration::from_secs(10), "they are logged", || of_form().len() >= 2);
+    for line in of_form() {
+        for part in ["class=\"read\"", "verdict=\"ok\"", "rows_sent=1", "schema=\"information_schema\""] {
             assert!(line.contains(part), "{part}: {line}");
         }
+        let server_ms = line.split("server_ms=").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+        assert!(server_ms >= Some(1100), "{line}");
     }
     assert!(!weir.output().contains("n33dle"), "{}", weir.output());
 }
@@ -44,14 +43,11 @@ fn what_is_slow_can_be_changed_and_a_flood_of_it_is_cut_off() {
     weir.hang_up();
     eventually(Duration::from_secs(10), "it is read again", || weir.output().contains("changed: slow-query-ms"));
     assert_eq!(told(&weir), [""; 0], "nothing was slow before");
-    let begun = std::time::Instant::now();
-    let mut statements = 0;
-    while begun.elapsed() < Duration::from_secs(3) {
-        session.values("SELECT SLEEP(0.002)");
-        statements += 1;
-    }
-    // One second may end at once.
-    let lines = told(&weir).len();
-    assert!((20..=40).contains(&lines) && statements > 100, "{lines} of {statements}");
-    assert!(weir.output().contains("more statements were slow than are told in a second"));
+    let begun = Instant::now();
+    eventually(Duration::from_secs(20), "it is told that there were more", || {
+        (0..50).for_each(|_| drop(session.values("SELECT SLEEP(0.002)")));
+        weir.output().contains("more statements were slow than are told in a second")
+    });
+    let seconds = begun.elapsed().as_secs() as usize + 1;
+    assert!((10..=10 * (seconds + 1)).contains(&told(&weir).len()), "in {seconds} s: {:#?}", told(&weir));
 }

@@ -159,7 +159,21 @@ mod tests {
         loan.handed_over();
         assert!(loan.heard(&Reply::Forward { len: 9 }));
         loan.lose("it was killed");
-        assert_eq!(effect(&mut loan), Some(Effect::Unknown));
+        let Some(Ended::Failed(error)) = loan.poll_end() else { panic!("it is answered") };
+        assert!(
+            error.effect == Effect::Unknown && error.is(Kind::ServerLost),
+            "what has come stays, and nothing was changed: {error}"
+        );
+    }
+
+    #[test]
+    fn a_place_between_rows_is_no_part_of_an_answer() {
+        let mut loan = loan();
+        assert!(loan.submit(true));
+        loan.handed_over();
+        assert!(loan.heard(&Reply::Between { seq: 1 }));
+        loan.lose("it was killed");
+        assert_eq!(effect(&mut loan), Some(Effect::None), "it may be run again");
     }
 
     #[test]

@@ -431,7 +431,7 @@ fn rows_over_a_frame_are_forwarded_whatever_their_bytes() {
     relays_as_if_the_server_spoke_to_the_client(&answer, &[5, 100, MAX_PAYLOAD_BYTES + 20, 2 * MAX_PAYLOAD_BYTES]);
 }
 
-/// What the client has at each place where the server's bytes may break off, once it has a row.
+/// What the client has when the server's bytes break off amid the last row; cuts anywhere are the business of the properties above.
 #[test]
 fn short_rows_are_never_torn() {
     let short = vec![vec![b'a'; 300]; 3];
