@@ -81,6 +81,8 @@ mutants! {
     SkipSettings = "skip-settings",
     /// What a server reports of changed variables is not taken in.
     IgnoreTracker = "ignore-tracker",
+    /// `SET @@name = value` reaches the server without a scope, and is not reported by MariaDB.
+    LeaveScopes = "leave-scopes",
     /// A prepared statement is executed under the first id of the connection.
     WrongStatement = "wrong-statement",
     /// Parameter types that a client leaves out are those of no parameter at all: integers.

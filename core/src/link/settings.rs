@@ -68,7 +68,7 @@ pub struct Settings {
 
 /// Session variables that a server's trackers report but that cannot be carried over to another connection by a `SET`:
 /// one-shot values, positions, identities, and the trackers themselves, which Weir owns.
-const NOT_CARRIED: [&str; 19] = [
+const NOT_CARRIED: [&str; 20] = [
     "error_count",
     "gtid_next",
     "gtid_seq_no",
@@ -86,6 +86,7 @@ const NOT_CARRIED: [&str; 19] = [
     "session_track_state_change",
     "session_track_system_variables",
     "session_track_transaction_info",
+    "sql_slave_skip_counter",
     "timestamp",
     "warning_count",
 ];

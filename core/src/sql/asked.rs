@@ -300,6 +300,7 @@ pub(super) fn items(tokens: &[Token<'_>], from: usize) -> Vec<Range<usize>> {
         match token.kind {
             TokenKind::OpenParen => depth += 1,
             TokenKind::CloseParen if depth == 0 => break,
+            TokenKind::Semicolon => break,
             TokenKind::CloseParen => depth -= 1,
             TokenKind::Comma if depth == 0 => {
                 list.push(begin..at);
@@ -356,6 +357,7 @@ mod tests {
             ("SELECT ROW_COUNT()", "SELECT IF(1,3,ROW_COUNT()) AS `ROW_COUNT()`"),
             ("SELECT row_count ( ) n, a FROM t", "SELECT IF(1,3,row_count ( )) n, a FROM t"),
             ("SELECT FOUND_ROWS() AS n", "SELECT IF(1,7,FOUND_ROWS()) AS n"),
+            ("SELECT FOUND_ROWS();", "SELECT IF(1,7,FOUND_ROWS()) AS `FOUND_ROWS()`;"),
             ("SELECT a, 1 + `b`.ROW_COUNT() FROM t", ""),
             ("SELECT ROW_COUNT() + 1, 2", "SELECT IF(1,3,ROW_COUNT()) + 1 AS `ROW_COUNT() + 1`, 2"),
             ("SET @a = ROW_COUNT()", "SET @a = IF(1,3,ROW_COUNT())"),

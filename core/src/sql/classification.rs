@@ -140,6 +140,8 @@ bitflags! {
         const PINS_SAVEPOINT = 1 << 24;
         /// Asks for clients by their ids, which are the gateway's: `CONNECTION_ID()`, the list of processes.
         const NAMES_CLIENTS = 1 << 25;
+        /// Sets variables as `@@name = value`, without a scope: MariaDB's trackers report nothing of it (`Target::Unscoped` apart).
+        const LACKS_SCOPE = 1 << 26;
         /// SET STATEMENT: servers report the variables while they hold, and take them back without a word.
         const RESTORES_VARIABLES = 1 << 23;
     }

@@ -35,12 +35,15 @@ pub fn classify(sql: &[u8], dialect: Dialect) -> Classification<'_> {
     }
 }
 
+/// The doubt about a text all of whose tokens are known, though not which of them a server passes over.
+const EXECUTABLE_COMMENT: &str = "executable comment";
+
 /// Why a server may read another statement in a text than its tokens tell.
 fn doubt(sql: &[u8], dialect: Dialect, tokens: &Tokens<'_>) -> Option<&'static str> {
     if tokens.unterminated {
         Some("unterminated text")
     } else if tokens.has_executable_comment() {
-        Some("executable comment")
+        Some(EXECUTABLE_COMMENT)
     } else if dialect.may_misread(sql) {
         Some("character set")
     } else {
@@ -53,6 +56,13 @@ fn hidden_transaction(sql: &[u8]) -> Effects {
     const WORDS: [&[u8]; 2] = [b"transaction", b"tx_"];
     let has = |word: &[u8]| sql.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
     if WORDS.into_iter().any(has) { Effects::PINS_NEXT_TRANSACTION } else { Effects::empty() }
+}
+
+/// A text in which no place is certain, and which may set a variable that no tracker reports: a scope cannot be written into it.
+fn hidden_settings(sql: &[u8]) -> Effects {
+    let sets = || sql.windows(b"set".len()).any(|part| part.eq_ignore_ascii_case(b"set"));
+    let may_set = memchr::memmem::find(sql, b"@@").is_some() && sets();
+    if may_set { Effects::PINS_OTHER } else { Effects::empty() }
 }
 
 /// The verdicts on the statements of a text, joined.
@@ -110,13 +120,16 @@ impl Whole {
         if let Some(rule) = doubt {
             let hidden = if memchr::memchr(b';', sql).is_some() { Effects::MULTI } else { Effects::empty() };
             verdict.effects = both(verdict.effects, Effects::WRITES | hidden | hidden_transaction(sql));
+            if rule != EXECUTABLE_COMMENT {
+                verdict.effects = both(verdict.effects - Effects::LACKS_SCOPE, hidden_settings(sql));
+            }
             verdict = Verdict { route: Route::Primary, rule, ..verdict };
         }
         if self.statements > 1 {
             verdict.effects |= Effects::MULTI;
         }
         if self.stores_program {
-            verdict.effects -= Effects::NEEDS_DIAGNOSTICS;
+            verdict.effects -= Effects::NEEDS_DIAGNOSTICS | Effects::LACKS_SCOPE;
         }
         if verdict.effects.contains(Effects::MULTI) && !verdict.effects.contains(Effects::READ_ONLY) {
             // Only the last statement's OK packet tells of an id, and only the last failure is seen.
@@ -165,6 +178,30 @@ mod tests {
         assert!(effects("/*!50000 SET Transaction ISOLATION LEVEL SERIALIZABLE */").contains(pin));
         assert!(effects("/*!50000 SET @@tx_isolation = 'SERIALIZABLE' */").contains(pin));
         assert!(!effects("/*!50000 SET NAMES utf8 */").contains(pin));
+    }
+
+    #[test]
+    fn what_is_set_without_a_scope_is_known_wherever_a_scope_can_be_written() {
+        let effects =
+            |sql: &[u8], dialect| classify(sql, dialect).effects & (Effects::LACKS_SCOPE | Effects::PINS_OTHER);
+        let (plain, gbk) = (Dialect::default(), Dialect { unsafe_charset: true, ..Dialect::default() });
+        for sql in ["SET @@sql_mode = ''", "SELECT 1; set a = 1, @@b = 2", "/*!40101 SET @@sql_mode = '' */"] {
+            assert_eq!(effects(sql.as_bytes(), plain), Effects::LACKS_SCOPE, "{sql}");
+        }
+        for sql in [
+            "SET @@session.sql_mode = ''",
+            "SET sql_mode = @@sql_mode",
+            "SET @@global.max_connections = 5",
+            "SET @@tx_isolation = 'SERIALIZABLE'",
+            "SET @@hot.key_buffer_size = 1",
+            "SELECT @@sql_mode = ''",
+        ] {
+            assert_eq!(effects(sql.as_bytes(), plain), Effects::empty(), "{sql}");
+        }
+        let stored = b"CREATE PROCEDURE p() BEGIN SET @@sql_mode = ''; SET @@sort_buffer_size = 1; END";
+        assert!(!effects(stored, plain).contains(Effects::LACKS_SCOPE), "it is stored as it is written");
+        assert_eq!(effects(b"SET @a = '\xbf\x5c', @@sql_mode = ''", gbk), Effects::PINS_OTHER);
+        assert_eq!(effects(b"SELECT '\xbf\x5c', @@sql_mode", gbk), Effects::empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! `information_schema.processlist`.
 //!
 //! Owns how they are written anew, so that a server answers with the gateway's ids: `CONNECTION_ID()` becomes
-//! `IF(1,7,CONNECTION_ID())`, which keeps type and length of the function's own, and the table becomes a derived one.
+//! `IF(1,CAST(7 AS UNSIGNED),CONNECTION_ID())`, which has the type and the length of the function's own, and the table becomes a derived one.
 
 use super::asked::{Edit, MOST_TOKENS, edited, items, name_columns};
 use super::classification::Kind;
@@ -59,10 +59,11 @@ pub struct Clients<'a> {
     pub list: Option<&'a str>,
 }
 
-/// Kinds of statements that read, and keep no text for later.
+/// Kinds of statements that read, and keep no text for later; of [`Kind::Ddl`], what tables are created from is read.
 #[must_use]
 pub fn may_name_clients(kind: Kind) -> bool {
-    matches!(kind, Kind::Select | Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete | Kind::Set | Kind::Do)
+    use Kind::{Ddl, Delete, Do, Insert, Replace, Select, Set, Update};
+    matches!(kind, Select | Insert | Replace | Update | Delete | Set | Do | Ddl)
 }
 
 /// Whether `sql` reads `information_schema.processlist`.
@@ -84,16 +85,17 @@ pub fn with_clients(sql: &[u8], dialect: Dialect, clients: &Clients<'_>) -> Opti
         return None;
     }
     let mut edits = Vec::new();
-    for (at, token) in tokens.iter().enumerate() {
+    let begin = begin_of_what_is_read(&tokens);
+    for (at, token) in tokens.iter().enumerate().skip(begin) {
         if let Some(end) = id(&tokens, at, clients) {
             let text = &sql[token.start..end];
-            let text = [format!("IF(1,{},", clients.id).as_bytes(), text, b")"].concat();
+            let text = [format!("IF(1,CAST({} AS UNSIGNED),", clients.id).as_bytes(), text, b")"].concat();
             edits.push(Edit { at: token.start..end, text, token: at });
         }
     }
     name_columns(sql, &tokens, &mut edits)?;
     if let Some(list) = clients.list {
-        for at in 0..tokens.len() {
+        for at in begin..tokens.len() {
             let Some(last) = table(&tokens, at, clients.in_information_schema) else { continue };
             let next = tokens.get(last + 1);
             let text = match next {
@@ -109,6 +111,17 @@ pub fn with_clients(sql: &[u8], dialect: Dialect, clients: &Clients<'_>) -> Opti
         }
     }
     (!edits.is_empty()).then(|| edited(sql, edits))
+}
+
+/// The first token that is read and not kept: of CREATE TABLE, which keeps its defaults and checks, its SELECT.
+fn begin_of_what_is_read(tokens: &[Token<'_>]) -> usize {
+    if !tokens.first().is_some_and(|first| first.is_word("create")) {
+        return 0;
+    }
+    // A statement behind it may be one that keeps its text.
+    let alone = !tokens.iter().rev().skip(1).any(|token| token.kind == TokenKind::Semicolon);
+    let select = tokens.iter().position(|token| token.is_word("select"));
+    select.filter(|_| alone).unwrap_or(tokens.len())
 }
 
 /// Gives columns that are selected by name the name as it is written: a table's would be, a derived one's are its own.
@@ -194,16 +207,35 @@ mod tests {
     #[test]
     fn ids_are_written_into_expressions_and_columns_keep_their_names() {
         for (sql, expected) in [
-            ("SELECT CONNECTION_ID() + 1", "SELECT IF(1,7,CONNECTION_ID()) + 1 AS `CONNECTION_ID() + 1`"),
-            ("SET @id = connection_id ( )", "SET @id = IF(1,7,connection_id ( ))"),
-            ("SELECT @@pseudo_thread_id", "SELECT IF(1,7,@@pseudo_thread_id) AS `@@pseudo_thread_id`"),
-            ("INSERT INTO t VALUES (CONNECTION_ID())", "INSERT INTO t VALUES (IF(1,7,CONNECTION_ID()))"),
+            (
+                "SELECT CONNECTION_ID() + 1",
+                "SELECT IF(1,CAST(7 AS UNSIGNED),CONNECTION_ID()) + 1 AS `CONNECTION_ID() + 1`",
+            ),
+            ("SET @id = connection_id ( )", "SET @id = IF(1,CAST(7 AS UNSIGNED),connection_id ( ))"),
+            (
+                "SELECT @@pseudo_thread_id",
+                "SELECT IF(1,CAST(7 AS UNSIGNED),@@pseudo_thread_id) AS `@@pseudo_thread_id`",
+            ),
+            (
+                "INSERT INTO t VALUES (CONNECTION_ID())",
+                "INSERT INTO t VALUES (IF(1,CAST(7 AS UNSIGNED),CONNECTION_ID()))",
+            ),
+            (
+                "CREATE TABLE t (a INT DEFAULT (CONNECTION_ID())) SELECT CONNECTION_ID() b;",
+                "CREATE TABLE t (a INT DEFAULT (CONNECTION_ID())) SELECT IF(1,CAST(7 AS UNSIGNED),CONNECTION_ID()) b;",
+            ),
         ] {
             assert_eq!(written(sql).as_deref(), Some(expected));
         }
-        for sql in
-            ["SELECT shop.connection_id()", "SET @@pseudo_thread_id = 5", "SELECT 'CONNECTION_ID()'", "SELECT a FROM t"]
-        {
+        for sql in [
+            "SELECT shop.connection_id()",
+            "SET @@pseudo_thread_id = 5",
+            "SELECT 'CONNECTION_ID()'",
+            "SELECT a FROM t",
+            "CREATE TABLE t (a INT DEFAULT (CONNECTION_ID()))",
+            "CREATE TABLE t SELECT CONNECTION_ID() a; CREATE VIEW v AS SELECT CONNECTION_ID() a",
+            "CREATE TABLE t LIKE information_schema.processlist",
+        ] {
             assert_eq!(written(sql), None, "{sql}");
         }
     }

@@ -41,6 +41,6 @@ pub use fingerprint::{Fingerprint, bounded_fingerprint, fingerprint};
 pub use leaves::{Forgets, FoundRows, Leaves, RowCount, leaves};
 pub use lexer::Lexer;
 pub use rules::{RuleNote, is_system_schema, rule_notes};
-pub use set::set_names_collation;
+pub use set::{set_names_collation, with_scopes};
 pub use token::{Dialect, Token, TokenKind};
 pub use verdicts::{Judged, Verdicts};

@@ -1,5 +1,6 @@
 //! SET, assignment by assignment.
 
+use super::asked::{Edit, edited};
 use super::classification::Effects;
 use super::rules::{ASSIGNMENTS, AssignmentRule, Rest, StatementRule, Target};
 use super::scan::Scan;
@@ -106,16 +107,24 @@ impl<'a> Assignment<'a> {
             Target::Words(words) => self.begins(words),
             Target::UserVariable => self.head[0].is_some_and(|token| token.kind == TokenKind::UserVariable),
             Target::Own => is_own(name),
-            Target::Unscoped(names) => {
-                let written = self.head[0].is_some_and(|token| token.kind == TokenKind::SystemVariable);
-                written && self.scope == Scope::Unsaid && is_one_of(name, names)
-            }
+            Target::Unscoped(names) => self.bare().is_some() && is_one_of(name, names),
             Target::UnlessOff(names) => is_one_of(name, names) && !self.is_off(),
             Target::Variables(names) => is_one_of(name, names),
             Target::Global => self.scope == Scope::Global,
             Target::NotCarried => self.name.is_some_and(|name| !Settings::carries(&lower(name))),
             Target::Any => true,
         }
+    }
+
+    /// `@@name`, with no scope and as no part of a structured variable.
+    fn bare(&self) -> Option<Token<'a>> {
+        let written = |token: &Token<'_>| token.kind == TokenKind::SystemVariable && !token.text.contains(&b'.');
+        self.head[0].filter(written)
+    }
+
+    /// The name to which a scope is to be added, so that MariaDB reports what is set.
+    fn lacks_scope(&self, rule: &AssignmentRule) -> Option<Token<'a>> {
+        self.bare().filter(|_| rule.effects.contains(Effects::SETS_VARIABLES))
     }
 
     fn begins(&self, words: &str) -> bool {
@@ -148,6 +157,9 @@ pub(super) fn statement(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -
         |part| {
             let rule = part.rule();
             effects |= rule.effects;
+            if part.lacks_scope(rule).is_some() {
+                effects |= Effects::LACKS_SCOPE;
+            }
             let is_own = matches!(rule.target, Target::Own);
             own |= is_own;
             others |= !is_own;
@@ -167,32 +179,64 @@ pub(super) fn statement(tokens: &mut Tokens<'_>, rule: &'static StatementRule) -
 /// Servers' trackers report the character sets that SET NAMES sets, but not this collation.
 #[must_use]
 pub fn set_names_collation(sql: &[u8], dialect: Dialect) -> Option<&[u8]> {
-    let mut tokens = Tokens::new(sql, dialect);
     let mut collation = None;
-    while let Some(token) = tokens.next() {
-        if !token.is_word("set") {
-            if token.kind != TokenKind::Semicolon {
-                tokens.skip_statement();
-            }
-            continue;
+    each_part(sql, dialect, |part| {
+        if let Some(chosen) = part.names() {
+            // The character set's own is what holds without a word.
+            collation = chosen.filter(|name| !name.eq_ignore_ascii_case(b"default"));
         }
-        parts(
-            &mut tokens,
-            |_| {},
-            |part| {
-                if let Some(chosen) = part.names() {
-                    // The character set's own is what holds without a word.
-                    collation = chosen.filter(|name| !name.eq_ignore_ascii_case(b"default"));
-                }
-            },
-        );
-    }
+    });
     collation
+}
+
+/// Writes `@@session.name = value` where `sql` sets `@@name = value`: it means the same, and MariaDB's trackers report it, too.
+#[must_use]
+pub fn with_scopes(sql: &[u8], dialect: Dialect) -> Vec<u8> {
+    const SCOPE: &[u8] = b"session.";
+    let mut edits = Vec::new();
+    each_part(sql, dialect, |part| {
+        if let Some(name) = part.lacks_scope(part.rule()) {
+            let at = name.start + b"@@".len();
+            edits.push(Edit { at: at..at, text: SCOPE.to_vec(), token: usize::MAX });
+        }
+    });
+    edited(sql, edits)
+}
+
+/// The parts of each SET in `sql`.
+fn each_part<'a>(sql: &'a [u8], dialect: Dialect, mut part: impl FnMut(&Assignment<'a>)) {
+    let mut tokens = Tokens::new(sql, dialect);
+    while let Some(token) = tokens.next() {
+        if token.is_word("set") {
+            parts(&mut tokens, |_| {}, &mut part);
+        } else if token.kind != TokenKind::Semicolon {
+            tokens.skip_statement();
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scope_is_written_to_each_name_that_has_none() {
+        for (sql, expected) in [
+            ("SET @@sql_mode = ''", "SET @@session.sql_mode = ''"),
+            ("set @@`sql_mode`:='', @@b = @@c", "set @@session.`sql_mode`:='', @@session.b = @@c"),
+            ("SET GLOBAL a = 1, @@b = (2, 3)", "SET GLOBAL a = 1, @@session.b = (2, 3)"),
+            ("SELECT @@a = 1; SET @@a = 1; SET @@b = 2;", "SELECT @@a = 1; SET @@session.a = 1; SET @@session.b = 2;"),
+            ("/*!40101 SET @@a = 1 */", "/*!40101 SET @@session.a = 1 */"),
+            ("SET @@transaction_isolation = 'SERIALIZABLE'", "SET @@transaction_isolation = 'SERIALIZABLE'"),
+            (
+                "SET @@local.a = 1, @@hot.key_buffer_size = 1, a = 1",
+                "SET @@local.a = 1, @@hot.key_buffer_size = 1, a = 1",
+            ),
+        ] {
+            let written = with_scopes(sql.as_bytes(), Dialect::default());
+            assert_eq!(String::from_utf8(written).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn the_collation_of_set_names_is_found_wherever_it_stands() {

@@ -63,7 +63,11 @@ impl Script for State {
         let pins = *self.pins.get_or_insert_with(|| turn.rng.chance(0.2));
         self.wished += 1;
         let (op, sql) = match turn.rng.below(if pins { 11 } else { 9 }) {
-            0 => (Op::SetTimeout(self.wished), format!("SET lock_wait_timeout = {}", self.wished)),
+            0 => {
+                // In either form: of one without a scope MariaDB's trackers say nothing.
+                let name = ["lock_wait_timeout", "@@lock_wait_timeout"][self.wished as usize % 2];
+                (Op::SetTimeout(self.wished), format!("SET {name} = {}", self.wished))
+            }
             1 | 2 => (Op::Timeout, "SELECT @@lock_wait_timeout".to_owned()),
             3 | 4 => {
                 let tokens = [self.tokens.next(), self.tokens.next()];

@@ -145,6 +145,14 @@ const SETTINGS: &[&str] = &[
     "SET max_error_count = DEFAULT",
     "SET foreign_key_checks = 0, unique_checks = 1",
     "SET last_insert_id = #",
+    // Without a scope; sessions that watch one of these would be told of it here, and by MariaDB itself not.
+    "SET @@group_concat_max_len = 20#",
+    "SET @@lc_time_names = 'fr_FR'",
+    "SET @@max_error_count = #, @@div_precision_increment = #",
+    "SET @@sql_select_limit = #",
+    "SET @@last_insert_id = #",
+    "SET @@nothing = 1",
+    "SET @@max_connections = 5",
 ];
 
 /// What makes a session hold its connection until it is reset.

@@ -30,7 +30,8 @@ impl Session {
         }
         let leaves = leaves(sql, self.dialect(), &classification);
         let intent = Intent::of(&classification, leaves);
-        let statement = Statement { sql: sql.to_vec(), settings: Arc::clone(&self.state.settings) };
+        let sql = self.scoped(sql, classification.effects).unwrap_or_else(|| sql.to_vec());
+        let statement = Statement { sql, settings: Arc::clone(&self.state.settings) };
         let mut job = Job::new(Command::Prepare(Arc::new(statement)), Origin::Client);
         job.role = self.route(intent).role;
         job.hint = intent.hint;

@@ -30,7 +30,10 @@ impl Session {
         if classification.route == Route::Gateway {
             return self.answer_own(now, &classification, payload);
         }
-        let mut job = Job::new(Command::Plain(payload.to_vec()), Origin::Client);
+        let scoped = self.scoped(sql, classification.effects);
+        let payload = scoped.as_ref().map_or_else(|| payload.to_vec(), |sql| payload_of(&ClientCommand::Query(sql)));
+        let sql = scoped.as_deref().unwrap_or(sql);
+        let mut job = Job::new(Command::Plain(payload), Origin::Client);
         if classification.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
             if let Some(show) = sql::show_conditions(sql, dialect)
                 && self.show_conditions(show, None)
@@ -64,6 +67,12 @@ impl Session {
             return self.run_with_clients(now, job);
         }
         self.run(now, job);
+    }
+
+    /// `sql` with a scope for each variable that it sets without one; `None` when there is none.
+    pub(super) fn scoped(&self, sql: &[u8], effects: Effects) -> Option<Vec<u8>> {
+        let lacks = effects.contains(Effects::LACKS_SCOPE) && !self.config.mutants.breaks(Mutant::LeaveScopes);
+        lacks.then(|| sql::with_scopes(sql, self.dialect()))
     }
 
     /// How the servers, the session's SQL mode and its character set let text be read.

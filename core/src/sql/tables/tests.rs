@@ -73,7 +73,7 @@ fn queries_read_what_stands_where_tables_stand() {
         ("TABLE t", "r t"),
         ("SELECT * FROM t UNION TABLE u", "r t, r u"),
         ("SELECT NEXTVAL(s), NEXT VALUE FOR q.z", "r q.z, r s, w q.z, w s"),
-        ("SELECT IF(1,7,CONNECTION_ID()) AS `CONNECTION_ID()` FROM t", "r t"),
+        ("SELECT IF(1,CAST(7 AS UNSIGNED),CONNECTION_ID()) AS `CONNECTION_ID()` FROM t", "r t"),
     ]);
 }
 

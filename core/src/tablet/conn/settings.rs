@@ -154,11 +154,22 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Variables that may be NULL, which trackers report as nothing, and never are empty.
-const NULLABLE: [&str; 2] = ["character_set_results", "enforce_storage_engine"];
+const NULLABLE: [&str; 5] = [
+    "character_set_results",
+    "default_tmp_storage_engine",
+    "enforce_storage_engine",
+    "innodb_ft_user_stopword_table",
+    "innodb_tmpdir",
+];
+/// Of this trackers report `DEFAULT`, which is no value of it.
+const REPORTED_AS_DEFAULT: &str = "system_versioning_asof";
 
 fn literal(name: &str, value: &[u8]) -> String {
     if value.is_empty() && NULLABLE.contains(&name) {
         return "NULL".to_owned();
+    }
+    if name == REPORTED_AS_DEFAULT && value == b"DEFAULT" {
+        return "DEFAULT".to_owned();
     }
     match core::str::from_utf8(value) {
         Ok(text) if is_number(text) => text.to_owned(),
@@ -246,6 +257,7 @@ mod tests {
         assert_eq!(literal("x", b""), "''");
         assert_eq!(literal("character_set_results", b""), "NULL");
         assert_eq!(literal("enforce_storage_engine", b""), "NULL");
+        assert_eq!(literal("system_versioning_asof", b"DEFAULT"), "DEFAULT");
         assert_eq!(literal("x", b"-12"), "-12");
         assert_eq!(literal("x", b"1.2.3"), "'1.2.3'");
         assert_eq!(literal("x", b"-"), "'-'");

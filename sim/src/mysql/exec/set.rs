@@ -31,7 +31,7 @@ impl Server {
         match assignment {
             Assignment::User(name, expr) => Ok(Checked::User(name.clone(), env.eval(expr, Input::Nothing)?)),
             Assignment::Names(charset) => Ok(Checked::Names(charset.clone())),
-            Assignment::System(scope, name, expr) => {
+            Assignment::System { scope, bare, name, value: expr } => {
                 let variable =
                     variables::find(self.config.flavor, name).ok_or_else(|| SqlError::unknown_variable(name))?;
                 variables::check_scope(variable, *scope)?;
@@ -48,7 +48,9 @@ impl Server {
                 if *scope == Scope::Global && variable.name == "read_only" {
                     self.wait_for_writers(turn, session, &value)?;
                 }
-                Ok(Checked::System(*scope, variable, value))
+                // MariaDB's trackers pass over what is set without a scope.
+                let told = !*bare || self.config.flavor != Flavor::MariaDb;
+                Ok(Checked::System { scope: *scope, variable, value, told })
             }
         }
     }
@@ -69,12 +71,14 @@ impl Server {
                 }
                 Ok(())
             }
-            Checked::System(Scope::Session, variable, value) => self.set_session(session, variable, value),
-            Checked::System(Scope::Global, variable, value) => self.set_global(variable, value),
+            Checked::System { scope: Scope::Session, variable, value, told } => {
+                self.set_session(session, variable, value, told)
+            }
+            Checked::System { scope: Scope::Global, variable, value, .. } => self.set_global(variable, value),
         }
     }
 
-    fn set_session(&mut self, session: &mut Session, variable: Id, value: Value) -> Result<(), Stop> {
+    fn set_session(&mut self, session: &mut Session, variable: Id, value: Value, told: bool) -> Result<(), Stop> {
         match variable.name {
             "autocommit" => {
                 let on = value.truth() == Some(true);
@@ -96,7 +100,9 @@ impl Server {
         }
         let shown = variable.show(&value).display();
         session.values.set(variable, value);
-        self.track_variable(session, variable.name, &shown);
+        if told {
+            self.track_variable(session, variable.name, &shown);
+        }
         Ok(())
     }
 
@@ -141,7 +147,7 @@ impl Server {
 enum Checked {
     User(String, Value),
     Names(String),
-    System(Scope, Id, Value),
+    System { scope: Scope, variable: Id, value: Value, told: bool },
 }
 
 /// The privilege that setting a global variable takes.

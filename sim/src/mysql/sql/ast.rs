@@ -287,8 +287,17 @@ pub enum Scope {
 /// One part of SET.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Assignment {
-    /// A system variable; `None` stands for DEFAULT.
-    System(Scope, String, Option<Expr>),
+    /// A system variable.
+    System {
+        /// Whose value.
+        scope: Scope,
+        /// Written `@@name`, with no scope.
+        bare: bool,
+        /// Its name.
+        name: String,
+        /// `None` stands for DEFAULT.
+        value: Option<Expr>,
+    },
     /// A user variable.
     User(String, Expr),
     /// NAMES or CHARACTER SET.

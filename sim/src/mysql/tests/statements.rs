@@ -108,6 +108,9 @@ fn variables_are_set_shown_and_tracked() {
     assert_eq!(outcome.status, 0);
     assert_eq!(b.rows(id, "SELECT @@autocommit, @x, @y"), "0,5,NULL");
     assert_eq!(b.rows(id, "SHOW VARIABLES LIKE 'autoc%'"), "autocommit,OFF");
+    assert_eq!(b.run(id, "SET @@wait_timeout = 50").tracked, [], "it says no scope");
+    assert_eq!(b.rows(id, "SELECT @@wait_timeout"), "50");
+    b.ok(id, "SET wait_timeout = DEFAULT");
     b.ok(id, "SET GLOBAL wait_timeout = 77");
     assert_eq!(b.rows(id, "SELECT @@wait_timeout, @@global.wait_timeout"), "28800,77");
     let other = b.connect();

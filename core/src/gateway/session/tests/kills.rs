@@ -212,7 +212,7 @@ fn all_clients_of_a_user_are_killed_and_counted() {
 fn clients_are_written_into_what_asks_for_them() {
     let mut bench = Bench::logged_in();
     bench.query("SET @me = CONNECTION_ID()");
-    assert_eq!(text(&bench.lend().1), "SET @me = IF(1,7,CONNECTION_ID())");
+    assert_eq!(text(&bench.lend().1), "SET @me = IF(1,CAST(7 AS UNSIGNED),CONNECTION_ID())");
     bench.answer(ok_reply(ok()));
     bench.query("SELECT id FROM information_schema.processlist");
     assert!(matches!(bench.event(), Some(Event::ListClients)));

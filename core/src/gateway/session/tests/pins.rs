@@ -184,3 +184,17 @@ fn a_connection_with_an_xa_transaction_goes_with_its_client() {
     assert!(closes(bench.event()) || closes(bench.event()));
     bench.expect_closed(Reason::Quit);
 }
+
+/// MariaDB's trackers pass over what is set without a scope: the next client to get the connection would find it there.
+#[test]
+fn what_is_set_without_a_scope_gets_one_on_its_way_to_the_server() {
+    let mut bench = Bench::logged_in();
+    bench.query("SET @@sql_mode = '', @@sort_buffer_size = 5");
+    assert_eq!(text(&bench.lend().1), "SET @@session.sql_mode = '', @@session.sort_buffer_size = 5");
+    bench.answer(ok_reply(ok_with(&[("sql_mode", ""), ("sort_buffer_size", "5")])));
+    bench.expect_release();
+    bench.send(&ClientCommand::Prepare(b"SET @@sql_mode = ?"));
+    let request = bench.lend().1;
+    let Command::Prepare(statement) = &request.command else { panic!("{request:?}") };
+    assert_eq!(statement.sql, b"SET @@session.sql_mode = ?");
+}

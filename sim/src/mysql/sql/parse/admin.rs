@@ -74,10 +74,13 @@ impl Parser<'_> {
             self.advance();
             return Ok(Assignment::Names(self.charset()?));
         }
+        let starts_with_ats = self.token.what == What::System;
         let (scope, name) = self.variable()?;
+        let bare = starts_with_ats && scope.is_none();
+        let scope = scope.unwrap_or(Scope::Session);
         self.equals()?;
         if self.take_word("DEFAULT") {
-            return Ok(Assignment::System(scope, name, None));
+            return Ok(Assignment::System { scope, bare, name, value: None });
         }
         let value = match self.token.what {
             // Words such as ON, OFF, utf8mb4 or BINARY stand for themselves.
@@ -87,7 +90,7 @@ impl Parser<'_> {
             }
             _ => self.expression()?,
         };
-        Ok(Assignment::System(scope, name, Some(value)))
+        Ok(Assignment::System { scope, bare, name, value: Some(value) })
     }
 
     fn charset(&mut self) -> Result<String> {
@@ -103,16 +106,16 @@ impl Parser<'_> {
     }
 
     /// `x`, `SESSION x`, `@@x`, `@@global.x`.
-    fn variable(&mut self) -> Result<(Scope, String)> {
+    fn variable(&mut self) -> Result<(Option<Scope>, String)> {
         if self.token.what == What::System {
             let Expr::SystemVariable(scope, name) = self.operand()? else { return Err(self.error()) };
-            return Ok((scope.unwrap_or(Scope::Session), name));
+            return Ok((scope, name));
         }
         let scope = self.scope_word();
         if scope.is_some() {
             self.advance();
         }
-        Ok((scope.unwrap_or(Scope::Session), self.variable_name()?))
+        Ok((scope, self.variable_name()?))
     }
 
     pub(super) fn show(&mut self) -> Result<Statement> {

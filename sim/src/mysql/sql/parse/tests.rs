@@ -78,9 +78,13 @@ fn only_the_first_statement_is_parsed() {
 
 #[test]
 fn words_on_the_right_of_set_stand_for_themselves() {
-    let Statement::Set(set) = ok("SET GLOBAL read_only = ON, @@session.autocommit = 0") else { panic!("a SET") };
-    assert_eq!(set[0], Assignment::System(Scope::Global, "read_only".into(), Some(Expr::Literal(Value::text("ON")))));
-    assert_eq!(set[1], Assignment::System(Scope::Session, "autocommit".into(), Some(Expr::Literal(Value::Int(0)))));
+    let sql = "SET GLOBAL read_only = ON, @@session.autocommit = 0, @@autocommit = 0";
+    let Statement::Set(set) = ok(sql) else { panic!("a SET") };
+    let zero = Some(Expr::Literal(Value::Int(0)));
+    let set_to = |scope, bare, name: &str, value| Assignment::System { scope, bare, name: name.into(), value };
+    assert_eq!(set[0], set_to(Scope::Global, false, "read_only", Some(Expr::Literal(Value::text("ON")))));
+    assert_eq!(set[1], set_to(Scope::Session, false, "autocommit", zero.clone()));
+    assert_eq!(set[2], set_to(Scope::Session, true, "autocommit", zero));
 }
 
 #[test]

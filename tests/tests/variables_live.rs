@@ -1,0 +1,78 @@
+//! Session variables, each that the servers have: what a session sets holds for it on every server, and for nobody else.
+
+use weir_core::mysql::resultset::Answer;
+use weir_tests::{Session, TestCluster, Weir, application, query_value};
+
+/// What they say is another thing on each connection, or at each moment.
+const OF_THE_CONNECTION: [&str; 3] = ["pseudo_thread_id", "server_id", "timestamp"];
+/// ER_SPECIFIC_ACCESS_DENIED_ERROR.
+const DENIED: u16 = 1227;
+
+fn open(address: std::net::SocketAddr) -> Session {
+    Session::open(address, &application(), None).expect("a session")
+}
+
+/// The code of the error, if it is one.
+fn refusal(session: &mut Session, sql: &str) -> Option<u16> {
+    match session.run(sql.as_bytes()).expect("an answer").remove(0) {
+        Answer::Err(error) => Some(error.code),
+        _ => None,
+    }
+}
+
+#[test]
+fn each_variable_is_carried_from_server_to_server() {
+    let cluster = TestCluster::start(2);
+    let weir = Weir::attach(&cluster, &[]);
+    let names = "SELECT GROUP_CONCAT(LOWER(variable_name)) FROM information_schema.system_variables \
+                 WHERE variable_scope LIKE 'SESSION%' AND read_only = 'NO'";
+    let names = query_value(cluster.primary(), names);
+    let (mut carried, mut differences) = (0, Vec::new());
+    for name in names.split(',').filter(|name| !OF_THE_CONNECTION.contains(name)) {
+        let mut direct = open(cluster.primary().address());
+        // The default may be set without the right to any value.
+        let may_not = refusal(&mut direct, &format!("SET SESSION {name} = @@session.{name}")) == Some(DENIED);
+        if may_not || refusal(&mut direct, &format!("SET SESSION {name} = DEFAULT")).is_some() {
+            continue;
+        }
+        let expected = direct.values(&format!("SELECT @@{name}"));
+        for form in [format!("SET {name} = DEFAULT"), format!("SET @@{name} = DEFAULT")] {
+            let mut session = open(weir.address());
+            session.values(&form);
+            for role in ["REPLICA", "PRIMARY"] {
+                let look = format!("SELECT /*vt+ ROLE={role} */ @@{name}");
+                match session.run(look.as_bytes()).expect("an answer").remove(0) {
+                    Answer::Err(error) => differences.push(format!("{form}: {role}: {}", error.code)),
+                    _ if session.values(&look) == expected => carried += 1,
+                    _ => differences.push(format!("{form}: {role}: {:?}, not {expected:?}", session.values(&look))),
+                }
+            }
+        }
+    }
+    assert_eq!(differences, [""; 0]);
+    assert!(carried > 400, "{carried}");
+}
+
+/// MariaDB's trackers report nothing of `SET @@name`.
+#[test]
+fn what_a_session_sets_in_whatever_form_is_its_own() {
+    let cluster = TestCluster::start(1);
+    let weir = Weir::attach(&cluster, &["--pool-size", "2"]);
+    let look = "SELECT @@sort_buffer_size, @@sql_mode, @@max_statement_time";
+    let (mut first, mut second) = (open(weir.address()), open(weir.address()));
+    let fresh = first.values(look);
+    let set = |session: &mut Session, sql: &str| drop(session.values(sql));
+    set(&mut first, "SET @@sort_buffer_size = 300000");
+    set(&mut first, "SELECT 1; SET @@local.max_statement_time = 7, @@sql_mode = ''");
+    assert_eq!(second.values(look), fresh);
+    assert_eq!(first.values(look), ["300000", "", "7.000000"]);
+    let prepared = first.prepare_to_keep("SET @@sort_buffer_size = 400000").expect("a statement");
+    // It has no row to show.
+    assert!(first.execute_again(&prepared).is_err());
+    assert_eq!(second.values(look), fresh);
+    assert_eq!(first.values(look), ["400000", "", "7.000000"]);
+    // A SET that fails amid a text has set what stands before it.
+    assert_eq!(first.run(b"SET @@sort_buffer_size = 500000; SET @@nothing = 1").expect("answers").len(), 2);
+    assert_eq!(second.values(look), fresh);
+    assert_eq!(first.values(look), ["500000", "", "7.000000"]);
+}
