@@ -1,8 +1,9 @@
-//! Statements that ask for clients by their ids, which servers do not know: `CONNECTION_ID()`, `@@pseudo_thread_id` and
-//! `information_schema.processlist`.
+//! Statements that ask for clients by their ids, which servers do not know: `CONNECTION_ID()`, `@@pseudo_thread_id`,
+//! `IS_USED_LOCK()` and `information_schema.processlist`.
 //!
 //! Owns how they are written anew, so that a server answers with the gateway's ids: `CONNECTION_ID()` becomes
-//! `IF(1,CAST(7 AS UNSIGNED),CONNECTION_ID())`, which has the type and the length of the function's own, and the table becomes a derived one.
+//! `IF(1,CAST(7 AS UNSIGNED),CONNECTION_ID())`, which has the type and the length of the function's own, what a server's thread number
+//! comes from has that of the client's put in its place, and the table becomes a derived one.
 
 use super::asked::{Edit, MOST_TOKENS, edited, items, name_columns};
 use super::classification::Kind;
@@ -55,6 +56,8 @@ pub struct Clients<'a> {
     pub pseudo_thread_id: bool,
     /// Names without a schema are `information_schema`'s.
     pub in_information_schema: bool,
+    /// The other clients that have a connection of the server: its thread, and the client's id.
+    pub threads: &'a [(u32, u32)],
     /// The query that stands for `information_schema.processlist`; `None` leaves that alone.
     pub list: Option<&'a str>,
 }
@@ -73,6 +76,13 @@ pub fn reads_processes(sql: &[u8], dialect: Dialect, in_information_schema: bool
     (0..tokens.len()).any(|at| table(&tokens, at, in_information_schema).is_some())
 }
 
+/// Whether `sql` asks who holds a lock (`IS_USED_LOCK`).
+#[must_use]
+pub fn asks_for_holders(sql: &[u8], dialect: Dialect) -> bool {
+    let tokens: Vec<Token<'_>> = Lexer::new(sql, dialect).take(MOST_TOKENS).collect();
+    (0..tokens.len()).any(|at| holder_call(&tokens, at).is_some())
+}
+
 /// Writes the clients into `sql`; `None` when it names none, or is not understood.
 #[must_use]
 pub fn with_clients(sql: &[u8], dialect: Dialect, clients: &Clients<'_>) -> Option<Vec<u8>> {
@@ -86,12 +96,20 @@ pub fn with_clients(sql: &[u8], dialect: Dialect, clients: &Clients<'_>) -> Opti
     }
     let mut edits = Vec::new();
     let begin = begin_of_what_is_read(&tokens);
+    let mut written = 0;
     for (at, token) in tokens.iter().enumerate().skip(begin) {
-        if let Some(end) = id(&tokens, at, clients) {
+        let (end, text) = if token.start < written {
+            continue;
+        } else if let Some(end) = id(&tokens, at, clients) {
             let text = &sql[token.start..end];
-            let text = [format!("IF(1,CAST({} AS UNSIGNED),", clients.id).as_bytes(), text, b")"].concat();
-            edits.push(Edit { at: token.start..end, text, token: at });
-        }
+            (end, [format!("IF(1,CAST({} AS UNSIGNED),", clients.id).as_bytes(), text, b")"].concat())
+        } else if let Some(end) = holder_call(&tokens, at) {
+            (end, holder(&sql[token.start..end], clients))
+        } else {
+            continue;
+        };
+        edits.push(Edit { at: token.start..end, text, token: at });
+        written = end;
     }
     name_columns(sql, &tokens, &mut edits)?;
     if let Some(list) = clients.list {
@@ -159,6 +177,33 @@ fn id(tokens: &[Token<'_>], at: usize, clients: &Clients<'_>) -> Option<usize> {
     (scope != Scope::Global && is_one_of(name, &["pseudo_thread_id"]) && !is_assigned).then(|| token.end())
 }
 
+/// The end of a call of `IS_USED_LOCK`, if one begins here.
+fn holder_call(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+    let is_qualified = at.checked_sub(1).is_some_and(|before| tokens[before].kind == TokenKind::Dot);
+    tokens.get(at).filter(|token| token.is_word("is_used_lock") && !is_qualified)?;
+    let mut depth = 0_usize;
+    for token in tokens.get(at + 1..)? {
+        match token.kind {
+            TokenKind::OpenParen => depth += 1,
+            TokenKind::CloseParen if depth == 1 => return Some(token.end()),
+            TokenKind::CloseParen => depth -= 1,
+            _ if depth == 0 => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The id of the client whose connection `call` names; the server's number, when it is nobody's.
+fn holder(call: &[u8], clients: &Clients<'_>) -> Vec<u8> {
+    let mut text = [&b"CASE "[..], call].concat();
+    text.extend_from_slice(format!(" WHEN CONNECTION_ID() THEN CAST({} AS UNSIGNED)", clients.id).as_bytes());
+    for (thread, id) in clients.threads {
+        text.extend_from_slice(format!(" WHEN {thread} THEN {id}").as_bytes());
+    }
+    [&text, &b" ELSE "[..], call, b" END"].concat()
+}
+
 /// The last token of the table's name, if it begins here.
 fn table(tokens: &[Token<'_>], at: usize, in_information_schema: bool) -> Option<usize> {
     let token = tokens.get(at)?;
@@ -198,8 +243,13 @@ mod tests {
     use super::*;
 
     fn written(sql: &str) -> Option<String> {
-        let clients =
-            Clients { id: 7, pseudo_thread_id: true, in_information_schema: false, list: Some("SELECT 1 AS ID") };
+        let clients = Clients {
+            id: 7,
+            pseudo_thread_id: true,
+            in_information_schema: false,
+            threads: &[(15, 9)],
+            list: Some("SELECT 1 AS ID"),
+        };
         let written = with_clients(sql.as_bytes(), Dialect::default(), &clients)?;
         Some(String::from_utf8(written).unwrap())
     }
@@ -237,6 +287,19 @@ mod tests {
             "CREATE TABLE t LIKE information_schema.processlist",
         ] {
             assert_eq!(written(sql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_a_client() {
+        assert_eq!(
+            written("SELECT IS_USED_LOCK(concat('a', ('b'))) = CONNECTION_ID() mine").unwrap(),
+            "SELECT CASE IS_USED_LOCK(concat('a', ('b'))) WHEN CONNECTION_ID() THEN CAST(7 AS UNSIGNED) WHEN 15 THEN 9 \
+             ELSE IS_USED_LOCK(concat('a', ('b'))) END = IF(1,CAST(7 AS UNSIGNED),CONNECTION_ID()) mine"
+        );
+        assert!(asks_for_holders(b"DO is_used_lock ('a')", Dialect::default()));
+        for sql in ["SELECT is_used_lock", "SELECT shop.is_used_lock('a')", "SELECT is_used_lock('a'"] {
+            assert!(!asks_for_holders(sql.as_bytes(), Dialect::default()), "{sql}");
         }
     }
 

@@ -15,13 +15,17 @@ use crate::topo::Role;
 impl Session {
     /// Runs a query that may ask for clients.
     pub(super) fn run_with_clients(&mut self, now: Instant, mut job: Job) {
-        let reads = sql::reads_processes(text(&job), self.dialect(), self.is_in_information_schema());
-        if reads && self.knows_their_table() {
+        if self.reads_processes(&job) || sql::asks_for_holders(text(&job), self.dialect()) {
             self.phase = Phase::Listing(Box::new(job));
             return self.events.push_back(Event::ListClients);
         }
-        self.write_clients(&mut job, None);
+        self.write_clients(&mut job, &[], None);
         self.run(now, job);
+    }
+
+    /// It reads the servers' `information_schema.processlist`, and that has the columns of [`processes::query`].
+    fn reads_processes(&self, job: &Job) -> bool {
+        self.knows_their_table() && sql::reads_processes(text(job), self.dialect(), self.is_in_information_schema())
     }
 
     /// The answer to [`Event::ListClients`]: who is connected, and what this session may see of them.
@@ -39,22 +43,29 @@ impl Session {
             None => None,
         };
         let (user, host) = (&self.user, &self.peer.host);
-        let viewer = Viewer { id: self.peer.id, user, host, powers, statement: text(&job), tablet };
-        let Some(list) = processes::query(now, &viewer, clients.iter()) else {
-            let message =
-                "weir-gateway: there are too many clients to write them into a statement; SHOW PROCESSLIST lists them";
-            self.write_error(&Error::new(Component::Gateway, Kind::Busy, message));
-            return self.become_idle(now);
-        };
-        self.write_clients(&mut job, Some(&list));
+        let mut list = None;
+        if self.reads_processes(&job) {
+            let viewer = Viewer { id: self.peer.id, user, host, powers, statement: text(&job), tablet };
+            list = processes::query(now, &viewer, clients.iter());
+            if list.is_none() {
+                let message = "weir-gateway: there are too many clients to write them into a statement; SHOW PROCESSLIST lists them";
+                self.write_error(&Error::new(Component::Gateway, Kind::Busy, message));
+                return self.become_idle(now);
+            }
+        }
+        let at_work = clients.iter().filter(|client| client.id != self.peer.id);
+        let thread = |client: &Process| client.thread.filter(|(at, _)| Some(*at) == tablet).map(|(_, thread)| thread);
+        let threads: Vec<_> = at_work.filter_map(|client| Some((thread(client)?, client.id))).collect();
+        self.write_clients(&mut job, &threads, list.as_deref());
         self.run(now, job);
     }
 
-    fn write_clients(&self, job: &mut Job, list: Option<&str>) {
+    fn write_clients(&self, job: &mut Job, threads: &[(u32, u32)], list: Option<&str>) {
         let clients = Clients {
             id: self.peer.id,
             pseudo_thread_id: !self.state.pins.contains(Pins::OTHER),
             in_information_schema: self.is_in_information_schema(),
+            threads,
             list,
         };
         if let Some(sql) = sql::with_clients(text(job), self.dialect(), &clients) {
@@ -66,7 +77,6 @@ impl Session {
         self.state.schema().is_some_and(|schema| schema.eq_ignore_ascii_case(b"information_schema"))
     }
 
-    /// The servers' `information_schema.processlist` has the columns of [`processes::query`].
     fn knows_their_table(&self) -> bool {
         self.servers.is_some_and(|servers| {
             servers.flavor == Flavor::MariaDb && servers.at_least(10, 5, 0) && !servers.at_least(11, 3, 0)

@@ -143,9 +143,12 @@ pub(in crate::sql) static CONTENTS: &[ContentRule] = contents! {
     "RELEASE_LOCK" Functions(["release_lock", "release_all_locks"]) => NONE;
         "";
         "SELECT RELEASE_LOCK('a')";
-    "IS_FREE_LOCK" Functions(["is_free_lock", "is_used_lock"]) => READ;
+    "IS_FREE_LOCK" Functions(["is_free_lock"]) => READ;
         "user locks are taken on the primary";
         "SELECT IS_FREE_LOCK('a')";
+    "IS_USED_LOCK" Functions(["is_used_lock"]) => CLIENTS;
+        "the server names a thread, which has a client";
+        "SELECT IS_USED_LOCK('a')";
     "NEXTVAL" Functions(["nextval", "setval"]) => WRITE;
         "a sequence moves on";
         "SELECT `NEXTVAL`(s)";
