@@ -83,6 +83,8 @@ mutants! {
     IgnoreTracker = "ignore-tracker",
     /// `SET @@name = value` reaches the server without a scope, and is not reported by MariaDB.
     LeaveScopes = "leave-scopes",
+    /// A connection on which a trigger has set a user variable goes on to its next user.
+    IgnoreTriggers = "ignore-triggers",
     /// A prepared statement is executed under the first id of the connection.
     WrongStatement = "wrong-statement",
     /// Parameter types that a client leaves out are those of no parameter at all: integers.

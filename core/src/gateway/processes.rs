@@ -212,9 +212,14 @@ pub fn without_progress(table: &TextResultSet) -> TextResultSet {
 /// The answer to `SHOW STATUS LIKE 'Threads_connected'`.
 #[must_use]
 pub fn connected(clients: usize) -> TextResultSet {
+    status("Threads_connected", &clients.to_string())
+}
+
+/// The answer to `SHOW STATUS` of one variable.
+#[must_use]
+pub fn status(name: &str, value: &str) -> TextResultSet {
     let columns = ["Variable_name", "Value"].map(ColumnDefinition::text).to_vec();
-    let row = vec![Some(b"Threads_connected".to_vec()), Some(clients.to_string().into_bytes())];
-    TextResultSet { columns, rows: vec![row] }
+    TextResultSet { columns, rows: vec![[name, value].map(|text| Some(text.as_bytes().to_vec())).to_vec()] }
 }
 
 fn row(now: Instant, full: bool, process: &Process) -> TextRow {

@@ -147,6 +147,9 @@ bitflags! {
     }
 }
 
+/// Variables of `SHOW STATUS` about how the client's connection is carried, as servers write them.
+pub const CARRIER_STATUS: [&str; 3] = ["Compression", "Ssl_cipher", "Ssl_version"];
+
 /// What the gateway answers itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Own<'a> {
@@ -170,6 +173,8 @@ pub enum Own<'a> {
     Show(Show),
     /// `EXPLAIN WEIR statement`: the statement.
     Explain(&'a [u8]),
+    /// `SHOW STATUS LIKE '...'` of one of [`CARRIER_STATUS`].
+    ShowCarrier(&'static str),
     /// `SELECT CONNECTION_ID()`.
     SelectConnectionId {
         /// The column's name: the expression as written, or its alias.

@@ -1,5 +1,5 @@
 //! Statements that ask for clients by their ids, which servers do not know: `CONNECTION_ID()`, `@@pseudo_thread_id`,
-//! `IS_USED_LOCK()` and `information_schema.processlist`.
+//! `IS_USED_LOCK()`, and tables of `information_schema` that are about them.
 //!
 //! Owns how they are written anew, so that a server answers with the gateway's ids: `CONNECTION_ID()` becomes
 //! `IF(1,CAST(7 AS UNSIGNED),CONNECTION_ID())`, which has the type and the length of the function's own, what a server's thread number
@@ -10,9 +10,6 @@ use super::classification::Kind;
 use super::lexer::Lexer;
 use super::token::{Dialect, Token, TokenKind};
 use super::variable::{Scope, is_one_of, system_variable};
-
-/// The name that the derived table gets where the statement gives none.
-const TABLE: &str = "PROCESSLIST";
 
 /// Words that may follow a table, and are no name of its own.
 const BEHIND_TABLES: [&str; 29] = [
@@ -58,8 +55,8 @@ pub struct Clients<'a> {
     pub in_information_schema: bool,
     /// The other clients that have a connection of the server: its thread, and the client's id.
     pub threads: &'a [(u32, u32)],
-    /// The query that stands for `information_schema.processlist`; `None` leaves that alone.
-    pub list: Option<&'a str>,
+    /// Tables of `information_schema`, in upper case, and the queries that stand for them.
+    pub tables: &'a [(&'static str, String)],
 }
 
 /// Kinds of statements that read, and keep no text for later; of [`Kind::Ddl`], what tables are created from is read.
@@ -69,11 +66,11 @@ pub fn may_name_clients(kind: Kind) -> bool {
     matches!(kind, Select | Insert | Replace | Update | Delete | Set | Do | Ddl)
 }
 
-/// Whether `sql` reads `information_schema.processlist`.
+/// Whether `sql` reads this table of `information_schema`.
 #[must_use]
-pub fn reads_processes(sql: &[u8], dialect: Dialect, in_information_schema: bool) -> bool {
+pub fn reads_table(sql: &[u8], dialect: Dialect, name: &str, in_information_schema: bool) -> bool {
     let tokens: Vec<Token<'_>> = Lexer::new(sql, dialect).take(MOST_TOKENS).collect();
-    (0..tokens.len()).any(|at| table(&tokens, at, in_information_schema).is_some())
+    (0..tokens.len()).any(|at| table(&tokens, at, name, in_information_schema).is_some())
 }
 
 /// Whether `sql` asks who holds a lock (`IS_USED_LOCK`).
@@ -112,21 +109,22 @@ pub fn with_clients(sql: &[u8], dialect: Dialect, clients: &Clients<'_>) -> Opti
         written = end;
     }
     name_columns(sql, &tokens, &mut edits)?;
-    if let Some(list) = clients.list {
+    let before = edits.len();
+    for (name, query) in clients.tables {
         for at in begin..tokens.len() {
-            let Some(last) = table(&tokens, at, clients.in_information_schema) else { continue };
+            let Some(last) = table(&tokens, at, name, clients.in_information_schema) else { continue };
             let next = tokens.get(last + 1);
             let text = match next {
                 // A column of it.
-                Some(next) if next.kind == TokenKind::Dot => TABLE.to_owned(),
-                next if is_name(next) => format!("({list})"),
-                _ => format!("({list}) {TABLE}"),
+                Some(next) if next.kind == TokenKind::Dot => (*name).to_owned(),
+                next if is_name(next) => format!("({query})"),
+                _ => format!("({query}) {name}"),
             };
             edits.push(Edit { at: tokens[at].start..tokens[last].end(), text: text.into_bytes(), token: at });
         }
-        if !edits.is_empty() {
-            edits.extend(names_as_written(&tokens));
-        }
+    }
+    if edits.len() > before {
+        edits.extend(names_as_written(&tokens));
     }
     (!edits.is_empty()).then(|| edited(sql, edits))
 }
@@ -205,7 +203,7 @@ fn holder(call: &[u8], clients: &Clients<'_>) -> Vec<u8> {
 }
 
 /// The last token of the table's name, if it begins here.
-fn table(tokens: &[Token<'_>], at: usize, in_information_schema: bool) -> Option<usize> {
+fn table(tokens: &[Token<'_>], at: usize, name: &str, in_information_schema: bool) -> Option<usize> {
     let token = tokens.get(at)?;
     let is_named = |token: Option<&Token<'_>>, name: &str| token.is_some_and(|token| names(token, name));
     let before = at.checked_sub(1).and_then(|at| tokens.get(at));
@@ -214,10 +212,10 @@ fn table(tokens: &[Token<'_>], at: usize, in_information_schema: bool) -> Option
     }
     if names(token, "information_schema") {
         let dot = tokens.get(at + 1).is_some_and(|token| token.kind == TokenKind::Dot);
-        return (dot && is_named(tokens.get(at + 2), "processlist")).then_some(at + 2);
+        return (dot && is_named(tokens.get(at + 2), name)).then_some(at + 2);
     }
     let comes_a_table = before.is_some_and(|before| before.is_word("from") || before.is_word("join"));
-    (in_information_schema && comes_a_table && names(token, "processlist")).then_some(at)
+    (in_information_schema && comes_a_table && names(token, name)).then_some(at)
 }
 
 fn names(token: &Token<'_>, name: &str) -> bool {
@@ -248,7 +246,7 @@ mod tests {
             pseudo_thread_id: true,
             in_information_schema: false,
             threads: &[(15, 9)],
-            list: Some("SELECT 1 AS ID"),
+            tables: &[("PROCESSLIST", "SELECT 1 AS ID".to_owned())],
         };
         let written = with_clients(sql.as_bytes(), Dialect::default(), &clients)?;
         Some(String::from_utf8(written).unwrap())
@@ -321,11 +319,11 @@ mod tests {
             ),
         ] {
             assert_eq!(written(sql).as_deref(), Some(expected));
-            assert!(reads_processes(sql.as_bytes(), Dialect::default(), false));
+            assert!(reads_table(sql.as_bytes(), Dialect::default(), "PROCESSLIST", false));
         }
         for sql in ["SELECT * FROM processlist", "SELECT * FROM performance_schema.processlist"] {
             assert_eq!(written(sql), None, "{sql}");
         }
-        assert!(reads_processes(b"SELECT * FROM processlist", Dialect::default(), true));
+        assert!(reads_table(b"SELECT * FROM processlist", Dialect::default(), "PROCESSLIST", true));
     }
 }

@@ -34,9 +34,11 @@ mod variable;
 mod verdicts;
 
 pub use asked::{Number, Numbered, Numbers, ShowConditions, show_conditions, with_numbers};
-pub use classification::{Classification, Effects, Kill, Kind, Own, OwnAssignment, OwnColumn, Route, Show, Victim};
+pub use classification::{
+    CARRIER_STATUS, Classification, Effects, Kill, Kind, Own, OwnAssignment, OwnColumn, Route, Show, Victim,
+};
 pub use classify::classify;
-pub use clients::{Clients, asks_for_holders, may_name_clients, reads_processes, with_clients};
+pub use clients::{Clients, asks_for_holders, may_name_clients, reads_table, with_clients};
 pub use fingerprint::{Fingerprint, bounded_fingerprint, fingerprint};
 pub use leaves::{Forgets, FoundRows, Leaves, RowCount, leaves};
 pub use lexer::Lexer;

@@ -3,7 +3,7 @@
 //! Asked only when a statement stands alone and mentions something of the gateway's; then it may allocate. What has another
 //! form than those here is left to the server.
 
-use super::classification::{Kill, Kind, Own, OwnAssignment, OwnColumn, Show, Victim};
+use super::classification::{CARRIER_STATUS, Kill, Kind, Own, OwnAssignment, OwnColumn, Show, Victim};
 use super::set;
 use super::stream::Tokens;
 use super::token::{Dialect, Token, TokenKind};
@@ -121,9 +121,10 @@ impl<'a> Words<'a> {
         if self.take("processlist") {
             return self.at_end().then_some(Own::Show(Show::Processes { full }));
         }
-        let _ = self.take("global") || self.take("session") || self.take("local");
+        let global = self.take("global");
+        let _ = !global && (self.take("session") || self.take("local"));
         if self.take("status") {
-            return self.connected();
+            return self.status(global);
         }
         if !self.take("variables") {
             return None;
@@ -138,14 +139,17 @@ impl<'a> Words<'a> {
         (self.at_end() && !names.is_empty()).then_some(Own::ShowVariables(names))
     }
 
-    /// `LIKE 'Threads_connected'`.
-    fn connected(&mut self) -> Option<Own<'a>> {
+    /// `LIKE 'name'`, of a variable that is the gateway's to tell.
+    fn status(&mut self, global: bool) -> Option<Own<'a>> {
         if !self.take("like") {
             return None;
         }
         let name = self.take_if(|token| token.kind == TokenKind::String)?;
-        let asked = literal(&name, self.dialect).eq_ignore_ascii_case(b"threads_connected");
-        (asked && self.at_end()).then_some(Own::Show(Show::Connected))
+        let name = literal(&name, self.dialect);
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let of_carrier = || CARRIER_STATUS.into_iter().find(|known| !global && is(known)).map(Own::ShowCarrier);
+        let own = if is("threads_connected") { Some(Own::Show(Show::Connected)) } else { of_carrier() };
+        own.filter(|_| self.at_end())
     }
 
     /// What stands behind `EXPLAIN WEIR`.
@@ -511,6 +515,16 @@ mod tests {
         assert_eq!(own("SHOW PROCESSLIST"), Some(Own::Show(Show::Processes { full: false })));
         assert_eq!(own("show full processlist;"), Some(Own::Show(Show::Processes { full: true })));
         assert_eq!(own("SHOW FULL TABLES"), None);
+    }
+
+    #[test]
+    fn how_a_client_is_carried_the_gateway_knows() {
+        assert_eq!(own("SHOW STATUS LIKE 'ssl_cipher'"), Some(Own::ShowCarrier("Ssl_cipher")));
+        assert_eq!(own("show session status like 'Compression';"), Some(Own::ShowCarrier("Compression")));
+        for sql in ["SHOW GLOBAL STATUS LIKE 'Ssl_cipher'", "SHOW STATUS LIKE 'Ssl%'", "SHOW STATUS LIKE 'Ssl_accepts'"]
+        {
+            assert_eq!(own(sql), None, "{sql}");
+        }
     }
 
     #[test]

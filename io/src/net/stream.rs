@@ -3,6 +3,7 @@
 use super::Socket;
 use crate::scratch;
 use crate::system::{TcpStream, into_fd};
+use crate::tls;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -16,6 +17,7 @@ use tokio::net::UnixStream;
 use tokio::task::unconstrained;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use webpki::EndEntityCert;
+use weir_core::gateway::session::Tls;
 use weir_core::mysql::certificate::Certificate;
 
 /// Where a server listens.
@@ -109,12 +111,17 @@ impl Stream {
         Ok(Self::Tls(Box::new(acceptor.accept(carrier).await?.into())))
     }
 
-    /// The certificate that the other end has shown, if it was asked for one, and the authority vouches for it.
-    pub(crate) fn certificate(&self) -> Option<Certificate> {
+    /// What was settled with the other end, if TLS is up.
+    pub(crate) fn tls(&self) -> Option<Tls> {
         let Self::Tls(stream) = self else { return None };
-        let shown = stream.get_ref().1.peer_certificates()?.first()?;
-        let read = EndEntityCert::try_from(shown).ok()?;
-        Some(Certificate::new(read.subject(), read.issuer()))
+        let (_, connection) = stream.get_ref();
+        let shown = connection.peer_certificates().and_then(<[_]>::first);
+        let read = shown.and_then(|shown| EndEntityCert::try_from(shown).ok());
+        Some(Tls {
+            certificate: read.map(|read| Certificate::new(read.subject(), read.issuer())),
+            version: connection.protocol_version().map_or("", tls::version_name),
+            cipher: connection.negotiated_cipher_suite().map_or("", |suite| tls::cipher_name(suite.suite())),
+        })
     }
 
     /// Becomes the client's end of a TLS connection.

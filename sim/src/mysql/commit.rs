@@ -156,6 +156,7 @@ impl Server {
             matches!(
                 change,
                 Change::CreateTable(_)
+                    | Change::CreateTrigger(..)
                     | Change::CreateSchema(_)
                     | Change::DropTable(_)
                     | Change::DropSchema(_)

@@ -27,6 +27,17 @@ pub struct TableDef {
     pub columns: Vec<ColumnDef>,
     /// Index of the primary key's column; without one, rows have a hidden number.
     pub primary_key: Option<usize>,
+    /// Its trigger, if it has one.
+    pub trigger: Option<Trigger>,
+}
+
+/// A BEFORE INSERT trigger, which does the one thing that triggers do to a session: it sets a user variable, to a column's new value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// The variable.
+    pub variable: String,
+    /// The column's index.
+    pub column: usize,
 }
 
 impl TableDef {
@@ -54,6 +65,8 @@ pub enum Change {
     Delete(Rc<TableRef>, Value),
     /// CREATE TABLE.
     CreateTable(Rc<TableDef>),
+    /// CREATE TRIGGER.
+    CreateTrigger(Rc<TableRef>, Trigger),
     /// DROP TABLE.
     DropTable(Rc<TableRef>),
     /// TRUNCATE.
@@ -230,7 +243,9 @@ impl Tables {
                 let table = table(name).ok_or(Misfit::NoTable)?;
                 fits(table.row(key, View::Latest).is_some(), Misfit::NoRow)
             }
-            Change::Truncate(name) | Change::DropTable(name) => fits(table(name).is_some(), Misfit::NoTable),
+            Change::Truncate(name) | Change::DropTable(name) | Change::CreateTrigger(name, _) => {
+                fits(table(name).is_some(), Misfit::NoTable)
+            }
             Change::CreateTable(def) => {
                 let name = &def.reference;
                 fits(self.has_schema(&name.schema) && table(name).is_none(), Misfit::Definition)
@@ -257,6 +272,11 @@ impl Tables {
                 self.has_dead |= keep_old;
             }
             Change::CreateTable(def) => self.create(def),
+            Change::CreateTrigger(name, trigger) => {
+                if let Some(table) = self.get_mut(&name.schema, &name.name) {
+                    Rc::make_mut(&mut table.def).trigger = Some(trigger.clone());
+                }
+            }
             Change::DropTable(name) => {
                 if let Some(tables) = self.schemas.get_mut(&name.schema) {
                     tables.remove(&name.name);
@@ -329,7 +349,8 @@ mod tests {
             default: None,
             auto_increment: false,
         };
-        let def = TableDef { reference: Rc::clone(&reference), columns: vec![column], primary_key: Some(0) };
+        let def =
+            TableDef { reference: Rc::clone(&reference), columns: vec![column], primary_key: Some(0), trigger: None };
         let mut tables = Tables::default();
         tables.apply(&Change::CreateSchema("d".into()), 1, false);
         tables.apply(&Change::CreateTable(Rc::new(def)), 2, false);

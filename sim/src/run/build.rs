@@ -136,6 +136,8 @@ fn tables(scenario: &Scenario) -> Vec<String> {
         "CREATE TABLE counts (id INT PRIMARY KEY, n BIGINT)".to_owned(),
         "INSERT INTO counts VALUES (1, 0), (2, 0), (3, 0)".to_owned(),
         "CREATE TABLE plain (id BIGINT AUTO_INCREMENT PRIMARY KEY, n BIGINT)".to_owned(),
+        "CREATE TABLE noted (id BIGINT AUTO_INCREMENT PRIMARY KEY, n BIGINT)".to_owned(),
+        "CREATE TRIGGER note BEFORE INSERT ON noted FOR EACH ROW SET @noted = NEW.n".to_owned(),
         "CREATE TABLE tokens (id BIGINT AUTO_INCREMENT PRIMARY KEY, token BIGINT)".to_owned(),
     ];
     if scenario.clients.iter().any(|clients| clients.workload == Workload::Large) {

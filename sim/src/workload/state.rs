@@ -13,6 +13,8 @@ pub struct State {
     wished: u64,
     insert_id: u64,
     user_variable: Option<u64>,
+    /// What a trigger has set another user variable to.
+    noted: Option<u64>,
     /// The session uses user variables, which keep it on one connection.
     pins: Option<bool>,
 }
@@ -28,6 +30,9 @@ enum Op {
     InsertPlain,
     InsertId,
     RowCount,
+    /// Into a table whose trigger notes it.
+    InsertNoted(u64),
+    Noted,
     SetUserVariable(u64),
     /// Looked at in a transaction, which runs where writes do.
     UserVariableInTransaction,
@@ -49,6 +54,7 @@ impl State {
             wished: client * 1000,
             insert_id: 0,
             user_variable: None,
+            noted: None,
             pins: None,
         }
     }
@@ -62,7 +68,7 @@ impl Script for State {
     fn begin(&mut self, turn: &mut Turn<'_>) -> Next {
         let pins = *self.pins.get_or_insert_with(|| turn.rng.chance(0.2));
         self.wished += 1;
-        let (op, sql) = match turn.rng.below(if pins { 11 } else { 9 }) {
+        let (op, sql) = match turn.rng.below(if pins { 13 } else { 10 }) {
             0 => {
                 // In either form: of one without a scope MariaDB's trackers say nothing.
                 let name = ["lock_wait_timeout", "@@lock_wait_timeout"][self.wished as usize % 2];
@@ -77,7 +83,9 @@ impl Script for State {
             5 | 6 => (Op::InsertId, "SELECT LAST_INSERT_ID()".to_owned()),
             7 => (Op::Count, "UPDATE counts SET n = n + 1".to_owned()),
             8 => (Op::InsertPlain, format!("INSERT INTO plain (id, n) VALUES ({}, 0)", self.tokens.next())),
-            9 => (Op::SetUserVariable(self.wished), format!("SET @v = {}", self.wished)),
+            9 => (Op::Noted, "SELECT @noted".to_owned()),
+            10 => (Op::InsertNoted(self.wished), format!("INSERT INTO noted (n) VALUES ({})", self.wished)),
+            11 => (Op::SetUserVariable(self.wished), format!("SET @v = {}", self.wished)),
             _ => (Op::UserVariableInTransaction, "BEGIN".to_owned()),
         };
         self.under_way = Some(op);
@@ -92,7 +100,7 @@ impl Script for State {
                 self.inserted(turn, tokens, ended);
             }
             // What it left behind is not worth guessing.
-            let in_transaction = matches!(op, Op::UserVariable | Op::Commit);
+            let in_transaction = matches!(op, Op::UserVariable | Op::Commit | Op::InsertNoted(_));
             return if ended == Ended::Unknown || in_transaction { Next::Vanish } else { Next::Done };
         }
         let seen = match said {
@@ -113,6 +121,8 @@ impl Script for State {
                 return ask("SELECT ROW_COUNT() + 0");
             }
             Op::InsertPlain | Op::Commit => {}
+            Op::InsertNoted(value) => self.noted = Some(value),
+            Op::Noted => turn.expect("@noted", &shown(self.noted), &seen),
             Op::InsertId => turn.expect("LAST_INSERT_ID()", &self.insert_id.to_string(), &seen),
             Op::RowCount => turn.expect("ROW_COUNT()", "3", &seen),
             Op::SetUserVariable(value) => self.user_variable = Some(value),
@@ -121,8 +131,7 @@ impl Script for State {
                 return ask("SELECT @v");
             }
             Op::UserVariable => {
-                let expected = self.user_variable.map_or_else(|| "NULL".to_owned(), |value| value.to_string());
-                turn.expect("@v", &expected, &seen);
+                turn.expect("@v", &shown(self.user_variable), &seen);
                 self.under_way = Some(Op::Commit);
                 return ask("COMMIT");
             }
@@ -134,6 +143,11 @@ impl Script for State {
         if let Some(Op::Insert(tokens)) = self.under_way.take() {
             self.inserted(turn, tokens, Ended::Unknown);
         }
-        (self.timeout, self.insert_id, self.user_variable, self.pins) = (None, 0, None, None);
+        (self.timeout, self.insert_id, self.user_variable, self.noted, self.pins) = (None, 0, None, None, None);
     }
+}
+
+/// As a server shows it.
+fn shown(value: Option<u64>) -> String {
+    value.map_or_else(|| "NULL".to_owned(), |value| value.to_string())
 }

@@ -174,3 +174,43 @@ fn clients_show_a_certificate_where_an_authority_is_named() {
     assert!(!ask(&["--ssl"]), "it shows none");
     assert!(!ask(&["--skip-ssl"]), "it cannot show one");
 }
+
+/// The servers know nothing of it: Weir's connections with them are others.
+#[test]
+fn what_carries_a_client_is_shown_to_it() {
+    let cluster = TestCluster::start(1);
+    let dir = tempfile::tempdir().expect("a directory");
+    let _ = certificate(dir.path(), "weir");
+    let [crt, key] = ["crt", "key"].map(|kind| dir.path().join(format!("weir.{kind}")).display().to_string());
+    let weir = Weir::attach(&cluster, &["--tls-cert", &crt, "--tls-key", &key]);
+    let ask = |options: &[&str], sql: &str| {
+        let account = application();
+        let output = Command::new("mariadb")
+            .args(["--no-defaults", "--host", "127.0.0.1", "--batch", "--skip-column-names", "-e", sql])
+            .args(["--port", &weir.address().port().to_string(), "--user", &account.user])
+            .args(options)
+            .env("MYSQL_PWD", account.password)
+            .output()
+            .expect("mariadb is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let shown = "SHOW STATUS LIKE 'compression'; SHOW SESSION STATUS LIKE 'Ssl_cipher'; SHOW STATUS LIKE 'Ssl_version'";
+    let selected = "SELECT VARIABLE_VALUE v FROM information_schema.session_status WHERE VARIABLE_NAME IN \
+                    ('Compression', 'Ssl_cipher', 'Ssl_version') ORDER BY VARIABLE_NAME";
+    for (options, version, compression) in [
+        (&["--skip-ssl"][..], "", "OFF"),
+        (&["--ssl"], "TLSv1.3", "OFF"),
+        (&["--ssl", "--compress", "--tls-version=TLSv1.2"], "TLSv1.2", "ON"),
+    ] {
+        // The client's own word.
+        let status = ask(options, "status");
+        let cipher = status.lines().find_map(|line| line.split_once("Cipher in use is ")).map_or("", |(_, name)| name);
+        let cipher = cipher.split(',').next().unwrap_or_default();
+        assert_eq!(cipher.is_empty(), version.is_empty(), "{status}");
+        let all = format!("Compression\t{compression}\nSsl_cipher\t{cipher}\nSsl_version\t{version}\n");
+        assert_eq!(ask(options, shown), all);
+        assert_eq!(ask(options, selected), format!("{compression}\n{cipher}\n{version}\n"));
+        assert_eq!(ask(options, "SHOW STATUS LIKE 'Ssl_cipher_list'").lines().count(), 1, "the server's own");
+    }
+}

@@ -2,9 +2,8 @@
 
 use super::diagnostics::is_found_before_it_runs;
 use super::insert_id::InsertId;
-use super::job::{BROKEN_MAX, Job, Origin};
-use super::replay::GoesOn;
-use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State};
+use super::job::{Job, Origin};
+use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State, reports_change};
 use super::waiting::takes_nothing;
 use super::{Event, Fate, Phase, Pins, Reason, Session, Verdict};
 use crate::error::{Component, Effect, Error, Kind};
@@ -25,6 +24,18 @@ use std::sync::Arc;
 const fn refuses_writes(code: u16) -> bool {
     matches!(code, 1290 | 1792 | 1836)
 }
+
+/// Of statements that change the session by themselves. Where another one does, a trigger has done it.
+const CHANGES_SESSION: Effects = Effects::SETS_VARIABLES
+    .union(Effects::RESTORES_VARIABLES)
+    .union(Effects::CHANGES_SCHEMA)
+    .union(Effects::RUNS_STORED_CODE)
+    .union(Effects::PINS_TEMP_TABLE)
+    .union(Effects::PINS_USER_VARIABLE)
+    .union(Effects::PINS_PREPARE)
+    .union(Effects::PINS_HANDLER)
+    .union(Effects::PINS_NEXT_TRANSACTION)
+    .union(Effects::PINS_OTHER);
 
 /// ER_TRANSACTION_ROLLBACK_DURING_COMMIT. A member of a group says so when others contradict, and also when it has left its group
 /// while the transaction was under way: then the others may have it all the same, and commit it.
@@ -92,6 +103,7 @@ impl Session {
     fn on_ok(&mut self, seq: u8, rows: Option<u64>, mut ok: OkPacket) {
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
         job.warned |= ok.warnings > 0;
+        job.changed_session |= rows.is_none() && reports_change(&ok);
         if let Some(kept) = &mut job.kept {
             kept.result.take_ok(rows, &ok);
         }
@@ -155,7 +167,7 @@ impl Session {
         self.write_end_of_rows(&ok);
     }
 
-    fn write_end_of_rows(&mut self, ok: &OkPacket) {
+    pub(super) fn write_end_of_rows(&mut self, ok: &OkPacket) {
         let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
         self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_end_of_rows(ok, b, capabilities)));
     }
@@ -338,6 +350,11 @@ impl Session {
         if !tracks && happened && job.effects.intersects(Effects::SETS_VARIABLES | Effects::WRITES) {
             self.state.pins |= Pins::UNTRACKED;
         }
+        let is_statement = matches!(job.command, Command::Plain(_) | Command::Execute { .. });
+        let by_trigger = is_statement && job.changed_session && !job.effects.intersects(CHANGES_SESSION);
+        if by_trigger && !self.config.mutants.breaks(Mutant::IgnoreTriggers) {
+            self.state.pins |= Pins::STORED_CODE;
+        }
         if job.effects.contains(Effects::RUNS_STORED_CODE) {
             if job.effects.contains(Effects::WRITES) {
                 self.state.pins |= Pins::STORED_CODE;
@@ -395,119 +412,6 @@ impl Session {
             }
         }
         self.become_idle(now);
-    }
-
-    /// The connection is gone, and with it whatever lived on it.
-    pub(super) fn on_lost(&mut self, now: Instant, mut job: Box<Job>, mut error: Error) {
-        Mark::ConnectionLost.hit();
-        let tablet = self.lease.map(|lease| lease.key.tablet);
-        let inquires = self.may_have_been_killed(now, &job);
-        if inquires {
-            self.events.push_back(Event::Inquire);
-        }
-        let mut loss = self.loss(error.effect);
-        self.notice_lost_insert_id(&job, error.effect != Effect::None || self.state.in_transaction());
-        self.release(Fate::Close);
-        self.statements.lose_cursors();
-        let lasting = self.state.pins;
-        let in_transaction = self.state.in_transaction();
-        self.state.pins = Pins::empty();
-        self.state.lose_transaction();
-        let answered = job.answered && !(job.read_only && self.config.mutants.breaks(Mutant::RepeatHalfAnswered));
-        if answered {
-            let Some(next) = job.between else {
-                Mark::LostInAnswer.hit();
-                return self.leave(Reason::ServerLost);
-            };
-            Mark::LostBetweenRows.hit();
-            self.sequence = next;
-        }
-        match job.origin {
-            Origin::Clean => return self.cleaned(Fate::Close),
-            Origin::LearnInsertId
-            | Origin::ClearDiagnostics
-            | Origin::PrepareToTell
-            | Origin::Mark
-            | Origin::Replay
-            | Origin::Settle
-                if self.then.is_some() =>
-            {
-                // Nothing of the client's request has been executed.
-                let Some(then) = self.then.take() else { return };
-                job = then;
-                (error.effect, loss.effect) = (Effect::None, Effect::None);
-            }
-            Origin::Client | Origin::Login | Origin::CheckAccount => {}
-            _ if self.has_to_catch_up() => return self.forsake(now),
-            _ => {
-                // What was to run in it was interrupted.
-                self.transaction_lost |= in_transaction;
-                return self.become_idle(now);
-            }
-        }
-        match self.outlives(&job, loss) {
-            GoesOn::Not => {}
-            GoesOn::RolledBack => return self.has_rolled_back(now),
-            goes_on => {
-                self.go_on_elsewhere(&mut job, loss, goes_on);
-                if Self::is_worn_out(&job) {
-                    return self.fail(now, &job, &error);
-                }
-                job.tried.extend(tablet);
-                if inquires {
-                    self.phase = Phase::Inquiring(job, error);
-                    return;
-                }
-                return self.try_elsewhere(now, job, error);
-            }
-        }
-        let commits = !in_transaction || job.effects.contains(Effects::ENDS_TRANSACTION);
-        if error.effect != Effect::None && !job.read_only && commits {
-            // Should it have happened after all, whoever looks for it must find it.
-            self.state.wrote_somewhere();
-            self.report_written();
-        }
-        if !lasting.is_empty() {
-            Mark::StateLost.hit();
-            self.break_off(&state_lost(&error, lasting, job.read_only), Reason::StateLost);
-            return;
-        }
-        if in_transaction {
-            Mark::TransactionLost.hit();
-            let ends = job.effects.contains(Effects::ENDS_TRANSACTION);
-            if ends && self.config.mutants.breaks(Mutant::SwallowCommitFailure) {
-                self.write_own_ok();
-                return self.become_idle(now);
-            }
-            self.transaction_lost = !self.config.mutants.breaks(Mutant::HideTransactionLoss);
-            return self.fail(now, &job, &error);
-        }
-        if answered {
-            // What has come cannot be taken back: it is not run again.
-            if self.config.mutants.breaks(Mutant::EndTornRows) {
-                self.write_end_of_rows(&OkPacket::default());
-                return self.become_idle(now);
-            }
-            return self.fail(now, &job, &error);
-        }
-        let replays = [Mutant::RetryUnknownWrite, Mutant::BufferReplaysUnknown];
-        let replays = replays.into_iter().any(|mutant| self.config.mutants.breaks(mutant));
-        if error.effect != Effect::None && !job.read_only && !replays {
-            Mark::OutcomeUnknown.hit();
-            return self.fail(now, &job, &error);
-        }
-        if !self.config.mutants.breaks(Mutant::RetryUnknownWrite) {
-            job.tried.extend(tablet);
-        }
-        job.broken += usize::from(error.effect != Effect::None || job.read_only);
-        if job.broken > BROKEN_MAX {
-            return self.fail(now, &job, &error);
-        }
-        if inquires {
-            self.phase = Phase::Inquiring(job, error);
-            return;
-        }
-        self.try_elsewhere(now, job, error);
     }
 
     /// The statement runs on its own, and the client has not chosen the role itself.
@@ -585,7 +489,7 @@ impl Session {
         self.phase = Phase::Running(job);
     }
 
-    fn cleaned(&mut self, fate: Fate) {
+    pub(super) fn cleaned(&mut self, fate: Fate) {
         self.release(fate);
         self.phase = Phase::Closed;
         self.events.push_back(Event::Closed(self.leaving));
@@ -604,17 +508,4 @@ fn absorb(state: &mut State, mutants: Mutants, ok: &mut OkPacket, restores: bool
         let schema = state.settings.schema.clone();
         state.settings = Arc::new(Settings { schema, ..(*before).clone() });
     }
-}
-
-/// The client has to connect again, as after a server's shutdown. `harmless`: the statement changes nothing, whether it ran or not.
-fn state_lost(error: &Error, pins: Pins, harmless: bool) -> Error {
-    let names: Vec<String> = pins.iter_names().map(|(name, _)| name.to_lowercase().replace('_', " ")).collect();
-    let message = format!(
-        "weir-gateway: the server connection broke ({}), and with it state of this session that cannot be re-established: {}; \
-         connect again",
-        String::from_utf8_lossy(&error.message),
-        names.join(", ")
-    );
-    let kind = if error.effect == Effect::Unknown && !harmless { Kind::OutcomeUnknown } else { Kind::Unavailable };
-    Error::new(Component::Gateway, kind, message).with_effect(error.effect)
 }

@@ -12,6 +12,10 @@ use crate::sql::{self, Clients};
 use crate::time::Instant;
 use crate::topo::Role;
 
+/// Tables of `information_schema`.
+const PROCESSES: &str = "PROCESSLIST";
+const STATUS: &str = "SESSION_STATUS";
+
 impl Session {
     /// Runs a query that may ask for clients.
     pub(super) fn run_with_clients(&mut self, now: Instant, mut job: Job) {
@@ -25,7 +29,11 @@ impl Session {
 
     /// It reads the servers' `information_schema.processlist`, and that has the columns of [`processes::query`].
     fn reads_processes(&self, job: &Job) -> bool {
-        self.knows_their_table() && sql::reads_processes(text(job), self.dialect(), self.is_in_information_schema())
+        self.knows_their_table() && self.reads_table(job, PROCESSES)
+    }
+
+    fn reads_table(&self, job: &Job, name: &str) -> bool {
+        sql::reads_table(text(job), self.dialect(), name, self.is_in_information_schema())
     }
 
     /// The answer to [`Event::ListClients`]: who is connected, and what this session may see of them.
@@ -56,17 +64,22 @@ impl Session {
         let at_work = clients.iter().filter(|client| client.id != self.peer.id);
         let thread = |client: &Process| client.thread.filter(|(at, _)| Some(*at) == tablet).map(|(_, thread)| thread);
         let threads: Vec<_> = at_work.filter_map(|client| Some((thread(client)?, client.id))).collect();
-        self.write_clients(&mut job, &threads, list.as_deref());
+        self.write_clients(&mut job, &threads, list);
         self.run(now, job);
     }
 
-    fn write_clients(&self, job: &mut Job, threads: &[(u32, u32)], list: Option<&str>) {
+    fn write_clients(&self, job: &mut Job, threads: &[(u32, u32)], list: Option<String>) {
+        let mut tables: Vec<_> = list.map(|list| (PROCESSES, list)).into_iter().collect();
+        let is_mariadb = self.servers.is_some_and(|servers| servers.flavor == Flavor::MariaDb);
+        if is_mariadb && self.reads_table(job, STATUS) {
+            tables.push((STATUS, self.session_status()));
+        }
         let clients = Clients {
             id: self.peer.id,
             pseudo_thread_id: !self.state.pins.contains(Pins::OTHER),
             in_information_schema: self.is_in_information_schema(),
             threads,
-            list,
+            tables: &tables,
         };
         if let Some(sql) = sql::with_clients(text(job), self.dialect(), &clients) {
             job.command = Command::Plain(payload_of(&ClientCommand::Query(&sql)));

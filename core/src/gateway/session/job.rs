@@ -139,6 +139,8 @@ pub(super) struct Job {
     pub(super) last_error: Option<Error>,
     /// The server counted warnings.
     pub(super) warned: bool,
+    /// The server says that it changed the session.
+    pub(super) changed_session: bool,
     /// What [`Origin::LearnInsertId`] was told.
     pub(super) reported_insert_id: Option<u64>,
     /// [`Origin::Login`]: why the schema will not do.
@@ -219,6 +221,7 @@ impl Job {
             broken: 0,
             last_error: None,
             warned: false,
+            changed_session: false,
             reported_insert_id: None,
             login_error: None,
             role_after: None,

@@ -1,5 +1,6 @@
 //! Greeting, authentication, admission, and the check of the schema the client asked for.
 
+use super::carrier::Tls;
 use super::commands::{payload_of, split_role};
 use super::job::{Job, Origin};
 use super::state::State;
@@ -11,7 +12,6 @@ use crate::gtid::Flavor;
 use crate::link::{AccountId, ClientName, Command};
 use crate::mysql::auth::{Credential, Secret};
 use crate::mysql::capability::CapabilityFlags;
-use crate::mysql::certificate::Certificate;
 use crate::mysql::command::ClientCommand;
 use crate::mysql::handshake::{ClientInfo, HandshakeResponse, ServerConfig, ServerEvent, ServerHandshake, Transport};
 use crate::sql::Effects;
@@ -32,11 +32,11 @@ pub(super) struct Before {
 }
 
 impl Session {
-    /// TLS is up, as [`Event::StartTls`] asked. `certificate`: what the client has shown, if an authority has vouched for it.
-    pub fn tls_started(&mut self, certificate: Option<Certificate>) {
+    /// TLS is up, as [`Event::StartTls`] asked.
+    pub fn tls_started(&mut self, tls: Option<Tls>) {
         let Phase::Login(handshake) = &mut self.phase else { return };
         handshake.tls_started();
-        self.certificate = certificate;
+        self.tls = tls.map(Box::new);
         self.peer.transport = Transport::Tls;
         self.pump_login();
     }
@@ -74,7 +74,8 @@ impl Session {
                 ServerEvent::Lookup { user } => match &self.config.users {
                     // To a client whose connection is not what the account asks for, it is closed as if there were none, as at a server.
                     Users::Listed(users) => {
-                        let (transport, shown) = (self.peer.transport, self.certificate.as_ref());
+                        let (transport, shown) =
+                            (self.peer.transport, self.tls.as_ref().and_then(|tls| tls.certificate.as_ref()));
                         let known = users.get(&user).filter(|known| known.requires.is_met_by(transport, shown));
                         handshake.credential(known.map(|known| known.credential.clone()));
                     }

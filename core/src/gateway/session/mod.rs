@@ -11,6 +11,7 @@
 mod activity;
 mod ahead;
 mod answer;
+mod carrier;
 mod clients;
 mod commands;
 mod diagnostics;
@@ -24,6 +25,7 @@ mod insert_id;
 mod job;
 mod kill;
 mod login;
+mod lost;
 mod outcome;
 mod prepared;
 mod query;
@@ -39,6 +41,7 @@ mod transmit;
 mod usage;
 mod waiting;
 
+pub use carrier::Tls;
 pub use outcome::{Class, Outcome, Plan, Sight, Verdict};
 pub use replay::Replayed;
 pub use state::Pins;
@@ -56,7 +59,6 @@ use crate::mutants::Mutant;
 use crate::mysql::ProtocolError;
 use crate::mysql::auth::{Nonce, Proof};
 use crate::mysql::capability::{CapabilityFlags, MariaDbCapabilities};
-use crate::mysql::certificate::Certificate;
 use crate::mysql::frame::{self, PacketReader};
 use crate::mysql::handshake::{ServerHandshake, Transport};
 use crate::mysql::packet::{self, OkHeader, OkPacket};
@@ -292,8 +294,8 @@ pub struct Session {
     servers: Option<ServerVersion>,
     view: Arc<View>,
     peer: Peer,
-    /// What the client has shown, once TLS is up.
-    certificate: Option<Certificate>,
+    /// Once it is up.
+    tls: Option<Box<Tls>>,
     phase: Phase,
     user: Vec<u8>,
     /// The user and where it comes from, for those who judge its statements.
@@ -356,7 +358,7 @@ impl Session {
         let mut session = Self {
             servers: ServerVersion::parse(&config.greeting.server_version),
             phase: Phase::Login(Box::new(handshake)),
-            certificate: None,
+            tls: None,
             user: Vec::new(),
             named: Arc::new(ClientName { user: Vec::new(), host: peer.host.clone() }),
             account: AccountId::OWN,

@@ -122,6 +122,10 @@ impl Session {
                 self.answer_table(&TextResultSet { columns, rows });
                 self.diagnostics.note_rows(Some(names.len() as u64));
             }
+            Some(Own::ShowCarrier(name)) => {
+                self.answer_table(&processes::status(name, self.carrier_status(name)));
+                self.note_selected(1);
+            }
             Some(Own::SelectConnectionId { column }) => {
                 self.answer_number(column, self.peer.id);
                 self.diagnostics.note_rows(Some(1));

@@ -42,7 +42,7 @@ bitflags! {
         const NEXT_TRANSACTION = 1 << 8;
         /// Other state that cannot be carried over (seeds, timestamps, ...).
         const OTHER = 1 << 9;
-        /// A procedure ran: what it left behind (user variables, locks) no server tells.
+        /// A procedure ran, what it left behind (user variables, locks) no server tells; or a trigger that left something.
         const STORED_CODE = 1 << 11;
         /// A savepoint that no transaction holds yet, with autocommit off.
         const SAVEPOINT = 1 << 12;
@@ -91,6 +91,12 @@ pub(super) fn reported_insert_id(ok: &OkPacket) -> Option<u64> {
         }
         _ => None,
     })
+}
+
+/// Whether the server says that the statement changed the session, and not that this was its default schema alone.
+pub(super) fn reports_change(ok: &OkPacket) -> bool {
+    let says = |wanted: fn(&Change<'_>) -> bool| ok.session_state().flatten().any(|change| wanted(&change));
+    says(|change| *change == Change::StateChange(true)) && !says(|change| matches!(change, Change::Schema(_)))
 }
 
 /// See the module.
@@ -338,6 +344,18 @@ mod tests {
         assert_eq!(state.settings.variables["sql_mode"], b"ANSI");
         assert_eq!(state.position, Position::parse(Flavor::MariaDb, "0-1-7").unwrap());
         assert!(!state.settings.variables.contains_key("last_gtid"));
+    }
+
+    #[test]
+    fn a_change_that_nobody_names_is_told_from_one_of_the_schema() {
+        let said = |build: fn(&mut SessionStateBuilder)| reports_change(&ok(build));
+        assert!(said(|b| b.push(Change::StateChange(true))));
+        assert!(!said(|b| b.push(Change::StateChange(false))));
+        assert!(!said(|b| b.variable(b"last_gtid", b"0-1-7")));
+        assert!(!said(|b| {
+            b.push(Change::Schema(b""));
+            b.push(Change::StateChange(true));
+        }));
     }
 
     #[test]

@@ -598,9 +598,9 @@ impl Driver {
         let until = clock::to_tokio(self.session.poll_timeout().unwrap_or(Instant::MAX));
         match tokio::time::timeout_at(until, self.shared.accept_tls(before, head)).await {
             Ok(Ok(client)) => {
-                let certificate = client.certificate();
+                let tls = client.tls();
                 self.client = client;
-                self.session.tls_started(certificate);
+                self.session.tls_started(tls);
             }
             Ok(Err(_)) | Err(_) => self.lose_client(),
         }

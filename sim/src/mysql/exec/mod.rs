@@ -9,12 +9,12 @@ mod show;
 mod write;
 
 use super::commit::{self, Commit};
-use super::error::SqlError;
+use super::error::{Clause, SqlError};
 use super::locks::{Asked, LockKey, Mode};
 use super::server::{Server, Stop};
 use super::session::{Body, Isolation, Job, Savepoint, Session, Tracked, Trx, Wait};
 use super::sql::{Replication, Scope, Statement, TableName, TransactionMode};
-use super::tables::{Change, TableDef, TableRef};
+use super::tables::{Change, TableDef, TableRef, Trigger};
 use super::value::Value;
 use super::variables::known;
 use std::rc::Rc;
@@ -45,7 +45,9 @@ impl Server {
             Statement::Update(update) => self.update(turn, session, update),
             Statement::Delete(delete) => self.delete(turn, session, delete),
             Statement::Do(items) => self.do_items(turn, session, items),
-            Statement::CreateTable { .. } | Statement::CreateDatabase(..) if self.is_defining() => {
+            Statement::CreateTable { .. } | Statement::CreateTrigger { .. } | Statement::CreateDatabase(..)
+                if self.is_defining() =>
+            {
                 Err(Stop::Wait(Wait::Commits, None))
             }
             Statement::CreateTable { table, if_not_exists, columns, primary_key } => {
@@ -69,8 +71,17 @@ impl Server {
                     }
                     return Err(error.into());
                 }
-                let def = TableDef { reference, columns: columns.clone(), primary_key: *primary_key };
+                let (columns, primary_key) = (columns.clone(), *primary_key);
+                let def = TableDef { reference, columns, primary_key, trigger: None };
                 self.define(session, Change::CreateTable(Rc::new(def)))
+            }
+            Statement::CreateTrigger { table, variable, column } => {
+                let reference = self.existing_table(session, table)?;
+                let def = self.tables.get(&reference.schema, &reference.name).map(|table| Rc::clone(&table.def));
+                let found = def.and_then(|def| def.column(column));
+                let unknown = || SqlError::unknown_column(self.config.flavor, column, Clause::Insert);
+                let trigger = Trigger { variable: variable.clone(), column: found.ok_or_else(unknown)? };
+                self.define(session, Change::CreateTrigger(reference, trigger))
             }
             Statement::DropTable { table, if_exists } => {
                 let reference = Rc::new(self.table_ref(session, table)?);
@@ -345,6 +356,7 @@ pub(super) const fn is_definition(statement: &Statement) -> bool {
     matches!(
         statement,
         Statement::CreateTable { .. }
+            | Statement::CreateTrigger { .. }
             | Statement::DropTable { .. }
             | Statement::Truncate(_)
             | Statement::CreateDatabase(..)

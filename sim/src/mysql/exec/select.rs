@@ -119,7 +119,8 @@ impl Server {
             auto_increment: false,
         };
         let reference = Rc::new(TableRef { schema: String::new(), name: String::new() });
-        let def = TableDef { reference, columns: columns.iter().map(column).collect(), primary_key: None };
+        let def =
+            TableDef { reference, columns: columns.iter().map(column).collect(), primary_key: None, trigger: None };
         let env = self.env(turn, session, Some(&def), Clause::Where);
         let mut found = Vec::new();
         for row in rows {

@@ -49,6 +49,10 @@ impl Server {
                 return Err(SqlError::column_count().into());
             }
             let (row, generated) = self.new_row(turn, session, &def, &targets, values)?;
+            if let Some(trigger) = &def.trigger {
+                session.user_variables.insert(trigger.variable.clone(), row[trigger.column].clone());
+                self.track_state(session);
+            }
             self.insert_row(turn, session, insert, &def, id, row, generated, &mut tally)?;
         }
         if let Some(first) = tally.first_generated {

@@ -3,7 +3,7 @@
 use super::super::replica::ThreadError;
 use super::super::sql::{ColumnDef, ColumnKind};
 use super::super::storage::Transaction;
-use super::super::tables::{Change, TableDef, TableRef};
+use super::super::tables::{Change, TableDef, TableRef, Trigger};
 use super::super::value::{Row, Value};
 use std::rc::Rc;
 use weir_core::gtid::Position;
@@ -200,6 +200,11 @@ fn put_change(out: &mut Vec<u8>, change: &Change) {
             out.push(4);
             put_def(out, def);
         }
+        Change::CreateTrigger(table, trigger) => {
+            out.push(10);
+            put_table(out, table);
+            put_trigger(out, trigger);
+        }
         Change::DropTable(table) => {
             out.push(5);
             put_table(out, table);
@@ -231,12 +236,24 @@ fn change(reader: &mut Reader<'_>, last: &mut LastTable) -> Option<Change> {
         7 => Change::CreateSchema(text(reader)?),
         8 => Change::DropSchema(text(reader)?),
         9 => Change::NoEffect,
+        10 => Change::CreateTrigger(table(reader, last)?, trigger(reader)?),
         _ => return None,
     })
 }
 
+fn put_trigger(out: &mut Vec<u8>, trigger: &Trigger) {
+    put_lenenc_str(out, trigger.variable.as_bytes());
+    put_lenenc_int(out, trigger.column as u64);
+}
+
+fn trigger(reader: &mut Reader<'_>) -> Option<Trigger> {
+    Some(Trigger { variable: text(reader)?, column: usize::try_from(int(reader)?).ok()? })
+}
+
 fn put_def(out: &mut Vec<u8>, def: &TableDef) {
     put_table(out, &def.reference);
+    out.push(u8::from(def.trigger.is_some()));
+    def.trigger.iter().for_each(|trigger| put_trigger(out, trigger));
     put_lenenc_int(out, def.primary_key.map_or(0, |key| key as u64 + 1));
     put_lenenc_int(out, def.columns.len() as u64);
     for column in &def.columns {
@@ -258,6 +275,8 @@ fn put_def(out: &mut Vec<u8>, def: &TableDef) {
 
 fn def(reader: &mut Reader<'_>, last: &mut LastTable) -> Option<TableDef> {
     let reference = table(reader, last)?;
+    let has_trigger = reader.u8("flag").ok()? != 0;
+    let trigger = if has_trigger { Some(trigger(reader)?) } else { None };
     let primary_key = usize::try_from(int(reader)?).ok()?.checked_sub(1);
     let count = int(reader)?;
     let column = |_| {
@@ -275,7 +294,7 @@ fn def(reader: &mut Reader<'_>, last: &mut LastTable) -> Option<TableDef> {
         Some(ColumnDef { name, kind, nullable: flags & 1 != 0, auto_increment: flags & 2 != 0, default })
     };
     let columns = (0..count).map(column).collect::<Option<Vec<ColumnDef>>>()?;
-    Some(TableDef { reference, columns, primary_key })
+    Some(TableDef { reference, columns, primary_key, trigger })
 }
 
 #[cfg(test)]
@@ -293,10 +312,17 @@ mod tests {
             default: Some(Value::Int(3)),
             auto_increment: false,
         };
+        let trigger = Trigger { variable: "v".into(), column: 1 };
         let columns = vec![column("a", ColumnKind::Int), column("b", ColumnKind::Text(20))];
         let changes = vec![
             Change::CreateSchema("d".into()),
-            Change::CreateTable(Rc::new(TableDef { reference: Rc::clone(&name), columns, primary_key: Some(0) })),
+            Change::CreateTable(Rc::new(TableDef {
+                reference: Rc::clone(&name),
+                columns,
+                primary_key: Some(0),
+                trigger: Some(trigger.clone()),
+            })),
+            Change::CreateTrigger(Rc::clone(&name), trigger),
             Change::Insert(Rc::clone(&name), Value::Int(-1), Rc::clone(&row)),
             Change::Update(Rc::clone(&name), Value::Int(-1), row),
             Change::Delete(Rc::clone(&name), Value::text("k")),

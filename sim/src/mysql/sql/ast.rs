@@ -25,6 +25,15 @@ pub enum Statement {
         /// Index of the primary key's column.
         primary_key: Option<usize>,
     },
+    /// CREATE TRIGGER ... BEFORE INSERT ON ... FOR EACH ROW SET @variable = NEW.column.
+    CreateTrigger {
+        /// Its table.
+        table: TableName,
+        /// What it sets.
+        variable: String,
+        /// To what.
+        column: String,
+    },
     /// DROP TABLE.
     DropTable {
         /// Its name.
@@ -78,6 +87,7 @@ impl Statement {
             | Self::Update(_)
             | Self::Delete(_)
             | Self::CreateTable { .. }
+            | Self::CreateTrigger { .. }
             | Self::DropTable { .. }
             | Self::Truncate(_)
             | Self::Show(Show::Variables(..) | Show::Status(_) | Show::Databases | Show::Tables) => true,

@@ -5,6 +5,7 @@ use crate::gateway::session::{Event, Fate, Pins, Reason};
 use crate::link::{Command, Ended, Reply};
 use crate::mysql::command::ClientCommand;
 use crate::mysql::packet::OkPacket;
+use crate::mysql::session_state::{Change, SessionStateBuilder};
 
 #[test]
 fn a_variable_is_carried_to_the_next_connection() {
@@ -197,4 +198,25 @@ fn what_is_set_without_a_scope_gets_one_on_its_way_to_the_server() {
     let request = bench.lend().1;
     let Command::Prepare(statement) = &request.command else { panic!("{request:?}") };
     assert_eq!(statement.sql, b"SET @@session.sql_mode = ?");
+}
+
+/// A trigger has set a user variable: who wrote may ask for it, and nobody else shall find it.
+#[test]
+fn what_a_trigger_leaves_keeps_the_connection() {
+    let changed = || {
+        let mut block = SessionStateBuilder::default();
+        block.push(Change::StateChange(true));
+        OkPacket { session_state: block.finish(), ..ok() }
+    };
+    let mut bench = Bench::logged_in();
+    bench.run("INSERT INTO t VALUES (1)", ok());
+    assert!(bench.session.pins().is_empty());
+    bench.query("INSERT INTO t VALUES (1)");
+    bench.lend();
+    bench.answer(ok_reply(changed()));
+    assert_eq!(bench.session.pins(), Pins::STORED_CODE);
+
+    let mut bench = Bench::logged_in();
+    bench.run("SET sql_mode = ''", OkPacket { session_state: changed().session_state, ..ok() });
+    assert!(bench.session.pins().is_empty(), "it has told what it sets");
 }

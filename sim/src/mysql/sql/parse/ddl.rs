@@ -16,6 +16,9 @@ impl Parser<'_> {
             self.table_options();
             return Ok(Statement::CreateDatabase(name, if_not_exists));
         }
+        if self.take_word("TRIGGER") {
+            return self.trigger();
+        }
         self.expect_word("TABLE")?;
         let if_not_exists = self.take_words(&["IF", "NOT", "EXISTS"])?;
         let table = self.table_name()?;
@@ -48,6 +51,21 @@ impl Parser<'_> {
             columns[key].nullable = false;
         }
         Ok(Statement::CreateTable { table, if_not_exists, columns, primary_key: key })
+    }
+
+    /// `name BEFORE INSERT ON table FOR EACH ROW SET @variable = NEW.column`.
+    fn trigger(&mut self) -> Result<Statement> {
+        self.name()?;
+        ["BEFORE", "INSERT", "ON"].into_iter().try_for_each(|word| self.expect_word(word))?;
+        let table = self.table_name()?;
+        ["FOR", "EACH", "ROW", "SET"].into_iter().try_for_each(|word| self.expect_word(word))?;
+        let What::User(variable) = &self.token.what else { return Err(self.error()) };
+        let variable = variable.clone();
+        self.advance();
+        self.expect_symbol("=")?;
+        self.expect_word("NEW")?;
+        self.expect_symbol(".")?;
+        Ok(Statement::CreateTrigger { table, variable, column: self.name()? })
     }
 
     /// ENGINE, CHARSET and the like: the model has one engine and compares bytes.
