@@ -17,6 +17,7 @@ mod asked;
 mod classification;
 mod classify;
 mod clients;
+mod comments;
 pub mod fingerprint;
 mod functions;
 mod leaves;
@@ -37,6 +38,7 @@ pub use asked::{Number, Numbered, Numbers, ShowConditions, show_conditions, with
 pub use classification::{Classification, Effects, Kill, Kind, Own, OwnAssignment, OwnColumn, Route, Show, Victim};
 pub use classify::classify;
 pub use clients::{Clients, may_name_clients, reads_processes, with_clients};
+pub use comments::{Commented, commented};
 pub use fingerprint::{Fingerprint, bounded_fingerprint, fingerprint};
 pub use leaves::{Forgets, FoundRows, Leaves, RowCount, leaves};
 pub use lexer::Lexer;

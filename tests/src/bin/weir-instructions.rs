@@ -212,7 +212,7 @@ impl Path {
                     self.pool.handle(self.now, release);
                     while self.pool.poll_output().is_some() {}
                 }
-                Event::Ended(outcome) => {
+                Event::Ended(outcome, _) => {
                     if let Some(fingerprint) = outcome.fingerprint {
                         let form = || self.session.normal_form(fingerprint);
                         self.digests.count(self.now, fingerprint, &outcome, form);
@@ -333,6 +333,7 @@ fn session(now: Instant) -> Session {
         variables: Variables::default(),
         limits: SessionLimits::default(),
         digests: std::env::var_os("WEIR_WITHOUT_DIGESTS").is_none(),
+        traces: None,
         mutants: Mutants::NONE,
     };
     let tablet = |id, role| TabletView {
