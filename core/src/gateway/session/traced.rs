@@ -2,9 +2,9 @@
 //!
 //! Of other statements there is nothing. The ids of spans are drawn here, since a server may be told of its own before it has anything.
 
+use super::Session;
 use super::commands::payload_of;
 use super::outcome::Sight;
-use super::{Session, Tally};
 use crate::error::Error;
 use crate::gateway::cluster::TabletId;
 use crate::gateway::variables::Consistency;
@@ -167,13 +167,6 @@ impl Trace {
         } else {
             self.steps_left_out += 1;
         }
-    }
-}
-
-impl Tally {
-    /// What is remembered of the statement under way, if spans may be made of it.
-    pub(super) fn traced(&mut self) -> Option<&mut Trace> {
-        self.trace.as_deref_mut()
     }
 }
 

@@ -23,7 +23,7 @@ impl Session {
         let since = *job.waits_since.get_or_insert(now);
         let hold = Hold { since, bytes: job.command.bytes(), refused_by: job.primary };
         job.last_error = Some(error);
-        if let Some(trace) = self.tally.traced() {
+        if let Some(trace) = &mut self.tally.trace {
             trace.buffered(now);
         }
         self.events.push_back(Event::Buffer(hold));
@@ -47,7 +47,7 @@ impl Session {
                 return;
             }
         };
-        if let Some(trace) = self.tally.traced() {
+        if let Some(trace) = &mut self.tally.trace {
             trace.resumed(now);
         }
         let reason = job.last_error.take();
