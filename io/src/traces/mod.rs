@@ -1,8 +1,8 @@
-//! Spans for a collector of OpenTelemetry, over OTLP/gRPC: who is told ([`Options`]), what is on its way ([`Tracer`]).
+//! Spans for a collector of OpenTelemetry, over OTLP/gRPC: who is told ([`Options`]), what is on its way (`Tracer`).
 //!
 //! Whoever has made spans hands them to the tracer and goes on: there is a limit on what waits, and what finds no room is dropped and
-//! counted. Nothing waits for a collector but the task that speaks to it ([`export`]). What is made of a statement is for `gateway` and
-//! `grpc` to say; how its parts are written, for [`span`].
+//! counted. Nothing waits for a collector but the task that speaks to it (`export`). What is made of a statement is for `gateway` and
+//! `grpc` to say; how its parts are written, for `span`.
 
 mod export;
 pub(crate) mod span;
@@ -38,17 +38,16 @@ impl FromStr for Collector {
 
     /// Reads `http://HOST:PORT`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let endpoint = Endpoint::from_shared(text.to_owned()).map_err(|why| why.to_string())?;
-        let uri = endpoint.uri();
-        match uri.scheme_str() {
-            Some("http") if uri.host().is_some() && matches!(uri.path(), "" | "/") && uri.query().is_none() => {
-                Ok(Self(endpoint))
-            }
-            Some("https") => {
-                Err("spans are sent over plain http: let a collector on this machine pass them on".to_owned())
-            }
-            _ => Err("http://HOST:PORT".to_owned()),
+        const SHAPE: &str = "http://HOST:PORT";
+        if text.starts_with("https:") {
+            return Err("spans are sent over plain http: let a collector on this machine pass them on".to_owned());
         }
+        // It could be of another scheme, which the library knows and this does not.
+        let endpoint = Endpoint::from_shared(text.to_owned()).ok().filter(|_| text.starts_with("http://"));
+        let endpoint = endpoint.ok_or(SHAPE)?;
+        let uri = endpoint.uri();
+        let is_address = uri.host().is_some() && matches!(uri.path(), "" | "/") && uri.query().is_none();
+        if is_address { Ok(Self(endpoint)) } else { Err(SHAPE.to_owned()) }
     }
 }
 
