@@ -15,5 +15,7 @@ fn main() -> std::io::Result<()> {
         .compile_protos(
             &["proto/weir/query.v1.proto", "proto/weir/control.v1.proto", "proto/weir/admin.v1.proto"],
             &["proto"],
-        )
+        )?;
+    // Its service is for the collectors of tests.
+    tonic_prost_build::configure().compile_protos(&["proto/weir/otlp.v1.proto"], &["proto"])
 }

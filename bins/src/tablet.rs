@@ -1,6 +1,6 @@
 //! `weir-tablet`: a tablet, with its server.
 
-use crate::args::{ProcessArgs, Reread, TabletArgs, TopologyArgs, WireArgs, say};
+use crate::args::{ProcessArgs, Reread, TabletArgs, TopologyArgs, TraceArgs, WireArgs, say};
 use crate::life::{Life, Told};
 use clap::Parser;
 use std::collections::BTreeMap;
@@ -94,6 +94,10 @@ pub struct Args {
     /// Its connections.
     #[command(flatten)]
     pub tablet: TabletArgs,
+
+    /// The traces that it adds to.
+    #[command(flatten)]
+    pub traces: TraceArgs,
 
     /// Its process.
     #[command(flatten)]
@@ -190,5 +194,7 @@ async fn options(args: &Args) -> Result<Options, String> {
         server_compression: args.tablet.server_compression(),
         encryption: args.tablet.encryption.encryption()?,
         guard: args.tablet.guard()?,
+        // What is sampled, gateways say.
+        traces: args.traces.options(0.0),
     })
 }

@@ -30,3 +30,4 @@ pub mod sql;
 pub mod tablet;
 pub mod time;
 pub mod topo;
+pub mod trace;

@@ -25,6 +25,7 @@ fn server_config() -> ServerConfig {
         transport: Transport::Plain,
         tls_available: false,
         compression: false,
+        query_attributes: false,
         tls_required: false,
         rsa_public_key: None,
         client_host: "localhost".into(),

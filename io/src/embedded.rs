@@ -171,7 +171,8 @@ impl Running {
         let by_id = watch::channel(Arc::new(by_id)).1;
         let (followed, globals) = keep_globals(store).await;
         let cell = options.cluster.cell.clone();
-        let gateway = gateway::Options { globals, ..options.gateway };
+        let part = vec![("service.name", "weir".to_owned())];
+        let gateway = gateway::Options { globals, part, ..options.gateway };
         let listen = gateway.listen;
         let gateway = Listening::start(gateway, &server, application, rsa, view, by_id)
             .map_err(|error| StartError::Listen(listen, error))?;

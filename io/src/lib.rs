@@ -27,6 +27,7 @@ mod system;
 pub mod tablet;
 pub mod tls;
 pub mod topology;
+pub mod traces;
 mod uring;
 
 pub use crypto::RsaKey;

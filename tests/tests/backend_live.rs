@@ -203,6 +203,7 @@ impl Backend {
             wait: None,
             client: ClientFormat { deprecate_eof: self.client.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
             caller: Caller::Unknown,
+            trace: None,
         }
     }
 

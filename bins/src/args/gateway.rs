@@ -1,6 +1,6 @@
 //! How clients are served.
 
-use super::users;
+use super::{TraceArgs, users};
 use clap::Args as ClapArgs;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
@@ -22,6 +22,7 @@ use weir_io::Rings;
 use weir_io::gateway;
 use weir_io::handover::Sockets;
 use weir_io::tls::{Certificates, Files, Purpose};
+use weir_io::traces;
 
 /// So many heartbeats may be missing until replicas' lags are what their servers reckon.
 const BEATS_MISSED_MAX: u32 = 5;
@@ -65,6 +66,7 @@ pub const LIVE_OF_GATEWAYS: &[&str] = &[
     "read-after-write-timeout-ms",
     "read-time-ms",
     "slow-query-ms",
+    "trace-ratio",
     "transaction-replay",
     "user",
     "users-file",
@@ -211,6 +213,15 @@ pub struct GatewayArgs {
           value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
     pub slow_query_ms: u64,
 
+    /// The traces that are made.
+    #[command(flatten)]
+    pub traces: TraceArgs,
+
+    /// With --trace-endpoint: of statements whose client says nothing of a trace, this share is traced, from 0 to 1. A client says it by a
+    /// comment /*traceparent='...'*/ of the statement, or a query attribute of that name; what it says of sampling holds.
+    #[arg(long, default_value_t = 0.01, value_name = "RATIO", env = "WEIR_TRACE_RATIO", value_parser = ratio)]
+    pub trace_ratio: f64,
+
     /// What carries the bytes of clients, and of this process's connections to servers: io_uring (Linux 6.1 or later, where it is not
     /// forbidden), tokio (epoll), or auto: the first that there is.
     #[arg(long, default_value = "auto", value_name = "auto|io_uring|tokio", env = "WEIR_IO_DRIVER")]
@@ -289,6 +300,8 @@ impl GatewayArgs {
             others: gateway::Others::default(),
             rings: self.rings(threads)?,
             digests_max: self.digests_max as usize,
+            traces: self.traces.options(self.trace_ratio),
+            part: traces::Part::new(),
         })
     }
 
@@ -327,6 +340,7 @@ impl GatewayArgs {
                 read_after_write_timeout: Duration::from_millis(self.read_after_write_timeout_ms),
                 ..Variables::default()
             },
+            trace_ratio: self.trace_ratio,
             slow: Some(Duration::from_millis(self.slow_query_ms)).filter(|slow| !slow.is_zero()),
             admission: AdmissionLimits {
                 connections_max: self.max_connections,
@@ -396,6 +410,10 @@ impl GatewayArgs {
 
 fn consistency(text: &str) -> Result<Consistency, &'static str> {
     Consistency::parse(text).ok_or("one of EVENTUAL, SESSION, INSTANCE, GLOBAL")
+}
+
+fn ratio(text: &str) -> Result<f64, &'static str> {
+    text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio)).ok_or("a number from 0 to 1")
 }
 
 fn policy(text: &str) -> Result<Splitting, &'static str> {

@@ -8,6 +8,7 @@ mod server_tls;
 mod table_acl;
 mod tablet;
 mod topology;
+mod traces;
 mod users;
 mod wire;
 
@@ -18,6 +19,7 @@ pub use process::{ProcessArgs, Signalled, StopSignals, say, say_error, set_log};
 pub use server_tls::{ServerTls, ServerTlsArgs};
 pub use tablet::TabletArgs;
 pub use topology::TopologyArgs;
+pub use traces::TraceArgs;
 pub use wire::WireArgs;
 
 /// So many MiB in bytes.

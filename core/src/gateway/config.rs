@@ -5,6 +5,7 @@ use super::variables::Variables;
 use crate::mutants::Mutants;
 use crate::mysql::auth::AuthPlugin;
 use crate::time::Duration;
+use crate::trace::Sampler;
 use std::sync::Arc;
 
 /// See the module. Immutable: what changes it makes a new one.
@@ -20,6 +21,8 @@ pub struct SessionConfig {
     pub limits: SessionLimits,
     /// Statements are told by their form, for digests.
     pub digests: bool,
+    /// Of which statements spans are made; `None`: of none, and no client is asked for its trace.
+    pub traces: Option<Arc<Sampler>>,
     /// Rules broken on purpose.
     pub mutants: Mutants,
 }

@@ -4,6 +4,7 @@ use super::{Asks, OWN_FORMAT, Settings};
 use crate::gtid::Position;
 use crate::mysql::command::ClientCommand;
 use crate::time::Duration;
+use crate::trace::Context;
 use std::sync::Arc;
 
 /// One client command, with everything that must be true of the server connection that runs it.
@@ -31,6 +32,8 @@ pub struct Request {
     pub client: ClientFormat,
     /// On whose behalf it is made.
     pub caller: Caller,
+    /// The span that it is under, when spans are made of its statement.
+    pub trace: Option<Context>,
 }
 
 /// On whose behalf a request is made.
@@ -71,6 +74,7 @@ impl Request {
             wait: None,
             client: OWN_FORMAT,
             caller: Caller::Weir,
+            trace: None,
         }
     }
 }

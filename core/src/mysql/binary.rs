@@ -62,6 +62,13 @@ impl Layout {
     }
 }
 
+/// The type of a parameter by the two bytes that stand for it, and whether it is unsigned.
+pub(super) fn type_of_pair(pair: [u8; 2]) -> Result<(ColumnType, bool), ProtocolError> {
+    const UNSIGNED: u8 = 0x80;
+    let column_type = ColumnType::try_from(pair[0]).map_err(|_| ProtocolError::Malformed("parameter type"))?;
+    Ok((column_type, pair[1] & UNSIGNED != 0))
+}
+
 /// Reads one value that is not NULL.
 ///
 /// # Errors

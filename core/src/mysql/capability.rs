@@ -27,10 +27,11 @@ bitflags! {
 pub const OF_MARIADB: MariaDbCapabilities = MariaDbCapabilities::STMT_BULK_OPERATIONS;
 
 /// What Weir offers to clients. `CLIENT_SSL` is added when the gateway has a certificate, `CLIENT_COMPRESS` unless it is
-/// configured otherwise, and `CLIENT_MYSQL` is left out where it greets as MariaDB.
+/// configured otherwise, `CLIENT_QUERY_ATTRIBUTES` where clients are asked for their traces, and `CLIENT_MYSQL` is left out where it greets
+/// as MariaDB.
 ///
-/// Not offered: compression by zstd, query attributes, optional metadata and multi-factor authentication (MySQL's alone; they
-/// would change the bytes that are relayed), and NO_SCHEMA (no client has used it since MySQL 4).
+/// Not offered: compression by zstd, optional metadata and multi-factor authentication (MySQL's alone; they would change the bytes that
+/// are relayed), and NO_SCHEMA (no client has used it since MySQL 4).
 pub const OFFERED_TO_CLIENTS: CapabilityFlags = CLIENT_MYSQL
     .union(CapabilityFlags::CLIENT_FOUND_ROWS)
     .union(CapabilityFlags::CLIENT_LONG_FLAG)

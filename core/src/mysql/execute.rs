@@ -5,8 +5,8 @@
 //! Source: MySQL source documentation, "COM_STMT_EXECUTE".
 
 use super::ProtocolError;
-use super::binary::{NullBitmap, Value, put_value, read_value, type_of};
-use super::capability::{ColumnType, StatusFlags};
+use super::binary::{NullBitmap, Value, put_value, read_value, type_of, type_of_pair};
+use super::capability::StatusFlags;
 use super::wire::Reader;
 
 /// Flag: open a read-only cursor instead of sending the rows.
@@ -115,15 +115,14 @@ impl<'a> Execute<'a> {
         let types = self.types.or(bound).ok_or(ProtocolError::Malformed("execute types"))?;
         let mut reader = Reader::new(self.values);
         let mut values = Vec::new();
-        for (index, pair) in types.chunks_exact(TYPE_BYTES).enumerate() {
+        for (index, pair) in types.as_chunks::<TYPE_BYTES>().0.iter().enumerate() {
             values.push(if NullBitmap::OF_PARAMETERS.is_null(self.null_bitmap, index) {
                 Value::NULL
             } else if is_long(index as u16) {
                 Value::Bytes(Vec::new())
             } else {
-                let column_type =
-                    ColumnType::try_from(pair[0]).map_err(|_| ProtocolError::Malformed("parameter type"))?;
-                read_value(&mut reader, column_type, pair[1] & UNSIGNED != 0)?
+                let (column_type, is_unsigned) = type_of_pair(*pair)?;
+                read_value(&mut reader, column_type, is_unsigned)?
             });
         }
         Ok(values)

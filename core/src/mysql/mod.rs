@@ -6,6 +6,7 @@
 //! Where to start reading: [`frame`] cuts a byte stream into packets, [`packet`] and [`command`] say what a server and a
 //! client put in them, [`handshake`] opens a connection on either side.
 
+pub mod attributes;
 pub mod auth;
 pub mod binary;
 pub mod capability;

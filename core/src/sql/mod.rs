@@ -17,6 +17,7 @@ mod asked;
 mod classification;
 mod classify;
 mod clients;
+mod comments;
 pub mod fingerprint;
 mod functions;
 mod leaves;
@@ -39,6 +40,7 @@ pub use classification::{
 };
 pub use classify::classify;
 pub use clients::{Clients, asks_for_holders, may_name_clients, reads_table, with_clients};
+pub use comments::{Commented, commented};
 pub use fingerprint::{Fingerprint, bounded_fingerprint, fingerprint};
 pub use leaves::{Forgets, FoundRows, Leaves, RowCount, leaves};
 pub use lexer::Lexer;

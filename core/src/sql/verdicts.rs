@@ -2,10 +2,12 @@
 //!
 //! Owns a few verdicts of one client. What decides is in `classify` and `leaves`; here is what two texts must have in common for
 //! the verdict on one to be that on the other: their *shape*, which is the text with one number for all numbers and one string
-//! for all strings. Texts in which a number or a string may be more than a value have none, and are judged each time.
+//! for all strings. Texts in which a number or a string may be more than a value have none, and are judged each time. Comments around a
+//! text are no part of its shape: applications write there which request they work for.
 
 use super::classification::{Classification, Effects, Kind, Route};
 use super::classify::classify;
+use super::comments::commented;
 use super::fingerprint::{Fingerprint, fingerprint, normalise};
 use super::leaves::{Leaves, leaves};
 use super::token::Dialect;
@@ -58,7 +60,7 @@ impl Verdicts {
     /// Judges a text; `digests`: its form is asked for. Allocates nothing for a text like an earlier one.
     pub fn judge<'a>(&mut self, sql: &'a [u8], dialect: Dialect, digests: bool) -> Judged<'a> {
         let mut buffer = [0; SHAPE_BYTES_MAX];
-        let Some(shape) = shape(sql, &mut buffer) else { return Judged::unkept(classify(sql, dialect)) };
+        let Some(shape) = shape(bare(sql), &mut buffer) else { return Judged::unkept(classify(sql, dialect)) };
         let set = (hash(shape) % SETS as u64) as usize;
         let is_known = |known: &Verdict| known.dialect == dialect && *known.shape == *shape;
         if let Some(known) = self.0.get_mut(set).and_then(|set| latest(set, is_known)) {
@@ -118,6 +120,11 @@ impl Verdict {
 fn is_settled(class: &Classification<'_>) -> bool {
     let is_data = matches!(class.kind, Kind::Select | Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete);
     is_data && class.own.is_none() && class.hint.is_none()
+}
+
+/// The text without the comments around it. What has a shape ends neither within a string nor within a comment, so that these are such.
+fn bare(sql: &[u8]) -> &[u8] {
+    commented(sql).map_or(sql, |commented| commented.statement.trim_ascii())
 }
 
 /// What a byte is to a shape.
@@ -288,6 +295,26 @@ mod tests {
     }
 
     #[test]
+    fn comments_around_a_text_make_it_no_other() {
+        let mut verdicts = Verdicts::default();
+        let dialect = Dialect::default();
+        let first = verdicts.judge(b"SELECT c FROM t WHERE id = 1", dialect, true).fingerprint;
+        verdicts.0.iter_mut().flatten().flatten().for_each(|known| known.rule = "remembered");
+        for sql in [
+            "SELECT c FROM t WHERE id = 2 /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'*/",
+            "/* app */ SELECT c FROM t WHERE id = 3",
+            "/* app */ SELECT c FROM t WHERE id = 3/* it's */ ;",
+        ] {
+            let judged = verdicts.judge(sql.as_bytes(), dialect, true);
+            assert_eq!((judged.classification.rule, judged.fingerprint), ("remembered", first), "{sql}");
+        }
+        assert_eq!(verdicts.0.iter().flatten().flatten().count(), 1);
+        for sql in ["SELECT c FROM t WHERE id = 2 /*! + 1 */", "SELECT c FROM t WHERE id = 2 /*vt+ ROLE=PRIMARY */"] {
+            assert_ne!(verdicts.judge(sql.as_bytes(), dialect, true).classification.rule, "remembered", "{sql}");
+        }
+    }
+
+    #[test]
     fn the_verdict_that_was_not_needed_last_goes_first() {
         let shapes: Vec<String> = (1..400).map(|number| format!("SELECT c{number}")).collect();
         let set = |sql: &String| hash(sql.as_bytes()) % SETS as u64;
@@ -341,15 +368,37 @@ mod tests {
             pieces in proptest::collection::vec(proptest::sample::select(vec![
                 "SELECT", "FROM", " ", ",", "(", ")", "0", "17", "-", "+", "=", "*", "/", "'a'", "''", "'1''2'", "`Q`", "a", "B1", "NULL",
                 "in", "values", ";", ".", "?", "<", "t.c", "true", "5", "n1",
+                "/*", "*/", "/* it's */", "/*a='b'*/", "!",
             ]), 0..24),
         ) {
             let sql = pieces.concat();
             let mut buffer = [0; SHAPE_BYTES_MAX];
-            if let Some(shape) = shape(sql.as_bytes(), &mut buffer) {
+            if let Some(shape) = shape(bare(sql.as_bytes()), &mut buffer) {
                 let (mut of_sql, mut of_shape) = (Vec::new(), Vec::new());
                 normalise(sql.as_bytes(), Dialect::default(), &mut of_sql);
                 normalise(shape, Dialect::default(), &mut of_shape);
                 proptest::prop_assert_eq!(of_sql, of_shape, "{}", sql);
+            }
+        }
+
+        /// By whatever text of its shape a verdict was reached, it is that on all of them.
+        #[test]
+        fn whatever_has_a_shape_is_judged_as_that(
+            begins in proptest::sample::select(vec!["", "/* it's */", " /*a='b'*/ ", "/*+ no */", "/*vt+ ROLE=PRIMARY */"]),
+            pieces in proptest::collection::vec(proptest::sample::select(vec![
+                "SELECT", "UPDATE t SET a=", "INSERT INTO t VALUES (1)", "FROM t", " ", ",", "(", ")", "17", "-", "/", "*", "'a'", "`Q`", "a", ";",
+                "FOR UPDATE", "/* x */", "f(", "!", "LOCK IN SHARE MODE", "LAST_INSERT_ID()", "FOUND_ROWS()", "INTO OUTFILE 'x'",
+            ]), 0..12),
+            ends in proptest::sample::select(vec!["", "/* it's */", " /*a='b'*/ ; ", "/*! + 1 */", "/*M! FOR UPDATE */", "*/"]),
+        ) {
+            let sql = format!("{begins}{}{ends}", pieces.concat());
+            let (sql, dialect, mut buffer) = (sql.as_bytes(), Dialect::default(), [0; SHAPE_BYTES_MAX]);
+            if let Some(shape) = shape(bare(sql), &mut buffer) {
+                let (of_text, of_shape) = (classify(sql, dialect), classify(shape, dialect));
+                if is_settled(&of_text) {
+                    proptest::prop_assert_eq!(leaves(sql, dialect, &of_text), leaves(shape, dialect, &of_shape));
+                    proptest::prop_assert_eq!(of_text, of_shape);
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ use std::array::from_fn;
 use std::cmp::Reverse;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use weir_core::gateway::digests::{Digest, Digests, Summary, Totals};
-use weir_core::gateway::session::{Outcome, Session};
+use weir_core::gateway::session::{Outcome, Session, Trace};
 use weir_core::sql::Fingerprint;
 use weir_core::time::Instant;
 
@@ -64,12 +64,15 @@ impl Counted {
 
 impl Shared {
     /// Counts a statement of this session that has ended.
-    pub(super) fn count(&self, now: Instant, outcome: &Outcome, session: &Session) {
+    pub(super) fn count(&self, now: Instant, outcome: &Outcome, session: &Session, trace: Option<&Trace>) {
         self.statements.count(outcome);
         if let Some(fingerprint) = outcome.fingerprint.filter(|_| self.digests.is_on()) {
             self.digests.count(now, outcome, fingerprint, session);
         }
-        self.slow.look(now, outcome, session);
+        self.slow.look(now, outcome, session, trace);
+        if let Some(trace) = trace.filter(|trace| trace.context.sampled) {
+            self.tell_trace(now, outcome, session, trace);
+        }
     }
 }
 

@@ -36,6 +36,8 @@ const LAST_WORD_TIME_MAX: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client that is turned away may take to read why.
 const TURN_AWAY_TIME_MAX: Duration = Duration::from_secs(1);
+/// How long a collector of spans may take for the last ones.
+const FLUSH_TIME_MAX: Duration = Duration::from_secs(2);
 /// How often it is looked whether the last client has gone.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -171,6 +173,9 @@ impl Listening {
         }
         if let Some(path) = &self.socket {
             let _ = std::fs::remove_file(path);
+        }
+        if let Some(traced) = &self.shared.traced {
+            traced.tracer().flush(FLUSH_TIME_MAX).await;
         }
     }
 

@@ -1,9 +1,11 @@
 //! What a gateway tells Prometheus: from the counters that `SHOW WEIR ...` shows, and what statements came to.
 
+use super::traced::Traced;
 use super::{Shared, Tablet};
 use crate::clock;
 use crate::metrics::{BUFFERED, Metric, Page, REFUSED, Value, ended};
 use crate::tablet::metrics::{Seen, pool};
+use crate::traces;
 use std::sync::atomic::Ordering;
 use weir_core::gateway::session::{Reason, Replayed};
 use weir_core::time::Instant;
@@ -17,6 +19,7 @@ pub(super) fn fill(shared: &Shared, page: &mut Page) {
         page.add(Metric::Replays, &[Value::Is(what.outcome())], count);
     }
     tablets(shared, page);
+    traces::fill(shared.traced.as_ref().map(Traced::tracer), page);
 }
 
 fn clients(shared: &Shared, page: &mut Page) {

@@ -16,6 +16,7 @@ mod proxied;
 mod show;
 mod slow;
 mod tablets;
+mod traced;
 mod users;
 
 use crate::Rings;
@@ -26,6 +27,7 @@ use crate::metrics::Statements;
 use crate::net::Stream;
 use crate::tablet::{Accounts, Described};
 use crate::tls::Certificates;
+use crate::traces::{self, Tracer};
 use buffer::Waiters;
 use digests::Counted;
 use freshness::Readers;
@@ -39,6 +41,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use traced::Traced;
 use users::Users;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::admission::{Admission, AdmissionLimits};
@@ -58,6 +61,7 @@ pub use globals::Kept;
 pub use listener::Listening;
 pub use others::Others;
 pub use tablets::{Tablet, Tablets};
+pub(crate) use traced::address_attributes;
 pub use users::ReadUsers;
 
 /// How long the primary may take to tell its position before reads go to it themselves.
@@ -81,6 +85,8 @@ pub struct Live {
     pub variables: Variables,
     /// Statements that take so long are logged; `None`: none is.
     pub slow: Option<Duration>,
+    /// Of statements whose client says nothing of a trace, this share is sampled, where spans are made at all.
+    pub trace_ratio: f64,
 }
 
 /// How clients are served.
@@ -114,11 +120,15 @@ pub struct Options {
     pub rings: Option<Rings>,
     /// How many forms of statements each thread counts by themselves; 0: none.
     pub digests_max: usize,
+    /// Who gets spans of statements; `None`: nobody, and none are made.
+    pub traces: Option<traces::Options>,
+    /// Whose they are.
+    pub part: traces::Part,
 }
 
 impl Options {
     /// What every session is made with, in front of servers that describe themselves so.
-    fn session_config(&self, server: &Described, rsa: &RsaKey) -> SessionConfig {
+    fn session_config(&self, server: &Described, rsa: &RsaKey, tracer: Option<&Tracer>) -> SessionConfig {
         SessionConfig {
             greeting: Greeting {
                 server_version: server.version.clone().into(),
@@ -135,7 +145,8 @@ impl Options {
                 packet_bytes_max: self.packet_bytes_max.unwrap_or(server.packet_bytes_max),
                 ..self.live.session
             },
-            digests: self.digests_max > 0 || self.live.slow.is_some(),
+            digests: self.digests_max > 0 || self.live.slow.is_some() || tracer.is_some(),
+            traces: tracer.map(|tracer| Arc::clone(tracer.sampler())),
             mutants: Mutants::NONE,
         }
     }
@@ -167,6 +178,7 @@ pub(crate) struct Shared {
     statements: Statements,
     digests: Counted,
     slow: Slow,
+    traced: Option<Traced>,
     started: Instant,
 }
 
@@ -205,8 +217,10 @@ impl Shared {
         view: watch::Receiver<Arc<View>>,
         tablets: watch::Receiver<Tablets>,
     ) -> Self {
+        let traced = Traced::start(&options, server);
+        let tracer = traced.as_ref().map(Traced::tracer);
         Self {
-            session_config: Mutex::new(Arc::new(options.session_config(server, &rsa))),
+            session_config: Mutex::new(Arc::new(options.session_config(server, &rsa, tracer))),
             configured: Mutex::new(options.live.variables.clone()),
             globals: options.globals,
             config_version: AtomicU32::new(0),
@@ -227,6 +241,7 @@ impl Shared {
             statements: Statements::default(),
             digests: Counted::new(options.digests_max),
             slow: Slow::new(options.live.slow),
+            traced,
             started: clock::now(),
         }
     }
@@ -261,10 +276,13 @@ impl Shared {
         *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = live.variables;
         self.users.read_from(live.read_users);
         self.slow.set(live.slow);
+        if let Some(traced) = &self.traced {
+            traced.tracer().sampler().set_ratio(live.trace_ratio);
+        }
         *config = Arc::new(SessionConfig {
             variables: self.variables(),
             users: live.users,
-            digests: self.digests.is_on() || live.slow.is_some(),
+            digests: self.digests.is_on() || live.slow.is_some() || self.traced.is_some(),
             // The longest packet is what the servers take, too, who are not asked again.
             limits: SessionLimits { packet_bytes_max: config.limits.packet_bytes_max, ..live.session },
             ..SessionConfig::clone(&config)

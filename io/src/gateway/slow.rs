@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tracing::warn;
-use weir_core::gateway::session::{Outcome, Session};
+use weir_core::gateway::session::{Outcome, Session, Trace};
 use weir_core::time::{Duration, Instant};
 
 /// Lines in one second.
@@ -40,7 +40,7 @@ impl Slow {
     }
 
     /// Tells of a statement of this session that has ended, if it took long.
-    pub(super) fn look(&self, now: Instant, outcome: &Outcome, session: &Session) {
+    pub(super) fn look(&self, now: Instant, outcome: &Outcome, session: &Session, trace: Option<&Trace>) {
         let Some(took) = outcome.took.filter(|took| self.is_slow(*took)) else { return };
         let left_out = self.told.lock().unwrap_or_else(PoisonError::into_inner).room(now);
         match left_out {
@@ -64,6 +64,7 @@ impl Slow {
             user = &*String::from_utf8_lossy(session.user()),
             host = session.peer_host(),
             schema = session.schema().map(|schema| String::from_utf8_lossy(schema).into_owned()),
+            trace_id = trace.map(|trace| trace.context.trace.to_string()),
             fingerprint = outcome.fingerprint.map(|fingerprint| fingerprint.to_string()),
             statement = form.map(|form| String::from_utf8_lossy(&form).into_owned()),
             "slow statement"

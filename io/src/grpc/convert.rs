@@ -14,6 +14,7 @@ use weir_core::link::{
 use weir_core::mysql::packet::{OkPacket, PrepareOk};
 use weir_core::time::Duration;
 use weir_core::topo::Role;
+use weir_core::trace::{Context, SpanId, TraceId};
 
 /// What a peer said makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,8 +151,21 @@ pub(crate) fn request(request: Request, last: &mut LastSettings) -> (pb::Request
         wait,
         deprecate_eof: request.client.deprecate_eof,
         caller: caller(&request.caller),
+        trace: request.trace.filter(|trace| trace.sampled).map(trace),
     };
     (request, bytes)
+}
+
+fn trace(trace: Context) -> pb::Trace {
+    pb::Trace { trace_id: trace.trace.0.to_vec(), span_id: trace.span.0.to_vec() }
+}
+
+/// One that is malformed is no reason not to run a statement.
+fn read_trace(said: Option<pb::Trace>) -> Option<Context> {
+    let pb::Trace { trace_id, span_id } = said?;
+    let (trace, span) = (trace_id.try_into().ok()?, span_id.try_into().ok()?);
+    let is_one = trace != [0; 16] && span != [0; 8];
+    is_one.then_some(Context { trace: TraceId(trace), span: SpanId(span), sampled: true })
 }
 
 fn caller(caller: &Caller) -> Option<pb::Caller> {
@@ -213,6 +227,7 @@ pub(crate) fn read_request(request: pb::Request, last: &mut LastSettings) -> Rea
         wait: wait.transpose()?,
         client: ClientFormat { deprecate_eof: request.deprecate_eof },
         caller: read_caller(request.caller),
+        trace: read_trace(request.trace),
         settings,
     })
 }
@@ -448,6 +463,7 @@ mod tests {
             asks: Asks::COUNTS | Asks::WHEN_WARNED,
             wait: Some(Wait { position: Position::mariadb(0, 1, 9), timeout: Duration::from_millis(3) }),
             caller: Caller::Client(Arc::new(ClientName { user: b"ann".to_vec(), host: "10.0.0.7".to_owned() })),
+            trace: Context::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
             ..Request::own(settings("shop"), "")
         }
     }
@@ -475,6 +491,18 @@ mod tests {
             let received = read_request(over_the_wire(&message), &mut LastSettings::default()).unwrap();
             assert_eq!(format!("{received:?}"), format!("{sent:?}"));
         }
+    }
+
+    #[test]
+    fn a_trace_that_makes_no_sense_is_none_and_one_that_is_not_sampled_is_not_told() {
+        for (trace_id, span_id) in [(0, 8), (16, 0), (16, 7), (15, 8)] {
+            assert_eq!(read_trace(Some(pb::Trace { trace_id: vec![1; trace_id], span_id: vec![1; span_id] })), None);
+        }
+        assert_eq!(read_trace(Some(pb::Trace { trace_id: vec![0; 16], span_id: vec![1; 8] })), None);
+        let unsampled = Context::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00");
+        let (message, _) =
+            request(Request { trace: unsampled, ..of(Command::ResetConnection) }, &mut LastSettings::default());
+        assert_eq!(message.trace, None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::convert::{self, LastSettings, Malformed};
 use super::outbox::Outbox;
 use super::proto::query as pb;
 use super::secrets;
+use super::traced::Traced;
 use crate::clock;
 use crate::net::Timer;
 use crate::tablet::{Connection, LocalTablet, Pending};
@@ -37,6 +38,7 @@ pub(super) struct Lender {
     process: u64,
     input: Streaming<pb::FromGateway>,
     out: Outbox<pb::FromTablet>,
+    traced: Traced,
     said: LastSettings,
     lent: Lent,
     /// The gateway does not know yet of the connection on which this runs since then.
@@ -58,13 +60,14 @@ impl Lender {
         tablet: Arc<LocalTablet>,
         process: u64,
         input: Streaming<pb::FromGateway>,
-        out: Outbox<pb::FromTablet>,
+        (out, traced): (Outbox<pb::FromTablet>, Traced),
     ) -> Self {
         Self {
             tablet,
             process,
             input,
             out,
+            traced,
             said: LastSettings::default(),
             lent: Lent::Nothing,
             untold: None,
@@ -122,6 +125,7 @@ impl Lender {
             (Ask::Submit(request), Lent::Connection(connection)) if connection.machine.takes_requests() => {
                 let request = convert::read_request(request, &mut self.said)?;
                 self.reads = request.read_only;
+                self.traced.begin(&request);
                 connection.submit(clock::now(), request);
                 self.pass_replies();
             }
@@ -182,6 +186,7 @@ impl Lender {
                 let now = clock::now();
                 self.untold = Some((granted_of(&connection, self.process), now));
                 self.reads = true;
+                self.traced.begin(&request);
                 connection.submit(now, *request);
                 self.lent = Lent::Connection(connection);
                 self.pass_replies();
@@ -248,6 +253,7 @@ impl Lender {
         if replies.list.is_empty() {
             return;
         }
+        self.traced.take(&replies);
         let granted = if self.untold.is_some() { told(&mut self.untold, clock::now(), Duration::ZERO) } else { None };
         let returned = granted.is_some() && replies.are_all && self.take_back();
         let between = replies.between.map(u32::from);
@@ -284,13 +290,17 @@ impl Drop for Lender {
 
 /// Pieces that are told in one message.
 #[derive(Default)]
-struct Replies {
+pub(super) struct Replies {
     list: Vec<pb::Reply>,
     bytes: usize,
     /// The last is among them, and nothing went wrong.
     are_all: bool,
     /// After the last of them, as [`Reply::Between`].
     between: Option<u8>,
+    /// The number of the error among them.
+    pub(super) error: Option<u16>,
+    /// The last is among them; true: it is an answer.
+    pub(super) ended: Option<bool>,
 }
 
 impl Replies {
@@ -304,7 +314,12 @@ impl Replies {
             Reply::Skip { .. } => self.between,
             _ => None,
         };
-        self.are_all |= reply == Reply::End(Ended::Answered);
+        match &reply {
+            Reply::Err { error, .. } => self.error = Some(error.code),
+            Reply::End(ended) => self.ended = Some(*ended == Ended::Answered),
+            _ => {}
+        }
+        self.are_all |= self.ended == Some(true);
         self.list.extend(convert::reply(reply, piece));
     }
 }

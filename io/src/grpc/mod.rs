@@ -12,6 +12,7 @@ mod outbox;
 pub(crate) mod remote;
 mod secrets;
 pub(crate) mod serve;
+mod traced;
 
 /// Made of `io/proto`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::wildcard_imports)]

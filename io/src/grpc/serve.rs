@@ -6,7 +6,9 @@ use super::outbox::{Outlet, outbox};
 use super::proto::query as pb;
 use super::proto::query::query_server::{Query, QueryServer};
 use super::secrets;
+use super::traced::Traced;
 use crate::tablet::{Connector, Described, LocalTablet};
+use crate::traces::Tracer;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 use weir_core::link::Interrupt;
@@ -22,12 +24,18 @@ pub(crate) struct Queries {
     process: u64,
     /// By which its server is asked what gateways are to know of it.
     own: Arc<Connector>,
+    tracer: Option<Arc<Tracer>>,
 }
 
 impl Queries {
     /// Of a tablet, in a process with a name of its own.
-    pub(crate) fn service(tablet: Arc<LocalTablet>, process: u64, own: Arc<Connector>) -> QueryServer<Self> {
-        QueryServer::new(Self { tablet, process, own }).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub(crate) fn service(
+        tablet: Arc<LocalTablet>,
+        process: u64,
+        own: Arc<Connector>,
+        tracer: Option<Arc<Tracer>>,
+    ) -> QueryServer<Self> {
+        QueryServer::new(Self { tablet, process, own, tracer }).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 }
 
@@ -51,7 +59,8 @@ impl Query for Queries {
 
     async fn lend(&self, request: Request<Streaming<pb::FromGateway>>) -> Result<Response<Results>, Status> {
         let (out, outlet) = outbox();
-        let lender = Lender::new(Arc::clone(&self.tablet), self.process, request.into_inner(), out);
+        let traced = Traced::new(self.tracer.clone(), &self.tablet);
+        let lender = Lender::new(Arc::clone(&self.tablet), self.process, request.into_inner(), (out, traced));
         tokio::spawn(lender.run());
         Ok(Response::new(Results(outlet)))
     }

@@ -179,6 +179,11 @@ catalogue! {
     TabletLeases: Gauge "weir_gateway_tablet_leases" "" [Tablet] FRONT
         "Connections of a tablet that this gateway's sessions have or have asked for.";
 
+    Spans: Counter "weir_trace_spans_total" "" [Traced] SEERS
+        "Spans that were made: exported (a collector has taken them), dropped (it was away or slow, or did not want them).";
+    SpansLeftOut: Counter "weir_trace_statements_left_out_total" "" [] SEERS
+        "Statements that were to be traced and were not, as there were too many in a second (--trace-max-per-second).";
+
     TabletRole: Gauge "weir_tablet_role" "" [Tablet, Role] SEERS
         "1 for what the tablet is, as this process sees it.";
     TabletServing: Gauge "weir_tablet_serving" "" [Tablet] SEERS

@@ -75,6 +75,8 @@ pub enum Label {
     Refused,
     /// Why a session ended.
     Ended,
+    /// What became of a span.
+    Traced,
     /// What a tablet is.
     Role,
     /// How a lag is known.
@@ -115,6 +117,8 @@ pub(crate) const POOL_OUTCOMES: [&str; 9] = [
 pub(crate) const BUFFERED: [&str; 4] = ["held", "resumed", "timed_out", "refused"];
 /// Why clients are not let in.
 pub(crate) const REFUSED: [&str; 3] = ["limit", "proxy_header", "login"];
+/// What becomes of spans.
+pub(crate) const TRACED: [&str; 2] = ["exported", "dropped"];
 /// Whether something was done.
 pub(crate) const DONE: [&str; 2] = ["done", "failed"];
 
@@ -132,7 +136,7 @@ impl Label {
             Self::ServerRole | Self::Role => "role",
             Self::Verdict => "result",
             Self::Level => "level",
-            Self::Sight | Self::Replayed | Self::PoolOutcome | Self::Done | Self::Ending => "outcome",
+            Self::Sight | Self::Replayed | Self::Traced | Self::PoolOutcome | Self::Done | Self::Ending => "outcome",
             Self::Pin | Self::Refused | Self::CloseReason => "cause",
             Self::Buffered => "event",
             Self::Ended => "reason",
@@ -163,6 +167,7 @@ impl Label {
             Self::Replayed => names(Replayed::ALL, Replayed::outcome),
             Self::Buffered => Range::OneOf(BUFFERED.to_vec()),
             Self::Refused => Range::OneOf(REFUSED.to_vec()),
+            Self::Traced => Range::OneOf(TRACED.to_vec()),
             Self::Ended => Range::OneOf(ended().map(Reason::name).collect()),
             Self::Role => names(&ROLES, Role::name),
             Self::LagBy => names(&[LagBy::Heartbeat, LagBy::Server], LagBy::name),

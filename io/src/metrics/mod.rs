@@ -13,7 +13,7 @@ mod process;
 mod statements;
 
 pub use catalogue::{About, Kind, Metric, Program};
-pub(crate) use labels::{BUFFERED, DONE, POOL_OUTCOMES, POOL_STATES, REFUSED, ROLES, ended};
+pub(crate) use labels::{BUFFERED, DONE, POOL_OUTCOMES, POOL_STATES, REFUSED, ROLES, TRACED, ended};
 pub use labels::{Label, Named, Range, Value};
 pub(crate) use page::CONTENT_TYPE;
 pub use page::{Number, Page};

@@ -92,7 +92,12 @@ impl Running {
         let globals = Kept::Topology { topology, keyspace, now: shard.globals.clone() };
         let number = number(&options.topology, &options.shard, &shard).await;
         let others = Others::new(number, shard.gateways.clone(), channels);
-        let serves = gateway::Options { globals, others, ..options.gateway };
+        let part = vec![
+            ("service.name", "weir-gateway".to_owned()),
+            ("service.instance.id", admin.name.to_string()),
+            ("weir.shard", options.shard.to_string()),
+        ];
+        let serves = gateway::Options { globals, others, part, ..options.gateway };
         let listen = serves.listen;
         let gateway = Listening::start(serves, &described, accounts, rsa, view, tablets)
             .map_err(|why| StartError(format!("cannot listen on {listen}: {why}")))?;

@@ -82,7 +82,7 @@ pub async fn tablet(
     // There is room for the first.
     let _ = news_in.send(News::State(tablet::ID, Box::new(primary))).await;
     let serving = wire::server()
-        .add_service(Queries::service(Arc::clone(&local), process, Arc::new(connector(0))))
+        .add_service(Queries::service(Arc::clone(&local), process, Arc::new(connector(0)), None))
         .add_service(Control::service(local, heard, None))
         .serve_with_incoming(incoming);
     tokio::select! {

@@ -16,6 +16,7 @@ use crate::store::{Announced, Topology};
 use crate::tablet::metrics::{Seen, pool};
 use crate::tablet::orders::{self, Donors, FromTablet, Obedience, Question, ToTablet};
 use crate::tablet::{Accounts, Connector, Described, Encryption, LocalTablet, News, Own, TableGuard};
+use crate::traces::{self, Tracer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ use weir_core::topo::{self, Health, NotServing, Role, ShardName, TabletAlias};
 pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Reports of the tablet that wait to be heard.
 pub(super) const NEWS_MAX: usize = 256;
+/// How long a collector of spans may take for the last ones.
+const FLUSH_TIME_MAX: Duration = Duration::from_secs(2);
 /// The one tablet of the process.
 pub(super) const ID: TabletId = TabletId(1);
 
@@ -70,6 +73,8 @@ pub struct Options {
     pub encryption: Option<Encryption>,
     /// What says which statements of clients may touch their tables; `None` for all.
     pub guard: Option<Arc<TableGuard>>,
+    /// Who gets spans of what gateways ask for within a trace; `None`: nobody.
+    pub traces: Option<traces::Options>,
 }
 
 /// A tablet that serves.
@@ -87,6 +92,7 @@ pub struct Running {
     tasks: JoinSet<()>,
     name: ShardName,
     shard: Shard,
+    tracer: Option<Arc<Tracer>>,
 }
 
 impl Running {
@@ -130,8 +136,9 @@ impl Running {
         tasks.spawn(keep(Arc::clone(&kept), options.alias.clone(), shard.entry.clone()));
         let (stop, stopped) = oneshot::channel::<()>();
         let process = random()?;
+        let tracer = start_tracer(&options)?;
         let serving = wire::server()
-            .add_service(Queries::service(Arc::clone(&tablet), process, described))
+            .add_service(Queries::service(Arc::clone(&tablet), process, described, tracer.clone()))
             .add_service(Control::service(Arc::clone(&tablet), heard.clone(), Some((orders_in, questions_in))))
             .serve_with_incoming_shutdown(incoming, async move { _ = stopped.await });
         tasks.spawn(async move {
@@ -143,7 +150,7 @@ impl Running {
         let sign = Record::Presence(options.alias.clone(), super::presence());
         let announced = options.topology.publish(Some(&Record::Tablet(Box::new(record))), &sign, PRESENCE_TTL);
         let name = options.shard;
-        Ok(Self { address, server, tablet, kept, announced, leave, stop, failures, heard, tasks, name, shard })
+        Ok(Self { address, server, tablet, kept, announced, leave, stop, failures, heard, tasks, name, shard, tracer })
     }
 
     /// Where other processes connect.
@@ -175,11 +182,13 @@ impl Running {
     /// What it counts.
     pub fn metrics(&self) -> Sources {
         let (tablet, health) = (Arc::clone(&self.tablet), self.heard.health.clone());
+        let tracer = self.tracer.clone();
         let own = move |page: &mut Page| {
             if let Some(health) = &*health.borrow() {
                 Seen::of(health).fill(tablet.alias(), page);
             }
             pool(&tablet, page);
+            traces::fill(tracer.as_deref(), page);
         };
         Sources::new(Program::Tablet, self.name.clone()).with(own).with(self.shard.metrics())
     }
@@ -218,6 +227,9 @@ impl Running {
         // Those who are served hear of it when the process ends.
         drop(self.stop);
         self.tasks.shutdown().await;
+        if let Some(tracer) = &self.tracer {
+            tracer.flush(FLUSH_TIME_MAX).await;
+        }
         let kept = self.kept;
         let stopping = tokio::task::spawn_blocking(move || kept.stop());
         stopping.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
@@ -297,6 +309,15 @@ fn start_tablet(
     };
     let own = Own { monitor: reach.service(), beats: reach.connector(&reach.application, 0) };
     Ok(LocalTablet::start(ID, identity, options.tablet.clone(), application, own, news, random()?))
+}
+
+fn start_tracer(options: &Options) -> Result<Option<Arc<Tracer>>, StartError> {
+    let part = vec![
+        ("service.name", "weir-tablet".to_owned()),
+        ("service.instance.id", options.alias.to_string()),
+        ("weir.shard", options.shard.to_string()),
+    ];
+    options.traces.clone().map(|traces| Tracer::start(traces, &part)).transpose().map_err(StartError::new)
 }
 
 fn random() -> Result<u64, StartError> {

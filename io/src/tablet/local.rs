@@ -6,6 +6,7 @@ use super::gauges::Gauges;
 use super::killer::{Killer, Thread};
 use super::probe::Prober;
 use crate::clock;
+use crate::net::Address;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future as _;
@@ -152,6 +153,11 @@ impl LocalTablet {
     #[must_use]
     pub const fn alias(&self) -> &TabletAlias {
         &self.alias
+    }
+
+    /// Where its server listens.
+    pub(crate) const fn address(&self) -> &Address {
+        &self.connector.address
     }
 
     /// What operators see of its pool.

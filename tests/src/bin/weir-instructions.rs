@@ -33,6 +33,7 @@ use weir_core::tablet::conn::{self, BackendConfig, BackendConn};
 use weir_core::tablet::pool::{self, Pool, Ticket};
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::Role;
+use weir_core::trace::Sampler;
 
 const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/src/performance/instructions.tsv");
 /// What is not counted: the set-up, and what happens until buffers have grown.
@@ -53,21 +54,55 @@ struct Count {
     name: &'static str,
     what: &'static str,
     play: fn(&mut Path, usize),
+    /// This share of the statements is traced; `None`: traces are off.
+    traced: Option<f64>,
 }
 
-const COUNTS: [Count; 4] = [
+/// A point select like others before it.
+fn point_select(n: usize) -> String {
+    format!("SELECT c FROM sbtest{} WHERE id={}", n % 4 + 1, 1000 + n)
+}
+
+const COUNTS: [Count; 6] = [
     Count {
         name: "query",
         what: "a point select as text, like others before it",
-        play: |path, n| path.query(&format!("SELECT c FROM sbtest{} WHERE id={}", n % 4 + 1, 1000 + n)),
+        play: |path, n| path.query(&point_select(n)),
+        traced: None,
+    },
+    Count {
+        name: "traced",
+        what: "the same, where 1 % are traced (spans are made elsewhere)",
+        play: |path, n| path.query(&point_select(n)),
+        traced: Some(0.01),
+    },
+    Count {
+        name: "commented",
+        what: "the same, each with a traceparent of its own that is not sampled",
+        play: |path, n| {
+            let trace = format!("00-4bf92f3577b34da6a3ce929d{n:08x}-00f067aa0ba902b7-00");
+            path.query(&format!("{} /*traceparent='{trace}'*/", point_select(n)));
+        },
+        traced: Some(0.01),
     },
     Count {
         name: "new-query",
         what: "a point select as text of a kind not seen before",
         play: |path, n| path.query(&format!("SELECT c{:04} FROM sbtest1 WHERE id=1000", n)),
+        traced: None,
     },
-    Count { name: "execute", what: "a point select that was prepared", play: |path, n| path.execute(n as u32) },
-    Count { name: "relay", what: "half a MiB in rows of 120 bytes", play: |path, _| path.query("SELECT c FROM large") },
+    Count {
+        name: "execute",
+        what: "a point select that was prepared",
+        play: |path, n| path.execute(n as u32),
+        traced: None,
+    },
+    Count {
+        name: "relay",
+        what: "half a MiB in rows of 120 bytes",
+        play: |path, _| path.query("SELECT c FROM large"),
+        traced: None,
+    },
 ];
 
 /// From a client to a server and back.
@@ -111,10 +146,10 @@ fn result(rows: usize) -> Vec<u8> {
 }
 
 impl Path {
-    fn new() -> Self {
+    fn new(traced: Option<f64>) -> Self {
         let now = Instant(1_000_000_000);
         let mut path = Self {
-            session: session(now),
+            session: session(now, traced),
             pool: Pool::new("tablet", pool::Config::default(), Rng::new(1)),
             conn: connection(now),
             now,
@@ -212,7 +247,7 @@ impl Path {
                     self.pool.handle(self.now, release);
                     while self.pool.poll_output().is_some() {}
                 }
-                Event::Ended(outcome) => {
+                Event::Ended(outcome, _) => {
                     if let Some(fingerprint) = outcome.fingerprint {
                         let form = || self.session.normal_form(fingerprint);
                         self.digests.count(self.now, fingerprint, &outcome, form);
@@ -318,7 +353,7 @@ fn client(user: &str) -> ClientConfig {
     }
 }
 
-fn session(now: Instant) -> Session {
+fn session(now: Instant, traced: Option<f64>) -> Session {
     let config = SessionConfig {
         greeting: Greeting {
             server_version: "10.11.6-MariaDB".into(),
@@ -333,6 +368,7 @@ fn session(now: Instant) -> Session {
         variables: Variables::default(),
         limits: SessionLimits::default(),
         digests: std::env::var_os("WEIR_WITHOUT_DIGESTS").is_none(),
+        traces: traced.map(|ratio| Arc::new(Sampler::new(ratio, 1_000))),
         mutants: Mutants::NONE,
     };
     let tablet = |id, role| TabletView {
@@ -415,7 +451,7 @@ fn main() -> ExitCode {
         ["--write"] => compare(true),
         [name, statements] => match (COUNTS.iter().find(|count| count.name == name), statements.parse::<usize>()) {
             (Some(count), Ok(statements)) => {
-                let mut path = Path::new();
+                let mut path = Path::new(count.traced);
                 (0..statements).for_each(|n| (count.play)(&mut path, n));
                 Ok(true)
             }

@@ -273,7 +273,7 @@ impl Session {
                 job.effects |= Effects::RUNS_STORED_CODE;
                 self.release(Fate::Keep);
                 job.role = Role::Primary;
-                self.tally.retried();
+                self.tally.retried(now, None);
                 self.choose(now, job);
             }
             Origin::Client => {

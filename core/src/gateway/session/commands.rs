@@ -16,6 +16,11 @@ impl Session {
     pub(super) fn on_command(&mut self, now: Instant, payload: &[u8]) {
         self.timer = None;
         self.tally.begin(now);
+        let bare = match self.without_attributes_of_query(payload) {
+            Ok(bare) => bare,
+            Err(error) => return self.write_error(&error.raised_by(Component::Gateway)),
+        };
+        let payload = bare.as_deref().unwrap_or(payload);
         let command = match ClientCommand::parse(payload) {
             Ok(command) => command,
             Err(error) => return self.write_error(&error.raised_by(Component::Gateway)),

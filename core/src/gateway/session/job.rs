@@ -407,7 +407,7 @@ impl Session {
             prefer,
             deadline: Self::limit_on(role, &job),
         }));
-        self.tally.asked(now, self.waits(&job));
+        self.tally.asked(now, self.waits(&job), tablet, role);
         job.asked = Some(tablet);
         self.watch(now, &mut job);
         self.phase = Phase::Waiting(job);
@@ -425,7 +425,7 @@ impl Session {
             }
         };
         let since = now - lease.ran.unwrap_or_default();
-        self.tally.granted(since);
+        self.tally.granted(since, true);
         (job.granted_at, job.runs_since) = (Some(since), lease.ran.map(|_| since));
         (job.given_found_rows, job.marked) = (false, false);
         job.reached |= lease.executed.contains(&job.floor).unwrap_or(false);
@@ -457,7 +457,7 @@ impl Session {
             }
         };
         Mark::LeaseRefused.hit();
-        self.tally.granted(now);
+        self.tally.granted(now, false);
         self.usage.release();
         job.tried.extend(job.asked.take());
         // What was sent ahead may have run, and be the cause.
@@ -480,7 +480,7 @@ impl Session {
             };
         }
         Mark::Retried.hit();
-        self.tally.retried();
+        self.tally.retried(now, Some(&error));
         job.last_error = Some(error);
         self.choose(now, job);
     }
@@ -543,7 +543,7 @@ impl Session {
         self.usage.begin(begun, timed);
         let wait = self.wait_for(now, &job);
         if let Some(lease) = &self.lease {
-            self.tally.sent(begun, lease.role, !job.floor.is_empty(), wait.is_some());
+            self.tally.sent(begun, (lease.key.tablet, lease.role), !job.floor.is_empty(), wait.is_some());
         }
         self.watch(now, &mut job);
         if self.state.variables.transaction_replay {
@@ -596,6 +596,10 @@ impl Session {
             caller: match job.origin {
                 Origin::Client | Origin::Login | Origin::CheckAccount => self.caller(),
                 _ => Caller::Weir,
+            },
+            trace: match job.origin {
+                Origin::Client => self.tally.trace.as_ref().and_then(|trace| trace.of_server()),
+                _ => None,
             },
         }
     }

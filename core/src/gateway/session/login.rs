@@ -6,7 +6,7 @@ use super::job::{Job, Origin};
 use super::state::State;
 use super::{Event, Fate, Peer, Phase, Reason, Session, Timer};
 use crate::error::{Component, Error, Kind};
-use crate::gateway::config::Greeting;
+use crate::gateway::config::SessionConfig;
 use crate::gateway::users::Users;
 use crate::gtid::Flavor;
 use crate::link::{AccountId, ClientName, Command};
@@ -164,7 +164,7 @@ impl Session {
         let is_mariadb = self.servers.is_some_and(|servers| servers.flavor == Flavor::MariaDb);
         let before = || Box::new(Before { user: self.user.clone(), account: self.account, state: None, at: now });
         self.changing = is_mariadb.then(before);
-        let config = handshake_config(&self.config.greeting, &self.peer);
+        let config = handshake_config(&self.config, &self.peer);
         self.phase = Phase::Login(Box::new(ServerHandshake::change_user(config, response, self.sequence)));
         self.timer = Some((now + self.config.limits.login_time_max, Timer::Login));
         self.pump_login();
@@ -242,7 +242,8 @@ impl Session {
     }
 }
 
-pub(super) fn handshake_config(greeting: &Greeting, peer: &Peer) -> ServerConfig {
+pub(super) fn handshake_config(config: &SessionConfig, peer: &Peer) -> ServerConfig {
+    let greeting = &config.greeting;
     ServerConfig {
         server_version: Arc::clone(&greeting.server_version),
         connection_id: peer.id,
@@ -253,6 +254,7 @@ pub(super) fn handshake_config(greeting: &Greeting, peer: &Peer) -> ServerConfig
         tls_available: greeting.tls_available,
         compression: greeting.compression.is_some(),
         tls_required: greeting.tls_required,
+        query_attributes: config.traces.is_some(),
         rsa_public_key: greeting.rsa_public_key.clone(),
         client_host: peer.host.clone(),
     }

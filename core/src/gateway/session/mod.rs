@@ -36,6 +36,7 @@ mod state;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod traced;
 mod tracking;
 mod transmit;
 mod usage;
@@ -45,6 +46,7 @@ pub use carrier::Tls;
 pub use outcome::{Class, Outcome, Plan, Sight, Verdict};
 pub use replay::Replayed;
 pub use state::Pins;
+pub use traced::{Did, Step, Trace};
 pub use transmit::Transmit;
 
 use crate::error::{Component, Error, Kind};
@@ -185,8 +187,8 @@ pub enum Event {
     ListClients,
     /// Give the lease back.
     Release(Fate),
-    /// Count a statement that has ended.
-    Ended(Outcome),
+    /// Count a statement that has ended; and make spans of it, if its trace is sampled.
+    Ended(Outcome, Option<Box<Trace>>),
     /// Count what became of a transaction whose primary was lost.
     Replayed(Replayed),
     /// Collect the rows of `SHOW WEIR ...` and its kin; then call [`Session::shown`].
@@ -354,7 +356,7 @@ impl Session {
     #[must_use]
     pub fn new(config: Arc<SessionConfig>, view: Arc<View>, peer: Peer, now: Instant) -> Self {
         let mut rng = Rng::new(peer.seed);
-        let handshake = ServerHandshake::new(login::handshake_config(&config.greeting, &peer));
+        let handshake = ServerHandshake::new(login::handshake_config(&config, &peer));
         let mut session = Self {
             servers: ServerVersion::parse(&config.greeting.server_version),
             phase: Phase::Login(Box::new(handshake)),

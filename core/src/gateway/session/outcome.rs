@@ -7,13 +7,16 @@
 use super::form::Source;
 use super::job::{Job, Origin};
 use super::state::Pins;
+use super::traced::Trace;
 use super::{Event, Phase, Session};
 use crate::error::{Component, Effect, Error, Kind};
+use crate::gateway::cluster::TabletId;
 use crate::gateway::variables::Consistency;
 use crate::link::{Command, Ended};
 use crate::sql::{Effects, Fingerprint};
 use crate::time::{Duration, Instant};
 use crate::topo::Role;
+use crate::trace::Context;
 
 macro_rules! named {
     ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+ }) => {
@@ -189,6 +192,12 @@ pub(super) struct Tally {
     rows_affected: u64,
     /// For what the session kept its connection when the last one ended.
     pins: Pins,
+    /// What its client has said of its trace, in an attribute.
+    pub(super) parent: Option<Context>,
+    /// When it did what, if its trace is known.
+    pub(super) trace: Option<Box<Trace>>,
+    /// Whose server has it.
+    sent_to: TabletId,
 }
 
 impl Tally {
@@ -213,11 +222,14 @@ impl Tally {
             rows_sent: 0,
             rows_affected: 0,
             pins: Pins::empty(),
+            parent: None,
+            trace: None,
+            sent_to: TabletId(0),
         }
     }
 
     /// A command has come.
-    pub(super) const fn begin(&mut self, now: Instant) {
+    pub(super) fn begin(&mut self, now: Instant) {
         *self = Self { begun: Some(now), pins: self.pins, ..Self::new() };
     }
 
@@ -240,18 +252,27 @@ impl Tally {
     /// It is an error that the client reads.
     pub(super) fn failed(&mut self, error: &Error) {
         self.verdict = Verdict::of(error);
+        if let Some(trace) = &mut self.trace {
+            trace.error = Some(error.code);
+        }
     }
 
-    /// A connection is asked for; `waits`: perhaps until its server has what the statement must see.
-    pub(super) const fn asked(&mut self, now: Instant, waits: bool) {
+    /// A connection of this tablet is asked for; `waits`: perhaps until its server has what the statement must see.
+    pub(super) fn asked(&mut self, now: Instant, waits: bool, tablet: TabletId, role: Role) {
         self.asked = Some((now, waits));
+        if let Some(trace) = &mut self.trace {
+            trace.asked(tablet, role);
+        }
     }
 
     /// It came, or does not. One that came at once was not kept back.
-    pub(super) fn granted(&mut self, now: Instant) {
+    pub(super) fn granted(&mut self, now: Instant, came: bool) {
         let Some((since, waits)) = self.asked.take() else { return };
         self.waits |= waits && now > since;
         add(&mut self.pool_wait, Some(since), now);
+        if let Some(trace) = &mut self.trace {
+            trace.granted(since, now, came);
+        }
     }
 
     /// It has to see what this level demands.
@@ -264,9 +285,9 @@ impl Tally {
         self.found_at = Some(now);
     }
 
-    /// It is sent to a server of this role. `sees`: something in particular; `waits`: for that, there.
-    pub(super) fn sent(&mut self, now: Instant, role: Role, sees: bool, waits: bool) {
-        (self.server, self.sent_at, self.answered_at) = (Some(role), Some(now), None);
+    /// It is sent to a tablet's server of this role. `sees`: something in particular; `waits`: for that, there.
+    pub(super) fn sent(&mut self, now: Instant, (tablet, role): (TabletId, Role), sees: bool, waits: bool) {
+        (self.server, self.sent_at, self.answered_at, self.sent_to) = (Some(role), Some(now), None, tablet);
         self.waits |= waits;
         if self.sought.is_none() {
             return;
@@ -292,13 +313,20 @@ impl Tally {
 
     /// Its server is done with it; `answered`: and that was the answer.
     fn ended(&mut self, now: Instant, answered: bool) {
-        add(&mut self.server_time, self.sent_at.take(), now);
+        let sent_at = self.sent_at.take();
+        add(&mut self.server_time, sent_at, now);
         self.answered_at = answered.then_some(now);
+        if let (Some(trace), Some(since), Some(role)) = (&mut self.trace, sent_at, self.server) {
+            trace.served(since, Some(now), (self.sent_to, role), answered);
+        }
     }
 
-    /// It is tried on another server.
-    pub(super) const fn retried(&mut self) {
+    /// It is tried on another server, because of this.
+    pub(super) fn retried(&mut self, now: Instant, error: Option<&Error>) {
         self.retries += 1;
+        if let Some(trace) = &mut self.trace {
+            trace.retried(now, error);
+        }
     }
 
     /// A part of its answer is complete: a result of so many rows, or so many that were affected.
@@ -310,19 +338,30 @@ impl Tally {
     }
 
     /// The statement under way is over: `now` if somebody waited for it.
-    fn end(&mut self, now: Option<Instant>, pins: Pins) -> Option<Outcome> {
+    fn end(&mut self, now: Option<Instant>, pins: Pins) -> Option<Event> {
         let begun = self.begun.take()?;
         let sight = self.sought.zip(self.sight).map(|((level, since), sight)| {
             let until = self.found_at.unwrap_or(since);
             (level, sight, until.since(since))
         });
         let pinned = pins - std::mem::replace(&mut self.pins, pins);
-        Some(Outcome {
+        let ended = now.map(|now| self.answered_at.unwrap_or(now));
+        let mut trace = self.trace.take();
+        if let Some(trace) = &mut trace {
+            trace.ended = ended;
+            if let (Some(since), Some(role)) = (self.sent_at, self.server) {
+                trace.served(since, ended, (self.sent_to, role), false);
+            }
+            if let (Some((level, since)), Some(sight)) = (self.sought, self.sight) {
+                trace.saw(since, self.found_at.unwrap_or(since), level, sight);
+            }
+        }
+        let outcome = Outcome {
             class: self.class,
             plan: self.plan,
             server: self.server,
             verdict: self.verdict,
-            took: now.map(|now| self.answered_at.unwrap_or(now).since(begun)),
+            took: ended.map(|ended| ended.since(begun)),
             pool_wait: self.pool_wait,
             server_time: self.server_time,
             sight,
@@ -331,7 +370,8 @@ impl Tally {
             fingerprint: self.form.map(|(fingerprint, _)| fingerprint),
             rows_sent: self.rows_sent,
             rows_affected: self.rows_affected,
-        })
+        };
+        Some(Event::Ended(outcome, trace))
     }
 }
 
@@ -366,9 +406,8 @@ fn class(job: &Job) -> Class {
 impl Session {
     /// The answer to the statement under way, if there is one, is complete.
     pub(super) fn end_statement(&mut self, now: Instant) {
-        if let Some(outcome) = self.tally.end(Some(now), self.state.pins) {
-            self.events.push_back(Event::Ended(outcome));
-        }
+        let ended = self.tally.end(Some(now), self.state.pins);
+        self.events.extend(ended);
     }
 
     /// Nobody waits any more for the answer to the statement under way, if there is one; `verdict` unless an error has told.
@@ -376,9 +415,8 @@ impl Session {
         if self.tally.verdict == Verdict::Ok {
             self.tally.verdict = verdict;
         }
-        if let Some(outcome) = self.tally.end(None, self.state.pins) {
-            self.events.push_back(Event::Ended(outcome));
-        }
+        let ended = self.tally.end(None, self.state.pins);
+        self.events.extend(ended);
     }
 
     /// The server behind is done with a request.

@@ -28,6 +28,7 @@ impl Session {
                 "weir-gateway: statements that the gateway answers itself cannot be prepared; send it as text",
             );
         }
+        self.begin_trace(now, |session| session.parent_in(sql));
         let leaves = leaves(sql, self.dialect(), &classification);
         let intent = Intent::of(&classification, leaves);
         let sql = self.scoped(sql, classification.effects).unwrap_or_else(|| sql.to_vec());
@@ -51,6 +52,7 @@ impl Session {
         job.warned |= ok.warnings > 0;
         let mut prepared = Prepared::new(Arc::clone(statement), ok.parameters, intent);
         job.answered = true;
+        prepared.parent = self.parent_in(&prepared.statement.sql);
         if self.config.digests {
             let dialect = self.dialect();
             prepared.fingerprint = Some(self.fingerprint_of(&Arc::clone(&prepared.statement).sql, dialect));
@@ -64,6 +66,11 @@ impl Session {
     /// COM_STMT_EXECUTE.
     pub(super) fn on_execute(&mut self, now: Instant, id: u32, body: &[u8]) {
         self.note_form_of_prepared(id);
+        let bare = match self.without_attributes(id, body) {
+            Ok(bare) => bare,
+            Err(error) => return self.write_error(&error.raised_by(Component::Gateway)),
+        };
+        let body = bare.as_deref().unwrap_or(body);
         let Some(prepared) = self.statements.get_mut(id) else {
             return self.write_error(&statements::unknown(id, "mysqld_stmt_execute"));
         };
@@ -127,6 +134,8 @@ impl Session {
         let Some(prepared) = self.statements.get_mut(id) else { return };
         let (mut statement, intent) = (Arc::clone(&prepared.statement), prepared.intent);
         let long_data = prepared.take_long_data();
+        let in_text = prepared.parent.take();
+        self.begin_trace(now, |_| in_text);
         let mut needs_list = false;
         if intent.effects.contains(Effects::NEEDS_DIAGNOSTICS) {
             if let Some(show) = sql::show_conditions(&statement.sql, self.dialect())

@@ -24,6 +24,7 @@ impl Session {
         let dialect = self.dialect();
         let Judged { classification, leaves, fingerprint } = self.verdicts.judge(sql, dialect, self.config.digests);
         self.note_form_of_text(sql, dialect, fingerprint);
+        self.begin_trace(now, |session| session.parent_in(sql));
         if self.transaction_lost && !self.acknowledges_loss(&classification) {
             return;
         }

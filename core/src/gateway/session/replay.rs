@@ -294,6 +294,7 @@ impl Session {
             wait: None,
             client: ClientFormat { deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
             caller: self.caller(),
+            trace: None,
         };
         job.kept = Some(Box::new(Kept { result: Sum::default(), ..kept }));
         self.events.push_back(Event::Submit(Box::new(request)));

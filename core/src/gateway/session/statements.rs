@@ -4,6 +4,7 @@ use super::job::Intent;
 use crate::error::{Component, Error, Kind as ErrorKind};
 use crate::link::{LongData, Statement};
 use crate::sql::Fingerprint;
+use crate::trace::Context;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub(super) struct Prepared {
     pub(super) intent: Intent,
     /// That of its text, when digests are wanted.
     pub(super) fingerprint: Option<Fingerprint>,
+    /// What its text says of its client's trace, until it is executed: who executes it again does so for another reason.
+    pub(super) parent: Option<Context>,
     /// The parameter types bound last: the client leaves them out when they have not changed.
     pub(super) types: Option<Vec<u8>>,
     pub(super) long_data: Vec<LongData>,
@@ -35,6 +38,7 @@ impl Prepared {
             parameters,
             intent,
             fingerprint: None,
+            parent: None,
             types: None,
             long_data: Vec::new(),
             refused: None,

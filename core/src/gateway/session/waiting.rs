@@ -23,6 +23,9 @@ impl Session {
         let since = *job.waits_since.get_or_insert(now);
         let hold = Hold { since, bytes: job.command.bytes(), refused_by: job.primary };
         job.last_error = Some(error);
+        if let Some(trace) = &mut self.tally.trace {
+            trace.buffered(now);
+        }
         self.events.push_back(Event::Buffer(hold));
         self.phase = Phase::Buffered(job);
     }
@@ -44,6 +47,9 @@ impl Session {
                 return;
             }
         };
+        if let Some(trace) = &mut self.tally.trace {
+            trace.resumed(now);
+        }
         let reason = job.last_error.take();
         match (outcome, reason) {
             (Err(refusal), Some(reason)) if self.has_to_catch_up() => {

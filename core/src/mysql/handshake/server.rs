@@ -38,6 +38,8 @@ pub struct ServerConfig {
     pub compression: bool,
     /// Clients that come over plain TCP and do not start TLS are refused.
     pub tls_required: bool,
+    /// Clients may send attributes with their statements ([`crate::mysql::attributes`]).
+    pub query_attributes: bool,
     /// Public key in PEM by which passwords can be sent over plain TCP; `None` refuses them.
     pub rsa_public_key: Option<Arc<[u8]>>,
     /// The client's host, as "Access denied" names it.
@@ -144,6 +146,7 @@ impl ServerHandshake {
         let mut offered = OFFERED_TO_CLIENTS;
         offered.set(CapabilityFlags::CLIENT_SSL, config.tls_available);
         offered.set(CapabilityFlags::CLIENT_COMPRESS, config.compression);
+        offered.set(CapabilityFlags::CLIENT_QUERY_ATTRIBUTES, config.query_attributes);
         let is_mariadb = config.server_version.contains("MariaDB");
         offered.set(CLIENT_MYSQL, !is_mariadb);
         let greeting = Greeting {

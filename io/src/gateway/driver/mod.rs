@@ -330,7 +330,9 @@ impl Driver {
                 }
                 Event::ListClients => self.list(None),
                 Event::Release(fate) => self.release(fate),
-                Event::Ended(outcome) => self.shared.count(self.now, &outcome, &self.session),
+                Event::Ended(outcome, trace) => {
+                    self.shared.count(self.now, &outcome, &self.session, trace.as_deref());
+                }
                 Event::Replayed(what) => self.shared.count_replayed(what),
                 Event::Show(show @ Show::Processes { .. }) => self.list(Some(show)),
                 Event::Show(Show::Digests) => self.show_digests(),

@@ -105,6 +105,7 @@ impl Link {
             transport: Transport::Plain,
             tls_available: false,
             compression: false,
+            query_attributes: false,
             tls_required: false,
             rsa_public_key: None,
             client_host: "gateway".into(),

@@ -662,6 +662,7 @@ fn session_config(setup: &GatewaySetup) -> SessionConfig {
         variables: setup.variables.clone(),
         limits: setup.session,
         digests: false,
+        traces: None,
         mutants: setup.mutants,
     }
 }

@@ -6,7 +6,7 @@ use crate::gateway::buffer::Hold;
 use crate::gateway::cluster::{Rules, Serving, TabletId, TabletView, View};
 use crate::gateway::config::{Greeting, SessionConfig, SessionLimits};
 use crate::gateway::session::state::AUTOCOMMIT;
-use crate::gateway::session::{Acquire, Event, Lease, LeaseKey, Outcome, Peer, Reason, Session};
+use crate::gateway::session::{Acquire, Event, Lease, LeaseKey, Outcome, Peer, Reason, Session, Trace};
 use crate::gateway::users::Users;
 use crate::gateway::variables::{Splitting, Variables};
 use crate::gtid::{Flavor, Position};
@@ -38,6 +38,8 @@ pub(super) struct Bench {
     pub(super) rests: bool,
     /// What is to be counted.
     pub(super) outcomes: Vec<Outcome>,
+    /// What is remembered of those whose trace is known.
+    pub(super) traces: Vec<Trace>,
 }
 
 pub(super) fn tablet(id: TabletId, role: Role, position: &str) -> TabletView {
@@ -96,6 +98,7 @@ impl Bench {
             variables: Variables { splitting: Splitting::By(Policy::RoundRobin), ..Variables::default() },
             limits: SessionLimits { statements_max: 2, long_data_bytes_max: 8, ..SessionLimits::default() },
             digests: true,
+            traces: None,
             mutants: crate::mutants::Mutants::NONE,
         }
     }
@@ -111,7 +114,15 @@ impl Bench {
         };
         let now = Instant(1_000_000_000);
         let session = Session::new(Arc::new(config), view("0-1-100", "0-1-100"), peer, now);
-        Self { session, now, capabilities: CapabilityFlags::empty(), epoch: 0, rests: false, outcomes: Vec::new() }
+        Self {
+            session,
+            now,
+            capabilities: CapabilityFlags::empty(),
+            epoch: 0,
+            rests: false,
+            outcomes: Vec::new(),
+            traces: Vec::new(),
+        }
     }
 
     /// A client that is logged in, without a schema.
@@ -120,7 +131,11 @@ impl Bench {
     }
 
     pub(super) fn logged_in_with(capabilities: CapabilityFlags) -> Self {
-        let mut bench = Self::connect(Self::config());
+        Self::logged_in_to(Self::config(), capabilities)
+    }
+
+    pub(super) fn logged_in_to(config: SessionConfig, capabilities: CapabilityFlags) -> Self {
+        let mut bench = Self::connect(config);
         bench.log_in("ann", "secret", None, capabilities);
         let Some(Event::Admit { user, before: None, proof: None }) = bench.session.poll_event() else {
             panic!("no admission")
@@ -189,7 +204,10 @@ impl Bench {
         loop {
             match self.session.poll_event() {
                 Some(Event::Rest(rests)) => self.rests = rests,
-                Some(Event::Ended(outcome)) => self.outcomes.push(outcome),
+                Some(Event::Ended(outcome, trace)) => {
+                    self.outcomes.push(outcome);
+                    self.traces.extend(trace.map(|trace| *trace));
+                }
                 other => return other,
             }
         }

@@ -15,5 +15,6 @@ mod prepared;
 mod replay;
 mod routing;
 mod silence;
+mod traces;
 mod users;
 mod waiting;
