@@ -62,21 +62,35 @@ pub(crate) fn explain(
     recordings: impl Iterator<Item = impl Iterator<Item = io::Result<String>>>,
     term: Option<u64>,
 ) -> Result<Explanation, String> {
-    let mut found: Option<(u64, Explanation)> = None;
+    let what = term.map_or_else(|| "a change of primary".to_owned(), |term| format!("term {term} being begun"));
+    let found = changes(recordings, term, 1)?;
+    found.into_iter().next().ok_or_else(|| format!("the recordings know nothing of {what}"))
+}
+
+/// Explains the terms that were begun last, so many at most, the latest first; with `term`, only that one.
+///
+/// # Errors
+/// When the recordings cannot be read.
+pub(crate) fn changes(
+    recordings: impl Iterator<Item = impl Iterator<Item = io::Result<String>>>,
+    term: Option<u64>,
+    count_max: usize,
+) -> Result<Vec<Explanation>, String> {
+    let mut all = Vec::new();
     for lines in recordings {
-        for life in lives(lines)? {
-            for (place, moment) in life.moments.iter().enumerate() {
-                let Some(Mark::Begun(begun)) = moment.mark else { continue };
-                let at = life.origin_ns.saturating_add(moment.at.0);
-                let is_later = found.as_ref().is_none_or(|(other, _)| at > *other);
-                if is_later && term.is_none_or(|term| term == begun) {
-                    found = Some((at, life.explain(place, begun)));
-                }
+        all.extend(lives(lines)?);
+    }
+    let mut begun = Vec::new();
+    for life in &all {
+        for (place, moment) in life.moments.iter().enumerate() {
+            let Some(Mark::Begun(its)) = moment.mark else { continue };
+            if term.is_none_or(|term| term == its) {
+                begun.push((life.origin_ns.saturating_add(moment.at.0), life, place, its));
             }
         }
     }
-    let what = term.map_or_else(|| "a change of primary".to_owned(), |term| format!("term {term} being begun"));
-    found.map(|(_, explanation)| explanation).ok_or_else(|| format!("the recordings know nothing of {what}"))
+    begun.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+    Ok(begun.into_iter().take(count_max).map(|(_, life, place, its)| life.explain(place, its)).collect())
 }
 
 fn lives(lines: impl Iterator<Item = io::Result<String>>) -> Result<Vec<Life>, String> {
