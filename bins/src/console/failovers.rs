@@ -1,13 +1,15 @@
 //! What the orchestrator of this process has recorded of changes of primary, as `weir ctl explain-failover` tells it.
 
 use crate::recording::explanation::{self, Explanation};
+use crate::recording::picture;
 use serde::Serialize;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
-use weir_io::recorder::Shelf;
+use weir_io::recorder::{Lines, Shelf};
+use weir_sim::view::html;
 
 /// Changes that are told, at most: the latest.
 const CHANGES_MAX: usize = 20;
@@ -53,6 +55,14 @@ impl Failovers {
         *last = Some((Instant::now(), Arc::clone(&told)));
         Ok(told)
     }
+
+    /// A page that shows who said what to whom in a change of primary; `None` when nothing is recorded of that term.
+    pub(super) async fn picture(&self, term: u64) -> Result<Option<String>, String> {
+        let Some(dir) = self.dir.clone() else { return Ok(None) };
+        // One reads at a time.
+        let _last = self.last.lock().await;
+        tokio::task::spawn_blocking(move || picture(&dir, term)).await.map_err(|why| why.to_string())?
+    }
 }
 
 fn read(dir: Option<&Path>) -> Result<String, String> {
@@ -68,11 +78,26 @@ fn read(dir: Option<&Path>) -> Result<String, String> {
 }
 
 fn changes(dir: &Path) -> Result<Vec<Explanation>, String> {
-    let shelf = match Shelf::open(dir) {
-        Ok(shelf) => shelf.newest(READ_BYTES_MAX),
-        // Nothing has been recorded yet.
-        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(why) => return Err(format!("{}: {why}", dir.display())),
-    };
-    explanation::changes(shelf.recordings().map(|(_, lines)| lines), None, CHANGES_MAX)
+    let Some(shelf) = shelf(dir)? else { return Ok(Vec::new()) };
+    explanation::changes(lines(&shelf), None, CHANGES_MAX)
+}
+
+/// Who said what to whom, as a page; `None` when nothing is recorded of that term.
+fn picture(dir: &Path, term: u64) -> Result<Option<String>, String> {
+    let Some(shelf) = shelf(dir)? else { return Ok(None) };
+    let Some(told) = explanation::changes(lines(&shelf), Some(term), 1)?.pop() else { return Ok(None) };
+    html::render(&picture::draw(lines(&shelf), &told)?).map(Some)
+}
+
+fn lines(shelf: &Shelf) -> impl Iterator<Item = Lines> {
+    shelf.recordings().map(|(_, lines)| lines)
+}
+
+/// What was recorded last; `None` when nothing was yet.
+fn shelf(dir: &Path) -> Result<Option<Shelf>, String> {
+    match Shelf::open(dir) {
+        Ok(shelf) => Ok(Some(shelf.newest(READ_BYTES_MAX))),
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(format!("{}: {why}", dir.display())),
+    }
 }

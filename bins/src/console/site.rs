@@ -170,8 +170,20 @@ impl Desk {
             "/api/statements" => Ok(text(self.view.statements(&request.query).await?)),
             "/api/sessions" => Ok(text(self.view.sessions().await?)),
             "/api/failovers" => Ok(text(self.failovers.all().await.map_err(Refusal::said)?)),
+            "/trace" => self.trace(&request.query).await,
             _ => Err(Refusal::new(StatusCode::NOT_FOUND, "There is nothing here.")),
         }
+    }
+
+    /// The query says of which term: `term=3`.
+    async fn trace(&self, query: &str) -> Result<Response, Refusal> {
+        let term = query.strip_prefix("term=").and_then(|term| term.parse().ok());
+        let drawn = match term {
+            Some(term) => self.failovers.picture(term).await.map_err(Refusal::said)?,
+            None => None,
+        };
+        let unknown = || Refusal::new(StatusCode::NOT_FOUND, "Nothing is recorded of that term.");
+        drawn.map(|text| shown(&Page::alone(text))).ok_or_else(unknown)
     }
 
     async fn fulfil(&self, path: &str, request: &Request) -> Result<Response, Refusal> {

@@ -44,6 +44,17 @@ pub(crate) struct Explanation {
     pub(crate) settled: bool,
     pub(crate) steps: Vec<Took>,
     pub(crate) happened: Vec<Happened>,
+    /// Where it is in the recordings.
+    #[serde(skip)]
+    pub(crate) stretch: Stretch,
+}
+
+/// A part of one life, by its clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch {
+    pub(crate) run: u64,
+    pub(crate) from: Instant,
+    pub(crate) until: Instant,
 }
 
 /// One life of an orchestrator, as far as it matters here.
@@ -51,6 +62,7 @@ struct Life {
     shard: String,
     name: String,
     origin_ns: u64,
+    run: u64,
     moments: Vec<Moment>,
 }
 
@@ -100,8 +112,8 @@ fn lives(lines: impl Iterator<Item = io::Result<String>>) -> Result<Vec<Life>, S
         match told.map_err(|error| format!("a recording cannot be read: {error}"))? {
             Told::Start(start, ..) => {
                 if run.replace(start.source.run) != Some(start.source.run) {
-                    let (shard, name) = (start.source.of, start.source.name);
-                    lives.push(Life { shard, name, origin_ns: start.origin_ns, moments: Vec::new() });
+                    let (shard, name, run) = (start.source.of, start.source.name, start.source.run);
+                    lives.push(Life { shard, name, origin_ns: start.origin_ns, run, moments: Vec::new() });
                 }
             }
             Told::Step(_, moments, ..) => {
@@ -178,6 +190,7 @@ impl Life {
             settled: during.iter().any(|moment| moment.mark == Some(Mark::Settled(term))),
             steps,
             happened: happened.collect(),
+            stretch: Stretch { run: self.run, from: first, until: during.last().map_or(begun, |moment| moment.at) },
         }
     }
 }

@@ -82,6 +82,7 @@ class Poll {
 
 /** Tells what came of something. What went wrong stays until it has been read. */
 function tell(text, isBad) {
+  if ([...byId("said").children].some((line) => line.firstChild.textContent === text)) return;
   const close = el("button", { type: "button", class: "plain", "aria-label": "Close", click: () => line.remove() }, "✕");
   const line = el("p", { class: isBad ? "bad" : null, role: isBad ? "alert" : null }, el("span", {}, text), close);
   byId("said").append(line);
@@ -100,10 +101,10 @@ function confirmed({ title, text, yes, path, body }) {
     const request = ask(path, typeof body === "function" ? body() : body);
     views.cluster.poll.now();
     try {
-      tell((await request).done);
+      tell(tidy((await request).done));
     } catch (error) {
       if (error instanceof Unknown) return leave("");
-      tell(error.message, true);
+      tell(tidy(error.message), true);
     }
     for (const name of ["cluster", shown]) views[name].poll.now();
   };

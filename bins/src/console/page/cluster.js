@@ -155,7 +155,7 @@ function troubles({ trouble, holder, orchestrators }) {
   const lines = [...trouble];
   if (holder) {
     lines.push(...holder.quarantined.map((it) => `${short(it.tablet)} stays out until somebody has looked at it: ${it.why}`));
-    lines.push(...holder.problems.map((it) => `${short(it.tablet)}: ${it.code}`));
+    lines.push(...holder.problems.map((it) => `${short(it.tablet)}: ${it.code.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase()} (${it.code})`));
   } else if (orchestrators.some(({ status }) => status)) {
     lines.push("No orchestrator holds the shard's lock: nobody would replace a primary that dies.");
   }
@@ -233,7 +233,7 @@ function clusterView() {
     { name: "Tablet", title: true, show: (cell, it) => mark(say(cell, short(it.tablet)), "title", it.tablet) },
     { name: "Role", show: (cell, it) => say(cell, it.role.toLowerCase()) },
     { name: "Cell", show: (cell, it) => say(cell, it.cell) },
-    { name: "State", show: (cell, it) => { const [words, how] = condition(it); say(cell, words); cell.className = how; } },
+    { name: "State", words: true, show: (cell, it) => { const [words, how] = condition(it); say(cell, words); cell.className = `words ${how}`; } },
     { name: "Behind", number: true, show: (cell, it) => say(cell, isPrimary(it) ? "–" : it.lag_seconds === null || it.lag_seconds === undefined ? "unknown" : span(it.lag_seconds)) },
     { name: "Statements/s", number: true, show: (cell, it) => say(cell, few(it.queries_per_second)) },
     { name: "Latency", number: true, show: (cell, it) => say(cell, it.latency_us ? span(it.latency_us / 1e6) : "–") },
@@ -248,7 +248,7 @@ function clusterView() {
   const processes = table("Processes", [
     { name: "Process", title: true, show: (cell, it) => say(cell, it.name) },
     { name: "What", show: (cell, it) => say(cell, it.what) },
-    { name: "State", show: (cell, it) => { say(cell, it.state); cell.className = it.how; } },
+    { name: "State", words: true, show: (cell, it) => { say(cell, it.state); cell.className = `words ${it.how}`; } },
     { name: "Clients", number: true, show: (cell, it) => say(cell, it.status && it.what === "gateway" ? whole(it.status.clients) : "") },
     { name: "Refused", number: true, show: (cell, it) => say(cell, it.status && it.what === "gateway" ? whole(it.status.clients_refused) : "") },
     { name: "Runs for", number: true, show: (cell, it) => say(cell, it.status && it.what === "gateway" ? span(it.status.uptime_seconds) : "") },
@@ -264,7 +264,7 @@ function clusterView() {
     say(byId("shard"), snapshot.shard);
     const doing = snapshot.under_way;
     byId("under-way").hidden = !doing;
-    say(byId("under-way"), doing ? `Under way: ${doing.what.replace(/-0{5,}(\d)/g, "-$1")}…` : "");
+    say(byId("under-way"), doing ? `Under way: ${tidy(doing.what)}…` : "");
     const lines = troubles(snapshot);
     trouble.hidden = lines.length === 0;
     each(trouble, lines, (line) => line, (line) => el("li", {}, line));
@@ -294,7 +294,7 @@ function clusterView() {
 /** Says aloud what an operator must not miss. */
 function news(before, now) {
   const was = before && before.holder, is = now.holder;
-  if (was && is && is.primary && was.primary !== is.primary) tell(`${short(is.primary)} is primary in term ${is.term}.`);
+  if (was && is && is.primary && was.primary !== is.primary) tell(`${short(is.primary)} is primary in term ${is.term}`);
   if (was && is && was.primary && !is.primary) tell("There is no primary: one is being chosen.", true);
   if (was && is && was.term !== is.term && views.failovers) views.failovers.isOld = true;
 }

@@ -65,7 +65,7 @@ function table(caption, columns, sort) {
   const body = el("tbody", { role: "rowgroup" });
   const node = el("table", { role: "table", "aria-label": caption },
     el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...heads)), body);
-  const classes = ["number", "wide", "title", "does", "nowrap", "poolcell"];
+  const classes = ["number", "wide", "title", "does", "nowrap", "poolcell", "words"];
   const make = () => el("tr", { role: "row" }, ...columns.map((column) =>
     el("td", { role: "cell", "data-label": column.name, class: classes.filter((name) => column[name]).join(" ") || null })));
   const update = (row, item) => columns.forEach((column, at) => {
@@ -75,7 +75,14 @@ function table(caption, columns, sort) {
   });
   return {
     node: el("div", { class: "panel scroll" }, node),
-    fill(items, key) { each(body, items, key, make, update); },
+    fill(items, key) {
+      each(body, items, key, make, update);
+      // A column in which nothing stands says nothing.
+      columns.forEach((column, at) => {
+        const isEmpty = [...body.children].every((row) => row.children[at].classList.contains("none"));
+        for (const row of [heads[at].parentElement, ...body.children]) row.children[at].hidden = isEmpty && body.children.length > 0;
+      });
+    },
     sorted(by) {
       columns.forEach((column, at) => mark(heads[at], "aria-sort", column.by && (column.by === by ? "descending" : "none")));
     },
@@ -96,6 +103,7 @@ const few = (number) => (number >= 100 || number === 0 ? count.format(number) : 
 
 function span(seconds) {
   if (seconds === null || seconds === undefined) return "";
+  if (seconds === 0) return "0 s";
   if (seconds < 0.001) return `${(seconds * 1e6).toFixed(0)} µs`;
   if (seconds < 0.1) return `${(seconds * 1e3).toFixed(1)} ms`;
   if (seconds < 1) return `${(seconds * 1e3).toFixed(0)} ms`;
@@ -105,6 +113,8 @@ function span(seconds) {
   return `${Math.floor(seconds / 86400)} d`;
 }
 
+/** Of whole seconds. */
+const age = (seconds) => (seconds < 120 ? `${seconds} s` : span(seconds));
 const milliseconds = (seconds) => (seconds >= 10 ? `${seconds.toFixed(1)} s` : `${(seconds * 1e3).toFixed(seconds < 0.1 ? 1 : 0)} ms`);
 /** local-2 for local-0000000002, as every command takes it. */
 const short = (tablet) => String(tablet).replace(/-0*(\d+)$/, "-$1");

@@ -39,7 +39,10 @@ function failoversView() {
 
 function article(change, isOpen) {
   const took = change.steps.find(({ step }) => step === "in all");
-  const steps = STEPS.map(([step, words], at) => ({ words, number: at + 1, took: change.steps.find((it) => it.step === step) })).filter((it) => it.took);
+  const isPlanned = change.causes.some((cause) => cause.startsWith("somebody wants"));
+  const its = STEPS.map(([step, words], at) => ({ words, number: at + 1, took: change.steps.find((it) => it.step === step) }));
+  const steps = its.filter(({ took: it }) => it && it.seconds > 0);
+  if (isPlanned) its[1].words = "Until what ran there had ended";
   const title = change.primary
     ? `${short(change.primary)} became primary in term ${change.term}`
     : `Term ${change.term} was begun, and nobody became primary in it`;
@@ -56,6 +59,7 @@ function article(change, isOpen) {
     el("ol", { class: "steps" }, ...steps.map(({ words, number, took: { seconds } }) =>
       el("li", {}, el("i", { class: `k${number}`, "aria-hidden": "true" }), el("span", {}, words), el("b", {}, milliseconds(seconds))))),
     change.why ? el("p", { class: "why" }, el("span", { class: "soft" }, `Why ${short(change.primary)}: `), tidy(change.why)) : null,
+    el("p", {}, el("a", { href: `/trace?term=${change.term}`, target: "_blank", rel: "noopener" }, "Who said what to whom, drawn")),
     el("details", isOpen ? { open: true } : {},
       el("summary", {}, `What was seen, decided and done (${change.happened.length})`),
       el("ol", { class: "events" }, ...change.happened.map(event))));

@@ -13,8 +13,8 @@ function sessionsView() {
     { name: "From", nowrap: true, show: (cell, it) => say(cell, it.host) },
     { name: "Schema", show: (cell, it) => say(cell, it.schema || "") },
     { name: "At", nowrap: true, show: (cell, it) => say(cell, it.command === "Sleep" ? "idle" : it.state || it.command) },
-    { name: "For", number: true, show: (cell, it) => say(cell, span(it.seconds)) },
-    { name: "Connected", number: true, show: (cell, it) => say(cell, span(it.connected_seconds)) },
+    { name: "For", number: true, show: (cell, it) => say(cell, age(it.seconds)) },
+    { name: "Connected", number: true, show: (cell, it) => say(cell, age(it.connected_seconds)) },
     { name: "Gateway", show: (cell, it) => say(cell, it.gateway) },
     { name: "Statement", wide: true, show: (cell, it) => {
       const text = within(cell, folded);

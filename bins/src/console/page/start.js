@@ -3,7 +3,7 @@
 const views = {};
 let shown = "cluster";
 
-const themes = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
+const themes = { auto: ["Auto", "as the system has it"], light: ["Light", "light"], dark: ["Dark", "dark"] };
 
 function stored(name, value) {
   // A browser may keep nothing.
@@ -16,7 +16,8 @@ function stored(name, value) {
 
 function setTheme(theme) {
   mark(document.documentElement, "data-theme", theme === "auto" ? null : theme);
-  say(byId("theme"), themes[theme]);
+  const [name, words] = themes[theme];
+  mark(mark(say(byId("theme"), name), "title", `Colours: ${words}`), "aria-label", `Colours: ${words}`);
   stored("weir-theme", theme);
   byId("theme").onclick = () => {
     const names = Object.keys(themes);
@@ -26,16 +27,16 @@ function setTheme(theme) {
 
 /** Shows the page that the address names. */
 function route() {
-  const wanted = location.hash.slice(1);
+  const wanted = location.hash.slice(2);
   if (views[wanted]) shown = wanted;
   for (const name of Object.keys(views)) byId(name).hidden = name !== shown;
-  for (const link of document.querySelectorAll("nav a")) mark(link, "aria-current", link.hash === `#${shown}` ? "page" : null);
+  for (const link of document.querySelectorAll("nav a")) mark(link, "aria-current", link.hash === `#/${shown}` ? "page" : null);
   for (const [name, view] of Object.entries(views)) {
     // Who is primary is always said.
     if (name === shown) view.poll.start();
     else if (name !== "cluster") view.poll.stop();
   }
-  document.title = `${document.querySelector(`nav a[href="#${shown}"]`).textContent} · Weir`;
+  document.title = `${document.querySelector(`nav a[href="#/${shown}"]`).textContent} · Weir`;
 }
 
 function enter(begun) {

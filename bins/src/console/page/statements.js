@@ -9,7 +9,7 @@ function statementsView() {
   const statements = table("Statements", [
     { name: "Statement", wide: true, show: (cell, it) => {
       const box = within(cell, () => el("div", {}, folded(), el("i", { class: "share", "aria-hidden": "true" })));
-      say(box.children[0], it.statement || `(${it.fingerprint})`);
+      say(box.children[0], it.statement || `form not known: ${it.fingerprint}`);
       box.children[1].style.width = `${Math.min(100, (100 * it.totals.seconds) / total.seconds)}%`;
     } },
     number("Time", "time", (of) => span(of.seconds)),
@@ -18,7 +18,8 @@ function statementsView() {
     number("Mean", "mean", (of) => span(mean(of))),
     number("Longest", "max", (of) => span(of.seconds_max)),
     { name: "Errors", by: "errors", number: true, show: (cell, it) => { say(cell, whole(it.totals.errors)); cell.classList.toggle("bad", it.totals.errors > 0); } },
-    number("Rows sent, changed", "rows", (of) => `${whole(of.rows_sent)}, ${whole(of.rows_affected)}`),
+    number("Rows sent", "rows", (of) => whole(of.rows_sent)),
+    number("Changed", null, (of) => whole(of.rows_affected)),
     number("Waited", "waits", (of) => (of.waits ? `${whole(of.waits)} × ${span(of.wait_seconds / of.waits)}` : "–")),
   ], sort);
   const orders = { time: "Time", count: "Count", mean: "Mean", max: "Longest", errors: "Errors", rows: "Rows", waits: "Waited" };
