@@ -22,7 +22,7 @@ class Browser {
     const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--ignore-certificate-errors",
       `--user-data-dir=${this.profile}`, "--remote-debugging-pipe", "about:blank"];
     this.process = spawn(program, flags, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
-    this.process.on("exit", () => this.lost && this.lost(new Error("the browser has ended")));
+    this.process.once("exit", () => this.lost && this.lost(new Error("the browser has ended")));
     [this.number, this.waiting, this.complaints] = [0, new Map(), []];
     let rest = "";
     this.process.stdio[4].setEncoding("utf8").on("data", (text) => {
@@ -37,8 +37,8 @@ class Browser {
       : method === "Log.entryAdded" && params.entry.level === "error" ? `${params.entry.text} ${params.entry.url || ""}`
         : method === "Network.requestWillBeSent" && !/^(data:|about:)/.test(params.request.url) && new URL(params.request.url).host !== new URL(url).host
           ? `asks elsewhere: ${params.request.url}` : null;
-    // A browser says so itself of what is refused on purpose.
-    if (complaint && !/status of 401/.test(complaint)) this.complaints.push(complaint);
+    // A browser says so itself of what is refused, and cut off, on purpose.
+    if (complaint && !/status of 401|ERR_INTERNET_DISCONNECTED/.test(complaint)) this.complaints.push(complaint);
     if (!this.waiting.has(id)) return;
     const [resolve, reject] = this.waiting.get(id);
     this.waiting.delete(id);
@@ -98,10 +98,13 @@ class Browser {
     writeFileSync(join(pictures, `${name}.png`), Buffer.from(data, "base64"));
   }
 
-  close() {
+  async close() {
+    const ended = new Promise((resolve) => this.process.once("exit", resolve));
     this.lost = null;
     this.process.kill();
-    rmSync(this.profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    await ended;
+    // Its helpers may be about to end. What they leave is in the directory of what is temporary.
+    rmSync(this.profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }
 
@@ -157,6 +160,23 @@ async function makePrimary(browser) {
   await browser.run("location.hash = '/failovers'");
   await browser.until("it is told how", `document.querySelector("#failovers article h3")?.textContent.startsWith(${JSON.stringify(`${wanted} became primary`)})`);
   await browser.picture("failovers-wide-light");
+  await browser.run(`location.href = document.querySelector("#failovers article a").href`);
+  await browser.until("it is drawn", `document.title.startsWith("Term ") && document.querySelector("#legend").textContent.includes("violation")`);
+  await browser.picture("trace-wide-light");
+  await browser.run("history.back()");
+  await browser.until("it is let in without a password", visible("#failovers article"));
+}
+
+/** What is old is not shown as if it were new. */
+async function cutOff(browser) {
+  const offline = (is) => browser.send("Network.emulateNetworkConditions", { offline: is, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+  await browser.look("wide", "light");
+  await browser.run("location.hash = '/cluster'");
+  await offline(true);
+  await browser.until("it is said that it is not reached", "document.querySelector('#stale').textContent.startsWith('Not reached since')");
+  await browser.picture("lost-wide-light");
+  await offline(false);
+  await browser.until("it is reached again", "document.querySelector('#stale').hidden && document.querySelector('#live').dataset.is === 'live'");
 }
 
 async function main() {
@@ -170,11 +190,12 @@ async function main() {
     await logIn(browser);
     await makePrimary(browser);
     await lookAtAll(browser);
+    await cutOff(browser);
     await browser.run("document.querySelector('#logout').click()");
     await browser.until("it is left", visible("#login"));
     if (browser.complaints.length > 0) throw new Error(`the browser complains:\n${browser.complaints.join("\n")}`);
   } finally {
-    browser.close();
+    await browser.close().catch(() => null);
   }
   console.log(`${url}: shown, and a primary was changed`);
 }

@@ -178,7 +178,8 @@ fn it_is_as_operators_see_it(weir: &Weir, browser: &Browser, ctl: &dyn Fn(&[&str
         let forms = list(&shown["forms"]).iter().map(|form| form["statement"].clone()).collect::<Vec<_>>();
         let digests = ctl(&["digests", "--by", "count"]);
         let told = list(&digests["digests"]).iter().map(|form| form["statement"].clone()).collect::<Vec<_>>();
-        forms.iter().any(|form| form == "select a from seen where a = ?") && told.iter().all(|form| forms.contains(form))
+        forms.iter().any(|form| form == "select a from seen where a = ?")
+            && told.iter().all(|form| forms.contains(form))
     });
     assert_eq!(browser.get("/api/statements?by=beauty").status, 400);
 }
@@ -187,7 +188,9 @@ fn the_primary_is_changed(browser: &Browser, ctl: &dyn Fn(&[&str]) -> Value) {
     let to = if browser.primary().as_deref() == Some("local-0000000002") { "local-3" } else { "local-2" };
     let done = browser.has_done("/api/reparent", &json!({ "tablet": to }));
     let name = done["tablet"].as_str().expect("a name");
-    assert!(name.starts_with(&to[..6]) && done["done"].as_str().is_some_and(|done| done.contains("is primary in term")));
+    assert!(
+        name.starts_with(&to[..6]) && done["done"].as_str().is_some_and(|done| done.contains("is primary in term"))
+    );
     assert_eq!(ctl(&["topology"])["primary"], done["tablet"], "{done}");
     let unknown = browser.post("/api/reparent", &json!({ "tablet": "local-7" }));
     assert!(unknown.status == 409 && unknown.body.contains("there is no tablet local-0000000007"), "{}", unknown.body);
@@ -202,8 +205,25 @@ fn the_primary_is_changed(browser: &Browser, ctl: &dyn Fn(&[&str]) -> Value) {
     assert_eq!((&told["causes"], &told["why"]), (&explained["causes"], &explained["why"]));
     let drawn = browser.get(&format!("/trace?term={term}"));
     assert_eq!(drawn.status, 200);
-    assert!(drawn.body.contains(&format!("Term {term} of default/0")) && drawn.body.contains("help no earlier term"));
+    let data = drawn.body.split("type=\"application/json\">").nth(1).and_then(|rest| rest.split("</script>").next());
+    it_is_drawn(&serde_json::from_str(data.expect("what is drawn")).expect("JSON"), name, term);
     assert_eq!(browser.get("/trace?term=4711").status, 404);
+}
+
+fn it_is_drawn(picture: &Value, primary: &str, term: u64) {
+    let lanes: Vec<&str> = list(&picture["lanes"]).iter().filter_map(|lane| lane["name"].as_str()).collect();
+    assert_eq!(lanes, ["orchestrator", "topology", "local-1", "local-2", "local-3"]);
+    let lane = lanes.iter().position(|name| name.ends_with(&primary[primary.len() - 1..])).expect("its lane");
+    let reigns = |span: &Value| span["lane"] == lane && span["state"] == "primary" && span["term"] == term;
+    assert!(list(&picture["spans"]).iter().any(reigns), "{}", picture["spans"]);
+    let says = |from: usize, to: usize, text: &str| {
+        let is_it = |arrow: &Value| arrow["from"] == from && arrow["to"] == to;
+        list(&picture["arrows"])
+            .iter()
+            .any(|arrow| is_it(arrow) && arrow["text"].as_str().is_some_and(|it| it.contains(text)))
+    };
+    assert!(says(0, lane, &format!("term {term}: be primary")) && says(lane, 0, "has obeyed (be primary"), "{lane}");
+    assert!(says(0, 1, "is begun") && says(1, 0, "has it (is settled)"), "{}", picture["arrows"]);
 }
 
 fn a_tablet_goes_out_of_service_and_comes_back(browser: &Browser, ctl: &dyn Fn(&[&str]) -> Value) {

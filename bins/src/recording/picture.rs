@@ -61,9 +61,9 @@ impl Drawing {
     fn new(told: &Explanation) -> Self {
         let Stretch { from, until, .. } = told.stretch;
         let (from, until) = (from.before(AROUND), until + AROUND);
-        let orchestrator = Lane { name: format!("orchestrator {}", told.orchestrator), part: "orchestrator" };
+        let orchestrator = Lane { name: "orchestrator".to_owned(), part: "orchestrator" };
         let picture = Picture {
-            title: format!("Term {} of {}, begun on {}", told.term, told.shard, told.begun),
+            title: format!("Term {} of {}, begun by {} on {}", told.term, told.shard, told.orchestrator, told.begun),
             from: 0.0,
             until: until.since(from).as_secs_f64() * 1e6,
             lanes: vec![orchestrator, Lane { name: "topology".to_owned(), part: "topology" }],
@@ -130,7 +130,7 @@ impl Drawing {
     fn lane(&mut self, tablet: &TabletAlias) -> usize {
         let lanes = &mut self.picture.lanes;
         *self.tablets.entry(tablet.clone()).or_insert_with(|| {
-            lanes.push(Lane { name: tablet.to_string(), part: "tablet" });
+            lanes.push(Lane { name: format!("{}-{}", tablet.cell, tablet.uid), part: "tablet" });
             lanes.len() - 1
         })
     }
@@ -175,7 +175,27 @@ impl Drawing {
         for (lane, (shown, since)) in core::mem::take(&mut self.shown) {
             self.span(lane, shown, since, self.until);
         }
+        self.sort();
         self.picture
+    }
+
+    /// Tablets in their order, and not as they were heard first.
+    fn sort(&mut self) {
+        let Picture { lanes, arrows, spans, .. } = &mut self.picture;
+        let first = lanes.len() - self.tablets.len();
+        let mut places: Vec<usize> = (0..lanes.len()).collect();
+        for (rank, lane) in self.tablets.values().enumerate() {
+            places[*lane] = first + rank;
+        }
+        let mut sorted: Vec<(usize, Lane)> = places.iter().copied().zip(core::mem::take(lanes)).collect();
+        sorted.sort_by_key(|(place, _)| *place);
+        lanes.extend(sorted.into_iter().map(|(_, lane)| lane));
+        for Arrow { from, to, .. } in arrows {
+            (*from, *to) = (places[*from], places[*to]);
+        }
+        for Span { lane, .. } in spans {
+            *lane = places[*lane];
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 // Asks the process that served this page, and says when it cannot.
 
 let csrf = null;
-/** When it was last reached, and since when and why it is not. */
-const asked = { since: null, lost: null, why: "" };
+/** What pages ask, by their names: when that was answered last, and since when and why it is not. */
+const asked = new Map();
 
 class Unknown extends Error {}
 
@@ -33,23 +33,28 @@ async function ask(path, body) {
 const clock = (at) => at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 /** What is shown is as it is now, or it is said since when it is not. */
-function current(isCurrent, why) {
-  if (isCurrent) Object.assign(asked, { lost: null, why: "", since: new Date() });
-  else if (!asked.lost) asked.lost = asked.since || new Date();
-  if (!isCurrent) asked.why = why;
+function current(name, isCurrent, why) {
+  const known = asked.get(name) || { since: new Date(), lost: null };
+  if (isCurrent) Object.assign(known, { since: new Date(), lost: null });
+  else Object.assign(known, { lost: known.lost || known.since, why });
+  asked.set(name, known);
+  sayWhetherCurrent();
+}
+
+function sayWhetherCurrent() {
+  const missing = [shown, "cluster"].map((name) => asked.get(name)).find((known) => known && known.lost);
   const live = byId("live");
-  mark(live, "data-is", isCurrent ? "live" : "lost");
-  say(live, isCurrent ? "live" : "not live");
-  const stale = byId("stale");
-  stale.hidden = isCurrent;
-  say(stale, isCurrent ? "" : `Not reached since ${clock(asked.lost)}: ${asked.why}. What is shown is as it was then.`);
-  mark(byId("main"), "data-stale", isCurrent ? null : "");
+  mark(live, "data-is", missing ? "lost" : "live");
+  say(live, missing ? "not live" : "live");
+  byId("stale").hidden = !missing;
+  say(byId("stale"), missing ? `Not reached since ${clock(missing.lost)}: ${missing.why}. What is shown is as it was then.` : "");
+  mark(byId("main"), "data-stale", missing ? "" : null);
 }
 
 /** Asks at once, and again so many milliseconds after each answer, while somebody looks. */
 class Poll {
-  constructor(every, run) {
-    Object.assign(this, { every, run, timer: null, isWanted: false, isAsking: false });
+  constructor(name, every, run) {
+    Object.assign(this, { name, every, run, timer: null, isWanted: false, isAsking: false });
     document.addEventListener("visibilitychange", () => { if (!document.hidden && this.isWanted) this.now(); });
   }
 
@@ -69,10 +74,10 @@ class Poll {
     this.isAsking = true;
     try {
       await this.run();
-      current(true);
+      current(this.name, true);
     } catch (error) {
       if (error instanceof Unknown) leave("");
-      else current(false, error.message);
+      else current(this.name, false, error.message);
     }
     this.isAsking = false;
     clearTimeout(this.timer);

@@ -151,8 +151,12 @@ function figures(snapshot) {
   ];
 }
 
+/** What a process says that changes no primary. */
+const WITHOUT = "it runs without failover";
+
 function troubles({ trouble, holder, orchestrators }) {
-  const lines = [...trouble];
+  // One without failover has been told so.
+  const lines = trouble.filter((line) => !line.includes(WITHOUT));
   if (holder) {
     lines.push(...holder.quarantined.map((it) => `${short(it.tablet)} stays out until somebody has looked at it: ${it.why}`));
     lines.push(...holder.problems.map((it) => `${short(it.tablet)}: ${it.code.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase()} (${it.code})`));
@@ -257,7 +261,7 @@ function clusterView() {
   const none = el("p", { class: "empty panel", hidden: true }, "No gateway has said yet which tablets there are.");
   byId("cluster").append(trouble, numbers, map, none, el("h2", {}, "Tablets"), tablets.node, el("h2", {}, "Processes"), processes.node);
 
-  view.poll = new Poll(2000, async () => {
+  view.poll = new Poll("cluster", 2000, async () => {
     const snapshot = await ask("/api/cluster");
     news(view.last, snapshot);
     view.last = snapshot;
@@ -281,6 +285,7 @@ function clusterView() {
     tablets.fill(snapshot.tablets, ({ tablet }) => tablet);
     const gateway = ({ name, status, why }) => ({ name, status, what: "gateway", state: status ? "answers" : why, how: status ? "good" : "bad" });
     const orchestrator = ({ name, status, why }) => {
+      if (!status && why.includes(WITHOUT)) return { name, status, what: "orchestrator", state: "none: no primary is changed here", how: "soft" };
       const state = !status ? why : status.holds_lock ? "answers, and holds the lock" : "answers, and stands by";
       return { name, status, what: "orchestrator", state, how: status ? "good" : "bad" };
     };

@@ -18,7 +18,7 @@ function failoversView() {
   byId("failovers").append(
     el("div", { class: "row" }, el("h2", {}, "Changes of primary"), el("p", { class: "soft" }, "the latest first; times are UTC"), again), none, changes);
 
-  view.poll = new Poll(2000, async () => {
+  view.poll = new Poll("failovers", 2000, async () => {
     if (!view.isOld) return;
     again.disabled = true;
     try {

@@ -57,7 +57,7 @@ function sessionsView() {
     say(said, `${plural(all, "session")}, ${whole(waiting)} idle${cut}${quiet}`);
   }
 
-  view.poll = new Poll(2000, async () => {
+  view.poll = new Poll("sessions", 2000, async () => {
     view.last = await ask("/api/sessions");
     fill();
   });

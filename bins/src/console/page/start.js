@@ -36,6 +36,7 @@ function route() {
     if (name === shown) view.poll.start();
     else if (name !== "cluster") view.poll.stop();
   }
+  sayWhetherCurrent();
   document.title = `${document.querySelector(`nav a[href="#/${shown}"]`).textContent} · Weir`;
 }
 

@@ -32,7 +32,7 @@ function statementsView() {
     none, statements.node);
   statements.sorted(view.by);
 
-  view.poll = new Poll(5000, async () => {
+  view.poll = new Poll("statements", 5000, async () => {
     const shown = await ask(`/api/statements?by=${view.by}`);
     total.seconds = shown.totals.seconds || 1;
     const forms = shown.forms.map((form) => ({ ...form, totals: form.totals || shown.others }));
