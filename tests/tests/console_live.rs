@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -165,7 +165,8 @@ fn pages_of_others_have_nothing_done(browser: &Browser) {
 }
 
 fn it_is_as_operators_see_it(weir: &Weir, browser: &Browser, ctl: &dyn Fn(&[&str]) -> Value) {
-    weir.query("CREATE TABLE seen (a INT); INSERT INTO seen VALUES (1); SELECT a FROM seen WHERE a = 1").expect("rows");
+    let seen = "CREATE DATABASE shown; CREATE TABLE shown.seen (a INT); SELECT a FROM shown.seen WHERE a = 1";
+    weir.query(seen).expect("rows");
     let (shown, topology) = (browser.sees("/api/cluster"), ctl(&["topology"]));
     assert_eq!((&shown["shard"], &shown["holder"]["primary"]), (&topology["shard"], &topology["primary"]));
     assert_eq!(shown["holder"]["term"], topology["term"]);
@@ -178,7 +179,7 @@ fn it_is_as_operators_see_it(weir: &Weir, browser: &Browser, ctl: &dyn Fn(&[&str
         let forms = list(&shown["forms"]).iter().map(|form| form["statement"].clone()).collect::<Vec<_>>();
         let digests = ctl(&["digests", "--by", "count"]);
         let told = list(&digests["digests"]).iter().map(|form| form["statement"].clone()).collect::<Vec<_>>();
-        forms.iter().any(|form| form == "select a from seen where a = ?")
+        forms.iter().any(|form| form == "select a from shown.seen where a = ?")
             && told.iter().all(|form| forms.contains(form))
     });
     assert_eq!(browser.get("/api/statements?by=beauty").status, 400);
