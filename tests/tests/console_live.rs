@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use weir_tests::http::{Said, ask};
 use weir_tests::source::checkout;
-use weir_tests::{Weir, eventually, run_program};
+use weir_tests::{Deployment, Weir, eventually, run_program};
 
 const PASSWORD: &str = "open sesame, please";
 const HEALED_MAX: Duration = Duration::from_secs(60);
@@ -264,6 +264,51 @@ fn it_is_shown_by_a_browser(browser: &Browser, file: &str) {
     let said = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
     println!("{said}");
     assert!(run.status.success(), "{said}");
+}
+
+#[test]
+fn whoever_operators_ask_has_a_console_of_the_whole_shard() {
+    let dir = TempDir::new().expect("a directory");
+    let file = password_file(dir.path(), 0o600);
+    let more = ["--console", "127.0.0.1:0", "--console-password-file", file.to_str().expect("text")];
+    let deployment = Deployment::several_operated(&more);
+    let [gateway, orchestrator, _] =
+        deployment.outputs().map(|output| output.contains("console is at").then_some(output));
+    let open = |output: Option<String>| Browser::new(console_of(&output.expect("it has one"))).log_in();
+    let (gateway, orchestrator) = (open(gateway), open(orchestrator));
+    for browser in [&gateway, &orchestrator] {
+        eventually(HEALED_MAX, "somebody holds the lock", || browser.primary().is_some());
+        let shown = browser.sees("/api/cluster");
+        let names = |what: &str| list(&shown[what]).iter().map(|it| it["name"].clone()).collect::<Vec<_>>();
+        assert_eq!(names("gateways"), ["gateway-0", "gateway-1"]);
+        assert_eq!(names("orchestrators"), ["orchestrator-0", "orchestrator-1"]);
+        assert_eq!(list(&shown["tablets"]).len(), 3);
+        assert!(list(&shown["processes"]).iter().all(|tablet| tablet["runs"] == true), "{shown}");
+    }
+    let to = if gateway.primary().as_deref() == Some("local-0000000002") { "local-3" } else { "local-2" };
+    let done = gateway.has_done("/api/reparent", &json!({ "tablet": to }));
+    eventually(HEALED_MAX, "all see it", || orchestrator.primary().as_deref() == done["tablet"].as_str());
+    // Orchestrators of this machine record beside each other.
+    eventually(HEALED_MAX, "it is told", || orchestrator.sees("/api/failovers")["changes"][0]["term"] == done["term"]);
+    let why = gateway.sees("/api/failovers")["why"].clone();
+    assert!(why.as_str().is_some_and(|why| why.contains("--record-dir")), "{why}");
+}
+
+#[test]
+fn a_gateway_hands_its_console_over_and_whoever_was_in_logs_in_again() {
+    let dir = TempDir::new().expect("a directory");
+    let (file, path) = (password_file(dir.path(), 0o600), dir.path().join("handover"));
+    let [file, path] = [&file, &path].map(|path| path.to_str().expect("text"));
+    let more =
+        ["--handover", path, "--drain-time-ms", "1000", "--console", "127.0.0.1:0", "--console-password-file", file];
+    let mut deployment = Deployment::small_of_gateway(&more);
+    let browser = Browser::new(console_of(&deployment.outputs()[0])).log_in();
+    assert_eq!(browser.get("/api/session").status, 200);
+    deployment.ask_for_successor(0);
+    let successor = deployment.wait_for_successor(0, HEALED_MAX);
+    assert_eq!(browser.get("/api/session").status, 401, "the successor knows nobody");
+    assert_eq!(Browser::new(browser.at).log_in().get("/api/session").status, 200, "at the same address");
+    successor.end();
 }
 
 #[test]
