@@ -262,7 +262,7 @@ fn it_is_shown_by_a_browser(browser: &Browser, file: &str) {
     }
     let run = run.output().expect("bash");
     let said = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
-    println!("{said}");
+    eprintln!("{said}");
     assert!(run.status.success(), "{said}");
 }
 

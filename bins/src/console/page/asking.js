@@ -6,7 +6,8 @@ const asked = new Map();
 
 class Unknown extends Error {}
 
-async function ask(path, body) {
+/** `limit` is how long what is only read may take, in milliseconds. */
+async function ask(path, body, limit = 15000) {
   const request = { cache: "no-store", credentials: "same-origin", headers: {} };
   if (body !== undefined) {
     request.method = "POST";
@@ -15,7 +16,7 @@ async function ask(path, body) {
     request.body = JSON.stringify(body);
   } else {
     // One that does not answer is not waited for.
-    request.signal = AbortSignal.timeout(15000);
+    request.signal = AbortSignal.timeout(limit);
   }
   let answer;
   try {
