@@ -1,6 +1,9 @@
 //! `weir-gateway`: a gateway in front of tablets in other processes.
 
-use crate::args::{AdminArgs, GatewayArgs, LIVE_OF_GATEWAYS, ProcessArgs, Reread, TopologyArgs, WireArgs, say};
+use crate::args::{
+    AdminArgs, ConsoleArgs, GatewayArgs, LIVE_OF_GATEWAYS, ProcessArgs, Reread, TopologyArgs, WireArgs, say,
+};
+use crate::console::{Console, Whose};
 use crate::life::{Life, Told};
 use crate::succession::Succession;
 use clap::Parser;
@@ -9,7 +12,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tracing::warn;
 use weir_core::topo::ShardName;
+use weir_io::admin::Target;
 use weir_io::handover::Sockets;
+use weir_io::http::Served;
 use weir_io::processes::gateway::{Options, Running};
 
 /// A gateway of Weir: applications connect to it as to one MySQL server, and it runs their statements on the tablets of a shard.
@@ -51,6 +56,10 @@ pub struct Args {
     #[command(flatten)]
     pub admin: AdminArgs,
 
+    /// Their browsers.
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+
     /// Its clients.
     #[command(flatten)]
     pub gateway: GatewayArgs,
@@ -76,6 +85,7 @@ async fn gateway(args: &Args) -> Result<(), String> {
     let mut succession = Succession::begin(args.handover.as_deref()).await?;
     let reread = Reread::new(Some::<Args>);
     let mut life = Life::succeed(&args.process, reread, LIVE_OF_GATEWAYS, succession.inherited.health.take()).await?;
+    let console = Console::open(&args.console, succession.inherited.console.take())?;
     let mut gateway = args.gateway.options(None, args.process.threads)?;
     gateway.inherited = std::mem::take(&mut succession.inherited);
     let options = Options {
@@ -87,15 +97,23 @@ async fn gateway(args: &Args) -> Result<(), String> {
         gateway,
         tablet_time_max: Duration::from_millis(args.tablet_time_ms),
     };
-    let certificates = [options.gateway.tls.clone(), options.identity.clone(), options.topology.certificates()];
+    let of_console = console.as_ref().and_then(Console::certificates);
+    let certificates =
+        [options.gateway.tls.clone(), options.identity.clone(), options.topology.certificates(), of_console];
     life.follow(certificates.into_iter().flatten());
+    let (topology, identity) = (options.topology.clone(), options.identity.clone());
     let mut running = tokio::select! {
         running = Running::start(options) => running.map_err(|error| error.to_string())?,
         () = life.told_to_stop() => return Ok(()),
     };
     say(&format!("gateway of {} is at {}", args.shard, running.address()));
     life.ready(running.readiness(), running.metrics())?;
-    let offered = || Ok(Sockets { health: life.health_socket()?, ..running.sockets()? });
+    let shard = Whose::Found(Target::Processes { topology, shard: Some(args.shard.clone()), identity });
+    let mut console = console.map(|console| console.serve("weir-gateway", shard, None)).transpose()?;
+    let offered = || {
+        let console = console.as_ref().map(Served::socket).transpose()?;
+        Ok(Sockets { health: life.health_socket()?, console, ..running.sockets()? })
+    };
     succession.serve(offered).await?;
     if args.handover.is_some() {
         life.heed_replacement()?;
@@ -107,6 +125,7 @@ async fn gateway(args: &Args) -> Result<(), String> {
             () = succession.replaced() => {
                 say("a successor serves whoever connects from now on; those who are connected go on for a while");
                 life.hand_over();
+                console = None;
                 tokio::select! {
                     () = running.hand_over(Duration::from_millis(drain_time)) => {}
                     () = life.told_to_stop() => {}
@@ -127,6 +146,7 @@ async fn gateway(args: &Args) -> Result<(), String> {
         }
     }
     life.stopping(!succession.is_over());
+    drop(console);
     tokio::select! {
         () = running.stop(Duration::from_millis(drain_time)) => {}
         () = life.told_to_stop() => {}

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod cli;
+pub mod console;
 pub mod ctl;
 pub mod gateway;
 pub mod generate;
@@ -10,6 +11,7 @@ pub mod memory;
 pub mod orchestrator;
 mod recording;
 pub mod sim;
+mod snapshot;
 pub mod succession;
 pub mod tablet;
 pub mod top;

@@ -1,6 +1,7 @@
 //! `weir-orch`: an orchestrator of one shard.
 
-use crate::args::{AdminArgs, ProcessArgs, Reread, TopologyArgs, WireArgs, mib, say};
+use crate::args::{AdminArgs, ConsoleArgs, ProcessArgs, Reread, TopologyArgs, WireArgs, mib, say};
+use crate::console::{Console, Whose};
 use crate::life::{Life, Told};
 use crate::up::{Durability, Errant};
 use clap::Parser;
@@ -12,6 +13,7 @@ use weir_core::orch::durability::Policy;
 use weir_core::orch::rebuild;
 use weir_core::orch::recovery::Cohort;
 use weir_core::topo::{ShardName, TabletAlias};
+use weir_io::admin::Target;
 use weir_io::processes::orchestrator::{Options, Running};
 use weir_io::recorder;
 
@@ -69,6 +71,10 @@ pub struct Args {
     #[command(flatten)]
     pub admin: AdminArgs,
 
+    /// Their browsers.
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+
     /// Its process.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -88,6 +94,7 @@ pub fn run(args: &Args) -> ExitCode {
 
 async fn orchestrate(args: &Args) -> Result<(), String> {
     let mut life = Life::begin(&args.process, Reread::new(Some::<Args>), &[]).await?;
+    let console = Console::open(&args.console, None)?;
     let policy = match args.durability {
         Durability::None => Policy::None,
         Durability::SemiSync => Policy::SemiSync { acks: 1 },
@@ -114,12 +121,17 @@ async fn orchestrate(args: &Args) -> Result<(), String> {
         admin: args.admin.options(&args.wire)?,
         record: args.record_dir.clone().map(|dir| recorder::Options { dir, bytes_max: mib(args.record_max_mib) }),
     };
-    life.follow([options.identity.clone(), options.topology.certificates()].into_iter().flatten());
+    let certificates = console.as_ref().and_then(Console::certificates);
+    life.follow([options.identity.clone(), options.topology.certificates(), certificates].into_iter().flatten());
+    let (topology, identity) = (options.topology.clone(), options.identity.clone());
     let running = Running::start(options).await.map_err(|error| error.to_string())?;
     say(&format!("orchestrator of {} is {}", args.shard, running.name()));
     life.ready(running.readiness(), running.metrics())?;
+    let shard = Whose::Found(Target::Processes { topology, shard: Some(args.shard.clone()), identity });
+    let console = console.map(|console| console.serve("weir-orch", shard, args.record_dir.clone())).transpose()?;
     while !matches!(life.next().await, Told::Stop) {}
     life.stopping(true);
+    drop(console);
     running.stop().await;
     Ok(())
 }

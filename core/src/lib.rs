@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod console;
 pub mod error;
 pub mod gateway;
 pub mod gtid;

@@ -81,7 +81,7 @@ pub(crate) fn encrypt(pem: &[u8], plaintext: &Secret) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// When the system has no randomness.
-pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), CryptoError> {
+pub fn fill_random(bytes: &mut [u8]) -> Result<(), CryptoError> {
     system::fill_random(bytes).map_err(|_| CryptoError)
 }
 

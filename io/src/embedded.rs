@@ -1,6 +1,6 @@
 //! A gateway with its tablets in one process: what `weir up` runs.
 
-use crate::admin::{UP, local};
+use crate::admin::{Cluster as Operated, UP, local};
 use crate::crypto;
 use crate::durable::Unusable;
 pub use crate::failover::Policies;
@@ -129,6 +129,8 @@ pub struct Running {
     shard: JoinHandle<()>,
     failover: Option<Failover>,
     keeping: JoinSet<()>,
+    /// The gateway, as operators ask it.
+    admin: Arc<OnceLock<Admin>>,
     _asked: JoinSet<()>,
     /// Its own store, where it has one.
     followed: Option<Followed>,
@@ -178,7 +180,7 @@ impl Running {
             .map_err(|error| StartError::Listen(listen, error))?;
         // It is set once.
         let _ = admin.set(gateway.admin(UP.to_owned(), cell));
-        Ok(Self { gateway, tablets, shard, failover, keeping, _asked: asked, followed })
+        Ok(Self { gateway, tablets, shard, failover, keeping, admin, _asked: asked, followed })
     }
 
     /// Where clients connect.
@@ -195,6 +197,14 @@ impl Running {
     /// Whether statements find a server.
     pub fn readiness(&self) -> impl Fn() -> Readiness + Send + use<> {
         self.gateway.readiness()
+    }
+
+    /// Itself, for those who operate it from within this process.
+    #[must_use]
+    pub fn operated(&self) -> Operated {
+        let wishes = self.failover.as_ref().map(|failover| failover.wishes().clone());
+        let (channel, answering) = local::within(place(), wishes, Arc::clone(&self.admin));
+        Operated::within(channel, answering)
     }
 
     /// What it counts.

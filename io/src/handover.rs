@@ -19,8 +19,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tracing::warn;
 
-/// What is handed over: those for clients over TCP and on this machine, for operators, and for questions of health.
-const SOCKETS_MAX: usize = 4;
+/// What is handed over: those for clients over TCP and on this machine, for operators, for questions of health, and for browsers. An older
+/// version takes the first four.
+const SOCKETS_MAX: usize = 5;
 /// How long the older may take to answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long its successor may take to start.
@@ -41,6 +42,8 @@ pub struct Sockets {
     pub operators: Option<TcpListener>,
     /// For questions of health.
     pub health: Option<TcpListener>,
+    /// For operators' browsers.
+    pub console: Option<TcpListener>,
 }
 
 impl Sockets {
@@ -49,7 +52,8 @@ impl Sockets {
         let local = self.local.as_ref().map(|socket| (b'l', socket.as_fd()));
         let operators = self.operators.as_ref().map(|socket| (b'o', socket.as_fd()));
         let health = self.health.as_ref().map(|socket| (b'h', socket.as_fd()));
-        clients.into_iter().chain(local).chain(operators).chain(health)
+        let console = self.console.as_ref().map(|socket| (b'b', socket.as_fd()));
+        clients.into_iter().chain(local).chain(operators).chain(health).chain(console)
     }
 
     fn put(&mut self, name: u8, socket: OwnedFd) {
@@ -58,6 +62,7 @@ impl Sockets {
             b'l' => self.local = Some(socket.into()),
             b'o' => self.operators = Some(socket.into()),
             b'h' => self.health = Some(socket.into()),
+            b'b' => self.console = Some(socket.into()),
             // A later version hands over more: it is closed.
             _ => {}
         }
@@ -73,6 +78,7 @@ impl Sockets {
             local: self.local.as_ref().map(UnixListener::try_clone).transpose()?,
             operators: self.operators.as_ref().map(TcpListener::try_clone).transpose()?,
             health: self.health.as_ref().map(TcpListener::try_clone).transpose()?,
+            console: self.console.as_ref().map(TcpListener::try_clone).transpose()?,
         })
     }
 }

@@ -1,32 +1,28 @@
 //! Tells whoever watches over processes whether this one lives and can serve, and what it counts: plain HTTP, `/livez` and `/readyz`, a
 //! line each, and `/metrics` for Prometheus.
 
+use crate::http::{Limits, Method, Request, Response, Served, Site, StatusCode};
 use crate::metrics::{CONTENT_TYPE as METRICS, Sources};
-use crate::net::{self, TcpListener, TcpStream};
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
-use tokio::task::{AbortHandle, JoinSet};
-use tracing::warn;
 
-/// Who asks at one time, at most; one more is hung up on.
-const CONNECTIONS_MAX: usize = 64;
+/// The longest head of a request, in bytes: the least that the library takes.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// How long a request and its answer may take.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
-/// The longest head of a request, in bytes: the least that the library takes. Bodies are not read.
-const HEAD_BYTES_MAX: usize = 8 * 1024;
-/// Pause after an accept that failed for want of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Bodies have nothing to say.
+const LIMITS: Limits = Limits {
+    connections_max: 64,
+    request_time_max: REQUEST_TIME_MAX,
+    connection_time_max: REQUEST_TIME_MAX,
+    last_answer_time_max: Duration::ZERO,
+    head_bytes_max: HEAD_BYTES_MAX,
+    body_bytes_max: 0,
+    keep_alive: false,
+};
 
 /// Ready, or not, and why: a line for people.
 pub type Readiness = Result<String, String>;
@@ -37,19 +33,15 @@ struct Known {
     sources: Mutex<Option<Arc<Sources>>>,
 }
 
-type Asked = Arc<Known>;
-
 /// Answers until it is dropped. Not ready before [`Health::set`].
 pub struct Health {
-    asked: Asked,
-    address: SocketAddr,
-    socket: std::net::TcpListener,
-    accepting: AbortHandle,
+    asked: Arc<Known>,
+    served: Served,
 }
 
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Health").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Health").field("address", &self.address()).finish_non_exhaustive()
     }
 }
 
@@ -59,7 +51,7 @@ impl Health {
     /// # Errors
     /// When the address cannot be listened on.
     pub fn listen(address: SocketAddr) -> io::Result<Self> {
-        Self::serve(net::listen(address)?)
+        Self::serve(crate::net::listen(address)?)
     }
 
     /// Answers those who connect there.
@@ -67,17 +59,16 @@ impl Health {
     /// # Errors
     /// When there are no more file descriptors.
     pub fn serve(socket: std::net::TcpListener) -> io::Result<Self> {
-        let (address, listener) = (socket.local_addr()?, net::accept_on(socket.try_clone()?)?);
         let readiness: Box<dyn Fn() -> Readiness + Send> = Box::new(|| Err("starting".to_owned()));
         let asked = Arc::new(Known { readiness: Mutex::new(readiness), sources: Mutex::default() });
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&asked))).abort_handle();
-        Ok(Self { asked, address, socket, accepting })
+        let served = Served::start(socket, None, LIMITS, Arc::clone(&asked))?;
+        Ok(Self { asked, served })
     }
 
     /// Where it answers.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.served.address()
     }
 
     /// Where it answers, for a successor.
@@ -85,7 +76,7 @@ impl Health {
     /// # Errors
     /// When there are no more file descriptors.
     pub fn socket(&self) -> io::Result<std::net::TcpListener> {
-        self.socket.try_clone()
+        self.served.socket()
     }
 
     /// From now on this is asked whether the process is ready. It must not block.
@@ -99,87 +90,37 @@ impl Health {
     }
 }
 
-impl Drop for Health {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, asked: Asked) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut answering = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-                    let asked = Arc::clone(&asked);
-                    answering.spawn(async move {
-                        // Whoever asks badly, slowly or not at all hears nothing.
-                        let _ = tokio::time::timeout(REQUEST_TIME_MAX, converse(stream, asked)).await;
-                        drop(place);
-                    });
+impl Site for Known {
+    async fn answer(&self, request: Request) -> Response {
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            return Response::plain(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
+        }
+        match request.path.as_str() {
+            "/livez" => Response::plain(StatusCode::OK, "alive\n"),
+            "/readyz" => {
+                let readiness = self.readiness.lock().unwrap_or_else(PoisonError::into_inner)();
+                match readiness {
+                    Ok(why) => Response::plain(StatusCode::OK, why + "\n"),
+                    Err(why) => Response::plain(StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
                 }
-                Err(why) => {
-                    warn!("cannot accept a question for health: {why}");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            "/metrics" => {
+                let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                match sources {
+                    Some(sources) => Response::new(StatusCode::OK, METRICS, sources.page().await.to_string()),
+                    None => Response::plain(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
                 }
-            },
-            Some(_) = answering.join_next() => {}
+            }
+            _ => Response::plain(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"),
         }
     }
-}
-
-async fn converse(stream: TcpStream, asked: Asked) -> hyper::Result<()> {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let asked = Arc::clone(&asked);
-        async move { Ok::<_, Infallible>(answer(request.method(), request.uri().path(), &asked).await) }
-    });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_TIME_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-}
-
-async fn answer(method: &Method, path: &str, asked: &Known) -> Response<String> {
-    let (status, text) = match (method, path) {
-        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "alive\n".to_owned()),
-        (&Method::GET | &Method::HEAD, "/readyz") => {
-            let readiness = asked.readiness.lock().unwrap_or_else(PoisonError::into_inner)();
-            match readiness {
-                Ok(why) => (StatusCode::OK, why + "\n"),
-                Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
-            }
-        }
-        (&Method::GET | &Method::HEAD, "/metrics") => {
-            let sources = asked.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            match sources {
-                Some(sources) => return response(StatusCode::OK, METRICS, sources.page().await.to_string()),
-                None => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
-            }
-        }
-        (&Method::GET | &Method::HEAD, _) => {
-            (StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n".to_owned())
-        }
-        _ => (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n".to_owned()),
-    };
-    response(status, "text/plain; charset=utf-8", text)
-}
-
-fn response(status: StatusCode, content_type: &'static str, text: String) -> Response<String> {
-    let mut response = Response::new(text);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::metrics::Program;
+    use crate::net::TcpStream;
     use std::str::FromStr as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

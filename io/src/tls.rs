@@ -32,6 +32,8 @@ pub enum Purpose {
         /// Where an authority is named, those without a certificate are turned away.
         must_show: bool,
     },
+    /// Browsers of operators.
+    Browsers,
     /// Processes of the cluster, over gRPC. One authority vouches for all of them.
     Processes,
     /// etcd, over gRPC. Who vouches for it need not be who vouches for us.
@@ -335,9 +337,11 @@ fn trusted(roots: Option<Arc<RootCertStore>>, purpose: Purpose) -> Option<Truste
         Purpose::Servers(Asked::Authority) => {
             roots.map(|roots| Trusted::Lenient(Lenient { roots: Some(roots), provider: provider() }))
         }
-        Purpose::Servers(Asked::Name) | Purpose::Clients { .. } | Purpose::Processes | Purpose::Etcd => {
-            roots.map(Trusted::Named)
-        }
+        Purpose::Servers(Asked::Name)
+        | Purpose::Clients { .. }
+        | Purpose::Browsers
+        | Purpose::Processes
+        | Purpose::Etcd => roots.map(Trusted::Named),
     }
 }
 
@@ -426,6 +430,7 @@ impl Purpose {
     fn names(self) -> Vec<Vec<u8>> {
         match self {
             Self::Clients { .. } | Self::Servers(_) => Vec::new(),
+            Self::Browsers => vec![b"http/1.1".to_vec()],
             Self::Processes | Self::Etcd => vec![b"h2".to_vec()],
         }
     }

@@ -32,6 +32,7 @@ struct More<'a> {
     all: &'a [&'a str],
     tablet: &'a [&'a str],
     gateway: &'a [&'a str],
+    orchestrator: &'a [&'a str],
     /// Where the programs are, if not where this build has put them.
     programs: Option<&'a Path>,
 }
@@ -166,6 +167,12 @@ impl Deployment {
         Self::of(SEVERAL, More { all, gateway, ..More::default() }, vec![Host::local()])
     }
 
+    /// The same with these options more for those that operators ask, gateways and orchestrators, ready.
+    #[must_use]
+    pub fn several_operated(more: &[&str]) -> Self {
+        Self::of(SEVERAL, More { gateway: more, orchestrator: more, ..More::default() }, vec![Host::local()])
+    }
+
     /// One of each, ready.
     #[must_use]
     pub fn small() -> Self {
@@ -236,7 +243,7 @@ impl Deployment {
             let recordings = ["--record-dir".to_owned(), dir.path().join(RECORDINGS).display().to_string()];
             // Programs of before may not know that.
             let recordings = recordings.into_iter().filter(|_| more.programs.is_none());
-            let own = own.chain(recordings);
+            let own = own.chain(recordings).chain(owned(more.orchestrator));
             Process::new("weir-orch", host(number), own.chain(cohort.clone()).chain(common.clone()))
         };
         let gateway = |number: usize| {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod config;
+mod console;
 mod gateway;
 mod process;
 mod server_tls;
@@ -14,6 +15,7 @@ mod wire;
 
 pub use admin::AdminArgs;
 pub use config::{Changes, Reread, parse};
+pub use console::{ConsoleArgs, ConsoleOptions};
 pub use gateway::{Auth, GatewayArgs, LIVE_OF_GATEWAYS};
 pub use process::{ProcessArgs, Signalled, StopSignals, say, say_error, set_log};
 pub use server_tls::{ServerTls, ServerTlsArgs};

@@ -14,7 +14,7 @@ const FORM_SHOWN: usize = 120;
 
 /// What comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum By {
+pub(crate) enum By {
     /// What took the longest, all executions together.
     Time,
     /// What came most often.
@@ -25,13 +25,17 @@ pub(super) enum By {
     Rows,
     /// What waited longest for replicas to have what it must see.
     Waits,
+    /// What takes the longest each time, on average.
+    Mean,
+    /// What took the longest once.
+    Max,
 }
 
 /// Arguments of `weir ctl digests`.
 #[derive(Debug, ClapArgs)]
 pub(super) struct DigestsArgs {
     /// What comes first.
-    #[arg(long, default_value = "time", value_name = "time|count|errors|rows|waits")]
+    #[arg(long, default_value = "time", value_name = "time|count|errors|rows|waits|mean|max")]
     by: By,
 
     /// Show so many, at most.
@@ -45,10 +49,10 @@ pub(super) struct DigestsArgs {
 
 /// What is printed.
 #[derive(Debug, Default, PartialEq, Serialize)]
-struct Digests {
-    digests: Vec<Digest>,
-    others: Totals,
-    replaced: u64,
+pub(crate) struct Digests {
+    pub(crate) digests: Vec<Digest>,
+    pub(crate) others: Totals,
+    pub(crate) replaced: u64,
 }
 
 /// Whether all gateways have answered.
@@ -66,7 +70,8 @@ pub(super) async fn reset(cluster: &Cluster) -> Result<bool, String> {
     Ok(those_that_answered(Gateway::each(&cluster.gateways()?, Gateway::reset_digests).await).1)
 }
 
-fn order(by: By, a: &Digest, b: &Digest) -> Ordering {
+/// What is compared of two; of those that are the same, the one with the smaller fingerprint is the greater.
+pub(crate) fn order(by: By, a: &Digest, b: &Digest) -> Ordering {
     let of = |digest: &Digest| {
         let totals = digest.totals.unwrap_or_default();
         match by {
@@ -75,13 +80,15 @@ fn order(by: By, a: &Digest, b: &Digest) -> Ordering {
             By::Errors => totals.errors as f64,
             By::Rows => (totals.rows_sent + totals.rows_affected) as f64,
             By::Waits => totals.wait_seconds,
+            By::Mean => mean(&totals),
+            By::Max => totals.seconds_max,
         }
     };
     of(a).total_cmp(&of(b)).then_with(|| b.fingerprint.cmp(&a.fingerprint))
 }
 
 /// What several gateways have counted, together.
-fn add_up(said: impl IntoIterator<Item = DigestsResponse>) -> Digests {
+pub(crate) fn add_up(said: impl IntoIterator<Item = DigestsResponse>) -> Digests {
     let mut all = BTreeMap::<String, Digest>::new();
     let mut together = Digests::default();
     for DigestsResponse { digests, others, replaced } in said {
@@ -108,7 +115,7 @@ fn take_in(known: &mut Digest, other: Digest) {
     known.last_seen_seconds = known.last_seen_seconds.min(other.last_seen_seconds);
 }
 
-fn add(total: &mut Totals, more: &Totals) {
+pub(crate) fn add(total: &mut Totals, more: &Totals) {
     total.count += more.count;
     total.errors += more.errors;
     total.seconds += more.seconds;
@@ -117,6 +124,11 @@ fn add(total: &mut Totals, more: &Totals) {
     total.rows_affected += more.rows_affected;
     total.waits += more.waits;
     total.wait_seconds += more.wait_seconds;
+}
+
+/// Seconds of one, on average.
+fn mean(totals: &Totals) -> f64 {
+    totals.seconds / (totals.count.max(1) as f64)
 }
 
 fn table(digests: &Digests) -> Table {
@@ -128,7 +140,7 @@ fn table(digests: &Digests) -> Table {
             totals.count.to_string(),
             totals.errors.to_string(),
             format!("{:.3}", totals.seconds),
-            format!("{:.3}", totals.seconds * 1e3 / (totals.count.max(1) as f64)),
+            format!("{:.3}", mean(totals) * 1e3),
             format!("{:.3}", totals.seconds_max * 1e3),
             totals.rows_sent.to_string(),
             totals.rows_affected.to_string(),
@@ -171,7 +183,15 @@ mod tests {
         let expected = Totals { count: 3, seconds: 0.75, seconds_max: 0.5, rows_sent: 6, ..Totals::default() };
         let a = Digest { totals: Some(expected), missed_max: 2, ..digest("a", 0, 0.0, (9.0, 0.5)) };
         assert_eq!(together.digests, [a, digest("b", 7, 0.25, (8.0, 8.0))]);
-        for (by, first) in [(By::Time, "a"), (By::Count, "b"), (By::Rows, "b"), (By::Errors, "a"), (By::Waits, "a")] {
+        for (by, first) in [
+            (By::Time, "a"),
+            (By::Count, "b"),
+            (By::Rows, "b"),
+            (By::Errors, "a"),
+            (By::Waits, "a"),
+            (By::Mean, "a"),
+            (By::Max, "a"),
+        ] {
             together.digests.sort_by(|a, b| order(by, b, a));
             assert_eq!(together.digests[0].fingerprint, first, "{by:?}");
         }

@@ -1,6 +1,7 @@
 //! `weir ctl`: asks a running Weir to do something, or how it is.
 
-mod digests;
+pub(crate) mod deeds;
+pub(crate) mod digests;
 mod print;
 mod target;
 
@@ -10,7 +11,8 @@ use crate::args::{say, say_error};
 use crate::recording::explanation;
 use crate::up::Durability;
 use clap::{Args as ClapArgs, Subcommand};
-use print::{Done, Table, json};
+use deeds::Done;
+use print::{Table, json};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -277,16 +279,11 @@ async fn carry_out(command: &Command) -> Result<bool, String> {
             true
         }
         Command::Kill { id, gateway, query, .. } => {
-            let gateway = gateway_of(&cluster, *id, gateway.as_deref()).await?;
-            gateway.kill(*id, *query).await?;
-            let what = if *query { "what session" } else { "session" };
-            done(*json, Done::new(format!("{what} {id} of gateway {} was ended", gateway.name())));
+            done(*json, deeds::kill(&cluster, *id, gateway.as_deref(), *query).await?);
             true
         }
         Command::Reparent { to, .. } => {
-            let term = cluster.holder().await?.reparent(to).await?;
-            let told = Done::new(format!("{to} is primary in term {term}"));
-            done(*json, Done { tablet: Some(to.to_string()), term: Some(term), ..told });
+            done(*json, deeds::reparent(&cluster, to).await?);
             true
         }
         Command::Rebuild { tablet, .. } => {
@@ -294,22 +291,11 @@ async fn carry_out(command: &Command) -> Result<bool, String> {
             true
         }
         Command::Drain { tablet, .. } => {
-            let drained = cluster.drain(tablet).await?;
-            let succession = match (&drained.successor, drained.term) {
-                (Some(to), Some(term)) => format!("{to} is primary in term {term}, and "),
-                _ => String::new(),
-            };
-            let told = Done::new(format!("{succession}{tablet} is out of service: its server may be stopped"));
-            done(
-                *json,
-                Done { tablet: Some(tablet.to_string()), term: drained.term, successor: drained.successor, ..told },
-            );
+            done(*json, deeds::drain(&cluster, tablet).await?);
             true
         }
         Command::Undrain { tablet, .. } => {
-            cluster.holder().await?.undrain(tablet).await?;
-            let told = Done::new(format!("{tablet} is in service again"));
-            done(*json, Done { tablet: Some(tablet.to_string()), ..told });
+            done(*json, deeds::undrain(&cluster, tablet).await?);
             true
         }
     };
@@ -360,9 +346,9 @@ impl From<Tablet> for PoolOf {
 /// A client, and whose it is.
 #[derive(Debug, Serialize)]
 pub(crate) struct SessionOf {
-    gateway: String,
+    pub(crate) gateway: String,
     #[serde(flatten)]
-    session: Session,
+    pub(crate) session: Session,
 }
 
 /// What Weir's variables are at a gateway.
@@ -470,40 +456,6 @@ async fn sessions(cluster: &Cluster) -> Result<(Vec<SessionOf>, bool), String> {
     Ok((said.into_iter().flat_map(of).collect(), is_whole))
 }
 
-/// The gateway whose client is meant.
-async fn gateway_of(cluster: &Cluster, id: u32, name: Option<&str>) -> Result<Gateway, String> {
-    let gateways = cluster.gateways()?;
-    if let Some(name) = name {
-        let names: Vec<&str> = gateways.iter().map(Gateway::name).collect();
-        let unknown = format!("there is no gateway {name}: they are {}", names.join(", "));
-        let mut those = gateways.into_iter().filter(|gateway| gateway.name() == name);
-        return match (those.next(), those.next()) {
-            (Some(gateway), None) => Ok(gateway),
-            (None, _) => Err(unknown),
-            (Some(_), Some(_)) => {
-                Err(format!("several gateways are called {name}, in different cells: start them with --name"))
-            }
-        };
-    }
-    // One that does not answer may have a client of that number as well: then nobody is ended.
-    let (said, is_whole) = those_that_answered(Gateway::each(&gateways, Gateway::sessions).await);
-    let has = |sessions: &Vec<Session>| sessions.iter().any(|session| session.id == id);
-    let having: BTreeSet<String> =
-        said.into_iter().filter(|(_, sessions)| has(sessions)).map(|(name, _)| name).collect();
-    if !is_whole {
-        return Err("not all gateways have answered: --gateway says which is meant".to_owned());
-    }
-    let mut those = gateways.into_iter().filter(|gateway| having.contains(gateway.name()));
-    match (those.next(), those.next()) {
-        (Some(gateway), None) => Ok(gateway),
-        (None, _) => Err(format!("there is no session {id}")),
-        (Some(_), Some(_)) => {
-            let names: Vec<String> = having.into_iter().collect();
-            Err(format!("{} have a session {id} each: --gateway says which is meant", names.join(", ")))
-        }
-    }
-}
-
 /// A shard's processes.
 #[derive(Debug, Serialize)]
 pub(crate) struct Topology {
@@ -516,8 +468,9 @@ pub(crate) struct Topology {
     gateways: Vec<GatewayAt>,
 }
 
+/// Where a tablet is.
 #[derive(Debug, Serialize)]
-struct TabletAt {
+pub(crate) struct TabletAt {
     tablet: String,
     /// Its process; `None` when they are all one.
     runs: Option<bool>,
@@ -603,7 +556,7 @@ async fn topology(cluster: &Cluster, as_json: bool) -> Result<bool, String> {
     Ok(is_whole)
 }
 
-fn tablets_at(cluster: &Cluster) -> Vec<TabletAt> {
+pub(crate) fn tablets_at(cluster: &Cluster) -> Vec<TabletAt> {
     let at = |(record, runs): (weir_core::topo::store::TabletRecord, bool)| TabletAt {
         tablet: record.alias.to_string(),
         runs: Some(runs),

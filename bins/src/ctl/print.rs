@@ -7,25 +7,6 @@ use std::io::Write as _;
 /// What is shown of a statement in a table, in characters.
 const INFO_SHOWN: usize = 80;
 
-/// What was done.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Done {
-    /// In words for people.
-    pub(super) done: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tablet: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) term: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) successor: Option<String>,
-}
-
-impl Done {
-    pub(super) fn new(done: String) -> Self {
-        Self { done, ..Self::default() }
-    }
-}
-
 /// Prints JSON.
 pub(super) fn json(what: &impl Serialize) {
     // Structs of texts, numbers and lists of such.

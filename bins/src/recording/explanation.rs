@@ -44,6 +44,17 @@ pub(crate) struct Explanation {
     pub(crate) settled: bool,
     pub(crate) steps: Vec<Took>,
     pub(crate) happened: Vec<Happened>,
+    /// Where it is in the recordings.
+    #[serde(skip)]
+    pub(crate) stretch: Stretch,
+}
+
+/// A part of one life, by its clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch {
+    pub(crate) run: u64,
+    pub(crate) from: Instant,
+    pub(crate) until: Instant,
 }
 
 /// One life of an orchestrator, as far as it matters here.
@@ -51,6 +62,7 @@ struct Life {
     shard: String,
     name: String,
     origin_ns: u64,
+    run: u64,
     moments: Vec<Moment>,
 }
 
@@ -62,21 +74,35 @@ pub(crate) fn explain(
     recordings: impl Iterator<Item = impl Iterator<Item = io::Result<String>>>,
     term: Option<u64>,
 ) -> Result<Explanation, String> {
-    let mut found: Option<(u64, Explanation)> = None;
+    let what = term.map_or_else(|| "a change of primary".to_owned(), |term| format!("term {term} being begun"));
+    let found = changes(recordings, term, 1)?;
+    found.into_iter().next().ok_or_else(|| format!("the recordings know nothing of {what}"))
+}
+
+/// Explains the terms that were begun last, so many at most, the latest first; with `term`, only that one.
+///
+/// # Errors
+/// When the recordings cannot be read.
+pub(crate) fn changes(
+    recordings: impl Iterator<Item = impl Iterator<Item = io::Result<String>>>,
+    term: Option<u64>,
+    count_max: usize,
+) -> Result<Vec<Explanation>, String> {
+    let mut all = Vec::new();
     for lines in recordings {
-        for life in lives(lines)? {
-            for (place, moment) in life.moments.iter().enumerate() {
-                let Some(Mark::Begun(begun)) = moment.mark else { continue };
-                let at = life.origin_ns.saturating_add(moment.at.0);
-                let is_later = found.as_ref().is_none_or(|(other, _)| at > *other);
-                if is_later && term.is_none_or(|term| term == begun) {
-                    found = Some((at, life.explain(place, begun)));
-                }
+        all.extend(lives(lines)?);
+    }
+    let mut begun = Vec::new();
+    for life in &all {
+        for (place, moment) in life.moments.iter().enumerate() {
+            let Some(Mark::Begun(its)) = moment.mark else { continue };
+            if term.is_none_or(|term| term == its) {
+                begun.push((life.origin_ns.saturating_add(moment.at.0), life, place, its));
             }
         }
     }
-    let what = term.map_or_else(|| "a change of primary".to_owned(), |term| format!("term {term} being begun"));
-    found.map(|(_, explanation)| explanation).ok_or_else(|| format!("the recordings know nothing of {what}"))
+    begun.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+    Ok(begun.into_iter().take(count_max).map(|(_, life, place, its)| life.explain(place, its)).collect())
 }
 
 fn lives(lines: impl Iterator<Item = io::Result<String>>) -> Result<Vec<Life>, String> {
@@ -86,8 +112,8 @@ fn lives(lines: impl Iterator<Item = io::Result<String>>) -> Result<Vec<Life>, S
         match told.map_err(|error| format!("a recording cannot be read: {error}"))? {
             Told::Start(start, ..) => {
                 if run.replace(start.source.run) != Some(start.source.run) {
-                    let (shard, name) = (start.source.of, start.source.name);
-                    lives.push(Life { shard, name, origin_ns: start.origin_ns, moments: Vec::new() });
+                    let (shard, name, run) = (start.source.of, start.source.name, start.source.run);
+                    lives.push(Life { shard, name, origin_ns: start.origin_ns, run, moments: Vec::new() });
                 }
             }
             Told::Step(_, moments, ..) => {
@@ -164,6 +190,7 @@ impl Life {
             settled: during.iter().any(|moment| moment.mark == Some(Mark::Settled(term))),
             steps,
             happened: happened.collect(),
+            stretch: Stretch { run: self.run, from: first, until: during.last().map_or(begun, |moment| moment.at) },
         }
     }
 }

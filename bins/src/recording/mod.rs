@@ -1,9 +1,10 @@
 //! Recordings of orchestrators in words: what `weir-sim replay` and `weir ctl explain-failover` tell of them.
 //!
 //! [`tell`] tells a machine again what a recording has, and compares; [`story`] says it in words; [`explanation`] picks one
-//! change of primary out of it.
+//! change of primary out of it, and [`picture`] draws it.
 
 pub(crate) mod explanation;
+pub(crate) mod picture;
 pub(crate) mod story;
 #[cfg(test)]
 mod tests;

@@ -241,7 +241,7 @@ impl Story {
 }
 
 /// What a tablet says of itself and its server, positions left out.
-fn describe(state: &State) -> String {
+pub(super) fn describe(state: &State) -> String {
     let mut said = vec![format!("{}, has promised term {}", state.role, state.promised)];
     match &state.status {
         None => said.push("its server does not answer".to_owned()),
@@ -280,7 +280,7 @@ fn describe(state: &State) -> String {
 }
 
 /// What is ordered.
-fn words(order: &Order) -> String {
+pub(super) fn words(order: &Order) -> String {
     match order {
         Order::Recruit => "help no earlier term".to_owned(),
         Order::Lead { acks, slowly, .. } => {
@@ -301,7 +301,7 @@ fn acknowledgements(acks: u32) -> String {
     format!("{acks} acknowledgement{s}")
 }
 
-fn position(position: &Position) -> String {
+pub(super) fn position(position: &Position) -> String {
     if position.is_empty() { "nothing".to_owned() } else { position.to_string() }
 }
 

@@ -7,8 +7,8 @@ mod view;
 
 use crate::args::{StopSignals, say_error};
 use crate::ctl::TargetArgs;
+use crate::snapshot::Snapshot;
 use clap::Args as ClapArgs;
-use collect::Snapshot;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

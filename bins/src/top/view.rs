@@ -1,6 +1,6 @@
 //! What `weir top` draws of what was said: nothing here asks, waits, or remembers.
 
-use super::collect::Snapshot;
+use crate::snapshot::Snapshot;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Modifier, Style};
@@ -175,6 +175,7 @@ mod tests {
             tablets: vec![tablet(1, "PRIMARY", None), tablet(2, "REPLICA", Some(0.25))],
             gateways: vec![("db1-15991".to_owned(), Ok(gateway)), ("db2-15991".to_owned(), Err("refused".to_owned()))],
             trouble: Vec::new(),
+            ..Snapshot::default()
         }
     }
 

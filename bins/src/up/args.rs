@@ -1,6 +1,6 @@
 //! The command line of `weir up`.
 
-use crate::args::{GatewayArgs, ProcessArgs, TabletArgs};
+use crate::args::{ConsoleArgs, GatewayArgs, ProcessArgs, TabletArgs};
 use clap::Args as ClapArgs;
 use std::path::PathBuf;
 use weir_core::topo::Cell;
@@ -112,6 +112,10 @@ pub struct Args {
     /// How connections to servers are kept.
     #[command(flatten)]
     pub tablet: TabletArgs,
+
+    /// What operators see in a browser.
+    #[command(flatten)]
+    pub console: ConsoleArgs,
 
     /// The process.
     #[command(flatten)]

@@ -5,6 +5,7 @@ mod args;
 pub use args::{Args, Durability, Errant};
 
 use crate::args::{GatewayArgs, LIVE_OF_GATEWAYS, ProcessArgs, Reread, mib, say};
+use crate::console::{Console, Whose};
 use crate::life::{Life, Told};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use weir_core::tablet::manager;
 use weir_io::embedded::{Backend, Options, Policies, Running};
 use weir_io::gateway;
 use weir_io::net::Address;
+use weir_io::recorder;
 use weir_io::servers::{self, Account, Cluster, Kept, Roles};
 
 /// How long the roles may take to be found at the start.
@@ -42,6 +44,7 @@ async fn up(args: &Args, reread: Reread<Args>) -> Result<(), String> {
     let live: Vec<_> =
         LIVE_OF_GATEWAYS.iter().copied().filter(|name| !matches!(*name, "auth" | "user" | "password")).collect();
     let mut life = Life::begin(&args.process, reread, &live).await?;
+    let console = Console::open(&args.console, None)?;
     let application = Account::new(&args.gateway.user, &args.gateway.password);
     let encryption = args.tablet.encryption.encryption()?;
     if encryption.is_some() && args.attach.is_empty() {
@@ -55,7 +58,7 @@ async fn up(args: &Args, reread: Reread<Args>) -> Result<(), String> {
     let gateway = args.gateway.options(socket, args.process.threads)?;
     let own = if args.attach.is_empty() { Some(start_servers(args, &application, &mut life).await?) } else { None };
     let options = Options { encryption, guard, ..options(args, own.as_ref(), application, gateway)? };
-    let served = serve(options, args, own.as_deref(), &mut life, begun).await;
+    let served = serve(options, console, args, own.as_deref(), &mut life, begun).await;
     if let Some(own) = own {
         let stopped = tokio::task::spawn_blocking(move || own.stop()).await;
         match stopped {
@@ -69,6 +72,7 @@ async fn up(args: &Args, reread: Reread<Args>) -> Result<(), String> {
 
 async fn serve(
     options: Options,
+    console: Option<Console>,
     args: &Args,
     own: Option<&Kept>,
     life: &mut Life<Args>,
@@ -77,13 +81,16 @@ async fn serve(
     let socket = options.gateway.socket.clone();
     let guard = options.guard.clone();
     let of_servers = options.encryption.as_ref().map(|encryption| encryption.certificates.clone());
-    life.follow([options.gateway.tls.clone(), of_servers].into_iter().flatten());
+    let of_console = console.as_ref().and_then(Console::certificates);
+    life.follow([options.gateway.tls.clone(), of_servers, of_console].into_iter().flatten());
     let running = tokio::select! {
         running = Running::start(options) => running.map_err(|error| error.to_string())?,
         () = life.told_to_stop() => return Ok(()),
     };
     say_ready(args, &running, own, socket, begun.elapsed());
     life.ready(running.readiness(), running.metrics())?;
+    let open = |console: Console| console.serve("weir up", Whose::Own(running.operated()), recordings(args));
+    let console = console.map(open).transpose()?;
     let mut drain_time = args.gateway.drain_time_ms;
     while let Told::Options(new) = life.next().await {
         // What holds from the next start on does not hold for these, either.
@@ -102,6 +109,7 @@ async fn serve(
         drain_time = gateway.drain_time_ms;
     }
     life.stopping(true);
+    drop(console);
     tokio::select! {
         () = running.stop(Duration::from_millis(drain_time)) => {}
         () = life.told_to_stop() => {}
@@ -121,6 +129,12 @@ async fn start_servers(args: &Args, application: &Account, life: &mut Life<Args>
         return Err("stopped while the servers were starting".to_owned());
     }
     Ok(Arc::new(started.kept()))
+}
+
+/// Where it is recorded how Weir changes the primary.
+fn recordings(args: &Args) -> Option<PathBuf> {
+    let is_recorded = failover(args).is_some() && args.record_max_mib > 0;
+    is_recorded.then(|| args.data_dir.join(recorder::DIR))
 }
 
 /// How Weir changes the primary, if it does.

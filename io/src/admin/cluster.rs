@@ -35,7 +35,7 @@ const LAST_USERS_TIME_MAX: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Which Weir is asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Target {
     /// `weir up`, by its data directory.
     Up(PathBuf),
@@ -62,8 +62,18 @@ pub struct Cluster(Reach);
 
 #[derive(Debug)]
 enum Reach {
-    Up { data_dir: PathBuf, channel: Channel },
-    Processes { shard: ShardName, known: watch::Receiver<Known>, identity: Option<Identity>, _following: JoinSet<()> },
+    /// It is called so to people; what answers within this process is kept for as long.
+    Up {
+        called: String,
+        channel: Channel,
+        _answering: JoinSet<()>,
+    },
+    Processes {
+        shard: ShardName,
+        known: watch::Receiver<Known>,
+        identity: Option<Identity>,
+        _following: JoinSet<()>,
+    },
 }
 
 /// What the topology has, and why it is not reached now.
@@ -105,7 +115,8 @@ impl Cluster {
                 // Whether anybody listens is known at once, and said better than by the transport.
                 drop(std::os::unix::net::UnixStream::connect(&socket).map_err(|why| nowhere(&why))?);
                 let endpoint = Endpoint::from_shared(format!("unix://{path}")).map_err(|why| nowhere(&why))?;
-                Ok(Self(Reach::Up { channel: endpoint.connect_lazy(), data_dir }))
+                let called = format!("the Weir in {}", data_dir.display());
+                Ok(Self(Reach::Up { called, channel: endpoint.connect_lazy(), _answering: JoinSet::new() }))
             }
             Target::Processes { topology, shard, identity } => {
                 let (told, mut known) = watch::channel(Known::default());
@@ -125,6 +136,13 @@ impl Cluster {
                 Ok(Self(Reach::Processes { shard, known, identity, _following: following }))
             }
         }
+    }
+
+    /// The one of this process, `weir up`.
+    pub(crate) fn within(channel: Channel, answering: impl Future<Output = ()> + Send + 'static) -> Self {
+        let mut kept = JoinSet::new();
+        kept.spawn(answering);
+        Self(Reach::Up { called: "this Weir".to_owned(), channel, _answering: kept })
     }
 
     /// Which shard it is; `None` for that of `weir up`.
@@ -262,9 +280,7 @@ impl Cluster {
             }
             if is_hopeless || begun.elapsed() >= HOLDER_TIME_MAX {
                 return Err(match &self.0 {
-                    Reach::Up { data_dir, .. } => {
-                        format!("the Weir in {} does not change its primary:{said}", data_dir.display())
-                    }
+                    Reach::Up { called, .. } => format!("{called} does not change its primary:{said}"),
                     Reach::Processes { shard, .. } => format!("nobody holds the lock of {shard}:{said}"),
                 });
             }

@@ -39,6 +39,26 @@ impl Shelf {
         Ok(Self { recordings })
     }
 
+    /// Only what was written last of each, so many bytes on the disk; one segment at least. Each begins with the whole machine, so that what
+    /// lies before is not missed.
+    #[must_use]
+    pub fn newest(mut self, bytes_max: u64) -> Self {
+        for segments in self.recordings.values_mut() {
+            let mut left = bytes_max;
+            let mut kept = 0;
+            for segment in segments.iter().rev() {
+                // One that is gone has made room for a newer one.
+                let bytes = fs::metadata(segment).map_or(0, |metadata| metadata.len());
+                if kept > 0 && bytes > left {
+                    break;
+                }
+                (left, kept) = (left.saturating_sub(bytes), kept + 1);
+            }
+            segments.drain(..segments.len() - kept);
+        }
+        self
+    }
+
     /// Each with its name.
     pub fn recordings(&self) -> impl Iterator<Item = (&str, Lines)> {
         self.recordings.iter().map(|(name, segments)| (name.as_str(), Lines::of(segments.clone())))

@@ -58,7 +58,10 @@ struct Found {
 }
 
 fn find(dir: &Path) -> Found {
-    let shelf = Shelf::open(dir).expect("recordings");
+    find_on(&Shelf::open(dir).expect("recordings"))
+}
+
+fn find_on(shelf: &Shelf) -> Found {
     let (mut found, mut replay) = (Found::default(), Replay::<Listener>::default());
     let (_, lines) = shelf.recordings().find(|(name, _)| *name == "listener-one").expect("it is there");
     for line in lines {
@@ -131,6 +134,11 @@ fn the_oldest_goes_and_the_rest_can_be_told_again() {
     let bytes: u64 = segments(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
     assert!((Options::BYTES_MIN / 2..=Options::BYTES_MIN + 100_000).contains(&bytes), "{bytes} bytes");
     assert!(others.exists(), "it is not of this ring");
+    for (bytes_max, starts) in [(0, 1), (bytes / 2, 4), (u64::MAX, found.starts.len())] {
+        let newest = find_on(&Shelf::open(dir.path()).expect("recordings").newest(bytes_max));
+        assert_eq!(newest.heard, end, "the newest is there");
+        assert!(newest.starts.len() <= starts && !newest.starts.is_empty(), "{bytes_max}: {newest:?}");
+    }
 }
 
 #[test]
