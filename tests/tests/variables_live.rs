@@ -76,3 +76,39 @@ fn what_a_session_sets_in_whatever_form_is_its_own() {
     assert_eq!(second.values(look), fresh);
     assert_eq!(first.values(look), ["500000", "", "7.000000"]);
 }
+
+/// What it leaves is no part of what its statement says.
+#[test]
+fn a_user_variable_that_a_trigger_sets_is_for_who_wrote() {
+    let cluster = TestCluster::start(1);
+    for sql in [
+        "CREATE DATABASE shop",
+        "CREATE TABLE shop.plain (a INT)",
+        "CREATE TABLE shop.noted (a INT)",
+        "CREATE TRIGGER shop.note BEFORE INSERT ON shop.noted FOR EACH ROW SET @last = NEW.a",
+    ] {
+        let _ = cluster.primary().query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    let weir = Weir::attach(&cluster, &["--pool-size", "2"]);
+    let (mut writes, mut reads) = (open(weir.address()), open(weir.address()));
+    writes.values("INSERT INTO shop.plain VALUES (1)");
+    assert_eq!(pinned(&mut reads), 0);
+    writes.values("INSERT INTO shop.noted VALUES (7)");
+    assert_eq!(pinned(&mut reads), 1);
+    for _ in 0..3 {
+        assert_eq!(reads.values("SELECT IFNULL(@last, 'nothing')"), ["nothing"]);
+        assert_eq!(writes.values("SELECT @last"), ["7"]);
+    }
+    let prepared = writes.prepare_to_keep("INSERT INTO shop.noted VALUES (8)").expect("a statement");
+    // It has no row to show.
+    assert!(writes.execute_again(&prepared).is_err());
+    assert_eq!(writes.values("SELECT @last"), ["8"]);
+    drop(writes);
+    weir_tests::eventually(std::time::Duration::from_secs(10), "it is free again", || pinned(&mut reads) == 0);
+    assert_eq!(reads.values("SELECT IFNULL(@last, 'nothing')"), ["nothing"]);
+}
+
+/// Sessions that keep a connection.
+fn pinned(session: &mut Session) -> usize {
+    session.values("SHOW WEIR POOLS").chunks(10).map(|pool| pool[1].parse::<usize>().expect("a number")).sum()
+}
