@@ -622,13 +622,18 @@ impl Server {
         Ok(())
     }
 
+    /// Reports a variable that has been set, if the session asked to be told of it.
+    pub(super) fn track_set(&self, session: &mut Session, name: &str, value: &str) {
+        self.track_variable(session, name, value);
+        self.track_state(session);
+    }
+
     /// Reports a variable that the session asked to be told of.
     pub(super) fn track_variable(&self, session: &mut Session, name: &str, value: &str) {
         let tracked = session.values.text(const { known("session_track_system_variables") });
         if tracked.split(',').any(|wanted| wanted == "*" || wanted.trim().eq_ignore_ascii_case(name)) {
             session.tracked.push(Tracked::Variable(name.to_owned(), value.to_owned()));
         }
-        self.track_state(session);
     }
 
     pub(super) fn track_state(&self, session: &mut Session) {

@@ -121,7 +121,12 @@ impl Script for State {
                 return ask("SELECT ROW_COUNT() + 0");
             }
             Op::InsertPlain | Op::Commit => {}
-            Op::InsertNoted(value) => self.noted = Some(value),
+            Op::InsertNoted(value) => {
+                self.noted = Some(value);
+                if let Said::Ok(ok) = said {
+                    self.insert_id = ok.last_insert_id;
+                }
+            }
             Op::Noted => turn.expect("@noted", &shown(self.noted), &seen),
             Op::InsertId => turn.expect("LAST_INSERT_ID()", &self.insert_id.to_string(), &seen),
             Op::RowCount => turn.expect("ROW_COUNT()", "3", &seen),

@@ -126,7 +126,7 @@ pub(in crate::sql) static CONTENTS: &[ContentRule] = contents! {
         "SELECT COUNT(*) FROM processlist";
     "session's status" Words(["session_status"]) => CLIENTS;
         "TLS and compression of the client's connection, not of Weir's";
-        "SELECT * FROM information_schema.session_status";
+        "SELECT * FROM session_status";
     "account" Words(["current_user", "current_role"]) => READ;
         "of the server's connection";
         "SELECT CURRENT_USER";

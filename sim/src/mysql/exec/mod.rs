@@ -303,7 +303,7 @@ impl Server {
             Scope::Session => {
                 session.values.set(variable, value.clone());
                 let shown = variable.show(value).display();
-                self.track_variable(session, variable.name, &shown);
+                self.track_set(session, variable.name, &shown);
             }
         }
         Ok(Body::ok())

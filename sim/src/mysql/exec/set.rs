@@ -67,7 +67,7 @@ impl Server {
                     if let Some(variable) = variables::find(self.config.flavor, name) {
                         session.values.set(variable, Value::text(&charset));
                     }
-                    self.track_variable(session, name, &charset);
+                    self.track_set(session, name, &charset);
                 }
                 Ok(())
             }
@@ -101,7 +101,7 @@ impl Server {
         let shown = variable.show(&value).display();
         session.values.set(variable, value);
         if told {
-            self.track_variable(session, variable.name, &shown);
+            self.track_set(session, variable.name, &shown);
         }
         Ok(())
     }
