@@ -80,6 +80,12 @@ fn what_a_session_sets_in_whatever_form_is_its_own() {
 /// What it leaves is no part of what its statement says.
 #[test]
 fn a_user_variable_that_a_trigger_sets_is_for_who_wrote() {
+    set_by_a_trigger(None);
+    set_by_a_trigger(Some("shop"));
+}
+
+/// For sessions with this default schema: with another than the trigger's, servers say less.
+fn set_by_a_trigger(schema: Option<&str>) {
     let cluster = TestCluster::start(1);
     for sql in [
         "CREATE DATABASE shop",
@@ -90,7 +96,8 @@ fn a_user_variable_that_a_trigger_sets_is_for_who_wrote() {
         let _ = cluster.primary().query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
     let weir = Weir::attach(&cluster, &["--pool-size", "2"]);
-    let (mut writes, mut reads) = (open(weir.address()), open(weir.address()));
+    let open = || Session::open(weir.address(), &application(), schema).expect("a session");
+    let (mut writes, mut reads) = (open(), open());
     writes.values("INSERT INTO shop.plain VALUES (1)");
     assert_eq!(pinned(&mut reads), 0);
     writes.values("INSERT INTO shop.noted VALUES (7)");

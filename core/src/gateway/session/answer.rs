@@ -103,7 +103,7 @@ impl Session {
     fn on_ok(&mut self, seq: u8, rows: Option<u64>, mut ok: OkPacket) {
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
         job.warned |= ok.warnings > 0;
-        job.changed_session |= rows.is_none() && reports_change(&ok);
+        job.changed_session |= rows.is_none() && reports_change(&ok, self.state.schema());
         if let Some(kept) = &mut job.kept {
             kept.result.take_ok(rows, &ok);
         }
