@@ -95,7 +95,7 @@ fn set_by_a_trigger(schema: Option<&str>) {
     ] {
         let _ = cluster.primary().query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
-    let weir = Weir::attach(&cluster, &["--pool-size", "2"]);
+    let weir = Weir::attach(&cluster, &["--pool-size", "3"]);
     let open = || Session::open(weir.address(), &application(), schema).expect("a session");
     let (mut writes, mut reads) = (open(), open());
     writes.values("INSERT INTO shop.plain VALUES (1)");
