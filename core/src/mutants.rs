@@ -85,6 +85,8 @@ mutants! {
     LeaveScopes = "leave-scopes",
     /// A connection on which a trigger has set a user variable goes on to its next user.
     IgnoreTriggers = "ignore-triggers",
+    /// What a function has set in its session is gone with the connection.
+    IgnoreFunctions = "ignore-functions",
     /// A prepared statement is executed under the first id of the connection.
     WrongStatement = "wrong-statement",
     /// Parameter types that a client leaves out are those of no parameter at all: integers.

@@ -35,6 +35,19 @@ impl Session {
     /// # Errors
     /// Those of the connection, and a refusal.
     pub fn open(address: SocketAddr, account: &Account, schema: Option<&str>) -> io::Result<Self> {
+        Self::open_as(address, account, schema, ASKED_OF_SERVERS)
+    }
+
+    /// Logs in as a client of these capabilities.
+    ///
+    /// # Errors
+    /// Those of the connection, and a refusal.
+    pub fn open_as(
+        address: SocketAddr,
+        account: &Account,
+        schema: Option<&str>,
+        capabilities: CapabilityFlags,
+    ) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE_MAX))?;
@@ -43,7 +56,7 @@ impl Session {
             user: account.user.clone().into_bytes(),
             proof: Proof::Password(Secret::new(account.password.clone())),
             schema: schema.map(|schema| schema.as_bytes().to_vec()),
-            capabilities: ASKED_OF_SERVERS | CapabilityFlags::CLIENT_MULTI_STATEMENTS,
+            capabilities: capabilities | CapabilityFlags::CLIENT_MULTI_STATEMENTS,
             collation: UTF8MB4,
             max_packet_bytes: RESULT_BYTES_MAX as u32,
             attributes: Vec::new(),

@@ -29,6 +29,7 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::IgnoreTracker, "churn", Check::Session),
     (Mutant::LeaveScopes, "churn", Check::Session),
     (Mutant::IgnoreTriggers, "churn", Check::Session),
+    (Mutant::IgnoreFunctions, "churn", Check::Session),
     (Mutant::WrongStatement, "lag", Check::Session),
     (Mutant::ForgetTypes, "lag", Check::Session),
     (Mutant::HideTransactionLoss, "incidents/lost-transaction", Check::Bank),

@@ -1,5 +1,6 @@
 //! Session variables, each that the servers have: what a session sets holds for it on every server, and for nobody else.
 
+use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
 use weir_core::mysql::resultset::Answer;
 use weir_tests::{Session, TestCluster, Weir, application, query_value};
 
@@ -113,6 +114,50 @@ fn set_by_a_trigger(schema: Option<&str>) {
     drop(writes);
     weir_tests::eventually(std::time::Duration::from_secs(10), "it is free again", || pinned(&mut reads) == 0);
     assert_eq!(reads.values("SELECT IFNULL(@last, 'nothing')"), ["nothing"]);
+}
+
+/// What a function sets is its caller's, also when it fails, and nobody else's where a view calls it.
+#[test]
+fn what_a_function_sets_is_for_who_called_it() {
+    let cluster = TestCluster::start(1);
+    cluster.primary().query("SET GLOBAL log_bin_trust_function_creators = 1").expect("a setting");
+    for sql in [
+        "CREATE DATABASE shop",
+        "CREATE FUNCTION shop.plain(n INT) RETURNS INT NO SQL RETURN n",
+        "CREATE FUNCTION shop.sets(n INT) RETURNS INT NO SQL BEGIN SET @last = n; RETURN n; END",
+        "CREATE FUNCTION shop.fails(n INT) RETURNS INT NO SQL BEGIN SET @last = n; SIGNAL SQLSTATE '45000'; RETURN n; END",
+        "CREATE VIEW shop.looks AS SELECT shop.sets(9)",
+    ] {
+        let refused = refusal(&mut open(cluster.primary().address()), sql);
+        assert_eq!(refused, None, "{sql}");
+    }
+    let weir = Weir::attach(&cluster, &["--pool-size", "5"]);
+    for classic in [false, true] {
+        let mut capabilities = ASKED_OF_SERVERS;
+        capabilities.set(CapabilityFlags::CLIENT_DEPRECATE_EOF, !classic);
+        let open = || Session::open_as(weir.address(), &application(), Some("shop"), capabilities);
+        let look = "SELECT IFNULL(@last, 'nothing')";
+        let (mut other, mut plain) = (open().expect("a session"), open().expect("a session"));
+        assert_eq!(plain.values("SELECT plain(1)"), ["1"]);
+        assert_eq!(plain.values(look), ["nothing"]);
+        assert_eq!(pinned(&mut other), 0, "classic: {classic}");
+        let mut sets = open().expect("a session");
+        assert_eq!(sets.values("SELECT sets(7)"), ["7"]);
+        let mut fails = open().expect("a session");
+        assert_eq!(refusal(&mut fails, "SELECT fails(8)"), Some(1644));
+        for _ in 0..3 {
+            assert_eq!(sets.values(look), ["7"]);
+            assert_eq!(fails.values(look), ["8"]);
+            assert_eq!(other.values(look), ["nothing"]);
+        }
+        assert_eq!(pinned(&mut other), 2);
+        if !classic {
+            assert_eq!(plain.values("SELECT * FROM looks"), ["9"]);
+            (0..3).for_each(|_| assert_eq!(other.values(look), ["nothing"]));
+        }
+        drop((sets, fails, plain));
+        weir_tests::eventually(std::time::Duration::from_secs(10), "they are free again", || pinned(&mut other) == 0);
+    }
 }
 
 /// Sessions that keep a connection.

@@ -32,6 +32,8 @@ enum Op {
     RowCount,
     /// Into a table whose trigger notes it.
     InsertNoted(u64),
+    /// A function that notes it.
+    CallNote(u64),
     Noted,
     SetUserVariable(u64),
     /// Looked at in a transaction, which runs where writes do.
@@ -68,7 +70,7 @@ impl Script for State {
     fn begin(&mut self, turn: &mut Turn<'_>) -> Next {
         let pins = *self.pins.get_or_insert_with(|| turn.rng.chance(0.2));
         self.wished += 1;
-        let (op, sql) = match turn.rng.below(if pins { 13 } else { 10 }) {
+        let (op, sql) = match turn.rng.below(if pins { 14 } else { 10 }) {
             0 => {
                 // In either form: of one without a scope MariaDB's trackers say nothing.
                 let name = ["lock_wait_timeout", "@@lock_wait_timeout"][self.wished as usize % 2];
@@ -85,7 +87,8 @@ impl Script for State {
             8 => (Op::InsertPlain, format!("INSERT INTO plain (id, n) VALUES ({}, 0)", self.tokens.next())),
             9 => (Op::Noted, "SELECT @noted".to_owned()),
             10 => (Op::InsertNoted(self.wished), format!("INSERT INTO noted (n) VALUES ({})", self.wished)),
-            11 => (Op::SetUserVariable(self.wished), format!("SET @v = {}", self.wished)),
+            11 => (Op::CallNote(self.wished), format!("SELECT note({})", self.wished)),
+            12 => (Op::SetUserVariable(self.wished), format!("SET @v = {}", self.wished)),
             _ => (Op::UserVariableInTransaction, "BEGIN".to_owned()),
         };
         self.under_way = Some(op);
@@ -100,7 +103,7 @@ impl Script for State {
                 self.inserted(turn, tokens, ended);
             }
             // What it left behind is not worth guessing.
-            let in_transaction = matches!(op, Op::UserVariable | Op::Commit | Op::InsertNoted(_));
+            let in_transaction = matches!(op, Op::UserVariable | Op::Commit | Op::InsertNoted(_) | Op::CallNote(_));
             return if ended == Ended::Unknown || in_transaction { Next::Vanish } else { Next::Done };
         }
         let seen = match said {
@@ -126,6 +129,11 @@ impl Script for State {
                 if let Said::Ok(ok) = said {
                     self.insert_id = ok.last_insert_id;
                 }
+            }
+            Op::CallNote(value) => {
+                self.noted = Some(value);
+                self.under_way = Some(Op::Noted);
+                return ask("SELECT @noted");
             }
             Op::Noted => turn.expect("@noted", &shown(self.noted), &seen),
             Op::InsertId => turn.expect("LAST_INSERT_ID()", &self.insert_id.to_string(), &seen),

@@ -1,6 +1,5 @@
 //! What comes back from a server, and when its connection is given back.
 
-use super::diagnostics::is_found_before_it_runs;
 use super::insert_id::InsertId;
 use super::job::{Job, Origin};
 use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State, reports_change};
@@ -25,7 +24,7 @@ const fn refuses_writes(code: u16) -> bool {
     matches!(code, 1290 | 1792 | 1836)
 }
 
-/// Of statements that change the session by themselves. Where another one does, a trigger has done it.
+/// Of statements that change the session by themselves. Where another one does, a trigger or a view has done it.
 const CHANGES_SESSION: Effects = Effects::SETS_VARIABLES
     .union(Effects::RESTORES_VARIABLES)
     .union(Effects::CHANGES_SCHEMA)
@@ -103,7 +102,10 @@ impl Session {
     fn on_ok(&mut self, seq: u8, rows: Option<u64>, mut ok: OkPacket) {
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
         job.warned |= ok.warnings > 0;
-        job.changed_session |= rows.is_none() && reports_change(&ok, self.state.schema());
+        // Without DEPRECATE_EOF, an end of rows tells what was asked for behind it, and the question counts as a change itself.
+        let is_exact = rows.is_none() || self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
+        let told = is_exact || job.effects.contains(Effects::RUNS_STORED_CODE);
+        job.changed_session |= told && reports_change(&ok, self.state.schema());
         if let Some(kept) = &mut job.kept {
             kept.result.take_ok(rows, &ok);
         }
@@ -205,7 +207,7 @@ impl Session {
         }
         match job.origin {
             Origin::Client => {
-                job.failed_before_it_ran = is_found_before_it_runs(error.code);
+                job.error_code = Some(error.code);
                 job.answered = true;
                 self.sequence = seq;
                 if !self.config.mutants.breaks(Mutant::AcknowledgeLate) {
@@ -350,18 +352,27 @@ impl Session {
         if !tracks && happened && job.effects.intersects(Effects::SETS_VARIABLES | Effects::WRITES) {
             self.state.pins |= Pins::UNTRACKED;
         }
+        self.pin_for_code(job);
+    }
+
+    /// What stored code leaves: procedures, functions, triggers, and functions in views.
+    fn pin_for_code(&mut self, job: &Job) {
         let is_statement = matches!(job.command, Command::Plain(_) | Command::Execute { .. });
-        let by_trigger = is_statement && job.changed_session && !job.effects.intersects(CHANGES_SESSION);
-        if by_trigger && !self.config.mutants.breaks(Mutant::IgnoreTriggers) {
+        let is_named = job.effects.contains(Effects::RUNS_STORED_CODE);
+        let by_another =
+            !job.effects.intersects(CHANGES_SESSION) && !self.config.mutants.breaks(Mutant::IgnoreTriggers);
+        let by_function = is_named && !self.config.mutants.breaks(Mutant::IgnoreFunctions);
+        // Of what an error has left behind servers tell nothing, and most errors may come from within.
+        let failed_within = is_named && job.error_code.is_some_and(|code| code != Kind::Parse.code().0);
+        let may_have = job.changed_session || failed_within;
+        let changed = is_statement && may_have && (by_function || by_another);
+        let home = self.state.role.unwrap_or(Role::Primary);
+        let Some(lease) = &mut self.lease else { return };
+        if is_named && job.effects.contains(Effects::WRITES) || changed && lease.role == home {
             self.state.pins |= Pins::STORED_CODE;
-        }
-        if job.effects.contains(Effects::RUNS_STORED_CODE) {
-            if job.effects.contains(Effects::WRITES) {
-                self.state.pins |= Pins::STORED_CODE;
-            } else if let Some(lease) = &mut self.lease {
-                // A function: its caller has the result and wants nothing else, and nobody else shall find what it left.
-                lease.unclean = true;
-            }
+        } else if is_named || changed {
+            // Nobody else shall find what nobody tells, such as a lock; and who goes on elsewhere is not bound to a replica.
+            lease.unclean = true;
         }
     }
 

@@ -261,9 +261,10 @@ impl Session {
             RowCount::Counted => told.map(|counts| counts.row_count),
         };
         let before = known.found_rows;
+        let failed_before_it_ran = job.error_code.is_some_and(is_found_before_it_runs);
         known.found_rows = match job.leaves.found_rows {
             FoundRows::Kept => before.or(told.map(|counts| counts.found_rows).filter(|_| held.1)),
-            FoundRows::Sent | FoundRows::Counted if job.failed => before.filter(|_| job.failed_before_it_ran),
+            FoundRows::Sent | FoundRows::Counted if job.failed => before.filter(|_| failed_before_it_ran),
             FoundRows::Sent => job.sent_rows,
             FoundRows::Counted => told.map(|counts| counts.found_rows),
             FoundRows::Unsure => {
@@ -281,7 +282,7 @@ impl Session {
         let undisturbed = told.is_none() && !job.asked_for_variables;
         let keeps_row_count = job.leaves.row_count == RowCount::Kept && !job.failed;
         lease.holds_row_count = row_count.is_none() && undisturbed && (!keeps_row_count || held.0);
-        let keeps_found = job.leaves.found_rows == FoundRows::Kept || job.failed_before_it_ran;
+        let keeps_found = job.leaves.found_rows == FoundRows::Kept || failed_before_it_ran;
         let told_wrong = untold && job.leaves.found_rows == FoundRows::Unsure;
         lease.holds_found_rows = found.is_none() && undisturbed && (!keeps_found || held.1) && !told_wrong;
         lease.found_rows = match told {
@@ -487,7 +488,7 @@ fn gone() -> Error {
 /// ER_UNKNOWN_CHARACTER_SET, ER_MIX_OF_GROUP_FUNC_AND_FIELDS, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
 /// ER_NO_SUCH_TABLE, ER_UNKNOWN_SYSTEM_VARIABLE, ER_WRONG_USAGE, ER_WRONG_NUMBER_OF_COLUMNS_IN_SELECT, ER_OPERAND_COLUMNS,
 /// ER_DERIVED_MUST_HAVE_ALIAS, ER_UNKNOWN_COLLATION, ER_SP_DOES_NOT_EXIST, ER_WRONG_PARAMCOUNT_TO_NATIVE_FCT.
-pub(super) const fn is_found_before_it_runs(code: u16) -> bool {
+const fn is_found_before_it_runs(code: u16) -> bool {
     matches!(
         code,
         1046 | 1049

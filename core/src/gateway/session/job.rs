@@ -113,8 +113,8 @@ pub(super) struct Job {
     pub(super) marked: bool,
     /// After it the connection asked for more than counts and warnings.
     pub(super) asked_for_variables: bool,
-    /// The server answered with an error before it ran any of it.
-    pub(super) failed_before_it_ran: bool,
+    /// Of the error that the server answered with.
+    pub(super) error_code: Option<u16>,
     /// The server answered with an error.
     pub(super) failed: bool,
     /// The tablet did, and asked no server.
@@ -208,7 +208,7 @@ impl Job {
             given_found_rows: false,
             marked: false,
             asked_for_variables: false,
-            failed_before_it_ran: false,
+            error_code: None,
             failed: false,
             refused: false,
             noticed: false,

@@ -8,13 +8,16 @@ use super::super::tables::TableDef;
 use super::super::value::{Row, Value};
 use super::super::variables::{self, Kind, Lives};
 use super::Turn;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::cmp::Ordering;
 use weir_core::gtid::{Flavor, Position};
 use weir_core::time::Duration;
 
 /// A wait without a timeout of its own (GET_LOCK with a negative one) lasts this long.
 const FOREVER: Duration = Duration::from_secs(365 * 86_400);
+
+/// The stored function that every model server has: `note(value)` sets `@noted`, and returns the value.
+const NOTE: &str = "NOTE";
 
 /// An operation on integers, and its sign.
 type Arithmetic = (fn(i64, i64) -> Option<i64>, &'static str);
@@ -31,6 +34,8 @@ pub(super) struct Env<'a> {
     pub(super) waits: Cell<usize>,
     /// What LAST_INSERT_ID(expr) has set.
     pub(super) insert_id: Cell<Option<i64>>,
+    /// What [`NOTE`] has set.
+    pub(super) noted: RefCell<Option<Value>>,
 }
 
 /// The rows an expression is about: one, or a group for aggregates.
@@ -197,6 +202,10 @@ impl Env<'_> {
             ("RELEASE_ALL_LOCKS", []) => {
                 let held = self.server.user_locks.values().filter(|holder| **holder == self.session.id);
                 Value::Int(held.count() as i64)
+            }
+            (NOTE, [value]) => {
+                *self.noted.borrow_mut() = Some(value.clone());
+                value.clone()
             }
             ("IS_FREE_LOCK", [name]) => Value::bool(!self.server.user_locks.contains_key(&name.display())),
             _ => {

@@ -10,7 +10,7 @@ use super::super::value::{Row, Value};
 use super::eval::{Env, Input, aggregates, kind_of};
 use super::scan::Scan;
 use super::{Done, Turn};
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 const INFORMATION_SCHEMA: &str = "information_schema";
@@ -25,7 +25,16 @@ impl Server {
         def: Option<&'a TableDef>,
         place: Clause,
     ) -> Env<'a> {
-        Env { turn, server: self, session, def, place, waits: Cell::new(0), insert_id: Cell::new(None) }
+        Env {
+            turn,
+            server: self,
+            session,
+            def,
+            place,
+            waits: Cell::new(0),
+            insert_id: Cell::new(None),
+            noted: RefCell::new(None),
+        }
     }
 
     pub(super) fn do_items(&mut self, turn: Turn<'_>, session: &mut Session, items: &[Item]) -> Done {
@@ -138,7 +147,7 @@ impl Server {
         for item in &select.items {
             values.push(env.eval(&item.expr, Input::Nothing)?);
         }
-        let insert_id = env.insert_id.get();
+        let (insert_id, noted) = (env.insert_id.get(), env.noted.take());
         let column = |(item, value): (&Item, &Value)| Column {
             name: item.name.clone(),
             kind: kind_of(self.config.flavor, &item.expr, None, Some(value)),
@@ -146,6 +155,10 @@ impl Server {
         let columns = select.items.iter().zip(&values).map(column).collect();
         if insert_id.is_some() {
             session.statement_insert_id = insert_id;
+        }
+        if let Some(value) = noted {
+            session.user_variables.insert("noted".to_owned(), value);
+            self.track_state(session);
         }
         self.release_named_locks(session, select, &values);
         let rows = if select.limit == Some(0) { Vec::new() } else { vec![Row::from(values)] };

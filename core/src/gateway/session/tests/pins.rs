@@ -1,6 +1,7 @@
 //! What keeps a connection, and what is carried to another.
 
 use super::bench::{Bench, ok, ok_reply, ok_with, text};
+use crate::error::{Component, Error, Kind};
 use crate::gateway::session::{Event, Fate, Pins, Reason};
 use crate::link::{Command, Ended, Reply};
 use crate::mysql::command::ClientCommand;
@@ -200,14 +201,16 @@ fn what_is_set_without_a_scope_gets_one_on_its_way_to_the_server() {
     assert_eq!(statement.sql, b"SET @@session.sql_mode = ?");
 }
 
+/// What a server says of a statement that has changed its session.
+fn changed() -> OkPacket {
+    let mut block = SessionStateBuilder::default();
+    block.push(Change::StateChange(true));
+    OkPacket { session_state: block.finish(), ..ok() }
+}
+
 /// A trigger has set a user variable: who wrote may ask for it, and nobody else shall find it.
 #[test]
 fn what_a_trigger_leaves_keeps_the_connection() {
-    let changed = || {
-        let mut block = SessionStateBuilder::default();
-        block.push(Change::StateChange(true));
-        OkPacket { session_state: block.finish(), ..ok() }
-    };
     let mut bench = Bench::logged_in();
     bench.run("INSERT INTO t VALUES (1)", ok());
     assert!(bench.session.pins().is_empty());
@@ -219,4 +222,43 @@ fn what_a_trigger_leaves_keeps_the_connection() {
     let mut bench = Bench::logged_in();
     bench.run("SET sql_mode = ''", OkPacket { session_state: changed().session_state, ..ok() });
     assert!(bench.session.pins().is_empty(), "it has told what it sets");
+}
+
+/// A function that changes its session, or may have before it failed, keeps the connection. Of any other nothing is kept that servers do not tell of.
+#[test]
+fn what_a_function_leaves_keeps_the_connection() {
+    let rows = |ok| vec![Reply::Ok { seq: 1, ends_rows: true, rows: 1, ok }, Reply::End(Ended::Answered)];
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT f()");
+    bench.lend();
+    bench.answer(rows(ok()));
+    assert!(bench.session.pins().is_empty());
+    assert!(text(&bench.request()).contains("last_insert_id"));
+    bench.answer(ok_reply(ok_with(&[("last_insert_id", "0")])));
+    assert!(matches!(bench.request().command, Command::ResetConnection));
+    bench.answer(ok_reply(ok()));
+    bench.expect_release();
+    bench.query("SELECT f()");
+    bench.lend();
+    bench.answer(rows(changed()));
+    assert_eq!(bench.session.pins(), Pins::STORED_CODE);
+
+    for (code, pins) in [(1644, Pins::STORED_CODE), (1064, Pins::empty())] {
+        let mut bench = Bench::logged_in();
+        bench.query("SELECT f()");
+        bench.lend();
+        let error = Error { code, ..Error::new(Component::Server, Kind::NotSupported, "no") };
+        bench.answer(vec![Reply::Err { seq: 1, error }, Reply::End(Ended::Answered)]);
+        assert_eq!(bench.session.pins(), pins);
+    }
+}
+
+/// A view calls such a function: on the primary the session keeps the connection, on a replica nobody else finds what it left.
+#[test]
+fn what_a_view_leaves_is_nobody_elses() {
+    let mut bench = Bench::logged_in();
+    bench.query("SELECT * FROM v FOR UPDATE");
+    bench.lend();
+    bench.answer(vec![Reply::Ok { seq: 1, ends_rows: true, rows: 1, ok: changed() }, Reply::End(Ended::Answered)]);
+    assert_eq!(bench.session.pins(), Pins::STORED_CODE);
 }
