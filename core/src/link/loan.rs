@@ -38,8 +38,8 @@ impl Loan {
         debug_assert!(self.progress.is_none(), "one request at a time");
         if let Some(why) = &self.lost {
             // It was lost between being lent and being used.
-            let message = format!("weir-gateway: {}: {why}; nothing was sent: a retry is safe", self.name);
-            self.end = Some(Ended::Failed(Error::new(Component::Gateway, Kind::ServerLost, message)));
+            let what = format!("weir-gateway: {}: {why}", self.name);
+            self.end = Some(Ended::Failed(Error::unexecuted(Component::Gateway, Kind::ServerLost, what)));
             return false;
         }
         self.progress = Some(Progress { read_only, ..Progress::default() });

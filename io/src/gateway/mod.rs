@@ -328,9 +328,6 @@ impl Shared {
 }
 
 fn no_such_tablet() -> Error {
-    Error::new(
-        Component::Gateway,
-        Kind::Unavailable,
-        "weir-gateway: the tablet is not part of this gateway any more; retry is safe",
-    )
+    let what = "weir-gateway: the tablet is not part of this gateway any more";
+    Error::unexecuted(Component::Gateway, Kind::Unavailable, what)
 }

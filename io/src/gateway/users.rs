@@ -92,8 +92,8 @@ impl Shared {
             (None, error) => {
                 let why = error.map(|error| String::from_utf8_lossy(&error.message).into_owned());
                 tracing::warn!("accounts cannot be looked up: {}", why.as_deref().unwrap_or("no server is known"));
-                let message = "weir-gateway: accounts cannot be looked up on any server now; retry is safe";
-                Err(Error::new(Component::Gateway, Kind::Unavailable, message))
+                let what = "weir-gateway: accounts cannot be looked up on any server now";
+                Err(Error::unexecuted(Component::Gateway, Kind::Unavailable, what))
             }
         }
     }

@@ -100,8 +100,8 @@ impl RemoteTablet {
     }
 
     fn unreachable(&self, why: impl fmt::Display) -> Error {
-        let message = format!("weir-gateway: tablet {} cannot be reached ({why}); retry is safe", self.alias);
-        Error::new(Component::Gateway, Kind::Unavailable, message)
+        let what = format!("weir-gateway: tablet {} cannot be reached ({why})", self.alias);
+        Error::unexecuted(Component::Gateway, Kind::Unavailable, what)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Lane>> {

@@ -541,7 +541,7 @@ impl Pending {
         };
         *self = Self::Ready(None);
         Poll::Ready(outcome.unwrap_or_else(|| {
-            Err(Error::new(Component::Tablet, Kind::Shutdown, "weir-tablet: the tablet stops; retry is safe"))
+            Err(Error::unexecuted(Component::Tablet, Kind::Shutdown, "weir-tablet: the tablet stops"))
         }))
     }
 }

@@ -63,14 +63,13 @@ pub(super) fn reason<'a>(view: &View, wish: &Wish<'_>, tablet: &'a TabletView) -
 
 /// No tablet can take it, and why.
 pub(super) fn nobody(view: &View, wish: &Wish<'_>) -> Error {
-    let mut message = format!("weir-gateway: no {} can take this now", wish.role);
+    let mut what = format!("weir-gateway: no {} can take this now", wish.role);
     for tablet in view.tablets().iter().take(EXPLAINED_MAX) {
         if let Some(why) = reason(view, wish, tablet) {
-            message.push_str(&format!("; {} {why}", tablet.alias));
+            what.push_str(&format!("; {} {why}", tablet.alias));
         }
     }
-    message.push_str(". Nothing was executed: a retry is safe");
-    Error::new(Component::Gateway, Kind::Unavailable, message)
+    Error::unexecuted(Component::Gateway, Kind::Unavailable, what)
 }
 
 impl fmt::Display for Unfit<'_> {

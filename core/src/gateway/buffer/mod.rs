@@ -17,7 +17,7 @@
 mod tests;
 
 use super::cluster::{TabletId, View};
-use crate::error::{Component, Error, Kind};
+use crate::error::{Component, Error, Kind, RETRY_IS_SAFE};
 use crate::marks::Mark;
 use crate::mutants::{Mutant, Mutants};
 use crate::time::{Duration, Instant};
@@ -132,7 +132,7 @@ impl Refusal {
         }
         let what = self.why(&reason);
         let reason = String::from_utf8_lossy(&reason.message);
-        let message = format!("weir-gateway: {what}. Nothing was executed: a retry is safe. The reason: {reason}");
+        let message = format!("weir-gateway: {what}{RETRY_IS_SAFE}. The reason: {reason}");
         Error::new(Component::Gateway, Kind::Unavailable, message)
     }
 

@@ -25,8 +25,8 @@ impl Session {
             return self.submit(now, job);
         }
         Mark::PinnedHeld.hit();
-        let message = format!("weir-gateway: the primary does not take this now: {}", NotServing::Draining);
-        self.wait_or_fail(now, job, Error::new(Component::Gateway, Kind::Unavailable, message));
+        let what = format!("weir-gateway: the primary does not take this now: {}", NotServing::Draining);
+        self.wait_or_fail(now, job, Error::unexecuted(Component::Gateway, Kind::Unavailable, what));
     }
 
     fn would_begin_on_drained(&self, job: &Job) -> bool {

@@ -147,9 +147,8 @@ impl Session {
     fn wait_for_the_group(&mut self, now: Instant, mut job: Box<Job>) {
         Mark::GroupSilent.hit();
         job.primary = buffer::Serving::in_view(&self.view).map(|serving| serving.primary);
-        let message = "weir-gateway: the group did not say in time how far a read at GLOBAL must see; nothing was executed: a retry \
-                       is safe";
-        self.wait_or_fail(now, job, Error::new(Component::Gateway, Kind::Unavailable, message));
+        let what = "weir-gateway: the group did not say in time how far a read at GLOBAL must see";
+        self.wait_or_fail(now, job, Error::unexecuted(Component::Gateway, Kind::Unavailable, what));
     }
 
     fn place(&mut self, now: Instant, mut job: Box<Job>) {
@@ -244,20 +243,20 @@ impl Session {
 
 /// What the session keeps on a primary that has a successor is lost.
 fn bound_to_an_old_primary() -> Error {
-    Error::new(
+    Error::unexecuted(
         Component::Gateway,
         Kind::Unavailable,
         "weir-gateway: the server that this session keeps a connection to (temporary table, cursor, lock, ...) is not the primary of \
-         its group any more; nothing was executed: a retry is safe",
+         its group any more",
     )
 }
 
 /// What the session keeps on a replica cannot be taken to the primary.
 fn bound_to_a_replica() -> Error {
-    Error::new(
+    Error::unexecuted(
         Component::Gateway,
         Kind::Unavailable,
         "weir-gateway: the replica that this session keeps a connection to (temporary table, cursor, lock, ...) has not executed \
-         yet what the read must see, and the session cannot move; nothing was executed: a retry is safe",
+         yet what the read must see, and the session cannot move",
     )
 }

@@ -46,8 +46,8 @@ impl Tablet {
         if is_drained {
             Mark::TabletDrains.hit();
             let alias = &self.identity.alias;
-            let message = format!("tablet {alias}: {}. Nothing was executed: a retry is safe", NotServing::Draining);
-            let error = Error::new(Component::Tablet, Kind::Unavailable, message);
+            let what = format!("tablet {alias}: {}", NotServing::Draining);
+            let error = Error::unexecuted(Component::Tablet, Kind::Unavailable, what);
             self.feed_pool(now, pool::Input::Pause { error });
         } else {
             self.feed_pool(now, pool::Input::Resume);

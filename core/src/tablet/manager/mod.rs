@@ -457,8 +457,8 @@ impl Tablet {
     }
 
     fn drain(&mut self, now: Instant, why: &str) {
-        let message = format!("tablet {} {why}. Nothing was executed: a retry is safe", self.identity.alias);
-        let error = Error::new(Component::Tablet, Kind::Unavailable, message);
+        let what = format!("tablet {} {why}", self.identity.alias);
+        let error = Error::unexecuted(Component::Tablet, Kind::Unavailable, what);
         Mark::TabletCloses.hit();
         self.executed = Position::default();
         self.feed_pool(now, pool::Input::Drain { error });

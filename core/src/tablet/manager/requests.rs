@@ -48,11 +48,9 @@ impl Tablet {
     pub(super) fn refuse_late(&mut self, now: Instant) {
         for ticket in self.waits.late(now) {
             Mark::WaitLate.hit();
-            let message = format!(
-                "tablet {}: its server has not executed in time what the read must see. Nothing was executed: a retry is safe",
-                self.identity.alias
-            );
-            let error = Error::new(Component::Tablet, Kind::Busy, message);
+            let what =
+                format!("tablet {}: its server has not executed in time what the read must see", self.identity.alias);
+            let error = Error::unexecuted(Component::Tablet, Kind::Busy, what);
             self.outputs.push_back(Output::Pool(pool::Output::Refused { ticket, error }));
         }
     }
@@ -83,8 +81,7 @@ impl Tablet {
             }
             _ => return None,
         };
-        let message = format!("{what}. Nothing was executed: a retry is safe");
-        Some(Error::new(Component::Tablet, Kind::ReadOnly, message))
+        Some(Error::unexecuted(Component::Tablet, Kind::ReadOnly, what))
     }
 
     /// What the driver has for the pool.

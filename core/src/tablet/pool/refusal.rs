@@ -3,7 +3,7 @@
 use super::message::Output;
 use super::waiters::Waiter;
 use super::{Pool, Ticket};
-use crate::error::{Component, Effect, Error, Kind};
+use crate::error::{Component, Effect, Error, Kind, RETRY_IS_SAFE};
 use crate::link::ConnectionClass;
 use crate::marks::Mark;
 use crate::time::{Duration, Instant};
@@ -84,12 +84,8 @@ impl Pool {
 
     fn queue_full(&self) -> Error {
         let (name, queue_max) = (&self.name, self.config.wait_queue_max);
-        let message = format!(
-            "tablet {name}: {}, and {queue_max} requests wait already (wait_queue_max). \
-             Nothing was executed: a retry is safe",
-            self.usage(),
-        );
-        Error::new(Component::Tablet, Kind::Busy, message)
+        let what = format!("tablet {name}: {}, and {queue_max} requests wait already (wait_queue_max)", self.usage());
+        Error::unexecuted(Component::Tablet, Kind::Busy, what)
     }
 
     fn late(&self, waited: Duration) -> Error {
@@ -100,13 +96,12 @@ impl Pool {
             Some(error) => format!(", and no other can be opened: {}", String::from_utf8_lossy(&error.message)),
             None => String::new(),
         };
-        let message = format!(
-            "tablet {name}: no connection became free within {} ms (wait_time_max is {wait_max_ms} ms; {}){opening}. \
-             Nothing was executed: a retry is safe",
+        let what = format!(
+            "tablet {name}: no connection became free within {} ms (wait_time_max is {wait_max_ms} ms; {}){opening}",
             waited.as_millis(),
             self.usage(),
         );
-        Error::new(Component::Tablet, kind, message)
+        Error::unexecuted(Component::Tablet, kind, what)
     }
 
     fn usage(&self) -> String {
@@ -120,7 +115,7 @@ impl Pool {
         let mut error = cause.unwrap_or_else(|| Error::new(Component::Tablet, Kind::Unavailable, "not connected"));
         let mut message = format!("tablet {} cannot connect to its server: ", self.name).into_bytes();
         message.append(&mut error.message);
-        message.extend_from_slice(b". Nothing was executed: a retry is safe");
+        message.extend_from_slice(RETRY_IS_SAFE.as_bytes());
         Error { message, component: Component::Tablet, effect: Effect::None, ..error }
     }
 }
