@@ -23,7 +23,6 @@ mod terminal;
 
 use expected::Expected;
 use page::{Block, Step, steps};
-use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use terminal::{Desk, Terminal, commands};
@@ -48,6 +47,16 @@ const INSTEAD: &[(&str, &str)] = &[
     // It wants a terminal, and somebody who ends it.
     ("weir top --data-dir .weir", "(sleep 2; printf q) | script -qec 'weir top --data-dir .weir' /dev/null >/dev/null"),
 ];
+/// What a shell is told first: a process that is killed has ended before the next command is typed, as it would for a person.
+const BEFORE: &str = r#"
+exec 2>&1
+shopt -s expand_aliases
+set -o pipefail
+kill() {
+    builtin kill "$@" || return
+    while [ -d "/proc/${!#}" ]; do sleep 0.05; done
+}
+"#;
 /// The port of `weir up`, in place of which is a free one.
 const PORT: &str = "15306";
 
@@ -153,7 +162,7 @@ fn follow(markdown: &str) -> Result<(), String> {
     let path = format!("{}:{path}", programs.parent().expect("a directory").display());
     let variables = vec![("PATH", path), ("WEIR_PORT", port.clone()), ("NO_COLOR", "1".to_owned())];
     let desk = Desk { dir: dir.path().to_owned(), notes: notes.path().to_owned(), variables };
-    let mut reader = Reader { shell: Terminal::open(&desk), going_on: Vec::new(), desk };
+    let mut reader = Reader { shell: Terminal::open(&desk, BEFORE), going_on: Vec::new(), desk };
     for step in steps(&markdown.replace(PORT, &port))? {
         match step {
             Step::Type(block) if block.goes_on => reader.start(&block)?,

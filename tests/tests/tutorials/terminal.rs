@@ -31,10 +31,10 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// With a shell.
-    pub(crate) fn open(desk: &Desk) -> Self {
+    /// With a shell that is told something `before` all commands.
+    pub(crate) fn open(desk: &Desk, before: &str) -> Self {
         let mut terminal = Self::of(desk, &["-s"]);
-        terminal.tell("exec 2>&1; shopt -s expand_aliases; set -o pipefail\n");
+        terminal.tell(before);
         terminal
     }
 
