@@ -47,7 +47,9 @@ impl Line {
         let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         let (meaning, told) = match help.trim_end_matches('.').rsplit_once(DEFAULT) {
-            Some((meaning, told)) if told.ends_with(']') => (format!("{meaning}."), told.trim_end_matches(']').to_owned()),
+            Some((meaning, told)) if told.ends_with(']') => {
+                (format!("{meaning}."), told.trim_end_matches(']').to_owned())
+            }
             _ => (help, String::new()),
         };
         let given: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
@@ -75,7 +77,11 @@ fn page() -> String {
     let mut text = HEAD.to_owned();
     for (line, programs) in &lines {
         let name = |of: &[&(&str, bool)]| {
-            if of.len() == all { "all".to_owned() } else { of.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ") }
+            if of.len() == all {
+                "all".to_owned()
+            } else {
+                of.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            }
         };
         let live: Vec<_> = programs.iter().filter(|(_, is_live)| *is_live).collect();
         let again = if live.is_empty() {
