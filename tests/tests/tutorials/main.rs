@@ -31,7 +31,7 @@ use weir_tests::{Weir, free_port};
 
 /// What is done in place of what is written, in this order; what begins with `#` says why nothing is.
 const INSTEAD: &[(&str, &str)] = &[
-    // Programs that are built already, and would be built for half an hour; packages are installed already.
+    // Programs and packages that are there already.
     ("./x up", "weir up"),
     ("./x sim", "weir-sim"),
     ("target/release/weir", "weir"),
