@@ -59,7 +59,7 @@ const STATEMENTS: [&str; 18] = [
     "SET monotonic_reads = ON",
     "SET monotonic_reads = ON, sql_mode = ''",
     "SELECT @@monotonic_reads",
-    "SHOW VARIABLES LIKE 'monotonic_reads'",
+    "SHOW VARIABLES LIKE 'read_after_write_consistency'",
     "USE `shop@REPLICA`",
     "EXPLAIN WEIR SELECT 1",
     "SHOW WEIR STATUS",
