@@ -1,5 +1,8 @@
 //! What is made of the command lines of all programs: completion for shells, and manual pages.
 
+#[cfg(test)]
+mod reference;
+
 use crate::args::{say, say_error};
 use crate::{cli, gateway, orchestrator, tablet};
 use clap::{Args as ClapArgs, Command, CommandFactory as _};

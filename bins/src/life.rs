@@ -13,7 +13,7 @@ use weir_io::metrics::Sources;
 use weir_io::tls::Certificates;
 
 /// What every process takes from its options without a restart, beside what is its own.
-const LIVE: [&str; 1] = ["log"];
+pub(crate) const LIVE: [&str; 1] = ["log"];
 
 /// See the module.
 pub struct Life<A> {

@@ -236,6 +236,24 @@ impl Mutants {
         Self { broken: Some(mutant) }
     }
 
+    /// The rule of this name is broken.
+    ///
+    /// # Errors
+    /// When there is no such rule, or this build cannot break any.
+    #[cfg(feature = "mutants")]
+    pub fn named(name: &str) -> Result<Self, String> {
+        name.parse().map(Self::only)
+    }
+
+    /// Says that this build cannot break rules.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(feature = "mutants"))]
+    pub fn named(_: &str) -> Result<Self, String> {
+        Err("this build cannot break rules: build it with --features mutants".to_owned())
+    }
+
     /// Whether a rule is broken.
     #[must_use]
     pub fn breaks(self, mutant: Mutant) -> bool {

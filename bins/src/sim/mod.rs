@@ -159,17 +159,7 @@ fn load(name: &str) -> Result<Named, String> {
 
 fn options(mutant: Option<&str>) -> Result<Options, String> {
     let Some(name) = mutant else { return Ok(Options::default()) };
-    Ok(Options { mutants: broken(name)?, ..Options::default() })
-}
-
-#[cfg(feature = "mutants")]
-fn broken(name: &str) -> Result<Mutants, String> {
-    name.parse().map(Mutants::only)
-}
-
-#[cfg(not(feature = "mutants"))]
-fn broken(_: &str) -> Result<Mutants, String> {
-    Err("this build cannot break rules: build it with --features mutants".into())
+    Ok(Options { mutants: Mutants::named(name)?, ..Options::default() })
 }
 
 thread_local! {

@@ -38,12 +38,14 @@ impl AsRef<ProcessArgs> for Args {
     }
 }
 
+/// Its options that are taken without a restart, on SIGHUP: those of gateways, but for the account of `--user`, as which connections are open.
+pub(crate) fn live_of_up() -> Vec<&'static str> {
+    LIVE_OF_GATEWAYS.iter().copied().filter(|name| !matches!(*name, "auth" | "user" | "password")).collect()
+}
+
 async fn up(args: &Args, reread: Reread<Args>) -> Result<(), String> {
     let begun = Instant::now();
-    // Statements run under the account of --user, with which connections are open.
-    let live: Vec<_> =
-        LIVE_OF_GATEWAYS.iter().copied().filter(|name| !matches!(*name, "auth" | "user" | "password")).collect();
-    let mut life = Life::begin(&args.process, reread, &live).await?;
+    let mut life = Life::begin(&args.process, reread, &live_of_up()).await?;
     let console = Console::open(&args.console, None)?;
     let application = Account::new(&args.gateway.user, &args.gateway.password);
     let encryption = args.tablet.encryption.encryption()?;

@@ -73,6 +73,41 @@ pub const NAMES: [&str; 7] = [
     "transaction_replay",
 ];
 
+/// What a variable takes, and what it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The values, as they are written.
+    pub values: String,
+    /// A sentence.
+    pub meaning: &'static str,
+}
+
+/// What there is to know of a variable; `None` when the name is not Weir's.
+#[must_use]
+pub fn about(name: &str) -> Option<About> {
+    const ON: &str = "ON or OFF";
+    let (values, meaning) = match index_of(name)? {
+        0 => (
+            listed(&Splitting::NAMED),
+            "By which policy a read chooses among replicas; disable sends all reads to the primary.",
+        ),
+        1 => ("0 to 100".to_owned(), "How many in a hundred of the reads that may go to replicas do."),
+        2 => (listed(&Consistency::NAMED), "What a read must not miss."),
+        3 => (
+            format!("seconds, from 0 to {READ_AFTER_WRITE_TIMEOUT_MAX_S}, fractions too"),
+            "How long a read may wait on a replica for what it must see, before it goes to the primary.",
+        ),
+        4 => (ON.to_owned(), "The session never reads older data than it has read, at any level."),
+        5 => (ON.to_owned(), "Transactions that are declared READ ONLY go to replicas, too."),
+        _ => (ON.to_owned(), "A transaction whose primary is lost is begun again on the next one."),
+    };
+    Some(About { values, meaning })
+}
+
+fn listed<T>(named: &[(&'static str, T)]) -> String {
+    named.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
 impl Splitting {
     /// Reads a policy's name, or `disable`, in any case.
     #[must_use]
@@ -231,6 +266,21 @@ mod tests {
             assert_eq!(vars.set(name, value, &defaults).unwrap_err().code, 1231, "{name}={value}");
         }
         assert_eq!(vars, defaults);
+    }
+
+    #[test]
+    fn every_variable_says_what_it_takes() {
+        let defaults = Variables::default();
+        for name in NAMES {
+            let values = about(name).expect("it is Weir's").values;
+            let shown = defaults.get(name).expect("it is Weir's");
+            for value in values.split([' ', ',']).filter(|word| word.to_uppercase() == *word && !word.is_empty()) {
+                assert_eq!(Variables::default().set(name, value, &defaults), Ok(()), "{name}={value}");
+            }
+            let is_listed = values.split(", ").any(|value| value == shown);
+            assert!(is_listed || shown.parse::<u32>().is_ok(), "{name}={shown}: {values}");
+        }
+        assert_eq!(about("no_such_variable"), None);
     }
 
     #[test]

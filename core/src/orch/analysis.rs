@@ -29,121 +29,133 @@ pub struct Sighting {
     pub state: State,
 }
 
-macro_rules! codes {
-    ($($(#[doc = $doc:literal])+ $code:ident,)+) => {
-        /// What can be wrong.
+/// Declares an enum whose values can say what they are called and, in the words of their documentation, what they mean.
+macro_rules! described {
+    ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $value:ident,)+ }) => {
+        $(#[doc = $about])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum Code { $($(#[doc = $doc])+ $code,)+ }
+        pub enum $name { $($(#[doc = $doc])+ $value,)+ }
 
-        impl Code {
+        impl $name {
             /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$code),+];
+            pub const ALL: &[Self] = &[$(Self::$value),+];
 
             /// As people know it.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self { $(Self::$code => stringify!($code),)+ }
+                match self { $(Self::$value => stringify!($value),)+ }
             }
-        }
 
-        impl fmt::Display for Code {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
+            /// What it means, in a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$value => concat!($($doc),+),)+ }.trim_ascii()
             }
         }
     };
 }
 
-codes! {
-    /// A change of primary was begun and not ended.
-    UnfinishedChange,
-    /// The shard has never had a primary.
-    ClusterHasNoPrimary,
-    /// A tablet has promised a term that the record has not reached: the topology has lost what it knew, or has it from a backup.
-    TermAhead,
-    /// The primary does not answer, and every replica says that it has lost it.
-    DeadPrimary,
-    /// The same, though some replicas do not answer either; the others are enough.
-    DeadPrimaryAndSomeReplicas,
-    /// The primary does not answer, and there is nobody else.
-    DeadPrimaryWithoutReplicas,
-    /// The primary does not answer, nor do enough others to be sure to lose nothing.
-    DeadPrimaryAndReplicas,
-    /// The primary answers and has not led for long, whatever it was ordered: it does not hear, or nobody vouches for it.
-    PrimaryCannotLead,
-    /// The primary does not answer, but replicas are connected to it: it lives.
-    UnreachablePrimary,
-    /// The term's primary replicates from somebody.
-    PrimaryHasPrimary,
-    /// The term's primary is read_only.
-    PrimaryIsReadOnly,
-    /// The term's primary has not been told to lead since it started.
-    PrimaryDoesNotLead,
-    /// It waits for another number of acknowledgements than the policy wants.
-    PrimarySemiSyncDiffers,
-    /// The process of its tablet is told to stop, and waits for another to be primary.
-    PrimaryIsLeaving,
-    /// It commits slowly, as for a change of primary that is not under way.
-    PrimaryIsSlowed,
-    /// Fewer replicas acknowledge than it waits for: its commits hang.
-    LockedSemiSyncPrimary,
-    /// A server of an older term can be written to.
-    StalePrimary,
-    /// A replica can be written to.
-    ReplicaIsWritable,
-    /// A replica has no source.
-    NotConnectedToPrimary,
-    /// A replica follows another than the primary.
-    ConnectedToWrongPrimary,
-    /// A thread of a replica does not run.
-    ReplicationStopped,
-    /// A replica's replication stops again however often it is started: it has what its primary has not, or lacks what that does not
-    /// have any more.
-    ReplicaCannotFollow,
-    /// A replica acknowledges though it must not count, or does not though it should, or waits for acknowledgements itself.
-    ReplicaSemiSyncDiffers,
-    /// A replica has not promised the term, or lacks its beginning.
-    ReplicaOfOldTerm,
-    /// A replica restarted, and may have lost what it had acknowledged.
-    ReplicaLostRelayLog,
-    /// A tablet has transactions that the shard's history has not.
-    ErrantGtidDetected,
-    /// A tablet has begun to be rebuilt, and is not.
-    UnfinishedRebuild,
-    /// The next failure of a server would stop the shard.
-    NotEnoughAckers,
+described! {
+    /// What can be wrong.
+    Code {
+        /// A change of primary was begun and not ended.
+        UnfinishedChange,
+        /// The shard has never had a primary.
+        ClusterHasNoPrimary,
+        /// A tablet has promised a term that the record has not reached: the topology has lost what it knew, or has it from a backup.
+        TermAhead,
+        /// The primary does not answer, and every replica says that it has lost it.
+        DeadPrimary,
+        /// The same, though some replicas do not answer either; the others are enough.
+        DeadPrimaryAndSomeReplicas,
+        /// The primary does not answer, and there is nobody else.
+        DeadPrimaryWithoutReplicas,
+        /// The primary does not answer, nor do enough others to be sure to lose nothing.
+        DeadPrimaryAndReplicas,
+        /// The primary answers and has not led for long, whatever it was ordered: it does not hear, or nobody vouches for it.
+        PrimaryCannotLead,
+        /// The primary does not answer, but replicas are connected to it: it lives.
+        UnreachablePrimary,
+        /// The term's primary replicates from somebody.
+        PrimaryHasPrimary,
+        /// The term's primary is read_only.
+        PrimaryIsReadOnly,
+        /// The term's primary has not been told to lead since it started.
+        PrimaryDoesNotLead,
+        /// It waits for another number of acknowledgements than the policy wants.
+        PrimarySemiSyncDiffers,
+        /// The process of its tablet is told to stop, and waits for another to be primary.
+        PrimaryIsLeaving,
+        /// It commits slowly, as for a change of primary that is not under way.
+        PrimaryIsSlowed,
+        /// Fewer replicas acknowledge than it waits for: its commits hang.
+        LockedSemiSyncPrimary,
+        /// A server of an older term can be written to.
+        StalePrimary,
+        /// A replica can be written to.
+        ReplicaIsWritable,
+        /// A replica has no source.
+        NotConnectedToPrimary,
+        /// A replica follows another than the primary.
+        ConnectedToWrongPrimary,
+        /// A thread of a replica does not run.
+        ReplicationStopped,
+        /// A replica's replication stops again however often it is started: it has what its primary has not, or lacks what that does not
+        /// have any more.
+        ReplicaCannotFollow,
+        /// A replica acknowledges though it must not count, or does not though it should, or waits for acknowledgements itself.
+        ReplicaSemiSyncDiffers,
+        /// A replica has not promised the term, or lacks its beginning.
+        ReplicaOfOldTerm,
+        /// A replica restarted, and may have lost what it had acknowledged.
+        ReplicaLostRelayLog,
+        /// A tablet has transactions that the shard's history has not.
+        ErrantGtidDetected,
+        /// A tablet has begun to be rebuilt, and is not.
+        UnfinishedRebuild,
+        /// The next failure of a server would stop the shard.
+        NotEnoughAckers,
+    }
 }
 
-/// How much it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Severity {
-    /// Clients cannot write.
-    Outage,
-    /// They can, but the next failure may end that.
-    Danger,
-    /// Something is not as it should be.
-    Repair,
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
-/// What is done about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Remedy {
-    /// A new term, without the old primary if need be.
-    Reparent,
-    /// The tablet is ordered to lead its own term again.
-    Lead,
-    /// The tablet is ordered to follow the primary.
-    Follow,
-    /// The same, to where the primary is now.
-    CatchUp,
-    /// Its data are replaced by another's, if its operator allows that.
-    Rebuild,
-    /// Another takes its place, in order.
-    HandOver,
-    /// More evidence is waited for.
-    Gather,
-    /// A person has to look at it.
-    Alert,
+described! {
+    /// How much it matters.
+    Severity {
+        /// Clients cannot write.
+        Outage,
+        /// They can, but the next failure may end that.
+        Danger,
+        /// Something is not as it should be.
+        Repair,
+    }
+}
+
+described! {
+    /// What is done about it.
+    Remedy {
+        /// A new term, without the old primary if need be.
+        Reparent,
+        /// The tablet is ordered to lead its own term again.
+        Lead,
+        /// The tablet is ordered to follow the primary.
+        Follow,
+        /// The same, to where the primary is now.
+        CatchUp,
+        /// Its data are replaced by another's, if its operator allows that.
+        Rebuild,
+        /// Another takes its place, in order.
+        HandOver,
+        /// More evidence is waited for.
+        Gather,
+        /// A person has to look at it.
+        Alert,
+    }
 }
 
 /// One line of the table.

@@ -188,6 +188,62 @@ pub enum Own<'a> {
     ResetDigests,
 }
 
+impl Own<'_> {
+    /// How such a statement is written, and what it does: for who looks it up.
+    #[must_use]
+    pub const fn described(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::SetVariables(_) => (
+                "SET [SESSION|GLOBAL] name = value, ...",
+                "Sets variables of Weir's own; GLOBAL for all gateways of the keyspace.",
+            ),
+            Self::MixedSet => (
+                "SET name = value, server_variable = value",
+                "Is refused: neither Weir nor a server could run it whole.",
+            ),
+            Self::SelectVariables(_) => ("SELECT @@name, ...", "Shows variables of Weir's own."),
+            Self::ShowVariables(_) => {
+                ("SHOW VARIABLES LIKE 'name'", "The same, where only variables of Weir's own can match.")
+            }
+            Self::UseRole { .. } => (
+                "USE schema@ROLE",
+                "Has the session's statements go to servers of this role, PRIMARY or REPLICA, from now on.",
+            ),
+            Self::Show(show) => show.described(),
+            Self::Explain(_) => {
+                ("EXPLAIN WEIR statement", "Says where a statement would go, and why, without running it.")
+            }
+            Self::ShowCarrier(_) => (
+                "SHOW STATUS LIKE 'name'",
+                "Of TLS and compression: tells of the client's connection, not of a server's.",
+            ),
+            Self::SelectConnectionId { .. } => {
+                ("SELECT CONNECTION_ID()", "The client's number, which no server knows.")
+            }
+            Self::Kill(_) => ("KILL [HARD|SOFT] [CONNECTION|QUERY] id", "Ends a client's connection, or what it runs."),
+            Self::ReloadUsers => ("RELOAD USERS", "Looks anew at who may log in; RELOAD PRIVILEGES is the same."),
+            Self::ResetDigests => ("RESET WEIR DIGESTS", "Has what statements came to, by form, counted anew."),
+        }
+    }
+}
+
+impl Show {
+    /// As [`Own::described`].
+    const fn described(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Status => ("SHOW WEIR STATUS", "Counters of this gateway."),
+            Self::Tablets => ("SHOW WEIR TABLETS", "Every tablet and its state."),
+            Self::Pools => ("SHOW WEIR POOLS", "Every pool of connections to a server."),
+            Self::Sessions => ("SHOW WEIR SESSIONS", "Every client session of this gateway."),
+            Self::Digests => ("SHOW WEIR DIGESTS", "What statements came to, by form."),
+            Self::Connected => ("SHOW STATUS LIKE 'Threads_connected'", "How many clients this gateway has."),
+            Self::Processes { .. } => {
+                ("SHOW [FULL] PROCESSLIST", "The clients of all gateways, as a server shows its connections.")
+            }
+        }
+    }
+}
+
 /// What a KILL is to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kill<'a> {
