@@ -4,6 +4,7 @@
 //! are, in `bins/src/generate/reference.rs`, that of metrics in `tests/tests/metrics.rs`.
 
 use std::fmt::Write as _;
+use weir_core::error::{Kind, RETRY_IS_SAFE, Retry};
 use weir_core::gateway::variables::{NAMES, Variables, about};
 use weir_core::orch::analysis::{Code, RULES, Remedy, Severity};
 use weir_core::sql::{Dialect, classify};
@@ -52,6 +53,31 @@ fn the_page_of_findings_is_the_table_of_rules() {
         assert!(RULES.iter().any(|rule| rule.code == *code), "no rule finds {code}");
         assert!(code.meaning().ends_with('.') && !code.meaning().contains("  "), "{code}: {:?}", code.meaning());
     }
+}
+
+#[test]
+fn the_page_of_errors_has_every_kind() {
+    let mut text = format!(
+        "# Errors\n\n{MADE}\n\
+         What a server answers is passed on as it is: number, SQLSTATE and text. These are Weir's own. Their numbers and SQLSTATEs are those that servers have for the \
+         like, so that drivers and frameworks treat them as they should; their texts begin with who speaks (`weir-gateway:`, `weir-tablet:`, `tablet NAME`), unless they \
+         are a server's own word for word. Where the statement may be sent again as it is, the text says `{}`.\n\n\
+         | number | SQLSTATE | what has happened | again? | what to do |\n|---|---|---|---|---|\n",
+        RETRY_IS_SAFE.trim_start_matches(". ")
+    );
+    let mut kinds = Kind::ALL.to_vec();
+    kinds.sort_by_key(|kind| kind.code());
+    for kind in kinds {
+        let (code, sqlstate) = kind.code();
+        let sqlstate = std::str::from_utf8(sqlstate).expect("ASCII");
+        let (meaning, again, advice) = (kind.meaning(), kind.retry().name(), kind.advice());
+        let _ = writeln!(text, "| {code} | {sqlstate} | {} | {again} | {} |", in_a_table(meaning), in_a_table(advice));
+        assert!(meaning.ends_with('.') && advice.ends_with('.'), "{kind:?}");
+        // Drivers begin a transaction again by this class, and nothing else may have it.
+        assert_eq!(sqlstate.starts_with("40"), kind == Kind::TransactionLost, "{kind:?}");
+        assert_eq!(sqlstate == "08007", kind.retry() == Retry::Check, "{kind:?}");
+    }
+    check("docs/src/reference/errors.md", &text);
 }
 
 /// One of each kind, in the order of the page.

@@ -273,8 +273,9 @@ impl<'a> Words<'a> {
 
 /// Own variables whose names match a LIKE pattern; none unless the pattern leaves the servers' variables out.
 fn own_names_like(pattern: &[u8]) -> Vec<&'static str> {
-    // Long enough to tell them from `read_only`, `read_buffer_size` and their like.
-    const BEGINNINGS: [&[u8]; 3] = [b"enable_read_write_split", b"read_after_write", b"read_write_split"];
+    // Long enough to tell them from `read_only`, `transaction_read_only` and their like.
+    const BEGINNINGS: [&[u8]; 5] =
+        [b"enable_read_write_split", b"monotonic_reads", b"read_after_write", b"read_write_split", b"transaction_rep"];
     let plain: Vec<u8> = pattern.iter().filter(|byte| **byte != b'\\').map(u8::to_ascii_lowercase).collect();
     if let Some(tracker) = TRACKERS.iter().find(|name| name.as_bytes() == plain) {
         return vec![tracker];
@@ -427,6 +428,9 @@ mod tests {
             ["read_write_splitting_policy"]
         );
         assert_eq!(names("SHOW VARIABLES LIKE 'session_track_schema'"), ["session_track_schema"]);
+        for name in OWN_VARIABLES {
+            assert_eq!(names(&format!("SHOW VARIABLES LIKE '{name}'")), [name]);
+        }
         assert_eq!(own("SHOW VARIABLES LIKE 'session_track%'"), None);
         for sql in ["SHOW VARIABLES LIKE 'read%'", "SHOW VARIABLES LIKE '%'", "SHOW VARIABLES LIKE 'read_write_splits'"]
         {
