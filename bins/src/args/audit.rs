@@ -34,7 +34,7 @@ pub struct AuditArgs {
 
     /// With --audit-log: of what there are lines. connect: logins, refused ones included, changes of user, and ends of sessions; read,
     /// write, ddl, account, transaction, session, admin: statements of these sorts; query: all statements.
-    #[arg(long, value_name = "EVENT", value_delimiter = ',', default_value = "connect,query", env = "WEIR_AUDIT_EVENTS",
+    #[arg(long, value_name = "EVENT", value_delimiter = ',', default_value = "connect,query", env = "WEIR_AUDIT_EVENTS", requires = "audit_log",
           value_parser = event)]
     pub audit_events: Vec<Named>,
 
@@ -45,27 +45,34 @@ pub struct AuditArgs {
         value_name = "USER",
         value_delimiter = ',',
         env = "WEIR_AUDIT_USERS",
+        requires = "audit_log",
         conflicts_with = "audit_except_users"
     )]
     pub audit_users: Vec<String>,
 
     /// With --audit-log: of everybody's sessions but theirs.
-    #[arg(long, value_name = "USER", value_delimiter = ',', env = "WEIR_AUDIT_EXCEPT_USERS")]
+    #[arg(long, value_name = "USER", value_delimiter = ',', env = "WEIR_AUDIT_EXCEPT_USERS", requires = "audit_log")]
     pub audit_except_users: Vec<String>,
 
     /// With --audit-log: how statements are logged. full: as they are, but without their values where these may be a secret: statements
     /// about passwords, and whatever Weir does not know to be harmless; form: always without their values.
-    #[arg(long, default_value = "full", value_name = "full|form", env = "WEIR_AUDIT_TEXT")]
+    #[arg(long, default_value = "full", value_name = "full|form", env = "WEIR_AUDIT_TEXT", requires = "audit_log")]
     pub audit_text: AuditText,
 
     /// With --audit-log: of longer statements so much of the beginning is logged, in bytes.
-    #[arg(long, default_value_t = 65_536, value_name = "BYTES", env = "WEIR_AUDIT_TEXT_MAX_BYTES",
+    #[arg(long, default_value_t = 65_536, value_name = "BYTES", env = "WEIR_AUDIT_TEXT_MAX_BYTES", requires = "audit_log",
           value_parser = clap::value_parser!(u32).range(64..=1 << 24))]
     pub audit_text_max_bytes: u32,
 
     /// With --audit-log: what becomes of what cannot be logged, as the file cannot be written. continue: it runs, up to 65536 lines wait,
     /// and the rest is left out and counted; refuse: statements and logins are refused until the file can be written again.
-    #[arg(long, default_value = "continue", value_name = "continue|refuse", env = "WEIR_AUDIT_ON_FAILURE")]
+    #[arg(
+        long,
+        default_value = "continue",
+        value_name = "continue|refuse",
+        env = "WEIR_AUDIT_ON_FAILURE",
+        requires = "audit_log"
+    )]
     pub audit_on_failure: AuditFailure,
 }
 
