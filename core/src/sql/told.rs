@@ -455,9 +455,8 @@ impl<'a> Shown<'a> {
         if !about.data && smells(token.text) {
             self.hidden_at = Some(self.depth);
         }
-        let is_told =
-            !is_quoted_value(&token) && !(token.kind == TokenKind::UserVariable && smells(token.text) && !about.data);
-        Some(if is_told { token } else { hidden })
+        let smells_as_variable = token.kind == TokenKind::UserVariable && !about.data && smells(token.text);
+        Some(if is_quoted_value(&token) || smells_as_variable { hidden } else { token })
     }
 }
 
