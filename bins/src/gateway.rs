@@ -87,6 +87,7 @@ async fn gateway(args: &Args) -> Result<(), String> {
     let mut life = Life::succeed(&args.process, reread, LIVE_OF_GATEWAYS, succession.inherited.health.take()).await?;
     let console = Console::open(&args.console, succession.inherited.console.take())?;
     let mut gateway = args.gateway.options(None, args.process.threads)?;
+    life.rotate(gateway.audit.clone());
     gateway.inherited = std::mem::take(&mut succession.inherited);
     let options = Options {
         topology: args.topology.enter().await?,

@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
+use weir_io::audit::Log;
 use weir_io::handover::is_wanted;
 use weir_io::health::{Health, Readiness};
 use weir_io::metrics::Sources;
@@ -22,6 +23,7 @@ pub struct Life<A> {
     /// Where it is to be told once this process is ready: until then its predecessor tells.
     inherited: Option<TcpListener>,
     certificates: Vec<Certificates>,
+    audit: Option<Log>,
     reread: Reread<A>,
     live: Vec<&'static str>,
     tasks: JoinSet<()>,
@@ -68,7 +70,7 @@ impl<A: AsRef<ProcessArgs>> Life<A> {
             None => None,
         };
         let live = LIVE.iter().chain(live).copied().collect();
-        Ok(Self { stop, health, inherited, certificates: Vec::new(), reread, live, tasks: watchdog() })
+        Ok(Self { stop, health, inherited, certificates: Vec::new(), audit: None, reread, live, tasks: watchdog() })
     }
 
     /// These are read again when their files change, and on SIGHUP.
@@ -79,6 +81,11 @@ impl<A: AsRef<ProcessArgs>> Life<A> {
         }
         self.certificates.extend(certificates.iter().cloned());
         self.tasks.spawn(Certificates::follow(certificates));
+    }
+
+    /// This is opened again on SIGHUP, before anything else and whatever becomes of the options.
+    pub fn rotate(&mut self, audit: Option<Log>) {
+        self.audit = audit;
     }
 
     /// It serves, as far as `readiness` says, and counts.
@@ -155,6 +162,9 @@ impl<A: AsRef<ProcessArgs>> Life<A> {
     }
 
     fn read_again(&mut self) -> Option<Box<A>> {
+        if let Some(audit) = &self.audit {
+            audit.reopen();
+        }
         for certificates in &self.certificates {
             match certificates.reload() {
                 Ok(true) => say(&format!("{certificates} have been replaced")),

@@ -5,6 +5,7 @@
 //! `weir up` and for tests.
 
 pub mod admin;
+pub mod audit;
 mod clock;
 mod crypto;
 mod durable;

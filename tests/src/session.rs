@@ -145,7 +145,7 @@ impl Session {
         self.prepare_only(sql.as_bytes())?.map_err(io::Error::other)
     }
 
-    /// Executes what was prepared: the values of its first row, all of which must be text.
+    /// Executes what was prepared: the values of its first row, all of which must be text; none of a statement that has no rows at all.
     ///
     /// # Errors
     /// Those of the connection, a refusal, and when there is no row.
@@ -156,6 +156,10 @@ impl Session {
         let first = self.packet()?;
         if first.first() == Some(&ERR) {
             return Err(io::Error::other(parse_err(&first).map_err(malformed)?));
+        }
+        if columns == 0 {
+            // What has no rows is answered by one packet.
+            return Ok(Vec::new());
         }
         for _definition in 0..columns {
             self.packet()?;

@@ -1,6 +1,6 @@
 //! How clients are served.
 
-use super::{TraceArgs, users};
+use super::{AuditArgs, TraceArgs, users};
 use clap::Args as ClapArgs;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
@@ -53,6 +53,12 @@ pub enum IoDriver {
 
 /// Those of [`GatewayArgs`] that are taken without a restart, on SIGHUP.
 pub const LIVE_OF_GATEWAYS: &[&str] = &[
+    "audit-events",
+    "audit-except-users",
+    "audit-on-failure",
+    "audit-text",
+    "audit-text-max-bytes",
+    "audit-users",
     "auth",
     "consistency",
     "drain-time-ms",
@@ -222,6 +228,10 @@ pub struct GatewayArgs {
     #[arg(long, default_value_t = 0.01, value_name = "RATIO", env = "WEIR_TRACE_RATIO", value_parser = ratio)]
     pub trace_ratio: f64,
 
+    /// What is logged of what clients do.
+    #[command(flatten)]
+    pub audit: AuditArgs,
+
     /// What carries the bytes of clients, and of this process's connections to servers: io_uring (Linux 6.1 or later, where it is not
     /// forbidden), tokio (epoll), or auto: the first that there is.
     #[arg(long, default_value = "auto", value_name = "auto|io_uring|tokio", env = "WEIR_IO_DRIVER")]
@@ -302,6 +312,7 @@ impl GatewayArgs {
             digests_max: self.digests_max as usize,
             traces: self.traces.options(self.trace_ratio),
             part: traces::Part::new(),
+            audit: self.audit.open()?,
         })
     }
 
@@ -341,6 +352,7 @@ impl GatewayArgs {
                 ..Variables::default()
             },
             trace_ratio: self.trace_ratio,
+            audit: self.audit.rules()?,
             slow: Some(Duration::from_millis(self.slow_query_ms)).filter(|slow| !slow.is_zero()),
             admission: AdmissionLimits {
                 connections_max: self.max_connections,

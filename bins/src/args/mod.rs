@@ -1,6 +1,7 @@
 //! Groups of options that several programs have in common, and what they make of them.
 
 mod admin;
+mod audit;
 mod config;
 mod console;
 mod gateway;
@@ -14,6 +15,7 @@ mod users;
 mod wire;
 
 pub use admin::AdminArgs;
+pub use audit::AuditArgs;
 pub use config::{Changes, Reread, parse};
 pub use console::{ConsoleArgs, ConsoleOptions};
 pub use gateway::{Auth, GatewayArgs, LIVE_OF_GATEWAYS};

@@ -58,6 +58,7 @@ async fn up(args: &Args, reread: Reread<Args>) -> Result<(), String> {
     let guard = args.tablet.guard()?;
     let socket = args.attach.is_empty().then(|| args.data_dir.join("weir.sock"));
     let gateway = args.gateway.options(socket, args.process.threads)?;
+    life.rotate(gateway.audit.clone());
     let own = if args.attach.is_empty() { Some(start_servers(args, &application, &mut life).await?) } else { None };
     let options = Options { encryption, guard, ..options(args, own.as_ref(), application, gateway)? };
     let served = serve(options, console, args, own.as_deref(), &mut life, begun).await;

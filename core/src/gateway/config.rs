@@ -1,5 +1,6 @@
 //! What every session of a gateway shares: limits, defaults, users, and how it introduces itself.
 
+use super::audit::Audit;
 use super::users::Users;
 use super::variables::Variables;
 use crate::mutants::Mutants;
@@ -23,6 +24,8 @@ pub struct SessionConfig {
     pub digests: bool,
     /// Of which statements spans are made; `None`: of none, and no client is asked for its trace.
     pub traces: Option<Arc<Sampler>>,
+    /// What is logged of whom; `None`: nothing of anybody.
+    pub audit: Option<Arc<Audit>>,
     /// Rules broken on purpose.
     pub mutants: Mutants,
 }

@@ -6,6 +6,7 @@
 //! Start with [`session`].
 
 pub mod admission;
+pub mod audit;
 pub mod balance;
 pub mod buffer;
 pub mod cluster;

@@ -58,8 +58,13 @@ pub fn fingerprint(sql: &[u8], dialect: Dialect, normal: &mut Vec<u8>) -> Finger
 
 /// Appends the normal form of `sql` to `normal`: at most twice the bytes of `sql`.
 pub fn normalise(sql: &[u8], dialect: Dialect, normal: &mut Vec<u8>) {
+    normalise_tokens(Lexer::new(sql, dialect), normal);
+}
+
+/// The same of tokens, which need not be those of one text.
+pub(super) fn normalise_tokens<'a>(tokens: impl Iterator<Item = Token<'a>>, normal: &mut Vec<u8>) {
     let mut form = NormalForm::new(normal);
-    for token in Lexer::new(sql, dialect) {
+    for token in tokens {
         form.push(&token);
     }
 }

@@ -31,6 +31,7 @@ mod statement;
 mod stream;
 pub mod tables;
 pub mod token;
+mod told;
 mod variable;
 mod verdicts;
 
@@ -47,4 +48,5 @@ pub use lexer::Lexer;
 pub use rules::{RuleNote, is_system_schema, rule_notes};
 pub use set::{set_names_collation, with_scopes};
 pub use token::{Dialect, Token, TokenKind};
+pub use told::{Look, Sorts, Telling, Told, look};
 pub use verdicts::{Judged, Verdicts};

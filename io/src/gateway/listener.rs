@@ -36,7 +36,7 @@ const LAST_WORD_TIME_MAX: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client that is turned away may take to read why.
 const TURN_AWAY_TIME_MAX: Duration = Duration::from_secs(1);
-/// How long a collector of spans may take for the last ones.
+/// How long a collector of spans, and the audit log, may take for the last ones.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(2);
 /// How often it is looked whether the last client has gone.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -176,6 +176,9 @@ impl Listening {
         }
         if let Some(traced) = &self.shared.traced {
             traced.tracer().flush(FLUSH_TIME_MAX).await;
+        }
+        if let Some(audit) = &self.shared.audit {
+            audit.flush(FLUSH_TIME_MAX).await;
         }
     }
 
@@ -338,6 +341,7 @@ async fn serve(shared: Arc<Shared>, mut client: Client, stopped: watch::Receiver
     let entered = shared.admission().enter();
     if let Err(error) = entered {
         shared.counters.over_limit.fetch_add(1, Ordering::Relaxed);
+        shared.audit_turned_away(client.host, Some(&error));
         return turn_away(client.stream, &error).await;
     }
     let mut head = Vec::new();
@@ -351,6 +355,7 @@ async fn serve(shared: Arc<Shared>, mut client: Client, stopped: watch::Receiver
             // It has not been greeted, and may be anybody: nothing is said.
             Ok(Err(_)) | Err(_) => {
                 shared.counters.without_header.fetch_add(1, Ordering::Relaxed);
+                shared.audit_turned_away(client.host, None);
                 shared.admission().leave();
                 return;
             }

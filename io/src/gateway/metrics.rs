@@ -2,6 +2,7 @@
 
 use super::traced::Traced;
 use super::{Shared, Tablet};
+use crate::audit;
 use crate::clock;
 use crate::metrics::{BUFFERED, Metric, Page, REFUSED, Value, ended};
 use crate::tablet::metrics::{Seen, pool};
@@ -19,6 +20,7 @@ pub(super) fn fill(shared: &Shared, page: &mut Page) {
         page.add(Metric::Replays, &[Value::Is(what.outcome())], count);
     }
     tablets(shared, page);
+    audit::fill(shared.audit.as_ref(), page);
     traces::fill(shared.traced.as_ref().map(Traced::tracer), page);
 }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod asked;
+mod audited;
 mod buffer;
 mod compression;
 mod digests;
@@ -20,6 +21,7 @@ mod traced;
 mod users;
 
 use crate::Rings;
+use crate::audit::Log;
 use crate::clock;
 use crate::crypto::RsaKey;
 use crate::handover::Sockets;
@@ -45,6 +47,7 @@ use traced::Traced;
 use users::Users;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gateway::admission::{Admission, AdmissionLimits};
+use weir_core::gateway::audit::Rules;
 use weir_core::gateway::buffer as buffering;
 use weir_core::gateway::cluster::{TabletId, View};
 use weir_core::gateway::config::{Greeting, SessionConfig, SessionLimits};
@@ -87,6 +90,8 @@ pub struct Live {
     pub slow: Option<Duration>,
     /// Of statements whose client says nothing of a trace, this share is sampled, where spans are made at all.
     pub trace_ratio: f64,
+    /// What is logged of whom, where there is an audit log.
+    pub audit: Rules,
 }
 
 /// How clients are served.
@@ -124,6 +129,8 @@ pub struct Options {
     pub traces: Option<traces::Options>,
     /// Whose they are.
     pub part: traces::Part,
+    /// Where it is logged what clients do.
+    pub audit: Option<Log>,
 }
 
 impl Options {
@@ -147,6 +154,7 @@ impl Options {
             },
             digests: self.digests_max > 0 || self.live.slow.is_some() || tracer.is_some(),
             traces: tracer.map(|tracer| Arc::clone(tracer.sampler())),
+            audit: audited::by(self.audit.as_ref(), &self.live.audit),
             mutants: Mutants::NONE,
         }
     }
@@ -179,6 +187,7 @@ pub(crate) struct Shared {
     digests: Counted,
     slow: Slow,
     traced: Option<Traced>,
+    audit: Option<Log>,
     started: Instant,
 }
 
@@ -242,6 +251,7 @@ impl Shared {
             digests: Counted::new(options.digests_max),
             slow: Slow::new(options.live.slow),
             traced,
+            audit: options.audit,
             started: clock::now(),
         }
     }
@@ -282,6 +292,7 @@ impl Shared {
         *config = Arc::new(SessionConfig {
             variables: self.variables(),
             users: live.users,
+            audit: audited::by(self.audit.as_ref(), &live.audit),
             digests: self.digests.is_on() || live.slow.is_some() || self.traced.is_some(),
             // The longest packet is what the servers take, too, who are not asked again.
             limits: SessionLimits { packet_bytes_max: config.limits.packet_bytes_max, ..live.session },

@@ -184,6 +184,17 @@ catalogue! {
     SpansLeftOut: Counter "weir_trace_statements_left_out_total" "" [] SEERS
         "Statements that were to be traced and were not, as there were too many in a second (--trace-max-per-second).";
 
+    AuditLines: Counter "weir_audit_lines_total" "" [] FRONT
+        "Lines written to the audit log.";
+    AuditLeftOut: Counter "weir_audit_lines_left_out_total" "" [] FRONT
+        "Lines that the audit log lacks, as it could not be written for so long that too many waited (--audit-on-failure continue).";
+    AuditRefused: Counter "weir_audit_statements_refused_total" "" [] FRONT
+        "Statements and logins that were refused, as the audit log could not be written (--audit-on-failure refuse).";
+    AuditWaiting: Gauge "weir_audit_lines_waiting" "" [] FRONT
+        "Lines that wait to be written, those of statements under way included.";
+    AuditFailing: Gauge "weir_audit_failing" "" [] FRONT
+        "1 while the audit log cannot be written.";
+
     TabletRole: Gauge "weir_tablet_role" "" [Tablet, Role] SEERS
         "1 for what the tablet is, as this process sees it.";
     TabletServing: Gauge "weir_tablet_serving" "" [Tablet] SEERS

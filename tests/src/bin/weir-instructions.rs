@@ -369,6 +369,7 @@ fn session(now: Instant, traced: Option<f64>) -> Session {
         limits: SessionLimits::default(),
         digests: std::env::var_os("WEIR_WITHOUT_DIGESTS").is_none(),
         traces: traced.map(|ratio| Arc::new(Sampler::new(ratio, 1_000))),
+        audit: None,
         mutants: Mutants::NONE,
     };
     let tablet = |id, role| TabletView {

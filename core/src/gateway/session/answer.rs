@@ -438,6 +438,7 @@ impl Session {
             Reason::Killed => Verdict::Interrupted,
             _ => Verdict::Abandoned,
         });
+        self.audit_end(reason);
         match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Closed => return,
             // Already on its way out.

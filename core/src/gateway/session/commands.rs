@@ -29,6 +29,11 @@ impl Session {
         if !is_answered(&command) {
             self.tally.forget();
         }
+        if self.config.audit.is_some()
+            && let Err(error) = self.audit_command(&command)
+        {
+            return self.write_error(&error);
+        }
         match command {
             ClientCommand::Quit => self.leave(Reason::Quit),
             ClientCommand::Ping => self.write_own_ok(),

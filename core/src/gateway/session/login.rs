@@ -71,19 +71,30 @@ impl Session {
             match event {
                 ServerEvent::StartTls => self.events.push_back(Event::StartTls),
                 ServerEvent::DecryptRsa { ciphertext } => self.events.push_back(Event::DecryptRsa(ciphertext)),
-                ServerEvent::Lookup { user } => match &self.config.users {
-                    // To a client whose connection is not what the account asks for, it is closed as if there were none, as at a server.
-                    Users::Listed(users) => {
-                        let (transport, shown) =
-                            (self.peer.transport, self.tls.as_ref().and_then(|tls| tls.certificate.as_ref()));
-                        let known = users.get(&user).filter(|known| known.requires.is_met_by(transport, shown));
-                        handshake.credential(known.map(|known| known.credential.clone()));
-                    }
-                    Users::OfServers => self.events.push_back(Event::FindUser(user)),
-                },
+                ServerEvent::Lookup { user } => {
+                    self.audit_claim(&user);
+                    self.look_up(user);
+                }
                 ServerEvent::Authenticated(info) => self.authenticated(*info),
-                ServerEvent::Rejected(_) => self.refused(),
+                ServerEvent::Rejected(error) => {
+                    self.audit_error(&error);
+                    self.refused();
+                }
             }
+        }
+    }
+
+    /// The handshake needs what is known of a user.
+    fn look_up(&mut self, user: Vec<u8>) {
+        let Phase::Login(handshake) = &mut self.phase else { return };
+        match &self.config.users {
+            // To a client whose connection is not what the account asks for, it is closed as if there were none, as at a server.
+            Users::Listed(users) => {
+                let shown = self.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+                let known = users.get(&user).filter(|known| known.requires.is_met_by(self.peer.transport, shown));
+                handshake.credential(known.map(|known| known.credential.clone()));
+            }
+            Users::OfServers => self.events.push_back(Event::FindUser(user)),
         }
     }
 
@@ -115,6 +126,7 @@ impl Session {
         if let Phase::Login(handshake) = &mut self.phase {
             handshake.give_up(error.clone());
             self.out.write(|b| handshake.poll_transmit(b));
+            self.audit_error(error);
         } else {
             self.write_error(error);
         }
@@ -212,6 +224,9 @@ impl Session {
 
     /// The final OK of the handshake; commands may come.
     pub(super) fn logged_in(&mut self, now: Instant) {
+        if let Err(error) = self.audit_login() {
+            return self.refuse_login(&error);
+        }
         self.changing = None;
         self.write_own_ok();
         if self.capabilities.contains(CapabilityFlags::CLIENT_COMPRESS) && !self.compressed {

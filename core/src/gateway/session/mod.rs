@@ -11,6 +11,7 @@
 mod activity;
 mod ahead;
 mod answer;
+mod audited;
 mod carrier;
 mod clients;
 mod commands;
@@ -50,6 +51,7 @@ pub use traced::{Did, Step, Trace};
 pub use transmit::Transmit;
 
 use crate::error::{Component, Error, Kind};
+use crate::gateway::audit::Line;
 use crate::gateway::balance::Chooser;
 use crate::gateway::buffer::Hold;
 use crate::gateway::cluster::{TabletId, View};
@@ -69,6 +71,7 @@ use crate::sql::{Show, Verdicts};
 use crate::time::{Duration, Instant};
 use crate::topo::ServerVersion;
 use activity::Activity;
+use audited::Audited;
 use diagnostics::Diagnostics;
 pub use job::{Acquire, Lease, LeaseKey};
 use job::{Held, Job};
@@ -189,6 +192,8 @@ pub enum Event {
     Release(Fate),
     /// Count a statement that has ended; and make spans of it, if its trace is sampled.
     Ended(Outcome, Option<Box<Trace>>),
+    /// Write this to the audit log.
+    Audited(Box<Line>),
     /// Count what became of a transaction whose primary was lost.
     Replayed(Replayed),
     /// Collect the rows of `SHOW WEIR ...` and its kin; then call [`Session::shown`].
@@ -340,6 +345,7 @@ pub struct Session {
     /// A server is being told to end what runs on the lease.
     interrupting: bool,
     activity: Activity,
+    audited: Audited,
     /// An open transaction was lost with its server connection, and the client has not acknowledged it yet.
     transaction_lost: bool,
     /// What is done for transactions with `transaction_replay`; nothing without.
@@ -387,6 +393,7 @@ impl Session {
             diagnostics: Diagnostics::default(),
             interrupting: false,
             activity: Activity::new(now),
+            audited: Audited::default(),
             transaction_lost: false,
             replay: None,
             finishing: false,
@@ -620,6 +627,7 @@ impl Session {
 
     fn write_error(&mut self, error: &Error) {
         self.tally.failed(error);
+        self.audit_error(error);
         self.note_error(error);
         let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
         self.out.write(|b| frame::write_with(b, sequence, |b| packet::encode_err(error, b, capabilities)));

@@ -174,6 +174,8 @@ pub(super) struct Tally {
     plan: Plan,
     server: Option<Role>,
     verdict: Verdict,
+    /// The error that its client read last.
+    error: Option<(u16, [u8; 5])>,
     /// Since when, and whether its tablet may keep the wish back until its server has what it must see.
     asked: Option<(Instant, bool)>,
     sent_at: Option<Instant>,
@@ -208,6 +210,7 @@ impl Tally {
             plan: Plan::Local,
             server: None,
             verdict: Verdict::Ok,
+            error: None,
             asked: None,
             sent_at: None,
             answered_at: None,
@@ -252,9 +255,15 @@ impl Tally {
     /// It is an error that the client reads.
     pub(super) fn failed(&mut self, error: &Error) {
         self.verdict = Verdict::of(error);
+        self.error = Some((error.code, error.sqlstate));
         if let Some(trace) = &mut self.trace {
             trace.error = Some(error.code);
         }
+    }
+
+    /// Whose server had it last, if one had it, and the error that its client read.
+    pub(super) const fn last(&self) -> (TabletId, Option<(u16, [u8; 5])>) {
+        (self.sent_to, self.error)
     }
 
     /// A connection of this tablet is asked for; `waits`: perhaps until its server has what the statement must see.
@@ -407,7 +416,7 @@ impl Session {
     /// The answer to the statement under way, if there is one, is complete.
     pub(super) fn end_statement(&mut self, now: Instant) {
         let ended = self.tally.end(Some(now), self.state.pins);
-        self.events.extend(ended);
+        self.tell_ended(ended);
     }
 
     /// Nobody waits any more for the answer to the statement under way, if there is one; `verdict` unless an error has told.
@@ -416,6 +425,11 @@ impl Session {
             self.tally.verdict = verdict;
         }
         let ended = self.tally.end(None, self.state.pins);
+        self.tell_ended(ended);
+    }
+
+    fn tell_ended(&mut self, ended: Option<Event>) {
+        self.audit_ended(ended.as_ref());
         self.events.extend(ended);
     }
 

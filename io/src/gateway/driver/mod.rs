@@ -333,6 +333,7 @@ impl Driver {
                 Event::Ended(outcome, trace) => {
                     self.shared.count(self.now, &outcome, &self.session, trace.as_deref());
                 }
+                Event::Audited(line) => self.shared.audit(line),
                 Event::Replayed(what) => self.shared.count_replayed(what),
                 Event::Show(show @ Show::Processes { .. }) => self.list(Some(show)),
                 Event::Show(Show::Digests) => self.show_digests(),
@@ -633,6 +634,7 @@ fn sink<'a>(compressed: &'a mut Option<Box<Compressed>>, output: &'a mut Vec<u8>
 impl Drop for Driver {
     fn drop(&mut self) {
         self.release(Fate::Close);
+        self.audit_end();
         let mut admission = self.shared.admission();
         if self.admitted {
             admission.leave_user(self.session.user());

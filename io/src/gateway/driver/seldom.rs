@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use tokio::sync::watch;
+use weir_core::gateway::session::Event;
 
 /// Wakes a session's task, and says that it was not a socket that did. Whatever is polled with its waker needs to be polled again only
 /// when [`Seldom::take`] says so.
@@ -192,6 +193,19 @@ impl Driver {
             moved = Poll::Ready(());
         }
         moved
+    }
+
+    /// A session that is broken off, because the gateway cannot wait for it any longer, has ended all the same.
+    pub(super) fn audit_end(&mut self) {
+        if self.shared.audit.is_none() || std::thread::panicking() {
+            return;
+        }
+        self.session.shut_down();
+        while let Some(event) = self.session.poll_event() {
+            if let Event::Audited(line) = event {
+                self.shared.audit(line);
+            }
+        }
     }
 
     fn poll_listing(&mut self, cx: &mut Context<'_>) -> Poll<()> {

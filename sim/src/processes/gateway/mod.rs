@@ -663,6 +663,7 @@ fn session_config(setup: &GatewaySetup) -> SessionConfig {
         limits: setup.session,
         digests: false,
         traces: None,
+        audit: None,
         mutants: setup.mutants,
     }
 }

@@ -435,7 +435,7 @@ impl Driver {
                 }
                 Event::CancelInquire => self.inquiring = None,
                 Event::Release(fate) => self.release(hands, shared, fate),
-                Event::Ended(..) | Event::Replayed(_) => {}
+                Event::Ended(..) | Event::Replayed(_) | Event::Audited(_) => {}
                 Event::Show(_) => self.session.shown(now, &TextResultSet::default(), None),
                 Event::SetDefaults(assignments) => {
                     let outcome = shared.globals.assign(&assignments).map(|globals| {

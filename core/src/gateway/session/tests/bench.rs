@@ -99,6 +99,7 @@ impl Bench {
             limits: SessionLimits { statements_max: 2, long_data_bytes_max: 8, ..SessionLimits::default() },
             digests: true,
             traces: None,
+            audit: None,
             mutants: crate::mutants::Mutants::NONE,
         }
     }

@@ -1,6 +1,7 @@
 //! The session against a client and a tablet that the tests play.
 
 mod ahead;
+mod audit;
 mod bench;
 mod diagnostics;
 mod failures;
