@@ -226,8 +226,8 @@ impl Audit {
         let refuses = self.rules.on_failure == OnFailure::Refuse;
         if refuses && (self.room.is_failing() || self.room.is_full()) {
             self.room.refused.fetch_add(1, Relaxed);
-            let message = "weir-gateway: the audit log cannot be written, so this was not executed; retry is safe";
-            return Err(Error::new(Component::Gateway, Kind::Busy, message));
+            let what = "weir-gateway: the audit log cannot be written, and nothing is done without it";
+            return Err(Error::unexecuted(Component::Gateway, Kind::Busy, what));
         }
         Ok(self.take_if_possible(text_bytes))
     }

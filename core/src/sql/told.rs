@@ -465,13 +465,8 @@ impl<'a> Iterator for Shown<'a> {
 
     fn next(&mut self) -> Option<Token<'a>> {
         loop {
-            let about = match self.about {
-                Some(about) => about,
-                None => *{
-                    let about = self.begin();
-                    self.about.insert(about)
-                },
-            };
+            let about = self.about.unwrap_or_else(|| self.begin());
+            self.about = Some(about);
             let token = self.tokens.next()?;
             if token.kind == TokenKind::Semicolon {
                 self.about = None;
