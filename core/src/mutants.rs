@@ -151,6 +151,8 @@ mutants! {
     SilentWinner = "silent-winner",
     /// Only a server that replicates is asked what it has beyond the history.
     OverlookDetached = "overlook-detached",
+    /// While a planned change waits for its successor, nothing is put right there.
+    LeaveSuccessor = "leave-successor",
     /// Replicas are not repaired while the primary's commits hang.
     RepairInOrder = "repair-in-order",
     /// Once something was repaired, the primary is not replaced for a while.

@@ -10,6 +10,7 @@ use weir_sim::scenario::{Scenario, library};
 
 const UNDER_TRANSFERS: &str = "failover/planned-under-transfers";
 const DECLINED: &str = "failover/planned-declined";
+const STOPPED: &str = "failover/planned-successor-stopped";
 const KILLED: &str = "failover/killed-while-drained";
 const OUT_OF_SERVICE: &str = "failover/out-of-service";
 const NOBODY: &str = "failover/nobody-in-service";
@@ -28,7 +29,7 @@ fn failures(name: &str, seed: u64, mutants: Mutants) -> Vec<Failure> {
 
 #[test]
 fn what_is_open_ends_and_nothing_else_begins() {
-    for name in [UNDER_TRANSFERS, DECLINED, KILLED, OUT_OF_SERVICE, NOBODY] {
+    for name in [UNDER_TRANSFERS, DECLINED, STOPPED, KILLED, OUT_OF_SERVICE, NOBODY] {
         for seed in 0..seeds(8) {
             assert_eq!(failures(name, seed, Mutants::NONE), [], "{name}, seed {seed}");
         }
@@ -51,6 +52,7 @@ const FOUND: &[(Mutant, &str, &[Check])] = &[
     (Mutant::RestAtOnce, UNDER_TRANSFERS, &[Check::Planned, Check::Undisturbed]),
     (Mutant::DrainHoldsOpen, UNDER_TRANSFERS, &[Check::Planned]),
     (Mutant::DrainNothing, UNDER_TRANSFERS, &[Check::Planned, Check::Undisturbed]),
+    (Mutant::LeaveSuccessor, STOPPED, &[Check::Planned]),
     (Mutant::IgnorePromotion, OUT_OF_SERVICE, &[Check::Terms]),
     (Mutant::DrainForever, DECLINED, &[Check::Planned, Check::Undisturbed, Check::Latency]),
 ];

@@ -96,6 +96,7 @@ const UNSEEN: &[Mutant] = &[
     Mutant::CountApplied,
     Mutant::SilentWinner,
     Mutant::OverlookDetached,
+    Mutant::LeaveSuccessor,
     Mutant::RepairInOrder,
     Mutant::CoolDown,
     Mutant::TrustSilence,

@@ -101,6 +101,14 @@ pub struct Rules {
     pub on_failure: OnFailure,
 }
 
+impl Default for Rules {
+    /// Everything, of everybody, by texts of up to 64 KiB; what cannot be written is left out.
+    fn default() -> Self {
+        let telling = Telling { full: true, bytes_max: 64 * 1024 };
+        Self { events: Events::ALL, whose: Whose::Everybody, telling, on_failure: OnFailure::Continue }
+    }
+}
+
 /// Lines that wait, and what became of those that could not.
 #[derive(Debug, Default)]
 pub struct Room {

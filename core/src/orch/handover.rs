@@ -112,6 +112,13 @@ impl Handover {
         &self.to
     }
 
+    /// Another tablet than the primary is waited for, and it is this one.
+    #[must_use]
+    pub fn waits_for(&self, tablet: &TabletAlias) -> bool {
+        let waits = matches!(self.stage, Stage::Slowing | Stage::Reaching(..));
+        waits && *tablet == self.to && self.to != self.primary
+    }
+
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()

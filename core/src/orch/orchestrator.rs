@@ -508,18 +508,24 @@ impl Orchestrator {
         if self.mutants.breaks(Mutant::RepairInOrder) && self.is_wrong(Code::LockedSemiSyncPrimary) {
             return;
         }
-        // Orders of a repair and of the change would take each other's place.
+        self.put_right(now, &confirmed);
         if self.handover.is_none() {
-            for (rule, problem) in &confirmed {
-                if let Some(entry) = &self.entry {
-                    self.repairs.put_right(now, entry, &self.seen, rule.remedy, problem.tablet.clone());
-                }
-            }
             self.rebuild(now, &confirmed);
             self.relieve(now, &confirmed);
             self.hand_over(now);
             self.take_out(now);
             self.change_policy(now);
+        }
+    }
+
+    /// Orders of a repair and of a change would take each other's place: while one is prepared, that one alone is put right which it waits for.
+    fn put_right(&mut self, now: Instant, confirmed: &[(&'static Rule, Problem)]) {
+        let leaves = self.mutants.breaks(Mutant::LeaveSuccessor);
+        let handover = self.handover.as_ref();
+        let may = |tablet| handover.is_none_or(|handover| handover.waits_for(tablet) && !leaves);
+        let Some(entry) = &self.entry else { return };
+        for (rule, problem) in confirmed.iter().filter(|(_, problem)| may(&problem.tablet)) {
+            self.repairs.put_right(now, entry, &self.seen, rule.remedy, problem.tablet.clone());
         }
     }
 

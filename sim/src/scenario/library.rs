@@ -74,6 +74,7 @@ library! {
     "failover/planned",
     "failover/planned-under-transfers",
     "failover/planned-declined",
+    "failover/planned-successor-stopped",
     "failover/killed-while-drained",
     "failover/out-of-service",
     "failover/nobody-in-service",

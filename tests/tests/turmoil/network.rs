@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use turmoil::net::{TcpListener, TcpStream};
 use turmoil::{Builder, Protocol, Segment, Sim};
 use weir_core::gateway::admission::AdmissionLimits;
+use weir_core::gateway::audit::Rules;
 use weir_core::gateway::config::SessionLimits;
 use weir_core::gateway::users::Users as Clients;
 use weir_core::gateway::variables::Variables;
@@ -237,6 +238,7 @@ async fn run_gateway(topology: Topology) -> turmoil::Result {
             read_users: None,
             slow: None,
             trace_ratio: 0.0,
+            audit: Rules::default(),
         },
         buffer: buffer::Config::default(),
         packet_bytes_max: None,
@@ -247,6 +249,7 @@ async fn run_gateway(topology: Topology) -> turmoil::Result {
         compression: None,
         digests_max: 0,
         traces: None,
+        audit: None,
         part: Vec::new(),
         proxies: Vec::new(),
         others: weir_io::gateway::Others::default(),
