@@ -414,7 +414,7 @@ impl Kind {
             ),
             Self::Untold => (
                 Retry::No,
-                "What the previous statement left (`SHOW WARNINGS`, `ROW_COUNT()`, `FOUND_ROWS()`) was on a connection that has been used otherwise since.",
+                "What an earlier statement left (`SHOW WARNINGS`, `ROW_COUNT()`, `FOUND_ROWS()`, `LAST_INSERT_ID()`) was on a connection that is lost, or has been used otherwise since.",
                 "Ask in the same transaction, or in a simpler form.",
             ),
             Self::Busy => (

@@ -67,8 +67,9 @@ impl Session {
     pub(super) fn refuse_lost_insert_id(&mut self, now: Instant) {
         self.write_error(&Error::new(
             Component::Gateway,
-            Kind::ServerLost,
-            "weir-gateway: LAST_INSERT_ID() was lost with the server connection that knew it; nothing was executed",
+            Kind::Untold,
+            "weir-gateway: LAST_INSERT_ID() was lost with the server connection that knew it; nothing was executed. It is known again after \
+             the next INSERT",
         ));
         self.settle(now);
     }

@@ -56,7 +56,7 @@ fn an_id_that_is_lost_with_its_connection_is_not_replaced_by_an_older_one() {
     bench.query("SELECT LAST_INSERT_ID()");
     let wish = bench.wish();
     bench.grant(&wish);
-    assert_eq!(error_code(&bench.receive()[0]), 1158);
+    assert_eq!(error_code(&bench.receive()[0]), 1041);
     assert!(matches!(bench.event(), Some(Event::Release(Fate::Keep))));
     insert(&mut bench, 44, 44);
     assert_eq!(value_used(&mut bench), Some(44), "another one has been generated");
