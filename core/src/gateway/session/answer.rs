@@ -2,7 +2,7 @@
 
 use super::insert_id::InsertId;
 use super::job::{Job, Origin};
-use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State, reports_change};
+use super::state::{CURSOR_EXISTS, LAST_ROW_SENT, MORE_RESULTS, State, names_schema, reports_change};
 use super::waiting::takes_nothing;
 use super::{Event, Fate, Phase, Pins, Reason, Session, Verdict};
 use crate::error::{Component, Effect, Error, Kind};
@@ -102,10 +102,10 @@ impl Session {
     fn on_ok(&mut self, seq: u8, rows: Option<u64>, mut ok: OkPacket) {
         let (Phase::Running(job) | Phase::Infile(job)) = &mut self.phase else { return };
         job.warned |= ok.warnings > 0;
-        // Without DEPRECATE_EOF, an end of rows tells what was asked for behind it, and the question counts as a change itself.
-        let is_exact = rows.is_none() || self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
-        let told = is_exact || job.effects.contains(Effects::RUNS_STORED_CODE);
-        job.changed_session |= told && reports_change(&ok, self.state.schema());
+        // Rows of another schema's views look like a change, and so does, without DEPRECATE_EOF, what their end tells: that was asked for.
+        let is_exact = self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) && !names_schema(&ok);
+        let counts = rows.is_none() || is_exact || job.effects.contains(Effects::RUNS_STORED_CODE);
+        job.changed_session |= counts && reports_change(&ok, self.state.schema());
         if let Some(kept) = &mut job.kept {
             kept.result.take_ok(rows, &ok);
         }

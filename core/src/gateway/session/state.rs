@@ -93,6 +93,11 @@ pub(super) fn reported_insert_id(ok: &OkPacket) -> Option<u64> {
     })
 }
 
+/// Whether the server names a default schema.
+pub(super) fn names_schema(ok: &OkPacket) -> bool {
+    ok.session_state().flatten().any(|change| matches!(change, Change::Schema(_)))
+}
+
 /// Whether the server says that a statement of a session with this default schema changed the session, and not that this was its schema
 /// alone. A trigger of another schema has MariaDB name the session's own, to which it returns: what else it has done is not told then.
 pub(super) fn reports_change(ok: &OkPacket, schema: Option<&[u8]>) -> bool {

@@ -256,6 +256,17 @@ fn what_a_function_leaves_keeps_the_connection() {
 /// A view calls such a function: on the primary the session keeps the connection, on a replica nobody else finds what it left.
 #[test]
 fn what_a_view_leaves_is_nobody_elses() {
+    // One in another schema, for which the server goes there and comes back.
+    let mut bench = Bench::logged_in();
+    let mut block = SessionStateBuilder::default();
+    block.push(Change::Schema(b""));
+    block.push(Change::StateChange(true));
+    let came_back = OkPacket { session_state: block.finish(), ..ok() };
+    bench.query("SELECT * FROM other.v FOR UPDATE");
+    bench.lend();
+    bench.answer(vec![Reply::Ok { seq: 1, ends_rows: true, rows: 1, ok: came_back }, Reply::End(Ended::Answered)]);
+    assert!(bench.session.pins().is_empty());
+
     let mut bench = Bench::logged_in();
     bench.query("SELECT * FROM v FOR UPDATE");
     bench.lend();
