@@ -79,6 +79,8 @@ mutants! {
     KeepInsertId = "keep-insert-id",
     /// The session's settings are not brought to the connection it borrows.
     SkipSettings = "skip-settings",
+    /// A client that was promised extended metadata gets a connection without them.
+    MixMetadata = "mix-metadata",
     /// What a server reports of changed variables is not taken in.
     IgnoreTracker = "ignore-tracker",
     /// `SET @@name = value` reaches the server without a scope, and is not reported by MariaDB.

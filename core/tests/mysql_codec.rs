@@ -242,10 +242,12 @@ proptest! {
     }
 
     #[test]
-    fn columns_read_back(column in column()) {
+    fn columns_read_back(column in column(), extended: bool) {
+        let mut of_mariadb = MariaDbCapabilities::STMT_BULK_OPERATIONS;
+        of_mariadb.set(MariaDbCapabilities::EXTENDED_METADATA, extended);
         let mut out = Vec::new();
-        column.encode(&mut out);
-        prop_assert_eq!(ColumnDefinition::parse(&out), Ok(column));
+        column.encode(&mut out, of_mariadb);
+        prop_assert_eq!(ColumnDefinition::parse(&out, of_mariadb), Ok(column));
     }
 
     #[test]
@@ -354,7 +356,7 @@ proptest! {
                 prop_assert!(variables.iter().count() <= payload.len());
             }
         }
-        let _ = (ColumnDefinition::parse(&payload), ClientCommand::parse(&payload), Greeting::parse(&payload));
+        let _ = (ColumnDefinition::parse(&payload, MariaDbCapabilities::empty()), ClientCommand::parse(&payload), Greeting::parse(&payload));
         let _ = (parse_text_row(&payload, columns.len()), parse_binary_row(&payload, &columns));
         if let Ok(execute) = Execute::parse(&payload, count % 20) {
             let _ = (execute.with_types(None), execute.parameters(None, |parameter| parameter % 2 == 0));
@@ -375,7 +377,7 @@ proptest! {
     #[test]
     fn no_packets_break_the_result_reader(
         first in 1..4u8,
-        packets in vec(prop_oneof![bytes(), column().prop_map(|column| { let mut out = Vec::new(); column.encode(&mut out); out })], 0..12),
+        packets in vec(prop_oneof![bytes(), column().prop_map(|column| { let mut out = Vec::new(); column.encode(&mut out, MariaDbCapabilities::empty()); out })], 0..12),
         deprecate_eof in any::<bool>(),
     ) {
         let mut capabilities = CapabilityFlags::empty();

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use weir_core::error::{Component, Error, Kind};
 use weir_core::mysql::auth::{AuthPlugin, Credential, Nonce, Proof, Secret, caching_sha2, ed25519, native};
-use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, MariaDbCapabilities};
+use weir_core::mysql::capability::{
+    ASKED_OF_MARIADB, ASKED_OF_SERVERS, CapabilityFlags, MariaDbCapabilities, offered_as_mariadb,
+};
 use weir_core::mysql::frame::write_with;
 use weir_core::mysql::handshake::{
     ClientConfig, ClientEvent, ClientHandshake, ClientInfo, HandshakeResponse, RsaKey, ServerConfig, ServerEvent,
@@ -18,6 +20,7 @@ const NATIVE_HASH: &str = "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7";
 fn server_config() -> ServerConfig {
     ServerConfig {
         server_version: "5.5.5-10.11.6-MariaDB".into(),
+        of_mariadb: offered_as_mariadb("10.11.6-MariaDB"),
         connection_id: 7,
         nonce: Nonce::from_random(*b"\x00$cdefghijklmnopqrst"),
         collation: 45,
@@ -38,6 +41,7 @@ fn client_config(password: &str) -> ClientConfig {
         proof: Proof::Password(Secret::new(password)),
         schema: Some(b"test".to_vec()),
         capabilities: ASKED_OF_SERVERS,
+        of_mariadb: ASKED_OF_MARIADB,
         collation: 45,
         max_packet_bytes: 1 << 24,
         attributes: vec![(b"program_name".to_vec(), b"weir".to_vec())],

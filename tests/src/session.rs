@@ -6,7 +6,7 @@ use std::time::Duration;
 use weir_core::error::Error as ServerError;
 use weir_core::mysql::ProtocolError;
 use weir_core::mysql::auth::{Proof, Secret};
-use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, StatusFlags};
+use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, MariaDbCapabilities, StatusFlags};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::frame::{FrameHeader, HEADER_BYTES, write_with};
 use weir_core::mysql::handshake::{ClientConfig, ClientEvent, ClientHandshake, RsaKey, TlsMode, Transport};
@@ -57,6 +57,7 @@ impl Session {
             proof: Proof::Password(Secret::new(account.password.clone())),
             schema: schema.map(|schema| schema.as_bytes().to_vec()),
             capabilities: capabilities | CapabilityFlags::CLIENT_MULTI_STATEMENTS,
+            of_mariadb: MariaDbCapabilities::STMT_BULK_OPERATIONS,
             collation: UTF8MB4,
             max_packet_bytes: RESULT_BYTES_MAX as u32,
             attributes: Vec::new(),

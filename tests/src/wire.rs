@@ -11,7 +11,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 use weir_core::error::Error;
 use weir_core::mysql::auth::{Secret, native};
-use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, OF_MARIADB, negotiate};
+use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, MariaDbCapabilities, negotiate};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::frame::{FrameHeader, HEADER_BYTES, write_packet};
 use weir_core::mysql::handshake::{Greeting, HandshakeResponse, ServerSays};
@@ -370,7 +370,7 @@ pub fn response(greeting: &Greeting) -> HandshakeResponse {
     let asked = ASKED_OF_SERVERS | CapabilityFlags::CLIENT_CONNECT_WITH_DB | CapabilityFlags::CLIENT_LOCAL_FILES;
     HandshakeResponse {
         capabilities: negotiate(greeting.capabilities, asked),
-        of_mariadb: greeting.of_mariadb & OF_MARIADB,
+        of_mariadb: greeting.of_mariadb & MariaDbCapabilities::STMT_BULK_OPERATIONS,
         max_packet_bytes: PACKET_BYTES_MAX,
         collation: 45,
         user: account.user.into_bytes(),

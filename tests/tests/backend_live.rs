@@ -12,7 +12,7 @@ use weir_core::link::{
 };
 use weir_core::mysql::auth::{Proof, Secret};
 use weir_core::mysql::binary::Value;
-use weir_core::mysql::capability::CapabilityFlags;
+use weir_core::mysql::capability::{CapabilityFlags, MariaDbCapabilities};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::execute::{CURSOR_READ_ONLY, encode_parameters};
 use weir_core::mysql::frame::{PacketReader, write_packet, write_with};
@@ -96,6 +96,7 @@ impl Backend {
             proof: Proof::Password(Secret::new(opening.password.clone())),
             schema: None,
             capabilities: asked,
+            of_mariadb: MariaDbCapabilities::STMT_BULK_OPERATIONS,
             collation: 45,
             max_packet_bytes: 1 << 30,
             attributes: Vec::new(),

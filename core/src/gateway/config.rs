@@ -5,6 +5,7 @@ use super::users::Users;
 use super::variables::Variables;
 use crate::mutants::Mutants;
 use crate::mysql::auth::AuthPlugin;
+use crate::mysql::capability::MariaDbCapabilities;
 use crate::time::Duration;
 use crate::trace::Sampler;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub struct SessionConfig {
 pub struct Greeting {
     /// Version that clients read, as `SELECT VERSION()` on the servers behind prints it.
     pub server_version: Arc<str>,
+    /// What clients are offered as MariaDB's: see [`offered_as_mariadb`](crate::mysql::capability::offered_as_mariadb). All servers must have it.
+    pub of_mariadb: MariaDbCapabilities,
     /// Default collation id.
     pub collation: u16,
     /// The authentication method that the greeting proposes.

@@ -10,7 +10,7 @@ use crate::mysql::resultset::{Answer, ResultReader};
 /// What an answer to a request of Weir's own may hold, in bytes.
 pub const OWN_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// How Weir's own queries want to be answered.
-pub const OWN_FORMAT: ClientFormat = ClientFormat { deprecate_eof: true };
+pub const OWN_FORMAT: ClientFormat = ClientFormat { deprecate_eof: true, progress: false };
 
 /// Takes the pieces of one answer to a query that was sent with [`OWN_FORMAT`].
 #[derive(Debug)]

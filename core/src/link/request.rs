@@ -93,6 +93,8 @@ pub struct Wait {
 pub struct ClientFormat {
     /// CLIENT_DEPRECATE_EOF: no EOF between columns and rows, and an OK packet at the end.
     pub deprecate_eof: bool,
+    /// MariaDB's progress reports: packets in the place of an error's, ahead of the answer.
+    pub progress: bool,
 }
 
 /// The commands that reach a server. Payloads are without packet headers; the connection frames them.

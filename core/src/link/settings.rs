@@ -22,6 +22,8 @@ bitflags! {
         const PS_MULTI_RESULTS = 32;
         /// No CLIENT_DEPRECATE_EOF: only then does a server say what its status was between the columns and the rows.
         const CLASSIC_EOF = 64;
+        /// MariaDB's extended metadata are in the definitions of columns.
+        const EXTENDED_METADATA = 128;
     }
 }
 

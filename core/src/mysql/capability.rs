@@ -15,16 +15,35 @@ bitflags! {
     /// [`CLIENT_MYSQL`].
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct MariaDbCapabilities: u32 {
+        /// Packets in the place of an error's tell how far a long statement is.
+        const PROGRESS = 1;
         /// COM_STMT_BULK_EXECUTE.
         const STMT_BULK_OPERATIONS = 1 << 2;
+        /// Definitions of columns name types that share a number with another (JSON, INET6, kinds of geometry). From 10.5 on.
+        const EXTENDED_METADATA = 1 << 3;
         // Flags without a name here are kept as they come.
         const _ = !0;
     }
 }
 
-/// Of MariaDB's own capabilities, what Weir offers to clients and asks of servers. The others change what is relayed (extended
-/// metadata, metadata that is left out, results of each row of a bulk) or come unasked (progress reports).
-pub const OF_MARIADB: MariaDbCapabilities = MariaDbCapabilities::STMT_BULK_OPERATIONS;
+/// Of MariaDB's own capabilities, what clients can be offered in front of servers of this version, as they greet. Not among it: metadata that are
+/// left out, and results of each row of a bulk (they change what is relayed).
+#[must_use]
+pub fn offered_as_mariadb(version: &str) -> MariaDbCapabilities {
+    if !version.contains("MariaDB") {
+        return MariaDbCapabilities::empty();
+    }
+    let version = version.strip_prefix("5.5.5-").unwrap_or(version);
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u16>().ok());
+    let release = (numbers.next(), numbers.next());
+    let mut offered = ASKED_OF_MARIADB;
+    offered.set(MariaDbCapabilities::EXTENDED_METADATA, release >= (Some(10), Some(5)));
+    offered
+}
+
+/// Of MariaDB's own capabilities, what Weir asks of every server. A connection's class adds extended metadata.
+pub const ASKED_OF_MARIADB: MariaDbCapabilities =
+    MariaDbCapabilities::PROGRESS.union(MariaDbCapabilities::STMT_BULK_OPERATIONS);
 
 /// What Weir offers to clients. `CLIENT_SSL` is added when the gateway has a certificate, `CLIENT_COMPRESS` unless it is
 /// configured otherwise, `CLIENT_QUERY_ATTRIBUTES` where clients are asked for their traces, and `CLIENT_MYSQL` is left out where it greets
@@ -69,6 +88,21 @@ pub const ASKED_OF_SERVERS: CapabilityFlags = CLIENT_MYSQL
     .union(CapabilityFlags::CLIENT_SESSION_TRACK)
     .union(CapabilityFlags::CLIENT_DEPRECATE_EOF);
 
+/// What holds on a connection, MariaDB's own capabilities included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// What every server may know.
+    pub common: CapabilityFlags,
+    /// What MariaDB's alone may.
+    pub of_mariadb: MariaDbCapabilities,
+}
+
+impl From<CapabilityFlags> for Agreed {
+    fn from(common: CapabilityFlags) -> Self {
+        Self { common, of_mariadb: MariaDbCapabilities::empty() }
+    }
+}
+
 /// What holds on a connection: what the server offered and the client took.
 ///
 /// As on a server, MULTI_STATEMENTS brings MULTI_RESULTS with it.
@@ -91,6 +125,14 @@ mod tests {
         assert_eq!(both, OFFERED_TO_CLIENTS);
         assert!(!both.intersects(CapabilityFlags::CLIENT_COMPRESS | CapabilityFlags::CLIENT_QUERY_ATTRIBUTES));
         assert_eq!(negotiate(OFFERED_TO_CLIENTS, CapabilityFlags::empty()), CapabilityFlags::empty());
+    }
+
+    #[test]
+    fn extended_metadata_are_offered_as_the_servers_that_have_them() {
+        let extended = |version| offered_as_mariadb(version).contains(MariaDbCapabilities::EXTENDED_METADATA);
+        assert!(["10.11.6-MariaDB", "5.5.5-10.5.0-MariaDB-log", "11.4.2-MariaDB"].into_iter().all(extended));
+        assert!(!["10.4.34-MariaDB", "MariaDB", "8.4.0"].into_iter().any(extended));
+        assert!(offered_as_mariadb("8.4.0").is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Source: MySQL source documentation, "Column Definition Packet".
 
 use super::ProtocolError;
-use super::capability::{ColumnFlags, ColumnType};
+use super::capability::{ColumnFlags, ColumnType, MariaDbCapabilities};
 use super::wire::{Reader, put_lenenc_int, put_lenenc_str};
 
 /// Bytes of the fields of fixed length.
@@ -80,11 +80,12 @@ impl ColumnDefinition {
         column
     }
 
-    /// Reads a definition. What may follow (COM_FIELD_LIST's default value) is not read.
+    /// Reads a definition as it is where this was agreed on. What may follow (COM_FIELD_LIST's default value) is not read, and what extended
+    /// metadata say is not kept.
     ///
     /// # Errors
     /// `Malformed` when it is cut short, or of a type that is not known.
-    pub fn parse(payload: &[u8]) -> Result<Self, ProtocolError> {
+    pub fn parse(payload: &[u8], of_mariadb: MariaDbCapabilities) -> Result<Self, ProtocolError> {
         let mut reader = Reader::new(payload);
         reader.lenenc_str("column catalog")?;
         let schema = reader.lenenc_str("column schema")?.to_vec();
@@ -92,6 +93,9 @@ impl ColumnDefinition {
         let org_table = reader.lenenc_str("column org_table")?.to_vec();
         let name = reader.lenenc_str("column name")?.to_vec();
         let org_name = reader.lenenc_str("column org_name")?.to_vec();
+        if of_mariadb.contains(MariaDbCapabilities::EXTENDED_METADATA) {
+            reader.lenenc_str("extended metadata")?;
+        }
         if reader.lenenc_int("column fixed length")? < FIXED_BYTES {
             return Err(ProtocolError::Malformed("column fixed length"));
         }
@@ -105,10 +109,13 @@ impl ColumnDefinition {
         Ok(Self { schema, table, org_table, name, org_name, collation, length_bytes, column_type, flags, decimals })
     }
 
-    /// Appends the definition.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the definition as it is where this was agreed on; its extended metadata say nothing.
+    pub fn encode(&self, out: &mut Vec<u8>, of_mariadb: MariaDbCapabilities) {
         for text in [CATALOG, &self.schema, &self.table, &self.org_table, &self.name, &self.org_name] {
             put_lenenc_str(out, text);
+        }
+        if of_mariadb.contains(MariaDbCapabilities::EXTENDED_METADATA) {
+            put_lenenc_str(out, b"");
         }
         put_lenenc_int(out, FIXED_BYTES);
         out.extend_from_slice(&self.collation.to_le_bytes());
@@ -124,23 +131,39 @@ impl ColumnDefinition {
 mod tests {
     use super::*;
 
+    const PLAIN: MariaDbCapabilities = MariaDbCapabilities::empty();
+
+    #[test]
+    fn extended_metadata_are_between_the_names_and_the_rest() {
+        // SELECT POINT(1, 2) AS g, by MariaDB 10.11.
+        let payload =
+            b"\x03def\x00\x00\x00\x01g\x00\x07\x00\x05point\x0c\x3f\x00\xff\xff\xff\xff\xff\x90\x00\x00\x00\x00";
+        let column = ColumnDefinition::parse(payload, MariaDbCapabilities::EXTENDED_METADATA).unwrap();
+        assert_eq!((column.name.as_slice(), column.column_type), (&b"g"[..], ColumnType::MYSQL_TYPE_GEOMETRY));
+        assert!(ColumnDefinition::parse(payload, PLAIN).is_err(), "they are not taken for something else");
+        let mut out = Vec::new();
+        column.encode(&mut out, MariaDbCapabilities::EXTENDED_METADATA);
+        assert_eq!(ColumnDefinition::parse(&out, MariaDbCapabilities::EXTENDED_METADATA), Ok(column));
+        assert!(ColumnDefinition::parse(&out, PLAIN).is_err());
+    }
+
     #[test]
     fn a_servers_definition_reads_and_writes_back() {
         // SELECT 1 on MariaDB 10.11.
         let payload = b"\x03def\x00\x00\x00\x011\x00\x0c\x3f\x00\x01\x00\x00\x00\x03\x81\x00\x00\x00\x00";
-        let column = ColumnDefinition::parse(payload).unwrap();
+        let column = ColumnDefinition::parse(payload, PLAIN).unwrap();
         assert_eq!((column.name.as_slice(), column.column_type), (&b"1"[..], ColumnType::MYSQL_TYPE_LONG));
         let mut out = Vec::new();
-        column.encode(&mut out);
+        column.encode(&mut out, PLAIN);
         assert_eq!(out, payload);
     }
 
     #[test]
     fn a_type_that_is_not_known_is_malformed() {
         let mut out = Vec::new();
-        ColumnDefinition::integer("n").encode(&mut out);
+        ColumnDefinition::integer("n").encode(&mut out, PLAIN);
         let at = out.len() - 6;
         out[at] = 0x80;
-        assert_eq!(ColumnDefinition::parse(&out), Err(ProtocolError::Malformed("column type")));
+        assert_eq!(ColumnDefinition::parse(&out, PLAIN), Err(ProtocolError::Malformed("column type")));
     }
 }

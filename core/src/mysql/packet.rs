@@ -185,6 +185,13 @@ pub fn ends_rows(first_byte: u8, payload_bytes: usize, capabilities: CapabilityF
     first_byte == ERR || (first_byte == EOF && payload_bytes < limit)
 }
 
+/// MariaDB's report of how far a statement is stands where an error would, with a code that no error has.
+/// Source: MariaDB manual, "ERR_Packet".
+#[must_use]
+pub fn is_progress(payload: &[u8]) -> bool {
+    payload.starts_with(&[ERR, 0xff, 0xff])
+}
+
 /// Reads an ERR packet as a server's error. Its SQLSTATE may be missing: servers send none before the handshake is done.
 ///
 /// # Errors

@@ -6,7 +6,7 @@
 
 use super::ProtocolError;
 use super::binary::{NullBitmap, Value, put_value, read_value};
-use super::capability::{CapabilityFlags, ColumnFlags, ColumnType};
+use super::capability::{Agreed, CapabilityFlags, ColumnFlags, ColumnType};
 use super::column::ColumnDefinition;
 use super::frame::write_with;
 use super::packet::{
@@ -31,10 +31,10 @@ pub fn write_columns(
     sequence: &mut u8,
     columns: &[ColumnDefinition],
     status: u16,
-    capabilities: CapabilityFlags,
+    agreed: impl Into<Agreed>,
 ) {
     write_with(out, sequence, |out| put_lenenc_int(out, columns.len() as u64));
-    write_definitions(out, sequence, columns, status, capabilities);
+    write_definitions(out, sequence, columns, status, agreed.into());
 }
 
 /// Appends the answer to COM_STMT_PREPARE.
@@ -45,14 +45,15 @@ pub fn write_prepare_answer(
     parameters: &[ColumnDefinition],
     columns: &[ColumnDefinition],
     status: u16,
-    capabilities: CapabilityFlags,
+    agreed: impl Into<Agreed>,
 ) {
+    let agreed = agreed.into();
     debug_assert!(parameters.len() <= usize::from(u16::MAX) && columns.len() <= COLUMNS_MAX);
     let counts = (columns.len() as u16, parameters.len() as u16);
     let ok = PrepareOk { statement_id, columns: counts.0, parameters: counts.1, warnings: 0 };
     write_with(out, sequence, |out| ok.encode(out));
     for definitions in [parameters, columns].into_iter().filter(|definitions| !definitions.is_empty()) {
-        write_definitions(out, sequence, definitions, status, capabilities);
+        write_definitions(out, sequence, definitions, status, agreed);
     }
 }
 
@@ -61,13 +62,13 @@ fn write_definitions(
     sequence: &mut u8,
     definitions: &[ColumnDefinition],
     status: u16,
-    capabilities: CapabilityFlags,
+    agreed: Agreed,
 ) {
     out.reserve(definitions.len() * DEFINITION_BYTES);
     for definition in definitions {
-        write_with(out, sequence, |out| definition.encode(out));
+        write_with(out, sequence, |out| definition.encode(out, agreed.of_mariadb));
     }
-    if !capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
+    if !agreed.common.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
         write_with(out, sequence, |out| EofPacket { warnings: 0, status }.encode(out));
     }
 }
@@ -100,12 +101,13 @@ impl TextResultSet {
     }
 
     /// Appends the whole answer; `ok` ends it.
-    pub fn write(&self, out: &mut Vec<u8>, sequence: &mut u8, ok: &OkPacket, capabilities: CapabilityFlags) {
-        write_columns(out, sequence, &self.columns, ok.status, capabilities);
+    pub fn write(&self, out: &mut Vec<u8>, sequence: &mut u8, ok: &OkPacket, agreed: impl Into<Agreed>) {
+        let agreed = agreed.into();
+        write_columns(out, sequence, &self.columns, ok.status, agreed);
         for row in &self.rows {
             write_text_row(out, sequence, row.iter().map(Option::as_deref));
         }
-        write_end(out, sequence, ok, capabilities);
+        write_end(out, sequence, ok, agreed.common);
     }
 }
 
@@ -123,7 +125,7 @@ pub enum Answer {
 /// Reads one answer to COM_QUERY, packet by packet. For a further result set ([`OkPacket::status`] says so) start another one.
 #[derive(Debug)]
 pub struct ResultReader {
-    capabilities: CapabilityFlags,
+    agreed: Agreed,
     limit_bytes: usize,
     left_bytes: usize,
     columns: usize,
@@ -142,9 +144,9 @@ enum State {
 impl ResultReader {
     /// A reader that holds at most `limit_bytes` of definitions and rows, counting what each value costs in memory.
     #[must_use]
-    pub fn new(capabilities: CapabilityFlags, limit_bytes: usize) -> Self {
+    pub fn new(agreed: impl Into<Agreed>, limit_bytes: usize) -> Self {
         let result = TextResultSet::default();
-        Self { capabilities, limit_bytes, left_bytes: limit_bytes, columns: 0, result, state: State::First }
+        Self { agreed: agreed.into(), limit_bytes, left_bytes: limit_bytes, columns: 0, result, state: State::First }
     }
 
     /// Takes the next packet's payload; returns the answer when this was its last.
@@ -166,7 +168,7 @@ impl ResultReader {
 
     fn on_first(&mut self, payload: &[u8]) -> Result<Option<Answer>, ProtocolError> {
         match payload.first() {
-            Some(&OK) => Ok(Some(Answer::Ok(OkPacket::parse(payload, self.capabilities)?))),
+            Some(&OK) => Ok(Some(Answer::Ok(OkPacket::parse(payload, self.agreed.common)?))),
             Some(&ERR) => Ok(Some(Answer::Err(parse_err(payload)?))),
             None | Some(&(LOCAL_INFILE | EOF)) => Err(ProtocolError::Malformed("answer to a query")),
             Some(_) => {
@@ -183,20 +185,20 @@ impl ResultReader {
 
     fn on_column(&mut self, payload: &[u8]) -> Result<Option<Answer>, ProtocolError> {
         self.charge(payload.len() + size_of::<ColumnDefinition>())?;
-        self.result.columns.push(ColumnDefinition::parse(payload)?);
+        self.result.columns.push(ColumnDefinition::parse(payload, self.agreed.of_mariadb)?);
         if self.result.columns.len() == self.columns {
-            let deprecate_eof = self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
+            let deprecate_eof = self.agreed.common.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
             self.state = if deprecate_eof { State::Rows } else { State::ColumnsEof };
         }
         Ok(None)
     }
 
     fn on_row(&mut self, payload: &[u8]) -> Result<Option<Answer>, ProtocolError> {
-        if payload.first().is_some_and(|first| ends_rows(*first, payload.len(), self.capabilities)) {
+        if payload.first().is_some_and(|first| ends_rows(*first, payload.len(), self.agreed.common)) {
             return Ok(Some(if payload[0] == ERR {
                 Answer::Err(parse_err(payload)?)
             } else {
-                let ok = parse_end_of_rows(payload, self.capabilities)?;
+                let ok = parse_end_of_rows(payload, self.agreed.common)?;
                 Answer::Rows(core::mem::take(&mut self.result), ok)
             }));
         }
@@ -331,7 +333,7 @@ mod tests {
         let capabilities = CapabilityFlags::CLIENT_DEPRECATE_EOF;
         let mut reader = ResultReader::new(capabilities, LIMIT_BYTES);
         let mut column = Vec::new();
-        ColumnDefinition::integer("n").encode(&mut column);
+        ColumnDefinition::integer("n").encode(&mut column, Agreed::from(capabilities).of_mariadb);
         assert_eq!(reader.feed(b"\x01"), Ok(None));
         assert_eq!(reader.feed(&column), Ok(None));
         assert_eq!(reader.feed(b"\x011"), Ok(None));

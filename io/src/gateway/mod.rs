@@ -139,6 +139,7 @@ impl Options {
         SessionConfig {
             greeting: Greeting {
                 server_version: server.version.clone().into(),
+                of_mariadb: server.of_mariadb,
                 collation: COLLATION,
                 plugin: AuthPlugin::Native,
                 tls_available: self.tls.is_some(),

@@ -150,6 +150,7 @@ pub(crate) fn request(request: Request, last: &mut LastSettings) -> (pb::Request
         asks: request.asks.bits().into(),
         wait,
         deprecate_eof: request.client.deprecate_eof,
+        progress: request.client.progress,
         caller: caller(&request.caller),
         trace: request.trace.filter(|trace| trace.sampled).map(trace),
     };
@@ -225,7 +226,7 @@ pub(crate) fn read_request(request: pb::Request, last: &mut LastSettings) -> Rea
         digests: request.digests,
         asks: asks.ok_or(Malformed("questions that this version does not know"))?,
         wait: wait.transpose()?,
-        client: ClientFormat { deprecate_eof: request.deprecate_eof },
+        client: ClientFormat { deprecate_eof: request.deprecate_eof, progress: request.progress },
         caller: read_caller(request.caller),
         trace: read_trace(request.trace),
         settings,

@@ -25,6 +25,7 @@ use weir_core::gateway::cluster::TabletId;
 use weir_core::gateway::session::{Acquire, Fate, Lease, LeaseKey};
 use weir_core::gtid::Position;
 use weir_core::link::{AccountId, Interrupt, Loan, Reply, Request};
+use weir_core::mysql::capability::{MariaDbCapabilities, offered_as_mariadb};
 use weir_core::tablet::accounts::Account;
 use weir_core::tablet::killer;
 use weir_core::time::Duration;
@@ -195,9 +196,14 @@ impl RemoteTablet {
         let answer = self.client.clone().describe(pb::DescribeRequest {}).await;
         let answer = answer.map_err(|status| self.unreachable(status.message()))?.into_inner();
         match answer.is {
-            Some(pb::describe_response::Is::Server(pb::Server { version, max_allowed_packet })) => {
+            Some(pb::describe_response::Is::Server(pb::Server { version, max_allowed_packet, of_mariadb })) => {
                 let packet_bytes_max = usize::try_from(max_allowed_packet).unwrap_or(usize::MAX);
-                Ok(Described { version, packet_bytes_max })
+                let said = match of_mariadb {
+                    0 => MariaDbCapabilities::STMT_BULK_OPERATIONS,
+                    bits => MariaDbCapabilities::from_bits_retain(bits),
+                };
+                let of_mariadb = said & offered_as_mariadb(&version);
+                Ok(Described { version, packet_bytes_max, of_mariadb })
             }
             Some(pb::describe_response::Is::Refused(error)) => Err(convert::read_error(error)?),
             None => Err(Malformed("no description").into()),

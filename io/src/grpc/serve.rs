@@ -100,9 +100,11 @@ impl Query for Queries {
     async fn describe(&self, _request: Request<pb::DescribeRequest>) -> Result<Response<pb::DescribeResponse>, Status> {
         use pb::describe_response::Is;
         let is = match Described::ask(&self.own).await {
-            Ok(Described { version, packet_bytes_max }) => {
-                Is::Server(pb::Server { version, max_allowed_packet: packet_bytes_max as u64 })
-            }
+            Ok(Described { version, packet_bytes_max, of_mariadb }) => Is::Server(pb::Server {
+                version,
+                max_allowed_packet: packet_bytes_max as u64,
+                of_mariadb: of_mariadb.bits(),
+            }),
             Err(error) => Is::Refused(convert::error(error)),
         };
         Ok(Response::new(pb::DescribeResponse { is: Some(is) }))

@@ -21,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
+use weir_core::error::Error;
 use weir_core::gateway::cluster::{self, Cluster, Input, Output, TabletId, View};
 use weir_core::gateway::ids::GatewayNumber;
 use weir_core::mysql::auth::Secret;
@@ -39,6 +40,8 @@ const KNOWN_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(1);
 const NUMBER_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 /// Pause before it is asked once more.
 const NUMBER_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+/// How long other tablets have to describe their server once one has.
+const DESCRIBE_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(500);
 /// Pause before tablets are asked again to describe their server.
 const DESCRIBE_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
@@ -243,16 +246,41 @@ pub(super) fn accounts() -> Arc<Accounts> {
 /// What the first tablet says that answers.
 pub(super) async fn describe(tablets: watch::Receiver<Tablets>) -> Described {
     loop {
-        let known = Arc::clone(&tablets.borrow());
-        for tablet in known.values() {
+        let mut asked = JoinSet::new();
+        for tablet in tablets.borrow().values() {
             if let Tablet::Remote(tablet) = tablet {
-                match tablet.describe().await {
-                    Ok(described) => return described,
-                    Err(error) => info!("tablet {}: {error}", tablet.alias()),
-                }
+                let tablet = Arc::clone(tablet);
+                asked.spawn(async move { (tablet.describe().await, tablet) });
             }
         }
+        if let Some(described) = what_all_say(asked).await {
+            return described;
+        }
         tokio::time::sleep(DESCRIBE_PAUSE).await;
+    }
+}
+
+/// As the first one describes its server; clients are offered what all know who answer soon after it.
+async fn what_all_say(mut asked: JoinSet<(Result<Described, Error>, Arc<RemoteTablet>)>) -> Option<Described> {
+    let mut described: Option<Described> = None;
+    let mut until = None;
+    loop {
+        let next = match until {
+            Some(until) => tokio::time::timeout_at(until, asked.join_next()).await.unwrap_or(None),
+            None => asked.join_next().await,
+        };
+        match next {
+            Some(Ok((Ok(its), _))) => match &mut described {
+                Some(first) => first.of_mariadb &= its.of_mariadb,
+                None => {
+                    described = Some(its);
+                    until = Some(tokio::time::Instant::now() + DESCRIBE_TIME_MAX);
+                }
+            },
+            Some(Ok((Err(error), tablet))) => info!("tablet {}: {error}", tablet.alias()),
+            Some(Err(_)) => {}
+            None => return described,
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use weir_core::error::{Component, Error, Kind};
 use weir_core::gtid::Position;
 use weir_core::link::{Collector, ConnectionClass, ConnectionTraits, Reply, Request};
-use weir_core::mysql::capability::CapabilityFlags;
+use weir_core::mysql::capability::{Agreed, CapabilityFlags};
 use weir_core::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
 use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::conn::{self, BackendConfig, BackendConn, CloseReason, Event};
@@ -128,13 +128,14 @@ impl Connector {
     }
 
     fn config(&self, class: ConnectionClass, login: &Login, stream: &Stream) -> BackendConfig {
-        let mut capabilities = conn::capabilities(class);
+        let Agreed { common: mut capabilities, of_mariadb } = conn::capabilities(class);
         capabilities.set(CapabilityFlags::CLIENT_COMPRESS, self.compression.is_some());
         let handshake = ClientConfig {
             user: login.user.clone(),
             proof: login.proof.clone(),
             schema: None,
             capabilities,
+            of_mariadb,
             collation: conn::BASELINE_COLLATION,
             max_packet_bytes: PACKET_BYTES_MAX,
             attributes: vec![(b"program_name".to_vec(), b"weir".to_vec())],

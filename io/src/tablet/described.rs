@@ -4,6 +4,7 @@ use super::connection::Connector;
 use weir_core::error::Error;
 use weir_core::gateway::config::SessionLimits;
 use weir_core::link::ConnectionClass;
+use weir_core::mysql::capability::{MariaDbCapabilities, offered_as_mariadb};
 use weir_core::mysql::resultset::Answer;
 use weir_core::tablet::pool::ConnId;
 
@@ -14,6 +15,8 @@ pub struct Described {
     pub version: String,
     /// `max_allowed_packet`.
     pub packet_bytes_max: usize,
+    /// What they are offered as MariaDB's.
+    pub of_mariadb: MariaDbCapabilities,
 }
 
 impl Described {
@@ -32,6 +35,8 @@ impl Described {
             Answer::Err(error) => return Err(error),
             Answer::Ok(_) => SessionLimits::default().packet_bytes_max,
         };
-        Ok(Self { version: String::from_utf8_lossy(&version).into_owned(), packet_bytes_max })
+        let version = String::from_utf8_lossy(&version).into_owned();
+        let of_mariadb = offered_as_mariadb(&version);
+        Ok(Self { version, packet_bytes_max, of_mariadb })
     }
 }

@@ -8,6 +8,7 @@ use weir_core::gtid::Position;
 use weir_core::link::{ConnectionClass, ConnectionTraits, Reply};
 use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::{Proof, Secret};
+use weir_core::mysql::capability::Agreed;
 use weir_core::mysql::handshake::{ClientConfig, RsaKey, TlsMode, Transport};
 use weir_core::tablet::conn::{self, BackendConfig, BackendConn, CloseReason, Event};
 use weir_core::tablet::pool::ConnId;
@@ -31,11 +32,13 @@ pub(super) struct Connector {
 
 impl Connector {
     fn config(&self, class: ConnectionClass) -> BackendConfig {
+        let Agreed { common, of_mariadb } = conn::capabilities(class);
         let handshake = ClientConfig {
             user: self.user.clone().into_bytes(),
             proof: Proof::Password(self.password.clone()),
             schema: None,
-            capabilities: conn::capabilities(class),
+            capabilities: common,
+            of_mariadb,
             collation: conn::BASELINE_COLLATION,
             max_packet_bytes: PACKET_BYTES_MAX,
             attributes: vec![(b"program_name".to_vec(), b"weir".to_vec())],

@@ -66,7 +66,7 @@ impl Operator {
     }
 
     fn begin(&mut self, ctx: &mut Ctx<'_>, server: Address, task: Task) {
-        let wire = Wire::new(&self.setup.login);
+        let wire = Wire::new(&self.setup.login, false);
         self.tasks.insert(ctx.connect(server), (wire, task));
     }
 

@@ -201,6 +201,7 @@ pub(super) fn clients(stage: &mut Stage, scenario: &Scenario, options: Options) 
             number: number + 1,
             gateways: gateways.clone(),
             login: owned(APPLICATION),
+            extended_metadata: clients.extended_metadata,
             pause: clients.pause.0,
             patience: scenario.cluster.patience.0,
             errors: clients.errors,

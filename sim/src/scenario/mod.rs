@@ -134,6 +134,9 @@ pub struct Clients {
     /// What they may read of trouble.
     #[serde(default, skip_serializing_if = "is_default")]
     pub errors: Errors,
+    /// They read MariaDB's extended metadata.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub extended_metadata: bool,
     /// Each operation is a session of its own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub churn: bool,

@@ -21,7 +21,7 @@ use weir_core::gtid::Position;
 use weir_core::link::{AccountId, ConnectionClass};
 use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::{AuthPlugin, Credential, Nonce, Proof, Secret};
-use weir_core::mysql::capability::ASKED_OF_SERVERS;
+use weir_core::mysql::capability::{ASKED_OF_MARIADB, ASKED_OF_SERVERS, offered_as_mariadb};
 use weir_core::mysql::column::ColumnDefinition;
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::frame::{PacketReader, write_packet};
@@ -344,6 +344,7 @@ fn client(user: &str) -> ClientConfig {
         proof: Proof::Password(Secret::new(b"secret".to_vec())),
         schema: None,
         capabilities: ASKED_OF_SERVERS,
+        of_mariadb: ASKED_OF_MARIADB,
         collation: 45,
         max_packet_bytes: 1 << 24,
         attributes: Vec::new(),
@@ -357,6 +358,7 @@ fn session(now: Instant, traced: Option<f64>) -> Session {
     let config = SessionConfig {
         greeting: Greeting {
             server_version: "10.11.6-MariaDB".into(),
+            of_mariadb: offered_as_mariadb("10.11.6-MariaDB"),
             collation: 45,
             plugin: AuthPlugin::Native,
             tls_available: false,
@@ -391,7 +393,7 @@ fn session(now: Instant, traced: Option<f64>) -> Session {
 }
 
 fn connection(now: Instant) -> BackendConn {
-    let handshake = ClientConfig { capabilities: conn::capabilities(ConnectionClass::PLAIN), ..client("app") };
+    let handshake = ClientConfig { capabilities: conn::capabilities(ConnectionClass::PLAIN).common, ..client("app") };
     let mut conn = BackendConn::new(Arc::new(BackendConfig::new("server", handshake)), now);
     for mut bytes in [packet(0, GREETING), packet(2, b"\0\0\0\x02\0\0\0"), ok_bytes()] {
         conn.poll_transmit(&mut Vec::new());

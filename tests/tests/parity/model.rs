@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use weir_core::gtid::Flavor;
 use weir_core::mysql::auth::{Proof, Secret};
-use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
+use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, MariaDbCapabilities};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::frame::{PacketReader, write_with};
 use weir_core::mysql::handshake::{ClientConfig, ClientEvent, ClientHandshake, RsaKey, TlsMode, Transport};
@@ -42,6 +42,7 @@ impl Model {
             proof: Proof::Password(Secret::new(password.as_bytes())),
             schema: Some(b"test".to_vec()),
             capabilities: ASKED_OF_SERVERS | CapabilityFlags::CLIENT_MULTI_STATEMENTS,
+            of_mariadb: MariaDbCapabilities::STMT_BULK_OPERATIONS,
             collation: 45,
             max_packet_bytes: LIMIT_BYTES as u32,
             attributes: Vec::new(),

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{sleep, timeout};
 use turmoil::net::TcpStream;
 use weir_core::mysql::auth::{Proof, Secret};
-use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
+use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags, MariaDbCapabilities};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::frame::{PacketReader, write_with};
 use weir_core::mysql::handshake::{ClientConfig, ClientEvent, ClientHandshake, RsaKey, TlsMode, Transport};
@@ -76,6 +76,7 @@ impl Client {
             proof: Proof::Password(Secret::new(PASSWORD.as_bytes())),
             schema: Some(b"test".to_vec()),
             capabilities: ASKED_OF_SERVERS,
+            of_mariadb: MariaDbCapabilities::STMT_BULK_OPERATIONS,
             collation: 45,
             max_packet_bytes: LIMIT_BYTES as u32,
             attributes: Vec::new(),

@@ -375,16 +375,16 @@ impl Session {
         let back = here.filter(|here| there.as_deref() != Some(*here));
         let session_state = self.state.tracking.report_schema(back);
         let ok = OkPacket { status: self.state.status, session_state, ..OkPacket::default() };
-        let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
+        let (agreed, sequence) = (self.agreed(), &mut self.sequence);
         self.out.write(|b| {
-            resultset::write_columns(b, sequence, &result.columns, ok.status, capabilities);
+            resultset::write_columns(b, sequence, &result.columns, ok.status, agreed);
             for row in &result.rows {
                 let values: Vec<Value> =
                     result.columns.iter().zip(row).map(|(column, text)| binary_value(column, text)).collect();
                 let written = resultset::write_binary_row(b, sequence, &result.columns, &values);
                 debug_assert!(written.is_ok(), "numbers and texts only");
             }
-            resultset::write_end(b, sequence, &ok, capabilities);
+            resultset::write_end(b, sequence, &ok, agreed.common);
         });
     }
 

@@ -18,7 +18,7 @@ use crate::link::{
 };
 use crate::marks::Mark;
 use crate::mutants::Mutant;
-use crate::mysql::capability::CapabilityFlags;
+use crate::mysql::capability::{CapabilityFlags, MariaDbCapabilities};
 use crate::sql::{Classification, Effects, Leaves, Route};
 use crate::time::{Duration, Instant};
 use crate::topo::Role;
@@ -492,6 +492,9 @@ impl Session {
         let chooses = job.effects.contains(Effects::CHANGES_SCHEMA);
         traits.set(ConnectionTraits::NO_SCHEMA, self.state.schema().is_none() && !chooses);
         traits.set(ConnectionTraits::CLASSIC_EOF, !self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF));
+        let extended = self.of_mariadb.contains(MariaDbCapabilities::EXTENDED_METADATA);
+        let extended = extended && !self.config.mutants.breaks(Mutant::MixMetadata);
+        traits.set(ConnectionTraits::EXTENDED_METADATA, extended);
         for (capability, bit) in [
             (CapabilityFlags::CLIENT_FOUND_ROWS, ConnectionTraits::FOUND_ROWS),
             (CapabilityFlags::CLIENT_IGNORE_SPACE, ConnectionTraits::IGNORE_SPACE),
@@ -582,6 +585,14 @@ impl Session {
         self.events.push_back(Event::Submit(Box::new(request)));
     }
 
+    /// How the client reads packets.
+    pub(super) fn format(&self) -> ClientFormat {
+        ClientFormat {
+            deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF),
+            progress: self.of_mariadb.contains(MariaDbCapabilities::PROGRESS),
+        }
+    }
+
     pub(super) fn request(&self, job: &Job, last_insert_id: Option<u64>, wait: Option<Wait>) -> Request {
         Request {
             settings: Arc::clone(&self.state.settings),
@@ -592,7 +603,7 @@ impl Session {
             asks: self.asks(job),
             restores_variables: job.effects.contains(Effects::RESTORES_VARIABLES),
             wait,
-            client: ClientFormat { deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
+            client: self.format(),
             caller: match job.origin {
                 Origin::Client | Origin::Login | Origin::CheckAccount => self.caller(),
                 _ => Caller::Weir,

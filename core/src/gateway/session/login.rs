@@ -261,6 +261,7 @@ pub(super) fn handshake_config(config: &SessionConfig, peer: &Peer) -> ServerCon
     let greeting = &config.greeting;
     ServerConfig {
         server_version: Arc::clone(&greeting.server_version),
+        of_mariadb: greeting.of_mariadb,
         connection_id: peer.id,
         nonce: peer.nonce,
         collation: greeting.collation,

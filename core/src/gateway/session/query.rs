@@ -9,6 +9,7 @@ use crate::gateway::processes;
 use crate::gtid::Flavor;
 use crate::link::Command;
 use crate::mutants::Mutant;
+use crate::mysql::capability::Agreed;
 use crate::mysql::collation;
 use crate::mysql::column::ColumnDefinition;
 use crate::mysql::command::ClientCommand;
@@ -251,10 +252,15 @@ impl Session {
         self.answer_table_with(result, 0);
     }
 
+    /// What was agreed on with the client.
+    pub(super) fn agreed(&self) -> Agreed {
+        Agreed { common: self.capabilities, of_mariadb: self.of_mariadb }
+    }
+
     fn answer_table_with(&mut self, result: &TextResultSet, warnings: u16) {
         let ok = OkPacket { status: self.state.status, warnings, ..OkPacket::default() };
-        let (capabilities, sequence) = (self.capabilities, &mut self.sequence);
-        self.out.write(|b| result.write(b, sequence, &ok, capabilities));
+        let (agreed, sequence) = (self.agreed(), &mut self.sequence);
+        self.out.write(|b| result.write(b, sequence, &ok, agreed));
     }
 
     /// MariaDB's `old_mode` has lists of processes as they once were.

@@ -16,10 +16,9 @@ use super::state::IN_TRANSACTION;
 use super::waiting::takes_no_writes;
 use super::{Event, Fate, Phase, Pins, Session};
 use crate::error::{Component, Effect, Error, Kind};
-use crate::link::{Asks, ClientFormat, Request, Settings};
+use crate::link::{Asks, Request, Settings};
 use crate::marks::Mark;
 use crate::mutants::Mutant;
-use crate::mysql::capability::CapabilityFlags;
 use crate::sql::{self, Effects};
 use crate::time::Instant;
 use crate::topo::Role;
@@ -292,7 +291,7 @@ impl Session {
             digests: true,
             asks: Asks::empty(),
             wait: None,
-            client: ClientFormat { deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
+            client: self.format(),
             caller: self.caller(),
             trace: None,
         };

@@ -6,7 +6,7 @@ use super::{Attributes, Greeting, HANDSHAKE_PACKET_BYTES_MAX, HandshakeResponse,
 use crate::error::{Component, Effect, Error, Kind};
 use crate::mysql::ProtocolError;
 use crate::mysql::auth::{AuthPlugin, Proof, Secret, caching_sha2};
-use crate::mysql::capability::{CapabilityFlags, OF_MARIADB, negotiate};
+use crate::mysql::capability::{CapabilityFlags, MariaDbCapabilities, negotiate};
 use crate::mysql::frame::{PacketReader, write_packet, write_with};
 use crate::mysql::packet::{ERR, OkPacket, parse_err};
 use std::sync::Arc;
@@ -46,6 +46,9 @@ pub struct ClientConfig {
     pub schema: Option<Vec<u8>>,
     /// What is asked of the server: usually [`crate::mysql::capability::ASKED_OF_SERVERS`] and the connection's class.
     pub capabilities: CapabilityFlags,
+    /// What is asked of a MariaDB besides: usually [`crate::mysql::capability::ASKED_OF_MARIADB`] and the connection's class. A server without
+    /// the extended metadata that are asked for is refused.
+    pub of_mariadb: MariaDbCapabilities,
     /// Collation id; only its lower byte is sent.
     pub collation: u16,
     /// The longest packet that is accepted, in bytes.
@@ -251,6 +254,12 @@ impl Exchange {
         if !greeting.capabilities.contains(needed) {
             return self.fail(Kind::UnsupportedAuth, "The server is too old: it lacks the protocol of MySQL 4.1");
         }
+        let wanted = self.config.of_mariadb & MariaDbCapabilities::EXTENDED_METADATA;
+        if !greeting.of_mariadb.contains(wanted) {
+            let lacks =
+                "The server has no extended metadata, which its client was offered: MariaDB has them from 10.5 on";
+            return self.fail(Kind::NotSupported, lacks);
+        }
         let offers_tls = greeting.capabilities.contains(CapabilityFlags::CLIENT_SSL);
         match self.config.tls {
             _ if self.config.transport.is_secure() => self.respond(greeting),
@@ -280,7 +289,7 @@ impl Exchange {
         asked.set(CapabilityFlags::CLIENT_SSL, config.transport == Transport::Tls);
         HandshakeResponse {
             capabilities: negotiate(greeting.capabilities, asked),
-            of_mariadb: greeting.of_mariadb & OF_MARIADB,
+            of_mariadb: greeting.of_mariadb & config.of_mariadb,
             max_packet_bytes: config.max_packet_bytes,
             collation: config.collation,
             user: config.user.clone(),

@@ -8,7 +8,7 @@ use crate::error::{Component, Error, Kind};
 use crate::mysql::ProtocolError;
 use crate::mysql::auth::{AuthPlugin, Credential, Nonce, Proof, Secret, Verdict, caching_sha2, native};
 use crate::mysql::capability::{
-    CLIENT_MYSQL, CapabilityFlags, MariaDbCapabilities, OF_MARIADB, OFFERED_TO_CLIENTS, StatusFlags, negotiate,
+    CLIENT_MYSQL, CapabilityFlags, MariaDbCapabilities, OFFERED_TO_CLIENTS, StatusFlags, negotiate,
 };
 use crate::mysql::frame::{PacketReader, write_with};
 use crate::mysql::packet::encode_err;
@@ -22,6 +22,8 @@ const USER_CHARS_SHOWN_MAX: usize = 128;
 pub struct ServerConfig {
     /// Version that clients read, as `SELECT VERSION()` prints it.
     pub server_version: Arc<str>,
+    /// What is offered as MariaDB's; without meaning for another version.
+    pub of_mariadb: MariaDbCapabilities,
     /// Connection id.
     pub connection_id: u32,
     /// The challenge.
@@ -154,7 +156,7 @@ impl ServerHandshake {
             connection_id: config.connection_id,
             nonce: config.nonce.bytes().to_vec(),
             capabilities: offered,
-            of_mariadb: if is_mariadb { OF_MARIADB } else { MariaDbCapabilities::empty() },
+            of_mariadb: if is_mariadb { config.of_mariadb } else { MariaDbCapabilities::empty() },
             collation: config.collation as u8,
             status: StatusFlags::SERVER_STATUS_AUTOCOMMIT.bits(),
             plugin: config.plugin.name().to_vec(),
@@ -412,7 +414,7 @@ impl Exchange {
             schema: response.schema,
             capabilities: negotiate(self.offered, response.capabilities),
             // A server of MySQL's has offered none, and is sent none.
-            of_mariadb: response.of_mariadb & OF_MARIADB,
+            of_mariadb: response.of_mariadb & self.config.of_mariadb,
             collation: response.collation,
             attributes: response.attributes,
             max_packet_bytes: response.max_packet_bytes,

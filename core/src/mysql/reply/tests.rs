@@ -11,6 +11,7 @@ use crate::mysql::packet::{
 use crate::mysql::wire::put_lenenc_int;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::collections::VecDeque;
 
 const STATUS: u16 = StatusFlags::SERVER_STATUS_AUTOCOMMIT.bits();
 const MORE: u16 = StatusFlags::SERVER_MORE_RESULTS_EXISTS.bits();
@@ -51,14 +52,26 @@ struct Encoder {
     capabilities: CapabilityFlags,
     out: Vec<u8>,
     sequence: u8,
+    /// Before which packets there is a report of progress; none before a mark.
+    reports: VecDeque<bool>,
 }
+
+/// As MariaDB writes it: of one text, the first stage of two, half of which is done.
+const REPORT: &[u8] = b"\xff\xff\xff\x01\x01\x02\x50\xc3\x00\x05stage";
 
 impl Encoder {
     fn new(capabilities: CapabilityFlags) -> Self {
-        Self { capabilities, out: Vec::new(), sequence: 1 }
+        Self::reporting(capabilities, &[])
+    }
+
+    fn reporting(capabilities: CapabilityFlags, before: &[bool]) -> Self {
+        Self { capabilities, out: Vec::new(), sequence: 1, reports: before.iter().copied().collect() }
     }
 
     fn packet(&mut self, payload: &[u8]) {
+        if self.reports.pop_front() == Some(true) {
+            write_packet(&mut self.out, &mut self.sequence, REPORT);
+        }
         write_packet(&mut self.out, &mut self.sequence, payload);
     }
 
@@ -74,7 +87,9 @@ impl Encoder {
 
     fn mark(&mut self) {
         if !self.deprecates_eof() {
-            self.with(|out| EofPacket { warnings: 0, status: STATUS }.encode(out));
+            let mut payload = Vec::new();
+            EofPacket { warnings: 0, status: STATUS }.encode(&mut payload);
+            write_packet(&mut self.out, &mut self.sequence, &payload);
         }
     }
 
@@ -241,8 +256,23 @@ fn format(deprecate_eof: bool) -> CapabilityFlags {
 
 /// Walks over `bytes` in pieces that end at `cuts`.
 fn walk(shape: Shape, server: bool, client: bool, bytes: &[u8], cuts: &[usize]) -> Result<Client, ProtocolError> {
-    let mut walker = ReplyWalker::new(shape, format(server), ClientFormat { deprecate_eof: client }, STATUS | MORE);
-    let mut reader = Client { capabilities: format(client), read: Vec::new(), rows: 0 };
+    walk_for(shape, server, reads(client), bytes, cuts)
+}
+
+/// A client that is not told of progress.
+fn reads(deprecate_eof: bool) -> ClientFormat {
+    ClientFormat { deprecate_eof, progress: false }
+}
+
+fn walk_for(
+    shape: Shape,
+    server: bool,
+    client: ClientFormat,
+    bytes: &[u8],
+    cuts: &[usize],
+) -> Result<Client, ProtocolError> {
+    let mut walker = ReplyWalker::new(shape, format(server), client, STATUS | MORE);
+    let mut reader = Client { capabilities: format(client.deprecate_eof), read: Vec::new(), rows: 0 };
     let mut pieces = Pieces::default();
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).chain([bytes.len()]).collect();
     ends.sort_unstable();
@@ -363,6 +393,26 @@ proptest! {
     }
 
     #[test]
+    fn reports_of_progress_are_for_those_who_read_them(
+        answer in answer(),
+        before in vec(any::<bool>(), 0..40),
+        cuts in vec(any::<usize>(), 0..40),
+    ) {
+        // A cursor's end may be a mark, before which there is no report.
+        prop_assume!(shape(&answer) != Shape::Cursor);
+        for (server, client) in FORMATS {
+            let sent = Encoder::reporting(format(server), &before).answer(&answer);
+            let answer = without_what_a_classic_eof_cannot_say(&answer, server);
+            for (progress, reported) in [(true, &before[..]), (false, &[][..])] {
+                let reads = ClientFormat { deprecate_eof: client, progress };
+                let got = walk_for(shape(&answer), server, reads, &sent, &cuts).expect("a sound answer");
+                let wished = Encoder::reporting(format(client), reported).answer(&answer);
+                prop_assert_eq!(got.read, wished, "server {}, client {}, {}", server, client, progress);
+            }
+        }
+    }
+
+    #[test]
     fn byte_by_byte_is_the_same_as_at_once(answer in answer()) {
         let every_byte: Vec<usize> = (0..10_000).collect();
         relays_as_if_the_server_spoke_to_the_client(&answer, &every_byte);
@@ -377,7 +427,7 @@ proptest! {
             Just(Shape::Simple)
         ],
     ) {
-        let mut walker = ReplyWalker::new(shape, format(flip.0), ClientFormat { deprecate_eof: flip.1 }, 0);
+        let mut walker = ReplyWalker::new(shape, format(flip.0), reads(flip.1), 0);
         let mut pieces = Pieces::default();
         for piece in bytes.chunks(7) {
             let mut piece = piece.to_vec();
@@ -393,7 +443,7 @@ proptest! {
         let mut sent = Encoder::new(format(server)).answer(&answer);
         let at = at % sent.len();
         sent[at] = value;
-        let mut walker = ReplyWalker::new(shape(&answer), format(server), ClientFormat { deprecate_eof: client }, 0);
+        let mut walker = ReplyWalker::new(shape(&answer), format(server), reads(client), 0);
         let mut pieces = Pieces::default();
         if let Ok(walked) = walker.walk(&mut sent, &mut pieces) {
             Client { capabilities: format(client), read: Vec::new(), rows: 0 }.take(&sent[..walked], &mut pieces);
@@ -444,8 +494,7 @@ fn short_rows_are_never_torn() {
                 Encoder::new(format(server)).answer(&Answer::Results { results: vec![], last: Last::Outcome(outcome) });
             let in_last_row = sent.len() - 40;
             let mut piece = sent[..in_last_row].to_vec();
-            let mut walker =
-                ReplyWalker::new(Shape::Results, format(server), ClientFormat { deprecate_eof: client }, STATUS);
+            let mut walker = ReplyWalker::new(Shape::Results, format(server), reads(client), STATUS);
             let mut pieces = Pieces::default();
             assert_eq!(walker.walk(&mut piece, &mut pieces).expect("so far so good"), in_last_row);
             let told = pieces.iter().any(|piece| matches!(piece, Reply::Between { .. }));
@@ -454,13 +503,25 @@ fn short_rows_are_never_torn() {
     }
 }
 
+/// A server that is lost after it has told of progress: the client is told with an error.
+#[test]
+fn an_error_can_follow_a_report() {
+    let mut sent = Vec::new();
+    write_packet(&mut sent, &mut 1, REPORT);
+    let client = ClientFormat { deprecate_eof: true, progress: true };
+    let mut walker = ReplyWalker::new(Shape::Results, format(true), client, STATUS);
+    let mut pieces = Pieces::default();
+    assert_eq!(walker.walk(&mut sent, &mut pieces), Ok(sent.len()));
+    assert_eq!(pieces.iter().last(), Some(&Reply::Between { seq: 2 }));
+}
+
 #[test]
 fn rows_that_lie_whole_are_one_piece() {
     let result = Outcome::Rows(vec![b"\x03def".to_vec()], vec![vec![0xfb]; 100], OkPacket::default());
     let answer = Answer::Results { results: vec![], last: Last::Outcome(result) };
     let mut sent = Encoder::new(format(true)).answer(&answer);
     let mut pieces = Pieces::default();
-    let mut walker = ReplyWalker::new(Shape::Results, format(true), ClientFormat { deprecate_eof: true }, 0);
+    let mut walker = ReplyWalker::new(Shape::Results, format(true), reads(true), 0);
     let walked = walker.walk(&mut sent, &mut pieces).unwrap();
     let end = 4 + 7;
     assert_eq!(pieces.pop(), Some(Reply::Forward { len: walked - end }));
@@ -516,7 +577,7 @@ fn rows_that_come_although_a_cursor_is_spoken_of_are_relayed() {
 
 #[test]
 fn a_file_request_is_answered_out_of_the_usual_sequence() {
-    let mut walker = ReplyWalker::new(Shape::Results, format(true), ClientFormat { deprecate_eof: true }, 0);
+    let mut walker = ReplyWalker::new(Shape::Results, format(true), reads(true), 0);
     let mut pieces = Pieces::default();
     let mut request = b"\x05\x00\x00\x01\xfb/tmp".to_vec();
     walker.walk(&mut request, &mut pieces).unwrap();
@@ -530,7 +591,7 @@ fn a_file_request_is_answered_out_of_the_usual_sequence() {
 #[test]
 fn the_walk_stops_where_the_answer_ends() {
     let mut two = b"\x07\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00".repeat(2);
-    let mut walker = ReplyWalker::new(Shape::Simple, format(true), ClientFormat { deprecate_eof: true }, 0);
+    let mut walker = ReplyWalker::new(Shape::Simple, format(true), reads(true), 0);
     assert_eq!(walker.walk(&mut two, &mut Pieces::default()), Ok(11));
     assert!(walker.is_done());
 }
@@ -539,11 +600,11 @@ fn the_walk_stops_where_the_answer_ends() {
 fn text_and_the_answer_to_set_option_are_single_packets() {
     let mut pieces = Pieces::default();
     let mut text = b"\x0a\x00\x00\x01Uptime: 12".to_vec();
-    let mut walker = ReplyWalker::new(Shape::Text, format(true), ClientFormat { deprecate_eof: false }, 0);
+    let mut walker = ReplyWalker::new(Shape::Text, format(true), reads(false), 0);
     assert_eq!(walker.walk(&mut text, &mut pieces), Ok(14));
     assert_eq!(pieces.pop(), Some(Reply::Forward { len: 14 }));
     let mut eof = b"\x05\x00\x00\x01\xfe\x00\x00\x02\x00".to_vec();
-    let mut walker = ReplyWalker::new(Shape::Simple, format(false), ClientFormat { deprecate_eof: true }, 0);
+    let mut walker = ReplyWalker::new(Shape::Simple, format(false), reads(true), 0);
     assert_eq!(walker.walk(&mut eof, &mut pieces), Ok(9));
     assert!(matches!(pieces.pop(), Some(Reply::Ok { seq: 1, ends_rows: true, .. })));
 }
@@ -551,7 +612,7 @@ fn text_and_the_answer_to_set_option_are_single_packets() {
 #[test]
 fn what_no_answer_holds_is_refused() {
     let refused = |shape, bytes: &[u8]| {
-        let mut walker = ReplyWalker::new(shape, format(true), ClientFormat { deprecate_eof: true }, 0);
+        let mut walker = ReplyWalker::new(shape, format(true), reads(true), 0);
         walker.walk(&mut bytes.to_vec(), &mut Pieces::default()).unwrap_err()
     };
     let empty = ProtocolError::Malformed("empty packet");
@@ -576,7 +637,7 @@ fn the_ids_of_a_server_that_compresses_are_made_the_clients() {
         bytes
     };
     let sent = [result(1, 0x08), result(2, 0x02)].concat();
-    let classic = ClientFormat { deprecate_eof: false };
+    let classic = reads(false);
     let walk = |capabilities| {
         let (mut sent, mut pieces) = (sent.clone(), Pieces::default());
         let mut walker = ReplyWalker::new(Shape::Results, capabilities, classic, 0);

@@ -117,6 +117,10 @@ pub struct ReplyWalker {
     /// The packet being read, when it did not lie whole in one piece of input.
     held: Vec<u8>,
     held_sequence: u8,
+    /// How far the current frame's sequence id was ahead of its turn.
+    ahead: u8,
+    /// A report of progress is the last that the client was sent, and no part of the answer.
+    reported: bool,
 }
 
 impl ReplyWalker {
@@ -149,6 +153,8 @@ impl ReplyWalker {
             continues: false,
             held: Vec::new(),
             held_sequence: 0,
+            ahead: 0,
+            reported: false,
         }
     }
 
@@ -208,10 +214,10 @@ impl ReplyWalker {
         Ok(at)
     }
 
-    /// The client's next sequence id, when what it has ends between two rows.
+    /// The client's next sequence id, when what it has ends between two rows, or with a report ahead of the answer.
     fn between_rows(&self) -> Option<u8> {
         let amid = self.left > 0;
-        let is_between = self.phase == (Phase::Rows { begun: true })
+        let is_between = (self.reported || self.phase == (Phase::Rows { begun: true }))
             && !self.continues
             && (!amid || matches!(self.fate, Fate::HoldBack | Fate::Read));
         is_between.then(|| if amid { self.client_sequence() } else { self.sequence.wrapping_add(self.shift) })
@@ -330,6 +336,7 @@ impl ReplyWalker {
         // A server that gives up says so out of turn, and a file's packets are not counted here.
         let any_sequence = first == Some(ERR) || self.phase == Phase::LocalInfile;
         let compresses = self.capabilities.contains(CapabilityFlags::CLIENT_COMPRESS);
+        self.ahead = if compresses { 0 } else { header.sequence.wrapping_sub(self.sequence) };
         if header.sequence != self.sequence && compresses {
             // Such a server goes on with the id of each compressed packet that it begins. The client's go on.
             self.shift = self.shift.wrapping_add(self.sequence).wrapping_sub(header.sequence);
@@ -341,6 +348,7 @@ impl ReplyWalker {
             let first = first.ok_or(ProtocolError::Malformed("empty packet"))?;
             self.fate = self.fate_of(first, header);
             self.held_sequence = header.sequence;
+            self.reported = false;
             self.begin_rows_if_forwarded(header, out);
         }
         self.continues = header.continues();
@@ -474,6 +482,7 @@ impl ReplyWalker {
     fn read(&mut self, payload: &[u8], out: &mut Pieces) -> Result<Verdict> {
         let kind = *payload.first().ok_or(ProtocolError::Malformed("empty packet"))?;
         match (self.phase, kind) {
+            (_, ERR) if packet::is_progress(payload) => Ok(self.progress(out)),
             (_, ERR) => self.error(payload, out),
             (Phase::First, LOCAL_INFILE) => self.local_infile(&payload[1..], out),
             (Phase::First | Phase::LocalInfile | Phase::Simple, OK) => {
@@ -493,6 +502,22 @@ impl ReplyWalker {
     /// Sequence id of the packet being read, as the client counts.
     fn client_sequence(&self) -> u8 {
         self.held_sequence.wrapping_add(self.shift)
+    }
+
+    /// How far the statement is: what was due is still to come.
+    fn progress(&mut self, out: &mut Pieces) -> Verdict {
+        let before_rows = self.phase == (Phase::Rows { begun: false });
+        // Whether a mark belongs before these rows is known when they begin.
+        if !self.client.progress || (before_rows && self.may_open_cursor) {
+            self.shift = self.shift.wrapping_sub(self.ahead).wrapping_sub(1);
+            return Verdict::Taken;
+        }
+        if before_rows {
+            self.put_eof(self.held_sequence, out);
+            self.phase = Phase::Rows { begun: true };
+        }
+        self.reported = matches!(self.phase, Phase::First | Phase::Simple);
+        Verdict::Relay
     }
 
     fn error(&mut self, payload: &[u8], out: &mut Pieces) -> Result<Verdict> {

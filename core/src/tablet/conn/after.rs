@@ -156,7 +156,7 @@ impl BackendConn {
     /// tracker reports it, and any result names it.
     fn results_in_a_collation(&self, heard: &Heard) -> Option<String> {
         let results = self.tracked.settings().variables.get("character_set_results")?;
-        let names = collation::by_id(heard.text_collation()?);
+        let names = collation::by_id(heard.text_collation(self.config.handshake.of_mariadb)?);
         let set = results.split(|byte| *byte == b' ').next()?;
         let is_it = names.character_set.as_bytes() == set && !collation::is_default(&names);
         is_it.then(|| names.in_results())

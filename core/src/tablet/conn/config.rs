@@ -2,7 +2,7 @@
 
 use crate::link::{ConnectionClass, ConnectionTraits};
 use crate::mutants::Mutants;
-use crate::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
+use crate::mysql::capability::{ASKED_OF_MARIADB, ASKED_OF_SERVERS, Agreed, CapabilityFlags, MariaDbCapabilities};
 use crate::mysql::handshake::ClientConfig;
 use crate::time::Duration;
 
@@ -75,7 +75,7 @@ impl BackendConfig {
 
 /// What a connection of this class asks of its server.
 #[must_use]
-pub fn capabilities(class: ConnectionClass) -> CapabilityFlags {
+pub fn capabilities(class: ConnectionClass) -> Agreed {
     let flags = [
         (ConnectionTraits::FOUND_ROWS, CapabilityFlags::CLIENT_FOUND_ROWS),
         (ConnectionTraits::IGNORE_SPACE, CapabilityFlags::CLIENT_IGNORE_SPACE),
@@ -84,7 +84,9 @@ pub fn capabilities(class: ConnectionClass) -> CapabilityFlags {
         (ConnectionTraits::PS_MULTI_RESULTS, CapabilityFlags::CLIENT_PS_MULTI_RESULTS),
     ];
     let asked = flags.into_iter().filter(|(member, _)| class.traits.contains(*member)).map(|(_, flag)| flag);
-    let mut all = asked.fold(ASKED_OF_SERVERS, CapabilityFlags::union);
-    all.set(CapabilityFlags::CLIENT_DEPRECATE_EOF, !class.traits.contains(ConnectionTraits::CLASSIC_EOF));
-    all
+    let mut common = asked.fold(ASKED_OF_SERVERS, CapabilityFlags::union);
+    common.set(CapabilityFlags::CLIENT_DEPRECATE_EOF, !class.traits.contains(ConnectionTraits::CLASSIC_EOF));
+    let mut of_mariadb = ASKED_OF_MARIADB;
+    of_mariadb.set(MariaDbCapabilities::EXTENDED_METADATA, class.traits.contains(ConnectionTraits::EXTENDED_METADATA));
+    Agreed { common, of_mariadb }
 }

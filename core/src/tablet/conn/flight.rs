@@ -4,7 +4,7 @@ use super::config::HEARD_BYTES_MAX;
 use super::settings::Changes;
 use crate::error::Error;
 use crate::link::{CONDITIONS_BYTES_MAX, ClientFormat, Reply, Statement};
-use crate::mysql::capability::{CapabilityFlags, ColumnType};
+use crate::mysql::capability::{CapabilityFlags, ColumnType, MariaDbCapabilities};
 use crate::mysql::column::ColumnDefinition;
 use crate::mysql::frame::{FrameHeader, HEADER_BYTES};
 use crate::mysql::packet::{OkPacket, PrepareOk};
@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How answers are read that are not for the client.
-pub(super) const SWALLOWED: ClientFormat = ClientFormat { deprecate_eof: true };
+pub(super) const SWALLOWED: ClientFormat = ClientFormat { deprecate_eof: true, progress: false };
 
 /// Why a command was sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -182,8 +182,8 @@ impl Heard {
     }
 
     /// The collation of texts that the first column's definition names.
-    pub(super) fn text_collation(&self) -> Option<u16> {
-        let definition = ColumnDefinition::parse(Packets(&self.packets).nth(1)?).ok()?;
+    pub(super) fn text_collation(&self, of_mariadb: MariaDbCapabilities) -> Option<u16> {
+        let definition = ColumnDefinition::parse(Packets(&self.packets).nth(1)?, of_mariadb).ok()?;
         (definition.column_type == ColumnType::MYSQL_TYPE_VAR_STRING).then_some(definition.collation)
     }
 

@@ -33,7 +33,8 @@ fn opened_as(class: ConnectionClass) -> BackendConn {
         user: b"app".to_vec(),
         proof: Proof::Password(Secret::new(b"secret".to_vec())),
         schema: None,
-        capabilities: capabilities(class),
+        capabilities: capabilities(class).common,
+        of_mariadb: capabilities(class).of_mariadb,
         collation: super::BASELINE_COLLATION,
         max_packet_bytes: 1 << 24,
         attributes: Vec::new(),
@@ -67,7 +68,7 @@ fn written_with_rows() -> (BackendConn, Vec<u8>) {
     let mut conn = opened_as(ConnectionClass::of(ConnectionTraits::CLASSIC_EOF));
     let request = Request {
         read_only: false,
-        client: ClientFormat { deprecate_eof: false },
+        client: ClientFormat { deprecate_eof: false, progress: false },
         ..Request::own(Arc::clone(conn.settings()), "INSERT INTO t VALUES (1) RETURNING id")
     };
     conn.submit(Instant::ZERO, request);

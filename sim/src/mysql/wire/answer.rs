@@ -7,7 +7,7 @@ use super::super::value::Value;
 use std::borrow::Cow;
 use weir_core::error::{Component, Effect, Error};
 use weir_core::mysql::binary;
-use weir_core::mysql::capability::{CapabilityFlags, ColumnType};
+use weir_core::mysql::capability::{Agreed, CapabilityFlags, ColumnType};
 use weir_core::mysql::column::ColumnDefinition;
 use weir_core::mysql::frame::write_with;
 use weir_core::mysql::packet::{EofPacket, OkHeader, OkPacket, encode_err};
@@ -28,7 +28,7 @@ pub(super) enum Format {
 pub(super) struct Answer<'a> {
     pub(super) out: &'a mut Vec<u8>,
     pub(super) sequence: u8,
-    pub(super) capabilities: CapabilityFlags,
+    pub(super) agreed: Agreed,
     pub(super) format: Format,
 }
 
@@ -61,12 +61,12 @@ impl Answer<'_> {
     }
 
     fn ok(&mut self, ok: &OkPacket) {
-        let capabilities = self.capabilities;
+        let capabilities = self.agreed.common;
         write_with(self.out, &mut self.sequence, |out| ok.encode(out, OkHeader::Ok, capabilities));
     }
 
     pub(super) fn error(&mut self, error: &SqlError) {
-        let capabilities = self.capabilities | CapabilityFlags::CLIENT_PROTOCOL_41;
+        let capabilities = self.agreed.common | CapabilityFlags::CLIENT_PROTOCOL_41;
         let mut sqlstate = *b"HY000";
         sqlstate.copy_from_slice(&error.state.as_bytes()[..5]);
         let error = Error {
@@ -83,13 +83,13 @@ impl Answer<'_> {
         let parameters: Vec<ColumnDefinition> = (0..parameters).map(|_| ColumnDefinition::text("?")).collect();
         let columns: Vec<ColumnDefinition> = columns.iter().map(definition).collect();
         let (out, sequence) = (&mut *self.out, &mut self.sequence);
-        write_prepare_answer(out, sequence, id, &parameters, &columns, status, self.capabilities);
+        write_prepare_answer(out, sequence, id, &parameters, &columns, status, self.agreed);
     }
 
     fn rows(&mut self, rows: &Rows, ok: &OkPacket) {
         let columns: Vec<ColumnDefinition> = rows.columns.iter().map(definition).collect();
         let (out, sequence) = (&mut *self.out, &mut self.sequence);
-        write_columns(out, sequence, &columns, ok.status, self.capabilities);
+        write_columns(out, sequence, &columns, ok.status, self.agreed);
         for row in &rows.rows {
             match self.format {
                 Format::Text => {
@@ -104,7 +104,7 @@ impl Answer<'_> {
                 }
             }
         }
-        write_end(out, sequence, ok, self.capabilities);
+        write_end(out, sequence, ok, self.agreed.common);
     }
 }
 

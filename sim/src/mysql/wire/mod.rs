@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use weir_core::mysql::auth::{AuthPlugin, Credential, NONCE_BYTES, Nonce, Secret};
-use weir_core::mysql::capability::CapabilityFlags;
+use weir_core::mysql::capability::{Agreed, CapabilityFlags, offered_as_mariadb};
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::execute::Execute;
 use weir_core::mysql::frame::PacketReader;
@@ -82,7 +82,7 @@ pub struct Link {
     users: Rc<Users>,
     phase: Phase,
     reader: PacketReader,
-    capabilities: CapabilityFlags,
+    agreed: Agreed,
     statements: BTreeMap<u32, Prepared>,
     statements_made: u32,
     running: Option<Running>,
@@ -98,6 +98,7 @@ impl Link {
         let id = server.reserve();
         let config = ServerConfig {
             server_version: Arc::from(server.version()),
+            of_mariadb: offered_as_mariadb(server.version()),
             connection_id: id as u32,
             nonce: Nonce::from_random(random),
             collation: 45,
@@ -115,7 +116,7 @@ impl Link {
             users: Rc::clone(users),
             phase: Phase::Handshake(Box::new(ServerHandshake::new(config))),
             reader: PacketReader::new(PACKET_BYTES_MAX),
-            capabilities: CapabilityFlags::empty(),
+            agreed: CapabilityFlags::empty().into(),
             statements: BTreeMap::new(),
             statements_made: 0,
             running: None,
@@ -194,7 +195,7 @@ impl Link {
     }
 
     fn welcome(&mut self, server: &mut Server, now: Instant, info: &ClientInfo) {
-        self.capabilities = info.capabilities;
+        self.agreed = Agreed { common: info.capabilities, of_mariadb: info.of_mariadb };
         self.multi_statements = info.capabilities.contains(CapabilityFlags::CLIENT_MULTI_STATEMENTS);
         let is_super = self.users.0.get(&info.user).is_some_and(|(_, is_super)| *is_super);
         let found_rows = info.capabilities.contains(CapabilityFlags::CLIENT_FOUND_ROWS);
@@ -221,7 +222,7 @@ impl Link {
     }
 
     fn answer(&mut self, sequence: u8, format: Format) -> Answer<'_> {
-        Answer { out: &mut self.out, sequence, capabilities: self.capabilities, format }
+        Answer { out: &mut self.out, sequence, agreed: self.agreed, format }
     }
 
     fn answer_ok(&mut self, server: &Server, sequence: u8) {

@@ -4,7 +4,7 @@ use super::*;
 use crate::mysql::{Config, Output, Storage};
 use weir_core::gtid::Flavor;
 use weir_core::mysql::auth::Proof;
-use weir_core::mysql::capability::ASKED_OF_SERVERS;
+use weir_core::mysql::capability::{ASKED_OF_SERVERS, MariaDbCapabilities};
 use weir_core::mysql::frame::write_with;
 use weir_core::mysql::handshake::{Attributes, ClientConfig, ClientEvent, ClientHandshake, RsaKey, TlsMode};
 use weir_core::mysql::packet::OkPacket;
@@ -26,6 +26,7 @@ fn client(password: &str) -> Result<Client, u16> {
         proof: Proof::Password(Secret::new(password.as_bytes())),
         schema: Some(b"test".to_vec()),
         capabilities,
+        of_mariadb: MariaDbCapabilities::empty(),
         collation: 45,
         max_packet_bytes: 1 << 24,
         attributes: Attributes::default(),
@@ -141,7 +142,8 @@ fn a_prepared_statement_takes_parameters_and_answers_in_binary() {
         payloads.push(packet.payload.to_vec());
     }
     use weir_core::mysql::column::ColumnDefinition;
-    let columns: Vec<_> = payloads[1..3].iter().map(|p| ColumnDefinition::parse(p).unwrap()).collect();
+    let columns: Vec<_> =
+        payloads[1..3].iter().map(|p| ColumnDefinition::parse(p, MariaDbCapabilities::empty()).unwrap()).collect();
     let row = parse_binary_row(&payloads[3], &columns).unwrap();
     assert_eq!(row, [Wire::Int(7), Wire::Bytes(b"seven".to_vec())]);
 }

@@ -29,6 +29,8 @@ pub struct ClientSetup {
     pub gateways: Vec<Address>,
     /// User and password.
     pub login: (String, String),
+    /// It reads MariaDB's extended metadata.
+    pub extended_metadata: bool,
     /// Time between two operations, on average.
     pub pause: Duration,
     /// How long it waits for an answer, or for a connection.
@@ -99,7 +101,7 @@ impl ClientProcess {
                 rng: Rng::new(0),
                 timer: None,
                 conn: None,
-                wire: Wire::new(&setup.login),
+                wire: Wire::new(&setup.login, setup.extended_metadata),
                 state: State::Away,
                 who: Who { session: 0, gateway: 0 },
                 sessions: 0,
@@ -165,7 +167,7 @@ impl ClientProcess {
         let gateway = self.rng.index(self.setup.gateways.len());
         self.sessions += 1;
         self.who = Who { session: self.setup.number * SESSIONS_MAX + self.sessions, gateway: gateway as u32 };
-        self.wire = Wire::new(&self.setup.login);
+        self.wire = Wire::new(&self.setup.login, self.setup.extended_metadata);
         self.conn = Some(ctx.connect(self.setup.gateways[gateway]));
         self.state = State::Joining;
         self.arm(ctx, self.setup.patience);

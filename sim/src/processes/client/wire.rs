@@ -4,7 +4,7 @@ use crate::world::{ConnId, Ctx};
 use weir_core::error::Error;
 use weir_core::mysql::auth::{Proof, Secret};
 use weir_core::mysql::binary::Value;
-use weir_core::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
+use weir_core::mysql::capability::{ASKED_OF_MARIADB, ASKED_OF_SERVERS, CapabilityFlags, MariaDbCapabilities};
 use weir_core::mysql::column::ColumnDefinition;
 use weir_core::mysql::command::ClientCommand;
 use weir_core::mysql::execute::encode_parameters;
@@ -46,6 +46,7 @@ pub enum Said {
 pub struct Wire {
     handshake: Option<Box<ClientHandshake>>,
     packets: PacketReader,
+    of_mariadb: MariaDbCapabilities,
     expects: Expects,
     columns: Vec<ColumnDefinition>,
     rows: Vec<Row>,
@@ -74,14 +75,17 @@ enum Expects {
 }
 
 impl Wire {
-    /// A connection that has been asked for: the server speaks first.
+    /// A connection that has been asked for: the server speaks first. `extended`: it is to have extended metadata.
     #[must_use]
-    pub fn new(login: &(String, String)) -> Self {
+    pub fn new(login: &(String, String), extended: bool) -> Self {
+        let mut of_mariadb = ASKED_OF_MARIADB;
+        of_mariadb.set(MariaDbCapabilities::EXTENDED_METADATA, extended);
         let config = ClientConfig {
             user: login.0.clone().into_bytes(),
             proof: Proof::Password(Secret::new(login.1.as_bytes())),
             schema: Some(b"test".to_vec()),
             capabilities: ASKED_OF_SERVERS,
+            of_mariadb,
             collation: 45,
             max_packet_bytes: PACKET_BYTES_MAX as u32,
             attributes: Vec::new(),
@@ -92,6 +96,7 @@ impl Wire {
         Self {
             handshake: Some(Box::new(ClientHandshake::new(config))),
             packets: PacketReader::new(PACKET_BYTES_MAX),
+            of_mariadb,
             expects: Expects::Nothing,
             columns: Vec::new(),
             rows: Vec::new(),
@@ -188,7 +193,7 @@ impl Wire {
                 Some(None)
             }
             Expects::Columns { binary, left } => {
-                self.columns.push(ColumnDefinition::parse(payload).ok()?);
+                self.columns.push(ColumnDefinition::parse(payload, self.of_mariadb).ok()?);
                 self.expects =
                     if left == 1 { Expects::Rows { binary } } else { Expects::Columns { binary, left: left - 1 } };
                 Some(None)

@@ -36,6 +36,7 @@ use weir_core::gtid::Position;
 use weir_core::mutants::Mutants;
 use weir_core::mysql::auth::{AuthPlugin, Credential, Secret};
 use weir_core::mysql::capability::CapabilityFlags;
+use weir_core::mysql::capability::offered_as_mariadb;
 use weir_core::mysql::{frame, packet};
 use weir_core::tablet::drain::Open;
 use weir_core::tablet::manager::{self, Identity};
@@ -651,6 +652,7 @@ fn session_config(setup: &GatewaySetup) -> SessionConfig {
     SessionConfig {
         greeting: Greeting {
             server_version: setup.version.as_str().into(),
+            of_mariadb: offered_as_mariadb(&setup.version),
             collation: COLLATION,
             plugin: AuthPlugin::Native,
             tls_available: false,

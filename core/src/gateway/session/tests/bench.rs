@@ -12,7 +12,7 @@ use crate::gateway::variables::{Splitting, Variables};
 use crate::gtid::{Flavor, Position};
 use crate::link::{AccountId, Command, Ended, Reply, Request};
 use crate::mysql::auth::{AuthPlugin, Credential, Nonce, Proof, Secret};
-use crate::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
+use crate::mysql::capability::{ASKED_OF_SERVERS, Agreed, CapabilityFlags, MariaDbCapabilities, offered_as_mariadb};
 use crate::mysql::command::ClientCommand;
 use crate::mysql::frame::{PacketReader, write_packet};
 use crate::mysql::handshake::{ClientConfig, ClientEvent, ClientHandshake, RsaKey, TlsMode, Transport};
@@ -87,6 +87,7 @@ impl Bench {
         SessionConfig {
             greeting: Greeting {
                 server_version: "10.11.6-MariaDB".into(),
+                of_mariadb: offered_as_mariadb("10.11.6-MariaDB"),
                 collation: 45,
                 plugin: AuthPlugin::Native,
                 tls_available: false,
@@ -131,13 +132,13 @@ impl Bench {
         Self::logged_in_with(ASKED_OF_SERVERS | CapabilityFlags::CLIENT_MULTI_STATEMENTS)
     }
 
-    pub(super) fn logged_in_with(capabilities: CapabilityFlags) -> Self {
-        Self::logged_in_to(Self::config(), capabilities)
+    pub(super) fn logged_in_with(agreed: impl Into<Agreed>) -> Self {
+        Self::logged_in_to(Self::config(), agreed)
     }
 
-    pub(super) fn logged_in_to(config: SessionConfig, capabilities: CapabilityFlags) -> Self {
+    pub(super) fn logged_in_to(config: SessionConfig, agreed: impl Into<Agreed>) -> Self {
         let mut bench = Self::connect(config);
-        bench.log_in("ann", "secret", None, capabilities);
+        bench.log_in("ann", "secret", None, agreed);
         let Some(Event::Admit { user, before: None, proof: None }) = bench.session.poll_event() else {
             panic!("no admission")
         };
@@ -148,12 +149,14 @@ impl Bench {
     }
 
     /// Runs the client's side of the handshake, up to where the server's verdict is due.
-    pub(super) fn log_in(&mut self, user: &str, password: &str, schema: Option<&str>, capabilities: CapabilityFlags) {
+    pub(super) fn log_in(&mut self, user: &str, password: &str, schema: Option<&str>, agreed: impl Into<Agreed>) {
+        let Agreed { common: capabilities, of_mariadb } = agreed.into();
         let mut client = ClientHandshake::new(ClientConfig {
             user: user.into(),
             proof: Proof::Password(Secret::new(password)),
             schema: schema.map(Into::into),
             capabilities,
+            of_mariadb: of_mariadb | MariaDbCapabilities::STMT_BULK_OPERATIONS,
             collation: 45,
             max_packet_bytes: 1 << 24,
             attributes: Vec::new(),

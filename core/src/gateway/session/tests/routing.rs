@@ -5,7 +5,8 @@ use crate::error::{Component, Effect, Error, Kind};
 use crate::gateway::buffer::Refusal;
 use crate::gateway::session::Event;
 use crate::link::{Command, ConnectionTraits, Ended, Reply};
-use crate::mysql::capability::{ASKED_OF_SERVERS, CapabilityFlags};
+use crate::mysql::capability::{ASKED_OF_SERVERS, Agreed, CapabilityFlags, MariaDbCapabilities};
+use crate::mysql::column::ColumnDefinition;
 use crate::mysql::frame::{MAX_PAYLOAD_BYTES, write_packet};
 
 #[test]
@@ -143,6 +144,25 @@ fn clients_that_want_eof_packets_get_them_from_the_server() {
         let mut bench = Bench::logged_in_with(asked);
         bench.query("SELECT 1 FROM t");
         assert_eq!(bench.wish().class.traits.contains(ConnectionTraits::CLASSIC_EOF), given);
+    }
+}
+
+#[test]
+fn clients_that_read_extended_metadata_get_them_from_the_server() {
+    for of_mariadb in [MariaDbCapabilities::empty(), MariaDbCapabilities::EXTENDED_METADATA] {
+        let mut bench = Bench::logged_in_with(Agreed { common: ASKED_OF_SERVERS, of_mariadb });
+        bench.query("SELECT 1 FROM t");
+        let given = bench.wish().class.traits.contains(ConnectionTraits::EXTENDED_METADATA);
+        assert_eq!(given, !of_mariadb.is_empty());
+    }
+}
+
+#[test]
+fn what_weir_answers_itself_has_the_clients_metadata() {
+    for of_mariadb in [MariaDbCapabilities::empty(), MariaDbCapabilities::EXTENDED_METADATA] {
+        let mut bench = Bench::logged_in_with(Agreed { common: ASKED_OF_SERVERS, of_mariadb });
+        let packets = bench.query("SHOW WARNINGS");
+        assert!(ColumnDefinition::parse(&packets[1], of_mariadb).is_ok(), "{packets:?}");
     }
 }
 
