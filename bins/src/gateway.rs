@@ -147,6 +147,7 @@ async fn gateway(args: &Args) -> Result<(), String> {
         }
     }
     life.stopping(!succession.is_over());
+    succession.withdraw().await;
     drop(console);
     tokio::select! {
         () = running.stop(Duration::from_millis(drain_time)) => {}

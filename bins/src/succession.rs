@@ -88,6 +88,12 @@ impl Succession {
         self.is_over = true;
     }
 
+    /// Nobody may take the sockets any more, and they are not held open for anybody: who connects while the last sessions end is refused
+    /// instead of waiting for somebody who never comes.
+    pub async fn withdraw(&mut self) {
+        self.offering.shutdown().await;
+    }
+
     /// A successor serves.
     #[must_use]
     pub const fn is_over(&self) -> bool {

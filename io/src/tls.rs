@@ -108,10 +108,12 @@ impl Certificates {
     /// Reads them for the first time.
     ///
     /// # Errors
-    /// When a file cannot be read, is too long, or does not hold what it should.
+    /// When a file cannot be read, is too long, or does not hold what it should; between processes also when the authority does not vouch
+    /// for the certificate, or not now.
     pub fn load(files: Files, purpose: Purpose) -> Result<Self, CertificatesError> {
         let held = read(&files)?;
         let configs = held.configs(&files, purpose)?;
+        held.check(&files, purpose)?;
         let current = Mutex::new(Current { configs, digest: held.digest(), refused: None });
         Ok(Self(Arc::new(Inner { files, purpose, current })))
     }
@@ -164,9 +166,7 @@ impl Certificates {
             return (false, Ok(false));
         }
         let built = read.and_then(|held| {
-            if *purpose == Purpose::Processes {
-                held.check(files)?;
-            }
+            held.check(files, *purpose)?;
             held.configs(files, *purpose)
         });
         match built {
@@ -273,8 +273,12 @@ impl Held {
         Ok(Configs { server, client })
     }
 
-    /// Of an own certificate that the authority does not vouch for, or not now, the other end would not think better.
-    fn check(&self, files: &Files) -> Result<(), CertificatesError> {
+    /// Of an own certificate that the authority does not vouch for, or not now, the other end would not think better, where it has the
+    /// same authority: between processes.
+    fn check(&self, files: &Files, purpose: Purpose) -> Result<(), CertificatesError> {
+        if purpose != Purpose::Processes {
+            return Ok(());
+        }
         let (Some(own), Some(roots), Some((path, _))) = (self.own(files)?, self.roots(files)?, &files.own) else {
             return Ok(());
         };

@@ -454,6 +454,11 @@ impl Deployment {
         }
     }
 
+    /// Tells a gateway to stop (SIGTERM), and does not wait.
+    pub fn terminate_gateway(&self, number: usize) {
+        self.gateways[number].0.signal(nix::sys::signal::Signal::SIGTERM);
+    }
+
     /// Tells all to read their files again (SIGHUP).
     pub fn hang_up(&mut self) {
         self.processes().for_each(|process| process.signal(nix::sys::signal::Signal::SIGHUP));

@@ -145,12 +145,16 @@ fn read<P: Parser>(argv: Vec<OsString>, variable: &dyn Fn(&str) -> Option<OsStri
     let (options, words) = below.as_ref().map_or((&command, 1), |below| (below, 2));
     // A command without the option has no file, whatever the environment says to others.
     let takes_a_file = options.get_arguments().any(|arg| CONFIG.strip_prefix("--") == arg.get_long());
+    // Whoever asks for help may do so because of the file.
+    let takes_a_file = takes_a_file && !argv.iter().skip(1).any(|word| is_question(word));
     let Some(path) = named(&argv).or_else(|| variable(CONFIG_ENV).map(PathBuf::from)).filter(|_| takes_a_file) else {
         return finish(command.clone().try_get_matches_from(argv), below.as_ref());
     };
     let file = load(&path)?;
     let mut added = Vec::new();
-    for (key, said) in &file {
+    let mut from_above: Vec<_> = file.iter().collect();
+    from_above.sort_by_key(|(_, said)| said.line);
+    for (key, said) in from_above {
         let arg = find(options, key).ok_or_else(|| unknown(&path, key, said, options))?;
         let flag = format!("--{key}");
         let is_flag = |word: &&OsString| word.to_str().is_some_and(|word| word.split('=').next() == Some(&flag));
@@ -183,6 +187,10 @@ fn finish<P: Parser>(matches: Result<ArgMatches, clap::Error>, below: Option<&Co
     P::from_arg_matches(&matches).map(|parsed| Wanted::Run(Box::new(parsed), values)).map_err(Refused::Usage)
 }
 
+fn is_question(word: &OsString) -> bool {
+    matches!(word.to_str(), Some("--help" | "-h" | "--version" | "-V"))
+}
+
 /// The file that the command line names.
 fn named(argv: &[OsString]) -> Option<PathBuf> {
     let mut words = argv.iter().skip(1);
@@ -211,11 +219,16 @@ fn load(path: &Path) -> Result<BTreeMap<String, Said>, Refused> {
         let line = error.span().map_or(1, |span| line_of(&text, span.start));
         Refused::File(format!("{}:{line}: {}", path.display(), error.message()))
     })?;
-    let said = |(key, value): (Spanned<String>, Value)| {
+    let mut file = BTreeMap::new();
+    for (key, value) in parsed {
         let line = line_of(&text, key.span().start);
-        (key.into_inner().replace('_', "-"), Said { line, value })
-    };
-    Ok(parsed.into_iter().map(said).collect())
+        let key = key.into_inner().replace('_', "-");
+        if let Some(Said { line: other, .. }) = file.insert(key.clone(), Said { line, value }) {
+            let (first, again) = (line.min(other), line.max(other));
+            return Err(Refused::File(format!("{}:{again}: {key} stands in line {first} already", path.display())));
+        }
+    }
+    Ok(file)
 }
 
 fn line_of(text: &str, byte: usize) -> usize {
@@ -406,6 +419,26 @@ mod tests {
         assert!(flag.contains("weir.toml:2: tls-required: true or false"), "{flag}");
         assert!(refused("config = 'a'").contains("there is no option config"));
         assert!(refused("port = 1").contains("--etcd"), "what is missing is said as always");
+    }
+
+    #[test]
+    fn an_option_that_stands_twice_is_refused_however_it_is_written() {
+        let twice = with("etcd = 'a'\ntls-required = true\ntls_required = false\n", &[], &[]).unwrap_err();
+        assert!(twice.contains("weir.toml:3: tls-required stands in line 2 already"), "{twice}");
+    }
+
+    #[test]
+    fn of_several_mistakes_the_first_is_named() {
+        let first = with("etcd = 'a'\nprot = 7\nabsent = 1\n", &[], &[]).unwrap_err();
+        assert!(first.contains("weir.toml:2:"), "{first}");
+    }
+
+    #[test]
+    fn help_is_given_whatever_the_file_says() {
+        for word in ["--help", "-h"] {
+            let help = with("prot = 7\n", &[word], &[]).unwrap_err();
+            assert!(help.contains("Usage") && !help.contains("prot"), "{help}");
+        }
     }
 
     #[test]

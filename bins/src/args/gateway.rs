@@ -429,7 +429,8 @@ fn ratio(text: &str) -> Result<f64, &'static str> {
 }
 
 fn policy(text: &str) -> Result<Splitting, &'static str> {
-    Splitting::parse(text).ok_or("no such policy")
+    Splitting::parse(text)
+        .ok_or("one of random, round_robin, least_connections, least_rt, least_qps, least_behind_primary, disable")
 }
 
 fn without_replica(text: &str) -> Result<WithoutReplica, &'static str> {

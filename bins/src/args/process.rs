@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 /// Options of every process.
@@ -74,6 +75,13 @@ type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 static LOG: OnceLock<SetFilter> = OnceLock::new();
 
 fn filter(text: &str) -> Result<EnvFilter, String> {
+    // A word alone that is no level would be taken for a part of the program, and all others would fall silent.
+    let mut words = text.split(',').filter(|word| !word.is_empty() && !word.contains(['=', '[']));
+    if let Some(word) = words.find(|word| word.parse::<LevelFilter>().is_err()) {
+        return Err(format!(
+            "--log {text}: {word} is no level: off, error, warn, info, debug or trace; what a part logs is said as weir_io=debug"
+        ));
+    }
     EnvFilter::try_new(text).map_err(|error| format!("--log {text}: {error}"))
 }
 
@@ -175,5 +183,21 @@ impl StopSignals {
         let mut cx = Context::from_waker(Waker::noop());
         matches!(self.interrupt.poll_recv(&mut cx), Poll::Ready(_))
             || matches!(self.terminate.poll_recv(&mut cx), Poll::Ready(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_is_mistyped_does_not_silence_everything() {
+        for text in ["warning", "info,weir_io=debug,verbose"] {
+            let why = filter(text).err().unwrap_or_default();
+            assert!(why.contains("is no level") && why.contains("warn"), "{text}: {why}");
+        }
+        for text in ["warn", "INFO", "off", "weir_io=debug", "info,weir_io=debug", "", "3", "warn,h2=off"] {
+            assert!(filter(text).is_ok(), "{text}");
+        }
     }
 }

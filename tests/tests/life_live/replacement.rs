@@ -107,3 +107,18 @@ fn a_gateway_starts_its_own_successor_and_ends_when_its_time_is_over() {
     assert_eq!(super::health::get(health, "/readyz").map(|(status, _)| status), Some(200));
     successor.end();
 }
+
+#[test]
+fn whoever_connects_to_a_gateway_that_stops_is_refused_at_once_though_it_could_have_had_a_successor() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("handover").display().to_string();
+    let deployment = Deployment::small_of_gateway(&["--handover", &path, "--drain-time-ms", "60000"]);
+    let at = deployment.gateway(0);
+    let mut busy = Session::open(at, &application(), None).expect("a session");
+    busy.run(b"BEGIN").expect("a transaction");
+    deployment.terminate_gateway(0);
+    // Nobody waits in the queue of a socket from which nobody takes them.
+    eventually(REPLACED_WITHIN / 4, "who connects is refused", || TcpStream::connect(at).is_err());
+    assert_eq!(busy.values("SELECT 1"), ["1"], "the transaction goes on");
+    busy.run(b"COMMIT").expect("an answer");
+}

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
-use weir_tests::{EtcdCluster, free_port, run_program};
+use weir_tests::{EtcdCluster, certificate, free_port, run_program};
 
 /// Everything here ends by itself long before.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
@@ -56,6 +56,28 @@ fn a_file_that_is_no_certificate_is_named() {
     let (code, said) = refused("weir-orch", &[&own[..], &tls].concat());
     assert_eq!(code, 1);
     assert!(said.contains("this.pem: holds no CERTIFICATE"), "{said}");
+}
+
+#[test]
+fn a_certificate_of_another_authority_is_refused_at_the_start() {
+    let dir = tempfile::tempdir().expect("a directory");
+    certificate(dir.path(), "this");
+    certificate(dir.path(), "other");
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let (own, key, other) = (file("this.crt"), file("this.key"), file("other.crt"));
+    let data = file("tablet");
+    let tls = ["--etcd", "http://127.0.0.1:1", "--grpc-cert", &own, "--grpc-key", &key, "--grpc-ca", &other];
+    let tablet = [&TABLET[..], &["--data-dir", &data, "--mysql-port", "0", "--grpc-port", "0"]].concat();
+    for (program, options) in [
+        ("weir-tablet", &tablet[..]),
+        ("weir-orch", &["--shard", "shop/0", "--cohort", "a-1,a-2"]),
+        ("weir-gateway", &["--shard", "shop/0", "--port", "0"]),
+    ] {
+        let (code, said) = refused(program, &[options, &tls].concat());
+        assert_eq!(code, 1, "{program}: {said}");
+        assert!(said.contains("this.crt: the authority does not vouch for it"), "{program}: {said}");
+    }
+    assert!(!std::path::Path::new(&data).exists(), "nothing was started");
 }
 
 #[test]
