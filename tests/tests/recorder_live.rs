@@ -141,6 +141,10 @@ fn clients_felt_it(dir: &Path, explanation: &Value) {
             until - from
         });
         assert!((times.sum::<f64>() - seconds).abs() < 1e-6 && seconds > 0.1 && seconds < 60.0, "{client:#}");
+        assert!(
+            without[0]["from"].as_f64().is_some_and(|from| from > -3.0),
+            "not what was before the first term: {client:#}"
+        );
     }
     let apart = TempDir::new().expect("a directory");
     let places = ["orchestrator", "gateway"].map(|kind| apart.path().join(kind));

@@ -175,7 +175,9 @@ fn explain_one(all: &[Life], life: &Life, place: usize, term: u64) -> Explanatio
     let told = Explanation::of(life, place, term);
     let begun = life.moments.get(place).map_or(told.stretch.from, |moment| moment.at);
     let [from_ns, begun_ns, until_ns] = [told.stretch.from, begun, told.stretch.until].map(|at| life.unix_ns(at));
-    let when = When { from_ns, begun_ns, until_ns };
+    let mut before = life.moments.iter().take(place).rev();
+    let settled = before.find(|moment| matches!(moment.mark, Some(Mark::Settled(_))));
+    let when = When::new(from_ns, begun_ns, until_ns, settled.map(|moment| life.unix_ns(moment.at)));
     let (tablets, clients) = (deeds(all, &life.shard, when), felt(all, &life.shard, when));
     Explanation { tablets, clients, ..told }
 }

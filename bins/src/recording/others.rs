@@ -40,18 +40,25 @@ pub(crate) struct Without {
 /// When a change was, as Unix time in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct When {
-    pub(crate) from_ns: u64,
-    pub(crate) begun_ns: u64,
-    pub(crate) until_ns: u64,
+    begun_ns: u64,
+    /// What belongs to it.
+    from_ns: u64,
+    until_ns: u64,
 }
 
 impl When {
+    /// One whose first sign was at `from_ns`; what was before the one before it was `settled_ns` is not of it.
+    pub(crate) fn new(from_ns: u64, begun_ns: u64, until_ns: u64, settled_ns: Option<u64>) -> Self {
+        let from_ns = from_ns.saturating_sub(AROUND_NS).max(settled_ns.unwrap_or_default());
+        Self { begun_ns, from_ns, until_ns: until_ns.saturating_add(AROUND_NS) }
+    }
+
     fn seconds(self, at_ns: u64) -> f64 {
         (i128::from(at_ns) - i128::from(self.begun_ns)) as f64 / NANOS
     }
 
     fn has(self, from_ns: u64, until_ns: u64) -> bool {
-        until_ns >= self.from_ns.saturating_sub(AROUND_NS) && from_ns <= self.until_ns.saturating_add(AROUND_NS)
+        until_ns >= self.from_ns && from_ns <= self.until_ns
     }
 }
 
