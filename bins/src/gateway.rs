@@ -1,7 +1,7 @@
 //! `weir-gateway`: a gateway in front of tablets in other processes.
 
 use crate::args::{
-    AdminArgs, ConsoleArgs, GatewayArgs, LIVE_OF_GATEWAYS, ProcessArgs, Reread, TopologyArgs, WireArgs, say,
+    AdminArgs, ConsoleArgs, GatewayArgs, LIVE_OF_GATEWAYS, ProcessArgs, RecordArgs, Reread, TopologyArgs, WireArgs, say,
 };
 use crate::console::{Console, Whose};
 use crate::life::{Life, Told};
@@ -43,6 +43,10 @@ pub struct Args {
     /// offers them there now, if there is one: a unix socket. On SIGUSR2 it starts its program again as its successor.
     #[arg(long, value_name = "PATH", env = "WEIR_HANDOVER")]
     pub handover: Option<PathBuf>,
+
+    /// Its recording.
+    #[command(flatten)]
+    pub record: RecordArgs,
 
     /// Its topology.
     #[command(flatten)]
@@ -97,6 +101,7 @@ async fn gateway(args: &Args) -> Result<(), String> {
         admin: args.admin.options(&args.wire)?,
         gateway,
         tablet_time_max: Duration::from_millis(args.tablet_time_ms),
+        record: args.record.options(),
     };
     let of_console = console.as_ref().and_then(Console::certificates);
     let certificates =

@@ -1,12 +1,11 @@
 //! `weir-orch`: an orchestrator of one shard.
 
-use crate::args::{AdminArgs, ConsoleArgs, ProcessArgs, Reread, TopologyArgs, WireArgs, mib, say};
+use crate::args::{AdminArgs, ConsoleArgs, ProcessArgs, RecordArgs, Reread, TopologyArgs, WireArgs, say};
 use crate::console::{Console, Whose};
 use crate::life::{Life, Told};
 use crate::up::{Durability, Errant};
 use clap::Parser;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use weir_core::orch::durability::Policy;
@@ -15,7 +14,6 @@ use weir_core::orch::recovery::Cohort;
 use weir_core::topo::{ShardName, TabletAlias};
 use weir_io::admin::Target;
 use weir_io::processes::orchestrator::{Options, Running};
-use weir_io::recorder;
 
 /// An orchestrator of Weir: watches the tablets of a shard, finds what is wrong, and puts it right. Run three, for one that dies; the
 /// one that holds the shard's lock acts.
@@ -51,13 +49,9 @@ pub struct Args {
     #[arg(long, default_value_t = 5_000, value_name = "MS", env = "WEIR_REPARENT_DRAIN_MS", value_parser = clap::value_parser!(u64).range(100..=20_000))]
     pub reparent_drain_ms: u64,
 
-    /// Where it keeps what it was told and what it decided, for `weir-sim replay` and `weir ctl explain-failover` [default: nowhere].
-    #[arg(long, value_name = "DIR", env = "WEIR_RECORD_DIR")]
-    pub record_dir: Option<PathBuf>,
-
-    /// How much of that it keeps, in MiB; the oldest goes.
-    #[arg(long, default_value_t = 64, value_name = "MIB", env = "WEIR_RECORD_MAX_MIB", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub record_max_mib: u32,
+    /// Its recording.
+    #[command(flatten)]
+    pub record: RecordArgs,
 
     /// Its topology.
     #[command(flatten)]
@@ -119,7 +113,7 @@ async fn orchestrate(args: &Args) -> Result<(), String> {
         drain_time: Duration::from_millis(args.reparent_drain_ms),
         identity: args.wire.identity()?,
         admin: args.admin.options(&args.wire)?,
-        record: args.record_dir.clone().map(|dir| recorder::Options { dir, bytes_max: mib(args.record_max_mib) }),
+        record: args.record.options(),
     };
     let certificates = console.as_ref().and_then(Console::certificates);
     life.follow([options.identity.clone(), options.topology.certificates(), certificates].into_iter().flatten());
@@ -128,7 +122,8 @@ async fn orchestrate(args: &Args) -> Result<(), String> {
     say(&format!("orchestrator of {} is {}", args.shard, running.name()));
     life.ready(running.readiness(), running.metrics())?;
     let shard = Whose::Found(Target::Processes { topology, shard: Some(args.shard.clone()), identity });
-    let console = console.map(|console| console.serve("weir-orch", shard, args.record_dir.clone())).transpose()?;
+    let console =
+        console.map(|console| console.serve("weir-orch", shard, args.record.record_dir.clone())).transpose()?;
     while !matches!(life.next().await, Told::Stop) {}
     life.stopping(true);
     drop(console);

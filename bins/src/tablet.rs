@@ -1,6 +1,6 @@
 //! `weir-tablet`: a tablet, with its server.
 
-use crate::args::{ProcessArgs, Reread, TabletArgs, TopologyArgs, TraceArgs, WireArgs, say};
+use crate::args::{ProcessArgs, RecordArgs, Reread, TabletArgs, TopologyArgs, TraceArgs, WireArgs, say};
 use crate::life::{Life, Told};
 use clap::Parser;
 use std::collections::BTreeMap;
@@ -82,6 +82,10 @@ pub struct Args {
     /// How long a primary that is told to stop waits until another is, in milliseconds. 0: it stops at once, and is replaced then.
     #[arg(long, default_value_t = 20_000, value_name = "MS", env = "WEIR_HANDOVER_TIME_MS")]
     pub handover_time_ms: u64,
+
+    /// Its recording.
+    #[command(flatten)]
+    pub record: RecordArgs,
 
     /// Its topology.
     #[command(flatten)]
@@ -196,5 +200,6 @@ async fn options(args: &Args) -> Result<Options, String> {
         guard: args.tablet.guard()?,
         // What is sampled, gateways say.
         traces: args.traces.options(0.0),
+        record: args.record.options(),
     })
 }

@@ -12,6 +12,7 @@ use crate::metrics::{Program, Sources};
 use crate::net::Address;
 use crate::orch;
 use crate::processes::shard::Shard as Followed;
+use crate::recorder::{self, Recorder};
 use crate::servers::{Account, Kept};
 use crate::store::{Embedded, Topology};
 use crate::tablet::{Accounts, Connector, Described, Encryption, LocalTablet, Own, TableGuard};
@@ -23,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::warn;
 use weir_core::error::{Component, Error};
-use weir_core::gateway::cluster::{self, TabletId, View};
+use weir_core::gateway::cluster::{self, Cluster, TabletId, View};
 use weir_core::gateway::users::Users;
 use weir_core::link::ConnectionClass;
 use weir_core::mysql::auth::Secret;
@@ -61,8 +62,8 @@ pub struct Options {
     pub kept: Option<Arc<Kept>>,
     /// How, if Weir changes the primary of its own servers; `None`: it finds roles, and changes none.
     pub failover: Option<Policies>,
-    /// How long transactions may take to end before a planned change of primary.
-    pub drain_time: Duration,
+    /// Where its machines keep what they are told, if anywhere.
+    pub record: Option<recorder::Options>,
     /// The account that statements run under on the servers, unless clients bring their own.
     pub application: Account,
     /// The account that watches the servers.
@@ -164,8 +165,9 @@ impl Running {
         let tablets: Vec<_> = members.iter().map(|member| Arc::clone(&member.tablet)).collect();
         let ShardName { keyspace, shard } = place();
         let entry = failover.as_ref().map_or_else(|| watch::channel(None).1, |failover| failover.entry().clone());
-        let (shard, mut view) =
-            EmbeddedShard::new(keyspace, shard, roles, options.cluster.clone(), members, news, entry);
+        let recorder = Recorder::open_if_possible::<Cluster>(options.record.as_ref(), UP, &place().to_string());
+        let cluster = (options.cluster.clone(), recorder);
+        let (shard, mut view) = EmbeddedShard::new(keyspace, shard, roles, cluster, members, news, entry);
         let shard = tokio::spawn(shard.run());
         wait_for_primary(&mut view, options.primary_time_max).await?;
         let by_id = tablets.iter().map(|tablet| (tablet.id(), Tablet::Local(Arc::clone(tablet)))).collect();
@@ -297,8 +299,8 @@ fn start_failover(
     };
     let service = accounts(kept.service_account());
     let connector = |member: &Member| connector(options, &member.address, &service, 0);
-    let drain_time = options.drain_time;
-    Failover::start(kept, (store.clone(), shard), policies, drain_time, members, connector, news)
+    let record = options.record.as_ref();
+    Failover::start(kept, (store.clone(), shard), policies, record, members, connector, news)
         .map(Some)
         .map_err(StartError::Promise)
 }

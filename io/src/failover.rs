@@ -1,5 +1,6 @@
 //! Failover of one shard whose servers, tablets and orchestrator live in this process: who talks to whom.
 
+use crate::admin::UP;
 use crate::durable::Unusable;
 use crate::orch::{self, Driver, Wishes};
 use crate::recorder::{self, Recorder};
@@ -22,11 +23,10 @@ use weir_core::orch::orchestrator::Orchestrator;
 use weir_core::orch::rebuild::Errant;
 use weir_core::orch::recovery::Cohort;
 use weir_core::tablet::operations::{Servers, SourceLogin};
+use weir_core::tablet::orders::Orders;
 use weir_core::time::Duration;
 use weir_core::topo::{Address, ShardName, TabletAlias};
 
-/// What the orchestrator is called in recordings: there is one.
-const RECORDED_AS: &str = "up";
 /// How often it is looked whether a server's process has ended.
 const LOOK_AFTER_EVERY: Duration = Duration::from_millis(250);
 /// A primary that died is replaced in this time, or started again as what it was.
@@ -123,8 +123,8 @@ pub struct Policies {
     pub errant: Errant,
     /// How often a second a server reads and writes to give its data to another; 0: as often as it can.
     pub rebuild_throttle: u32,
-    /// What is kept of the orchestrator's recordings beside the servers' data, in bytes; 0: it is not recorded.
-    pub record_bytes_max: u64,
+    /// How long transactions may take to end before a planned change of primary.
+    pub drain_time: Duration,
 }
 
 /// The failover of a shard, under way until it is dropped.
@@ -143,7 +143,7 @@ impl Failover {
         kept: &Kept,
         (store, shard): (Embedded, ShardName),
         policies: Policies,
-        drain_time: Duration,
+        record: Option<&recorder::Options>,
         members: &[Member],
         connector: impl Fn(&Member) -> Connector,
         news: &mpsc::Sender<News>,
@@ -188,14 +188,13 @@ impl Failover {
                 leaving: watch::channel(false).1,
                 orchestrator: orchestrator.clone(),
                 shard: news.clone(),
+                recorder: Recorder::open_if_possible::<Orders>(record, &member.alias.to_string(), &shard.to_string()),
             })?;
             tasks.spawn(obedience.run());
         }
-        let errant = policies.errant;
-        let dir = kept.data_dir().join(recorder::DIR);
-        let record = recorder::Options { dir, bytes_max: policies.record_bytes_max };
-        let record = Some(record).filter(|_| policies.record_bytes_max > 0);
-        let recorder = Recorder::open_if_possible::<Orchestrator>(record.as_ref(), RECORDED_AS, &shard.to_string());
+        let (errant, drain_time) = (policies.errant, policies.drain_time);
+        // There is one.
+        let recorder = Recorder::open_if_possible::<Orchestrator>(record, UP, &shard.to_string());
         let topology = Topology::Embedded(store).serve(shard, entry);
         let entry = topology.entry.clone();
         let answers = orchestrator;

@@ -19,6 +19,7 @@ pub mod http;
 pub mod metrics;
 pub mod net;
 pub mod orch;
+mod picture;
 pub mod processes;
 pub mod recorder;
 mod scratch;

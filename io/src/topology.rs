@@ -2,19 +2,18 @@
 
 use crate::clock;
 use crate::net::Address;
+use crate::picture::{MEASURE_EVERY, Picture};
+use crate::recorder::Recorder;
 use crate::tablet::{LocalTablet, News, orders};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
-use weir_core::gateway::cluster::{Cluster, Config, Input, Output, TabletId, View};
+use weir_core::gateway::cluster::{Config, Input, TabletId, View};
 use weir_core::orch::lock::Entry;
-use weir_core::time::{Duration, Instant};
+use weir_core::time::Instant;
 use weir_core::topo::discover::Evidence;
 use weir_core::topo::{self, Change, Keyspace, Observation, Role, Shard, ShardRecord, Sighting, TabletAlias};
-
-/// How often outliers are looked for.
-const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// One tablet, as the topology is told of it.
 #[derive(Clone, Debug)]
@@ -45,12 +44,11 @@ pub struct EmbeddedShard {
     evidence: Evidence,
     /// What tablets that take orders have said: roles and terms.
     told: BTreeMap<TabletId, (Role, u64)>,
-    cluster: Cluster,
+    picture: Picture,
     members: BTreeMap<TabletId, Member>,
     news: mpsc::Receiver<News>,
     /// What an orchestrator has written of the shard.
     entry: watch::Receiver<Option<Entry>>,
-    view: watch::Sender<Arc<View>>,
 }
 
 impl EmbeddedShard {
@@ -60,24 +58,24 @@ impl EmbeddedShard {
         keyspace: Keyspace,
         shard: Shard,
         roles: Roles,
-        config: Config,
+        (config, recorder): (Config, Recorder),
         members: Vec<Member>,
         news: mpsc::Receiver<News>,
         entry: watch::Receiver<Option<Entry>>,
     ) -> (Self, watch::Receiver<Arc<View>>) {
-        let mut cluster = Cluster::new(config);
+        let (mut picture, seen) = Picture::new(config, recorder);
         let mut evidence = Evidence::new();
         let now = clock::now();
         for member in &members {
             let (id, alias) = (member.tablet.id(), member.alias.clone());
             let added = Input::TabletAdded { id, alias: alias.clone(), weight: member.weight };
-            cluster.handle(now, added);
+            picture.tell(now, added);
             evidence.insert(alias, Sighting::new(listening_at(&member.address)));
         }
-        let (view, seen) = watch::channel(Arc::clone(cluster.view()));
+        picture.publish();
         let members = members.into_iter().map(|member| (member.tablet.id(), member)).collect();
         let (record, told) = (ShardRecord::new(keyspace, shard), BTreeMap::new());
-        let shard = Self { roles, record, evidence, told, cluster, members, news, entry, view };
+        let shard = Self { roles, record, evidence, told, picture, members, news, entry };
         (shard, seen)
     }
 
@@ -86,28 +84,23 @@ impl EmbeddedShard {
         let mut measure = tokio::time::interval(MEASURE_EVERY);
         self.look_who_is_drained();
         loop {
-            let deadline = clock::to_tokio(self.cluster.poll_timeout().unwrap_or(Instant::MAX));
             tokio::select! {
                 news = self.news.recv() => match news {
                     Some(news) => self.hear(news),
                     None => return,
                 },
                 Ok(()) = self.entry.changed() => self.look_who_is_drained(),
-                _ = measure.tick() => {
-                    let now = clock::now();
-                    let samples = self.cluster.view().samples(now);
-                    self.cluster.handle(now, Input::Measured(samples));
-                }
-                () = tokio::time::sleep_until(deadline) => self.cluster.handle(clock::now(), Input::Timeout),
+                _ = measure.tick() => self.picture.measure(),
+                () = self.picture.timeout() => self.picture.tell(clock::now(), Input::Timeout),
             }
-            self.publish();
+            self.picture.publish();
         }
     }
 
     fn hear(&mut self, news: News) {
         let now = clock::now();
         match news {
-            News::Health(id, health) => self.cluster.handle(now, Input::Health(id, health)),
+            News::Health(id, health) => self.picture.tell(now, Input::Health(id, health)),
             News::Observed(id, observation) => {
                 self.note_group(id, &observation);
                 if let Some(sighting) = self.sighting(id) {
@@ -143,7 +136,7 @@ impl EmbeddedShard {
     fn look_who_is_drained(&mut self) {
         let drained = self.entry.borrow_and_update().as_ref().map(|entry| entry.drained.clone()).unwrap_or_default();
         for (id, member) in &self.members {
-            self.cluster.handle(clock::now(), Input::Drained(*id, drained.contains(&member.alias)));
+            self.picture.tell(clock::now(), Input::Drained(*id, drained.contains(&member.alias)));
         }
     }
 
@@ -157,7 +150,7 @@ impl EmbeddedShard {
         info!("term {term}: {} was {}, is {role}", member.alias, before.0);
         self.told.insert(id, (role, term));
         member.tablet.assign(role, term);
-        self.cluster.handle(now, Input::RoleAssigned { id, role, term });
+        self.picture.tell(now, Input::RoleAssigned { id, role, term });
     }
 
     fn sighting(&mut self, id: TabletId) -> Option<&mut Sighting> {
@@ -183,16 +176,7 @@ impl EmbeddedShard {
         for (id, member) in &self.members {
             let role = self.record.role(&member.alias);
             member.tablet.assign(role, term);
-            self.cluster.handle(now, Input::RoleAssigned { id: *id, role, term });
-        }
-    }
-
-    fn publish(&mut self) {
-        while let Some(output) = self.cluster.poll_output() {
-            match output {
-                Output::View(view) => _ = self.view.send(view),
-                Output::TooManyTablets(id) => warn!("tablet {} is one too many and is not used", id.0),
-            }
+            self.picture.tell(now, Input::RoleAssigned { id: *id, role, term });
         }
     }
 }

@@ -41,7 +41,7 @@ fn owned<'a>(options: &'a [&'a str]) -> impl Iterator<Item = String> + use<'a> {
     options.iter().map(|option| (*option).to_owned())
 }
 
-/// Where orchestrators record, in the deployment's directory.
+/// Where all of them record, in the deployment's directory.
 const RECORDINGS: &str = "recordings";
 /// Whatever looks after processes starts one again after this.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
@@ -219,6 +219,11 @@ impl Deployment {
         let common: Vec<String> = topology.into_iter().chain(log).chain(owned(more.all)).collect();
         let Account { user, password } = application();
         let account = ["--user".to_owned(), user, "--password".into(), password];
+        let recorded = || {
+            let recordings = ["--record-dir".to_owned(), dir.path().join(RECORDINGS).display().to_string()];
+            // Programs of before may not know that.
+            recordings.into_iter().filter(|_| more.programs.is_none())
+        };
         let tablets = (1..=counts.tablets).map(|number| {
             let host = host(number - 1);
             let own = [
@@ -230,7 +235,11 @@ impl Deployment {
                 ("--mysql-port", free_port().to_string()),
                 ("--replication-password", "between servers".to_owned()),
             ];
-            let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).chain(owned(more.tablet));
+            let own = own
+                .into_iter()
+                .flat_map(|(flag, value)| [flag.to_owned(), value])
+                .chain(recorded())
+                .chain(owned(more.tablet));
             Process::new("weir-tablet", host, own.chain(account.clone()).chain(common.clone()))
         });
         let tablets: Vec<Process> = tablets.collect();
@@ -240,10 +249,7 @@ impl Deployment {
         let cohort = ["--cohort".to_owned(), cohort.join(","), "--durability".into(), durability.into()];
         let orchestrator = |number: usize| {
             let own = ["--name".to_owned(), format!("orchestrator-{number}")].into_iter();
-            let recordings = ["--record-dir".to_owned(), dir.path().join(RECORDINGS).display().to_string()];
-            // Programs of before may not know that.
-            let recordings = recordings.into_iter().filter(|_| more.programs.is_none());
-            let own = own.chain(recordings).chain(owned(more.orchestrator));
+            let own = own.chain(recorded()).chain(owned(more.orchestrator));
             Process::new("weir-orch", host(number), own.chain(cohort.clone()).chain(common.clone()))
         };
         let gateway = |number: usize| {
@@ -254,7 +260,11 @@ impl Deployment {
                 ("--host", host.address().to_string()),
                 ("--port", port.to_string()),
             ];
-            let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).chain(owned(more.gateway));
+            let own = own
+                .into_iter()
+                .flat_map(|(flag, value)| [flag.to_owned(), value])
+                .chain(recorded())
+                .chain(owned(more.gateway));
             (Process::new("weir-gateway", host, own.chain(account.clone()).chain(common.clone())), address)
         };
         let mut deployment = Self {
@@ -293,7 +303,7 @@ impl Deployment {
         Account::new("weir_service", password.expect("the tablet has made it"))
     }
 
-    /// Where all orchestrators record.
+    /// Where all of them record.
     #[must_use]
     pub fn recordings(&self) -> PathBuf {
         self.dir.path().join(RECORDINGS)

@@ -40,7 +40,7 @@ fn every_change_of_primary_keeps_what_was_acknowledged() {
 
 /// Also when it is written down amid all that, and read again.
 #[test]
-fn an_orchestrator_that_is_told_the_same_again_decides_the_same() {
+fn a_machine_that_is_told_the_same_again_decides_the_same() {
     let names = library::ALL.iter().map(|(name, _)| *name);
     for name in names.filter(|name| name.starts_with("failover/") || name.starts_with("analysis/")) {
         for seed in 0..seeds(1) {

@@ -1,4 +1,4 @@
-//! What the orchestrator of this process has recorded of changes of primary, as `weir ctl explain-failover` tells it.
+//! What was recorded of changes of primary where the orchestrator of this process records, as `weir ctl explain-failover` tells it.
 
 use crate::recording::explanation::{self, Explanation};
 use crate::recording::picture;
@@ -13,7 +13,7 @@ use weir_sim::view::html;
 
 /// Changes that are told, at most: the latest.
 const CHANGES_MAX: usize = 20;
-/// What is read of each orchestrator's recording, in bytes on the disk: what was written last.
+/// What is read of each recording, in bytes on the disk: what was written last.
 const READ_BYTES_MAX: u64 = 8 << 20;
 /// What was read so long ago is read again.
 const FRESH_FOR: Duration = Duration::from_secs(5);

@@ -16,7 +16,7 @@ use print::{Table, json};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use weir_core::topo::TabletAlias;
 use weir_io::admin::messages::{OrchestratorStatus, Policy, Pool, Quarantined, Session, Tablet, Variable};
@@ -96,16 +96,18 @@ enum Command {
     },
     /// Show which tablets stay out until somebody has looked at them, and why.
     Quarantine(Ask),
-    /// Say how a change of primary came about: what was seen, what was decided and why, what was done, and how long each step took.
+    /// Say how a change of primary came about: what was seen, what was decided and why, what was done, how long each step took, and what clients
+    /// felt.
     ExplainFailover {
         /// The term that it began [default: the last one].
         #[arg(value_name = "TERM")]
         id: Option<u64>,
 
-        /// The orchestrators' recordings, or copies of them, as `weir-orch --record-dir` keeps them [default: those of the `weir up` of
-        /// --data-dir].
-        #[arg(long, value_name = "DIR")]
-        recording: Option<PathBuf>,
+        /// Recordings, or copies of them, as `--record-dir` keeps them: a directory or a file, several when said several times. Those of
+        /// orchestrators tell how it came about, those of tablets what they did, and those of gateways what clients felt [default: those
+        /// of the `weir up` of --data-dir].
+        #[arg(long, value_name = "PATH")]
+        recording: Vec<PathBuf>,
 
         #[command(flatten)]
         ask: Ask,
@@ -212,8 +214,8 @@ async fn carry_out(command: &Command) -> Result<bool, String> {
         return Err("nothing was done".to_owned());
     }
     if let Command::ExplainFailover { id, recording, .. } = command {
-        let dir = recording.clone().map_or_else(|| target.recordings(), Ok)?;
-        explain(&dir, *id, *json)?;
+        let places = if recording.is_empty() { &[target.recordings()?] } else { &recording[..] };
+        explain(places, *id, *json)?;
         return Ok(true);
     }
     let cluster = target.find().await?;
@@ -302,10 +304,12 @@ async fn carry_out(command: &Command) -> Result<bool, String> {
     Ok(is_whole)
 }
 
-/// Reads what orchestrators have recorded.
-fn explain(dir: &Path, term: Option<u64>, json: bool) -> Result<(), String> {
-    let shelf = Shelf::open(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let explanation = explanation::explain(shelf.recordings().map(|(_, lines)| lines), term)?;
+/// Reads what was recorded.
+fn explain(places: &[PathBuf], term: Option<u64>, json: bool) -> Result<(), String> {
+    let open = |place: &PathBuf| Shelf::open(place).map_err(|error| format!("{}: {error}", place.display()));
+    let shelves = places.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let recordings = shelves.iter().flat_map(Shelf::recordings);
+    let explanation = explanation::explain(recordings.map(|(_, lines)| lines), term)?;
     if json {
         print::json(&explanation)
     } else {

@@ -43,14 +43,14 @@ impl TargetArgs {
         Cluster::find(self.target(std::env::var_os(DATA_DIR_ENV).map(PathBuf::from))?).await
     }
 
-    /// Where the orchestrator of the `weir up` that is meant is recorded.
+    /// Where the machines of the `weir up` that is meant are recorded.
     ///
     /// # Errors
     /// When processes of their own are meant: their recordings are on their machines.
     pub fn recordings(&self) -> Result<PathBuf, String> {
         let data_dir = self.data_dir(std::env::var_os(DATA_DIR_ENV).map(PathBuf::from));
         let elsewhere =
-            "orchestrators keep their recordings in --record-dir, each on its machine: name it with --recording";
+            "processes keep their recordings in --record-dir, each on its machine: name them with --recording";
         data_dir.map(|data_dir| data_dir.join(recorder::DIR)).ok_or_else(|| elsewhere.to_owned())
     }
 

@@ -1,10 +1,14 @@
-//! One change of primary, explained: what was seen, what was decided and why, what was done, and how long each step took.
+//! One change of primary, explained: what was seen, what was decided and why, what was done, how long each step took, and what clients felt.
 
+use super::calendar;
+use super::lives::{Life, lives};
+use super::others::{Deed, Felt, When, Without, deeds, felt};
 use super::story::{Kind, Mark, Moment, milliseconds};
-use super::{Told, calendar, tell};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io;
+use weir_core::orch::orchestrator::Orchestrator;
+use weir_core::recording::Recorded;
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::TabletAlias;
 
@@ -44,6 +48,10 @@ pub(crate) struct Explanation {
     pub(crate) settled: bool,
     pub(crate) steps: Vec<Took>,
     pub(crate) happened: Vec<Happened>,
+    /// What tablets did, by their own recordings.
+    pub(crate) tablets: Vec<Deed>,
+    /// What clients felt, by the gateways' recordings; none when there are none of that time.
+    pub(crate) clients: Vec<Felt>,
     /// Where it is in the recordings.
     #[serde(skip)]
     pub(crate) stretch: Stretch,
@@ -55,15 +63,6 @@ pub(crate) struct Stretch {
     pub(crate) run: u64,
     pub(crate) from: Instant,
     pub(crate) until: Instant,
-}
-
-/// One life of an orchestrator, as far as it matters here.
-struct Life {
-    shard: String,
-    name: String,
-    origin_ns: u64,
-    run: u64,
-    moments: Vec<Moment>,
 }
 
 /// Explains how this term came about, or the last one that was begun there.
@@ -88,49 +87,23 @@ pub(crate) fn changes(
     term: Option<u64>,
     count_max: usize,
 ) -> Result<Vec<Explanation>, String> {
-    let mut all = Vec::new();
-    for lines in recordings {
-        all.extend(lives(lines)?);
-    }
+    let all = lives(recordings)?;
     let mut begun = Vec::new();
-    for life in &all {
+    for life in all.iter().filter(|life| life.kind == Orchestrator::KIND) {
         for (place, moment) in life.moments.iter().enumerate() {
             let Some(Mark::Begun(its)) = moment.mark else { continue };
             if term.is_none_or(|term| term == its) {
-                begun.push((life.origin_ns.saturating_add(moment.at.0), life, place, its));
+                begun.push((life.unix_ns(moment.at), life, place, its));
             }
         }
     }
     begun.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
-    Ok(begun.into_iter().take(count_max).map(|(_, life, place, its)| life.explain(place, its)).collect())
+    Ok(begun.into_iter().take(count_max).map(|(_, life, place, its)| explain_one(&all, life, place, its)).collect())
 }
 
-fn lives(lines: impl Iterator<Item = io::Result<String>>) -> Result<Vec<Life>, String> {
-    let mut lives: Vec<Life> = Vec::new();
-    let mut run = None;
-    for told in tell(lines) {
-        match told.map_err(|error| format!("a recording cannot be read: {error}"))? {
-            Told::Start(start, ..) => {
-                if run.replace(start.source.run) != Some(start.source.run) {
-                    let (shard, name, run) = (start.source.of, start.source.name, start.source.run);
-                    lives.push(Life { shard, name, origin_ns: start.origin_ns, run, moments: Vec::new() });
-                }
-            }
-            Told::Step(_, moments, ..) => {
-                if let Some(life) = lives.last_mut() {
-                    life.moments.extend(moments);
-                }
-            }
-            // What follows can be, and is told.
-            Told::Unreadable(_) => {}
-        }
-    }
-    Ok(lives)
-}
-
-impl Life {
-    fn explain(&self, place: usize, term: u64) -> Explanation {
-        let (before, rest) = self.moments.split_at(place);
+impl Explanation {
+    fn of(life: &Life, place: usize, term: u64) -> Self {
+        let (before, rest) = life.moments.split_at(place);
         let begun = rest.first().map_or(Instant::ZERO, |moment| moment.at);
         // The plan ends with a primary, with the lock, or with another plan.
         let is_end = |moment: &Moment| match moment.mark {
@@ -178,11 +151,11 @@ impl Life {
         let seconds = |at: Instant| at.since(begun).as_secs_f64() - begun.since(at).as_secs_f64();
         let happened =
             told.map(|moment| Happened { seconds: seconds(moment.at), kind: moment.kind, what: moment.text.clone() });
-        Explanation {
-            shard: self.shard.clone(),
+        Self {
+            shard: life.shard.clone(),
             term,
-            orchestrator: self.name.clone(),
-            begun: calendar(self.origin_ns, begun),
+            orchestrator: life.name.clone(),
+            begun: calendar(life.origin_ns(begun), begun),
             causes: causes.iter().map(|cause| cause.text.clone()).collect(),
             primary: chosen.map(|(tablet, ..)| tablet.to_string()),
             why: chosen.map(|(_, why, _)| why.clone()),
@@ -190,9 +163,23 @@ impl Life {
             settled: during.iter().any(|moment| moment.mark == Some(Mark::Settled(term))),
             steps,
             happened: happened.collect(),
-            stretch: Stretch { run: self.run, from: first, until: during.last().map_or(begun, |moment| moment.at) },
+            tablets: Vec::new(),
+            clients: Vec::new(),
+            stretch: Stretch { run: life.run, from: first, until: during.last().map_or(begun, |moment| moment.at) },
         }
     }
+}
+
+/// With what others have recorded of the same time.
+fn explain_one(all: &[Life], life: &Life, place: usize, term: u64) -> Explanation {
+    let told = Explanation::of(life, place, term);
+    let begun = life.moments.get(place).map_or(told.stretch.from, |moment| moment.at);
+    let [from_ns, begun_ns, until_ns] = [told.stretch.from, begun, told.stretch.until].map(|at| life.unix_ns(at));
+    let mut before = life.moments.iter().take(place).rev();
+    let settled = before.find(|moment| matches!(moment.mark, Some(Mark::Settled(_))));
+    let when = When::new(from_ns, begun_ns, until_ns, settled.map(|moment| life.unix_ns(moment.at)));
+    let (tablets, clients) = (deeds(all, &life.shard, when), felt(all, &life.shard, when));
+    Explanation { tablets, clients, ..told }
 }
 
 /// What may have to do with a term that is begun then: nothing from before the last change.
@@ -240,10 +227,45 @@ impl Explanation {
                 let _ = writeln!(text, "  {:+9.3}  {}", happened.seconds, happened.what);
             }
         }
+        self.tell_deeds(&mut text);
         text += "\nHow long it took\n";
         for Took { step, seconds } in &self.steps {
             let _ = writeln!(text, "  {:>12}  {step}", milliseconds(Duration::from_secs_f64(*seconds)));
         }
-        text + "\nWhat clients felt is not in an orchestrator's recording: the gateways' metrics have it.\n"
+        self.tell_clients(&mut text);
+        text
     }
+
+    fn tell_deeds(&self, text: &mut String) {
+        if self.tablets.is_empty() {
+            return;
+        }
+        *text += "\nWhat the tablets were told and did (seconds from the beginning of the term, by each machine's own clock)\n";
+        for Deed { tablet, seconds, what, .. } in &self.tablets {
+            let _ = writeln!(text, "  {seconds:+9.3}  {tablet}: {what}");
+        }
+    }
+
+    fn tell_clients(&self, text: &mut String) {
+        if self.clients.is_empty() {
+            *text += "\nWhat clients felt is in gateways' recordings, and none of that time is here: the gateways' metrics have it.\n";
+            return;
+        }
+        *text += "\nWhat clients felt (seconds from the beginning of the term, by each gateway's own clock)\n";
+        for Felt { gateway, seconds, without } in &self.clients {
+            let time = milliseconds(Duration::from_secs_f64(*seconds));
+            let _ = match without[..] {
+                [] => writeln!(text, "  {:>12}  {gateway} knew a primary that takes writes all the time", "0.0 ms"),
+                _ => writeln!(text, "  {time:>12}  {gateway} knew no primary that takes writes: {}", times(without)),
+            };
+        }
+    }
+}
+
+fn times(without: &[Without]) -> String {
+    let time = |Without { from, until }: &Without| match until {
+        Some(until) => format!("from {from:+.3} to {until:+.3}"),
+        None => format!("from {from:+.3} to the end of the recording"),
+    };
+    without.iter().map(time).collect::<Vec<_>>().join(", ")
 }

@@ -8,7 +8,7 @@ use std::io;
 use weir_core::orch::lock::{self, Answer, Request};
 use weir_core::orch::orchestrator::{Input, Orchestrator, Output};
 use weir_core::orch::recovery::Step;
-use weir_core::recording::{Event, Replay};
+use weir_core::recording::{Event, Replay, Unreadable};
 use weir_core::tablet::orders::State;
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::{Role, TabletAlias};
@@ -47,6 +47,8 @@ pub(crate) fn draw(
         for line in lines {
             let line = line.map_err(|error| format!("a recording cannot be read: {error}"))?;
             match replay.take(&line) {
+                // Only orchestrators' recordings are drawn.
+                Err(Unreadable::Kind(_)) => break,
                 Ok(Event::Started { start, .. }) => is_it = start.source.run == told.stretch.run,
                 Ok(Event::Told { at, input, decided, .. }) if is_it => drawing.tell(at, &input, &decided),
                 // What cannot be told is said where it is explained.

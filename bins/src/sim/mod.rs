@@ -69,7 +69,7 @@ enum Command {
     },
     /// Say which rules the runs reach, and which they never do (only in a build with the feature `marks`).
     Coverage(coverage::Coverage),
-    /// Tell an orchestrator again what one has recorded in production, and compare what is decided.
+    /// Tell machines again what an orchestrator, a tablet or a gateway has recorded in production, and compare what is decided.
     Replay(replay::Args),
     /// List the scenarios that come with Weir.
     List,

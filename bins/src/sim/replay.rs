@@ -1,4 +1,4 @@
-//! `weir-sim replay`: tells an orchestrator again what one has recorded, and compares what is decided.
+//! `weir-sim replay`: tells machines again what those of their kind have recorded, and compares what is decided.
 
 use super::{USAGE, VIOLATION, report};
 use crate::recording::story::Moment;
@@ -76,10 +76,11 @@ fn replay(lines: Lines, quiet: bool) -> std::io::Result<Tally> {
     let mut page = Page { quiet, ..Page::default() };
     for told in tell(lines) {
         match told? {
-            Told::Start(start, missed, differs) => {
+            Told::Start(start, missed, moments, differs) => {
                 tally.gaps += usize::from(missed > 0);
                 tally.missed += missed;
                 page.start(&start, missed);
+                page.moments(&moments);
                 tally.differences += usize::from(page.differs(start.at, differs.as_deref()));
             }
             Told::Step(at, moments, decisions, differs) => {
@@ -114,7 +115,7 @@ impl Page {
         self.origin_ns = start.origin_ns;
         if self.run.replace(source.run) != Some(source.run) {
             self.began = start.at;
-            self.say(&format!("{} of {}, recorded by Weir {}", source.name, source.of, source.program));
+            self.say(&format!("{} {} of {}, recorded by Weir {}", start.kind, source.name, source.of, source.program));
             let own = env!("CARGO_PKG_VERSION");
             if source.program != own {
                 self.say(&format!("this is Weir {own}: what it decides may differ"));

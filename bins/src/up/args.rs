@@ -100,8 +100,8 @@ pub struct Args {
           value_parser = clap::value_parser!(u64).range(100..=20_000))]
     pub reparent_drain_ms: u64,
 
-    /// How much is kept of what the orchestrator was told and decided, in MiB, in `recordings` of --data-dir, for `weir-sim replay` and
-    /// `weir ctl explain-failover`; the oldest goes. 0: nothing.
+    /// How much is kept of what the orchestrator, the gateway and each tablet were told and decided, in MiB for each of them, in `recordings`
+    /// of --data-dir, for `weir-sim replay` and `weir ctl explain-failover`; the oldest goes. 0: nothing.
     #[arg(long, default_value_t = 64, value_name = "MIB", env = "WEIR_RECORD_MAX_MIB", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub record_max_mib: u32,
 

@@ -92,7 +92,9 @@ async fn serve(
     };
     say_ready(args, &running, own, socket, begun.elapsed());
     life.ready(running.readiness(), running.metrics())?;
-    let open = |console: Console| console.serve("weir up", Whose::Own(running.operated()), recordings(args));
+    // Whoever changes no primary has nothing to tell of that.
+    let recordings = recordings(args).filter(|_| failover(args).is_some()).map(|record| record.dir);
+    let open = |console: Console| console.serve("weir up", Whose::Own(running.operated()), recordings);
     let console = console.map(open).transpose()?;
     let mut drain_time = args.gateway.drain_time_ms;
     while let Told::Options(new) = life.next().await {
@@ -134,10 +136,11 @@ async fn start_servers(args: &Args, application: &Account, life: &mut Life<Args>
     Ok(Arc::new(started.kept()))
 }
 
-/// Where it is recorded how Weir changes the primary.
-fn recordings(args: &Args) -> Option<PathBuf> {
-    let is_recorded = failover(args).is_some() && args.record_max_mib > 0;
-    is_recorded.then(|| args.data_dir.join(recorder::DIR))
+/// Where its machines are recorded: beside the data of servers of its own.
+fn recordings(args: &Args) -> Option<recorder::Options> {
+    let is_recorded = args.attach.is_empty() && args.record_max_mib > 0;
+    let dir = || args.data_dir.join(recorder::DIR);
+    is_recorded.then(|| recorder::Options { dir: dir(), bytes_max: mib(args.record_max_mib) })
 }
 
 /// How Weir changes the primary, if it does.
@@ -148,12 +151,8 @@ fn failover(args: &Args) -> Option<Policies> {
         Errant::Quarantine => rebuild::Errant::Quarantine,
         Errant::Rebuild => rebuild::Errant::Rebuild,
     };
-    let policies = Policies {
-        durability,
-        errant,
-        rebuild_throttle: args.rebuild_throttle,
-        record_bytes_max: mib(args.record_max_mib),
-    };
+    let drain_time = Duration::from_millis(args.reparent_drain_ms);
+    let policies = Policies { durability, errant, rebuild_throttle: args.rebuild_throttle, drain_time };
     (args.attach.is_empty() && !args.no_failover).then_some(policies)
 }
 
@@ -187,7 +186,7 @@ fn options(
         servers: backends(args, servers)?,
         kept: own.cloned(),
         failover: failover(args),
-        drain_time: Duration::from_millis(args.reparent_drain_ms),
+        record: recordings(args),
         application,
         monitor,
         tablet: manager::Config { alone, ..args.tablet.config(is_alone) },

@@ -77,7 +77,7 @@ impl fmt::Display for Open {
 }
 
 /// The drain under way.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct UnderWay {
     until: Instant,
     /// At some time everybody had said that nothing was open.
@@ -85,7 +85,7 @@ struct UnderWay {
 }
 
 /// A tablet's drains, one at a time, and who has said what of them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Drains {
     /// How many have begun: the number of the last.
     begun: u64,

@@ -75,6 +75,11 @@ pub fn when_late(action: &Action, mutants: Mutants) -> Late {
     }
 }
 
+/// A statement with this holds a password.
+const PASSWORD: &str = "MASTER_PASSWORD";
+/// A server's words before what it does not understand.
+const QUOTES: &str = " near '";
+
 /// A few statements on one server. They may hold a password, and are not printed.
 #[derive(Clone)]
 pub struct Operation {
@@ -126,7 +131,7 @@ impl Operation {
         let asked = self.statements.pop_front();
         debug_assert!(asked.is_some(), "an answer that nobody asked for");
         match answer {
-            Answer::Err(error) => self.failure = Some(String::from_utf8_lossy(&error.message).into_owned()),
+            Answer::Err(error) => self.failure = Some(without_secrets(asked, &String::from_utf8_lossy(&error.message))),
             Answer::Rows(rows, _) => self.heard.push(rows),
             Answer::Ok(_) => {}
         }
@@ -239,12 +244,21 @@ fn change_source(flavor: Flavor, address: &Address, login: Option<&SourceLogin>)
     let (host, port) = (literal(&address.host), address.port);
     let login = login.map_or_else(String::new, |login| {
         let password = String::from_utf8_lossy(login.password.expose());
-        format!(", MASTER_USER = {}, MASTER_PASSWORD = {}", literal(&login.user), literal(&password))
+        format!(", MASTER_USER = {}, {PASSWORD} = {}", literal(&login.user), literal(&password))
     });
     format!(
         "CHANGE MASTER TO MASTER_HOST = {host}, MASTER_PORT = {port}{login}, \
          MASTER_CONNECT_RETRY = {CONNECT_RETRY_S}, {by_gtid}"
     )
+}
+
+/// Why a server refuses a statement. It quotes what it does not understand, and this is told, logged and recorded.
+fn without_secrets(statement: Option<String>, why: &str) -> String {
+    let has_password = statement.is_some_and(|sql| sql.contains(PASSWORD));
+    match why.split_once(QUOTES) {
+        Some((what, _)) if has_password => what.to_owned(),
+        _ => why.to_owned(),
+    }
 }
 
 /// A string in quotes, under the servers' default `sql_mode`.
@@ -484,5 +498,21 @@ mod tests {
         let (source, known) = ("a-1".parse().expect("an alias"), servers());
         let follow = Operation::act(version(Flavor::MariaDb), &Action::Follow { source }, &known, Some(&login));
         assert!(!format!("{follow:?}").contains("hara"), "{follow:?}");
+    }
+
+    #[test]
+    fn a_server_that_does_not_understand_does_not_get_a_password_told() {
+        let (source, login) =
+            ("a-1".parse().expect("an alias"), SourceLogin { user: "o".into(), password: Secret::new(*b"p") });
+        let mut follow = Operation::act(version(Flavor::MariaDb), &Action::Follow { source }, &servers(), Some(&login))
+            .expect("statements");
+        while follow.next().is_some_and(|sql| !sql.contains("'p'")) {
+            follow.answer(Answer::Ok(OkPacket::default()));
+        }
+        let why = "You have an error in your SQL syntax; check the manual for the right syntax to use near ''p', MASTER' at line 1";
+        let error = crate::error::Error::new(crate::error::Component::Server, crate::error::Kind::AccessDenied, why);
+        follow.answer(Answer::Err(error));
+        let told = follow.acted().expect_err("it was refused");
+        assert!(told.ends_with("the right syntax to use") && !told.contains("'p'"), "{told}");
     }
 }

@@ -13,6 +13,8 @@ use crate::grpc::remote::RemoteTablet;
 use crate::handover::Sockets;
 use crate::health::Readiness;
 use crate::metrics::{Program, Sources};
+use crate::picture::{MEASURE_EVERY, Picture};
+use crate::recorder::{self, Recorder};
 use crate::store::Topology;
 use crate::tablet::{Accounts, Described, News};
 use std::collections::BTreeMap;
@@ -22,18 +24,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 use weir_core::error::Error;
-use weir_core::gateway::cluster::{self, Cluster, Input, Output, TabletId, View};
+use weir_core::gateway::cluster::{self, Cluster, Input, TabletId, View};
 use weir_core::gateway::ids::GatewayNumber;
 use weir_core::mysql::auth::Secret;
 use weir_core::orch::lock::Entry;
-use weir_core::time::{Duration, Instant};
+use weir_core::time::Duration;
 use weir_core::topo::store::{GatewayRecord, Record, Reply, TabletRecord, numbers};
 use weir_core::topo::{Address, Role, ShardName, TabletAlias};
 
 /// Reports of tablets that wait to be heard.
 const NEWS_MAX: usize = 1024;
-/// How often outliers are looked for.
-const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// How long the rest of the topology may take to be known, once a tablet is.
 const KNOWN_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(1);
 /// How long the topology may take to give the gateway a number.
@@ -62,6 +62,8 @@ pub struct Options {
     pub admin: Admin,
     /// How long to wait for a first tablet at the start.
     pub tablet_time_max: std::time::Duration,
+    /// Where it keeps what it is told of the tablets, if anywhere.
+    pub record: Option<recorder::Options>,
 }
 
 /// A gateway that serves.
@@ -86,7 +88,12 @@ impl Running {
         let shard = Shard::follow(&options.topology, options.shard.clone());
         let channels = Channels::new(options.identity.clone());
         let accounts = accounts();
-        let (tasks, view, tablets) = reach(&shard, options.cluster, options.identity, &accounts);
+        let recorder = Recorder::open_if_possible::<Cluster>(
+            options.record.as_ref(),
+            &admin.name.to_string(),
+            &options.shard.to_string(),
+        );
+        let (tasks, view, tablets) = reach(&shard, (options.cluster, recorder), options.identity, &accounts);
         let described = tokio::time::timeout(options.tablet_time_max, describe(tablets.clone())).await;
         let described = described.map_err(|_| nobody(&options.shard, &shard, options.tablet_time_max))?;
         let rsa = crypto::RsaKey::generate().map_err(StartError::new)?;
@@ -227,7 +234,7 @@ fn nobody(name: &ShardName, shard: &Shard, limit: std::time::Duration) -> StartE
 /// The tablets of a shard as it is seen, for as long as the tasks are kept.
 pub(super) fn reach(
     shard: &Shard,
-    cluster: cluster::Config,
+    cluster: (cluster::Config, Recorder),
     identity: Option<Identity>,
     accounts: &Arc<Accounts>,
 ) -> (JoinSet<()>, watch::Receiver<Arc<View>>, watch::Receiver<Tablets>) {
@@ -286,7 +293,7 @@ async fn what_all_say(mut asked: JoinSet<(Result<Described, Error>, Arc<RemoteTa
 
 /// A shard whose tablets are other processes.
 struct RemoteShard {
-    cluster: Cluster,
+    picture: Picture,
     records: watch::Receiver<Records>,
     entry: watch::Receiver<Option<Entry>>,
     peers: Arc<Peers>,
@@ -296,7 +303,6 @@ struct RemoteShard {
     watching: JoinSet<()>,
     news_in: mpsc::Sender<News>,
     news: mpsc::Receiver<News>,
-    view: watch::Sender<Arc<View>>,
     tablets: watch::Sender<Tablets>,
 }
 
@@ -312,17 +318,16 @@ struct Known {
 
 impl RemoteShard {
     fn new(
-        config: cluster::Config,
+        (config, recorder): (cluster::Config, Recorder),
         shard: &Shard,
         peers: Arc<Peers>,
         accounts: Arc<Accounts>,
     ) -> (Self, watch::Receiver<Arc<View>>, watch::Receiver<Tablets>) {
-        let cluster = Cluster::new(config);
-        let (view, seen) = watch::channel(Arc::clone(cluster.view()));
+        let (picture, seen) = Picture::new(config, recorder);
         let (tablets, reached) = watch::channel(Tablets::default());
         let (news_in, news) = mpsc::channel(NEWS_MAX);
         let remote = Self {
-            cluster,
+            picture,
             records: shard.tablets.clone(),
             entry: shard.entry.clone(),
             peers,
@@ -332,7 +337,6 @@ impl RemoteShard {
             watching: JoinSet::new(),
             news_in,
             news,
-            view,
             tablets,
         };
         (remote, seen, reached)
@@ -342,7 +346,6 @@ impl RemoteShard {
         let mut measure = tokio::time::interval(MEASURE_EVERY);
         self.look_who_is_there();
         loop {
-            let deadline = clock::to_tokio(self.cluster.poll_timeout().unwrap_or(Instant::MAX));
             tokio::select! {
                 Some(news) = self.news.recv() => self.hear(news),
                 changed = self.records.changed() => match changed {
@@ -350,14 +353,10 @@ impl RemoteShard {
                     Err(_) => return,
                 },
                 Ok(()) = self.entry.changed() => self.look_who_is_drained(),
-                _ = measure.tick() => {
-                    let now = clock::now();
-                    let samples = self.cluster.view().samples(now);
-                    self.cluster.handle(now, Input::Measured(samples));
-                }
-                () = tokio::time::sleep_until(deadline) => self.cluster.handle(clock::now(), Input::Timeout),
+                _ = measure.tick() => self.picture.measure(),
+                () = self.picture.timeout() => self.picture.tell(clock::now(), Input::Timeout),
             }
-            self.publish();
+            self.picture.publish();
         }
     }
 
@@ -371,7 +370,7 @@ impl RemoteShard {
             let Some(known) = self.known.remove(&alias) else { continue };
             info!("tablet {alias} is not at {} any more", known.record.grpc);
             known.watching.abort();
-            self.cluster.handle(clock::now(), Input::TabletRemoved(known.id));
+            self.picture.tell(clock::now(), Input::TabletRemoved(known.id));
         }
         for (alias, record) in records.iter() {
             self.meet(alias, record);
@@ -379,7 +378,7 @@ impl RemoteShard {
         let reached = self.known.values().map(|known| (known.id, Tablet::Remote(Arc::clone(&known.tablet))));
         self.tablets.send_replace(Arc::new(reached.collect()));
         self.look_who_is_drained();
-        self.publish();
+        self.picture.publish();
     }
 
     fn meet(&mut self, alias: &TabletAlias, record: &TabletRecord) {
@@ -403,20 +402,20 @@ impl RemoteShard {
             }
         };
         let added = Input::TabletAdded { id, alias: alias.clone(), weight: record.weight };
-        self.cluster.handle(clock::now(), added);
+        self.picture.tell(clock::now(), added);
     }
 
     fn look_who_is_drained(&mut self) {
         let drained = self.entry.borrow_and_update().as_ref().map(|entry| entry.drained.clone()).unwrap_or_default();
         for (alias, known) in &self.known {
-            self.cluster.handle(clock::now(), Input::Drained(known.id, drained.contains(alias)));
+            self.picture.tell(clock::now(), Input::Drained(known.id, drained.contains(alias)));
         }
     }
 
     fn hear(&mut self, news: News) {
         let now = clock::now();
         match news {
-            News::Health(id, health) => self.cluster.handle(now, Input::Health(id, health)),
+            News::Health(id, health) => self.picture.tell(now, Input::Health(id, health)),
             News::State(id, state) => {
                 let Some(known) = self.known.values_mut().find(|known| known.id == id) else { return };
                 let told = (state.role, state.promised);
@@ -424,19 +423,10 @@ impl RemoteShard {
                 if known.told != told && told.1 >= known.told.1 {
                     info!("term {}: {} was {}, is {}", told.1, known.record.alias, known.told.0, told.0);
                     known.told = told;
-                    self.cluster.handle(now, Input::RoleAssigned { id, role: told.0, term: told.1 });
+                    self.picture.tell(now, Input::RoleAssigned { id, role: told.0, term: told.1 });
                 }
             }
             News::Observed(..) | News::Silent(_) => {}
-        }
-    }
-
-    fn publish(&mut self) {
-        while let Some(output) = self.cluster.poll_output() {
-            match output {
-                Output::View(view) => _ = self.view.send(view),
-                Output::TooManyTablets(id) => warn!("tablet {} is one too many and is not used", id.0),
-            }
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{StartError, gateway, tablet, wire};
 use crate::grpc::control::Control;
 use crate::grpc::serve::Queries;
 use crate::net::{self, Address};
+use crate::recorder::Recorder;
 use crate::servers::Account;
 use crate::store::Topology;
 use crate::tablet::{Accounts, Connector, LocalTablet, News, Own};
@@ -40,7 +41,7 @@ pub async fn gateway(
 ) -> Result<(), StartError> {
     let shard = Shard::follow(topology, shard);
     let accounts = gateway::accounts();
-    let (_tasks, view, tablets) = gateway::reach(&shard, cluster, None, &accounts);
+    let (_tasks, view, tablets) = gateway::reach(&shard, (cluster, Recorder::none()), None, &accounts);
     let described = gateway::describe(tablets.clone()).await;
     let rsa = RsaKey::generate().map_err(StartError::new)?;
     let listener = net::TcpListener::bind(serves.listen).await.map_err(StartError::new)?;

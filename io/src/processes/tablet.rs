@@ -11,6 +11,7 @@ use crate::grpc::{follow, serve::Queries};
 use crate::health::Readiness;
 use crate::metrics::{Page, Program, Sources};
 use crate::net::Address;
+use crate::recorder::{self, Recorder};
 use crate::servers::{self, Account, Cluster, Keeper, Kept};
 use crate::store::{Announced, Topology};
 use crate::tablet::metrics::{Seen, pool};
@@ -28,7 +29,7 @@ use weir_core::mysql::auth::Secret;
 use weir_core::orch::lock::Entry;
 use weir_core::tablet::manager::{self, Identity as Name};
 use weir_core::tablet::operations::{Servers, SourceLogin};
-use weir_core::tablet::orders::State;
+use weir_core::tablet::orders::{Orders, State};
 use weir_core::time::Duration;
 use weir_core::topo::store::{Record, TabletRecord};
 use weir_core::topo::{self, Health, NotServing, Role, ShardName, TabletAlias};
@@ -75,6 +76,8 @@ pub struct Options {
     pub guard: Option<Arc<TableGuard>>,
     /// Who gets spans of what gateways ask for within a trace; `None`: nobody.
     pub traces: Option<traces::Options>,
+    /// Where it keeps what it is ordered and what it does, if anywhere.
+    pub record: Option<recorder::Options>,
 }
 
 /// A tablet that serves.
@@ -125,7 +128,8 @@ impl Running {
         let servers = servers_of(shard.tablets.clone(), name.alias.clone(), server.clone(), &mut tasks);
         let (failed, failures) = mpsc::channel(2);
         let (leave, leaving) = watch::channel(false);
-        let obeying = Obeying { name, reach, servers, peers, tablet: Arc::clone(&tablet), news: news_in, leaving };
+        let (news, records) = (news_in, options.record.clone());
+        let obeying = Obeying { name, reach, servers, peers, tablet: Arc::clone(&tablet), news, leaving, records };
         let (entry, told) = (shard.entry.clone(), failed.clone());
         tasks.spawn(async move {
             if let Err(why) = obeying.run(entry, orders, questions).await {
@@ -416,6 +420,7 @@ struct Obeying {
     tablet: Arc<LocalTablet>,
     news: mpsc::Sender<News>,
     leaving: watch::Receiver<bool>,
+    records: Option<recorder::Options>,
 }
 
 impl Obeying {
@@ -472,6 +477,8 @@ impl Obeying {
             tasks.spawn(follow::vouch(self.peers.reach(other), asked));
             others.insert(other.clone(), ask);
         }
+        let (called, of) = (alias.to_string(), self.name.shard.to_string());
+        let recorder = Recorder::open_if_possible::<Orders>(self.records.as_ref(), &called, &of);
         let replication = kept.replication_account();
         let password = Secret::new(replication.password.as_bytes());
         // Whoever listens hears it from the news.
@@ -494,6 +501,7 @@ impl Obeying {
             leaving: self.leaving.clone(),
             orchestrator: nobody,
             shard: self.news.clone(),
+            recorder,
         })
     }
 }

@@ -14,4 +14,5 @@ pub mod gateway;
 mod killer;
 pub mod operator;
 mod probe;
+mod shadow;
 mod tablet;

@@ -180,6 +180,7 @@ fn gateway_setup(scenario: &Scenario, servers: Vec<Member>, options: Options, ve
         cluster: cluster::Config { rotation, ..cluster::Config::default() },
         told_by: Vec::new(),
         lanes: scenario.cluster.lanes,
+        recorded: options.recorded,
         mutants: options.mutants,
     }
 }

@@ -92,8 +92,9 @@ pub(super) fn stage(
         let (alias, login, servers) = (alias.clone(), owned(ADMINISTRATOR), servers.clone());
         let others = listening().filter(|(other, _)| *other != alias).collect();
         let (cohort, mutants) = (cohort.clone(), options.mutants);
-        let setup = TabletSetup { alias, host: *host, login, servers, others, cohort, release, mutants };
-        world.spawn(*host, TabletProcess::program(setup))
+        let (host, recorded) = (*host, options.recorded);
+        let setup = TabletSetup { alias, host, login, servers, others, cohort, release, recorded, mutants };
+        world.spawn(host, TabletProcess::program(setup))
     };
     let tablets = aliases.iter().zip(hosts).map(tablet).collect();
     Failover { topology, orchestrators, tablets, findings, aliases }

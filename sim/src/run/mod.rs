@@ -52,7 +52,7 @@ pub struct Options {
     pub messages: bool,
     /// Histories are kept and checked; a measurement of speed does without.
     pub checked: bool,
-    /// Orchestrators are recorded, and must decide the same when they are told the same again; else the run panics.
+    /// Orchestrators, tablets and gateways are recorded, and must decide the same when they are told the same again; else the run panics.
     pub recorded: bool,
 }
 

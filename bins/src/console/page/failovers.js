@@ -30,7 +30,9 @@ function failoversView() {
       none.hidden = told.changes.length > 0;
       say(none, told.why || "No change of primary is recorded yet.");
       // A change that goes on is told anew.
-      const key = ({ orchestrator, term, begun, happened, settled }) => `${orchestrator} ${term} ${begun} ${happened.length} ${settled}`;
+      const times = (clients) => clients.map(({ gateway, seconds }) => `${gateway} ${seconds}`).join();
+      const key = ({ orchestrator, term, begun, happened, tablets, clients, settled }) =>
+        `${orchestrator} ${term} ${begun} ${happened.length} ${tablets.length} ${times(clients)} ${settled}`;
       const isFirst = (change) => change === told.changes[0];
       each(changes, told.changes, key, (change) => article(change, isFirst(change)));
     } finally {
@@ -62,10 +64,21 @@ function article(change, isOpen) {
     el("ol", { class: "steps" }, ...steps.map(({ words, number, took: { seconds } }) =>
       el("li", {}, el("i", { class: `k${number}`, "aria-hidden": "true" }), el("span", {}, words), el("b", {}, milliseconds(seconds))))),
     change.why ? el("p", { class: "why" }, el("span", { class: "soft" }, `Why ${short(change.primary)}: `), tidy(change.why)) : null,
+    ...change.clients.map((client) => el("p", { class: "why" }, el("span", { class: "soft" }, `Clients of ${client.gateway}: `), felt(client))),
     el("p", {}, el("a", { href: `/trace?term=${change.term}`, target: "_blank", rel: "noopener" }, "Who said what to whom, drawn")),
     el("details", isOpen ? { open: true } : {},
       el("summary", {}, `What was seen, decided and done (${change.happened.length})`),
-      el("ol", { class: "events" }, ...change.happened.map(event))));
+      el("ol", { class: "events" }, ...change.happened.map(event))),
+    change.tablets.length === 0 ? null : el("details", {},
+      el("summary", {}, `What the tablets were told and did (${change.tablets.length})`),
+      el("ol", { class: "events" }, ...change.tablets.map(({ tablet, what, ...when }) => event({ ...when, what: `${tablet}: ${what}` })))));
+}
+
+/** What they felt, as their gateway has it. */
+function felt({ seconds, without }) {
+  if (without.length === 0) return "a primary took writes all the time";
+  const isOver = without.every(({ until }) => until !== null);
+  return `no primary took writes for ${milliseconds(seconds)}${isOver ? "" : ", as far as it is recorded"}`;
 }
 
 /** What took how long, side by side. What took next to nothing is seen as well. */

@@ -3,13 +3,14 @@
 
 use crate::gtid::Position;
 use crate::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 
 /// A replica that has not caught up after so long gets reads all the same, as far as `max_replication_lag` allows: its
 /// replication may have stopped for good, and that is what the limit is for.
 pub(super) const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 
 /// How far one tablet has come.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) enum Joining {
     /// It does not serve.
     #[default]

@@ -6,13 +6,14 @@
 //! to within one heartbeat and one probe, and of beats from before this gateway's start only the interval is known.
 
 use crate::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Beats whose time is remembered; before that the interval tells.
 const REMEMBERED_MAX: usize = 256;
 
 /// What was heard of a shard's heartbeat. Start with [`Beats::lag`].
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Beats {
     /// By rising number, each with when it was first heard of.
     heard: VecDeque<(u64, Instant)>,

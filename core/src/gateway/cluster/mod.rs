@@ -9,6 +9,7 @@
 
 mod joining;
 mod lag;
+mod recorded;
 pub mod rotation;
 #[cfg(test)]
 mod tests;
@@ -95,7 +96,7 @@ pub enum Input {
 }
 
 /// What comes of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// Route by this from now on.
     View(Arc<View>),
@@ -104,7 +105,7 @@ pub enum Output {
 }
 
 /// What is known of one tablet.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Tablet {
     alias: TabletAlias,
     weight: u32,
@@ -112,6 +113,8 @@ struct Tablet {
     told: Option<(Instant, Health)>,
     /// What the topology says it is.
     assigned: (u64, Role),
+    /// What it shows is told, where it counts.
+    #[serde(skip)]
     meter: Meter,
     place: Place,
     /// It is out of service.
@@ -138,15 +141,22 @@ impl Tablet {
     }
 }
 
-/// A gateway's picture of a shard. See the module for where to start.
-#[derive(Debug)]
+/// A gateway's picture of a shard. See the module for where to start. Serialised after its outputs were drained, it goes on from there as it would
+/// have; see `recorded`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(from = "recorded::Known")]
 pub struct Cluster {
     config: Config,
     tablets: BTreeMap<TabletId, Tablet>,
     beats: Beats,
+    /// When the picture was looked at last.
+    seen_at: Instant,
     /// When the first of those that were heard falls silent, or one's place in the rotation changes.
+    #[serde(skip)]
     wake_at: Option<Instant>,
+    #[serde(skip)]
     view: Arc<View>,
+    #[serde(skip)]
     outputs: VecDeque<Output>,
 }
 
@@ -156,7 +166,7 @@ impl Cluster {
     pub fn new(config: Config) -> Self {
         let view = Arc::new(View { rules: config.rules.clone(), ..View::default() });
         let (tablets, outputs) = (BTreeMap::new(), VecDeque::new());
-        Self { config, tablets, beats: Beats::default(), wake_at: None, view, outputs }
+        Self { config, tablets, beats: Beats::default(), seen_at: Instant::ZERO, wake_at: None, view, outputs }
     }
 
     /// Take one input; then drain [`Cluster::poll_output`].
@@ -177,6 +187,7 @@ impl Cluster {
         let mut view = self.view_at(now);
         self.look(now, &mut view);
         self.publish(view);
+        self.seen_at = now;
         self.wake_at = self.next_change(now);
     }
 

@@ -70,7 +70,7 @@ impl Default for Outliers {
 }
 
 /// Whether a tablet takes reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rotation {
     /// With its full share.
     #[default]
@@ -91,7 +91,7 @@ pub enum Rotation {
 }
 
 /// Why a replica is ejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// Statements in a row failed.
     Failing,
@@ -144,7 +144,7 @@ pub(super) struct Look<'a> {
 }
 
 /// One tablet's place.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Place {
     joining: Joining,
     is_late: bool,

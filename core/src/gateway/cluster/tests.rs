@@ -3,6 +3,7 @@
 use super::*;
 use crate::gateway::balance::{Chooser, Wish, pick};
 use crate::gtid::Position;
+use crate::recording::Recorded;
 use crate::topo::{Load, Shard, Target};
 use proptest::prelude::*;
 
@@ -30,6 +31,17 @@ fn record(id: TabletId, role: Role, term: u64) -> Health {
     }
 }
 
+/// What comes of an input; and of one that was written down before it the same comes, always.
+fn decide(cluster: &mut Cluster, now: Instant, input: Input) -> Vec<Output> {
+    let text = serde_json::to_string(cluster).expect("it can be written");
+    let mut twin: Cluster = serde_json::from_str(&text).expect("it can be read");
+    assert_eq!((twin.view(), twin.poll_timeout()), (cluster.view(), cluster.poll_timeout()));
+    let decided = Recorded::decide(cluster, now, input.clone());
+    assert_eq!(Recorded::decide(&mut twin, now, input), decided);
+    assert_eq!((twin.view(), twin.poll_timeout()), (cluster.view(), cluster.poll_timeout()));
+    decided
+}
+
 struct Bench {
     cluster: Cluster,
     now: Instant,
@@ -37,7 +49,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let config = Config { cell: Some("zone1".parse().expect("a cell")), ..Config::default() };
+        Self::within(Rules::default())
+    }
+
+    fn within(rules: Rules) -> Self {
+        let config = Config { cell: Some("zone1".parse().expect("a cell")), rules, ..Config::default() };
         let mut bench = Self { cluster: Cluster::new(config), now: Instant::ZERO + Duration::from_secs(100) };
         for id in [A, B] {
             bench.feed(Input::TabletAdded { id, alias: alias(id), weight: 100 });
@@ -46,8 +62,7 @@ impl Bench {
     }
 
     fn feed(&mut self, input: Input) -> Vec<Output> {
-        self.cluster.handle(self.now, input);
-        std::iter::from_fn(|| self.cluster.poll_output()).collect()
+        decide(&mut self.cluster, self.now, input)
     }
 
     fn hear(&mut self, id: TabletId, role: Role, term: u64) -> Vec<Output> {
@@ -164,7 +179,7 @@ proptest! {
     ) {
         let mut cluster = Cluster::new(Config::default());
         for id in (0..4).map(TabletId) {
-            cluster.handle(Instant::ZERO, Input::TabletAdded { id, alias: alias(id), weight: 1 });
+            decide(&mut cluster, Instant::ZERO, Input::TabletAdded { id, alias: alias(id), weight: 1 });
         }
         let mut newest = 0;
         for (id, role, term, told) in events {
@@ -175,7 +190,7 @@ proptest! {
                 true => Input::Health(id, record(id, role, term)),
                 false => Input::RoleAssigned { id, role, term },
             };
-            cluster.handle(Instant::ZERO, input);
+            decide(&mut cluster, Instant::ZERO, input);
             let primaries = cluster.view().tablets().iter().filter(|tablet| tablet.role == Role::Primary);
             let terms: Vec<u64> = primaries.map(|tablet| tablet.term).collect();
             prop_assert!(terms.is_empty() || terms == [newest], "{terms:?}, newest {newest}");
@@ -196,8 +211,7 @@ struct Beating {
 
 impl Beating {
     fn new() -> Self {
-        let mut bench = Bench::new();
-        bench.cluster.config.rules.max_replication_lag = Some(SECOND * 10);
+        let bench = Bench::within(Rules { max_replication_lag: Some(SECOND * 10), ..Rules::default() });
         let mut beating = Self { bench, beat: 100, applied: 100, reckoned: Some(SECOND * 7) };
         beating.tell();
         beating

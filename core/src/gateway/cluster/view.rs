@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TabletId(pub u32);
 
-/// The tablets of a shard at one moment. Immutable: sessions share it, and get a new one when something changes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The tablets of a shard at one moment. Immutable: sessions share it, and get a new one when something changes. In a recording it is without what
+/// meters show.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     /// By ascending id.
     pub(super) tablets: Vec<TabletView>,
@@ -21,7 +22,7 @@ pub struct View {
 }
 
 /// One tablet at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TabletView {
     /// Names it in this process.
     pub id: TabletId,
@@ -44,6 +45,7 @@ pub struct TabletView {
     /// Whether it takes reads, if it serves.
     pub rotation: Rotation,
     /// What this gateway's sessions do with it at this moment.
+    #[serde(skip)]
     pub meter: Meter,
     /// How busy its pool was when it told.
     pub load: Load,
@@ -56,7 +58,7 @@ pub struct TabletView {
 }
 
 /// By which measure a lag is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LagBy {
     /// The primary's heartbeats.
     Heartbeat,
@@ -77,7 +79,7 @@ impl LagBy {
 }
 
 /// Whether a tablet takes requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Serving {
     /// It does.
     Yes,

@@ -46,7 +46,7 @@ impl fmt::Display for Copy {
 }
 
 /// A copy that was ordered, and that the disk does not know of yet.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ordered {
     from: TabletAlias,
     term: u64,

@@ -31,6 +31,7 @@ use crate::gtid::Position;
 use crate::marks::Mark;
 use crate::mutants::{Mutant, Mutants};
 use crate::orch::durability::Policy;
+use crate::recording::Recorded;
 use crate::time::{Duration, Instant};
 use crate::topo::TabletAlias;
 use goal::{Next, next};
@@ -191,7 +192,7 @@ pub enum Input {
 }
 
 /// What the machine wants done. At most one `Persist`, `Look` or `Act` is under way at a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// Write this to disk, then say [`Input::Persisted`].
     Persist(Promise),
@@ -218,7 +219,7 @@ pub enum Output {
     State(State),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Goal {
     id: u64,
     term: u64,
@@ -230,7 +231,7 @@ struct Goal {
 }
 
 /// What is under way outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Busy {
     No,
     Persisting,
@@ -240,8 +241,8 @@ enum Busy {
     Restoring,
 }
 
-/// The machine.
-#[derive(Debug)]
+/// The machine. Serialised after its outputs were drained, it goes on from there as it would have.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Orders {
     promise: Promise,
     /// The promise is not on disk yet, nor under way to it.
@@ -274,6 +275,7 @@ pub struct Orders {
     vouched_at: Option<Instant>,
     drains: Drains,
     mutants: Mutants,
+    #[serde(skip)]
     outputs: VecDeque<Output>,
 }
 
@@ -442,7 +444,7 @@ impl Orders {
     }
 
     fn looked(&mut self, now: Instant, status: Status) {
-        debug_assert_eq!(self.busy, Busy::Looking, "only what was asked for is answered");
+        // One that is told again what another version has asked for may not have asked.
         self.busy = Busy::No;
         let position = status.position();
         let has = |wanted: &Position| position.contains(wanted).unwrap_or(false);
@@ -650,5 +652,19 @@ impl Orders {
 
     fn answer(&mut self, id: u64, outcome: Result<Report, Refusal>) {
         self.outputs.push_back(Output::Answer { id, outcome });
+    }
+}
+
+impl Recorded for Orders {
+    const KIND: &'static str = "tablet";
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.handle(now, input);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.poll_output()
     }
 }

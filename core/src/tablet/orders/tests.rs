@@ -15,7 +15,8 @@ fn position(last: u64) -> Position {
     if last == 0 { Position::default() } else { format!("{UUID}:1-{last}").parse().expect("a position") }
 }
 
-/// A tablet, its server and its disk. Actions and writes happen one per [`Bench::turn`].
+/// A tablet, its server and its disk. Actions and writes happen one per [`Bench::turn`]. Whenever its machine has said all, it is written down, and
+/// what was read takes its place.
 struct Bench {
     machine: Orders,
     server: Status,
@@ -61,7 +62,11 @@ impl Bench {
 
     /// Does one thing that the machine wants. False when it wants nothing.
     fn turn(&mut self) -> bool {
-        let Some(output) = self.machine.poll_output() else {
+        let output = self.machine.poll_output();
+        if self.machine.outputs.is_empty() {
+            self.machine = written_down(&self.machine);
+        }
+        let Some(output) = output else {
             let Some(at) = self.machine.poll_timeout() else { return false };
             self.now = at;
             self.machine.handle(self.now, Input::Timeout);
@@ -140,6 +145,11 @@ impl Bench {
         self.server.received = self.server.executed.clone();
         (self.server.receiver_running, self.server.receiver_connected) = (false, false);
     }
+}
+
+fn written_down(machine: &Orders) -> Orders {
+    let text = serde_json::to_string(machine).expect("it can be written");
+    serde_json::from_str(&text).expect("it can be read")
 }
 
 fn follow(source: u32, begins_at: u64, caught_up_at: Option<u64>) -> Order {

@@ -14,6 +14,7 @@ use super::connection::Connector;
 use super::local::News;
 use crate::clock;
 use crate::durable::{Unusable, ValueFile};
+use crate::recorder::Recorder;
 use crate::servers::Keeper;
 use copying::Copying;
 use line::Line;
@@ -105,6 +106,8 @@ pub struct Setup {
     pub orchestrator: mpsc::Sender<FromTablet>,
     /// Who keeps the gateway's view of it.
     pub shard: mpsc::Sender<News>,
+    /// What keeps what it is told.
+    pub recorder: Recorder,
 }
 
 /// What is under way outside of the machine. It brings the line back, if it had taken it.
@@ -121,6 +124,7 @@ pub struct Obedience {
     id: TabletId,
     alias: TabletAlias,
     machine: Orders,
+    recorder: Recorder,
     promise: ValueFile,
     line: Option<Line>,
     work: Option<Work>,
@@ -157,6 +161,7 @@ impl Obedience {
             id,
             alias,
             machine,
+            recorder: setup.recorder,
             promise,
             copying: Copying::new(Arc::clone(&keeper), donors),
             line: Some(Line { connector, keeper, servers, login, connection: None }),
@@ -222,8 +227,7 @@ impl Obedience {
     }
 
     fn handle(&mut self, input: Input) {
-        self.machine.handle(clock::now(), input);
-        while let Some(output) = self.machine.poll_output() {
+        for output in self.recorder.decide(&mut self.machine, clock::now(), input) {
             self.carry_out(output);
         }
         self.prove(proof::Input::Leads(self.machine.proves()));

@@ -10,6 +10,5 @@ mod line;
 pub(super) mod links;
 pub mod mail;
 pub mod orchestrator;
-mod shadow;
 pub mod tablet;
 pub mod topology;

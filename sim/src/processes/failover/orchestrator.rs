@@ -1,9 +1,9 @@
 //! An orchestrator as a process: its machine between the tablets and the topology.
 
+use super::super::shadow::Shadow;
 use super::findings::Findings;
 use super::links::{Heard, Links};
 use super::mail::{self, FromTablet, FromTopology, Release, ToTablet, ToTopology};
-use super::shadow::Shadow;
 use crate::world::{Address, Ctx, Event, Image, Process, Program, TimerId};
 use std::collections::BTreeMap;
 use weir_core::mutants::Mutants;
@@ -12,7 +12,6 @@ use weir_core::orch::lock;
 use weir_core::orch::orchestrator::{Input, News, Orchestrator, Output};
 use weir_core::orch::rebuild::Errant;
 use weir_core::orch::recovery::Cohort;
-use weir_core::recording::Recorded as _;
 use weir_core::time::{Duration, Instant};
 use weir_core::topo::TabletAlias;
 
@@ -68,7 +67,7 @@ pub struct OrchestratorSetup {
 pub struct OrchestratorProcess {
     setup: OrchestratorSetup,
     machine: Orchestrator,
-    shadow: Option<Shadow>,
+    shadow: Shadow<Orchestrator>,
     links: Option<(Links, Links)>,
     timer: Option<TimerId>,
     numbers: BTreeMap<TabletAlias, usize>,
@@ -92,7 +91,7 @@ impl OrchestratorProcess {
             Some(drain_time) => machine.draining_for(drain_time),
             None => machine,
         };
-        let shadow = setup.recorded.then(Shadow::default);
+        let shadow = Shadow::new(setup.recorded);
         Self { setup, machine, shadow, links: None, timer: None, numbers, said: 0, begun: false, dead_until: None }
     }
 
@@ -111,10 +110,7 @@ impl OrchestratorProcess {
     }
 
     fn handle(&mut self, ctx: &mut Ctx<'_>, input: Input) {
-        let decided = match &mut self.shadow {
-            Some(shadow) => shadow.decide(&mut self.machine, ctx.now(), input),
-            None => self.machine.decide(ctx.now(), input),
-        };
+        let decided = self.shadow.decide(&mut self.machine, ctx.now(), input);
         self.setup.findings.note(ctx.now(), self.machine.problems());
         for output in decided {
             self.carry_out(ctx, output);

@@ -1,6 +1,7 @@
 //! A tablet as a process beside its server: its machine, its disk, its line to the server, and those who listen to it.
 
 use super::super::connection::Connector;
+use super::super::shadow::Shadow;
 use super::copying::{self, Copying, Kept};
 use super::line::{Line, Task};
 use super::links::{Heard, Links};
@@ -9,7 +10,7 @@ use crate::mysql::host::{CLIENT_PORT, moved_to};
 use crate::processes::gateway::SIGNAL_STOP;
 use crate::world::disk::Crash;
 use crate::world::{Address, ConnId, Ctx, Event, HostId, Image, Process, Program, TimerId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use weir_core::gtid::Position;
 use weir_core::mutants::{Mutant, Mutants};
 use weir_core::mysql::auth::Secret;
@@ -45,6 +46,8 @@ pub struct TabletSetup {
     pub cohort: Cohort,
     /// Of which release it is.
     pub release: Release,
+    /// It is recorded, and told the same again.
+    pub recorded: bool,
     /// Rules broken on purpose.
     pub mutants: Mutants,
 }
@@ -71,6 +74,9 @@ struct Listener {
 pub struct TabletProcess {
     setup: TabletSetup,
     machine: Orders,
+    shadow: Shadow<Orders>,
+    /// What it wants done, and was not yet.
+    outputs: VecDeque<Output>,
     line: Option<Line>,
     timer: Option<TimerId>,
     proof: Proof,
@@ -113,6 +119,8 @@ impl TabletProcess {
         let machine = machine.with_copy(kept.as_ref().map(|(copy, _)| copy.clone())).under(setup.cohort.policy);
         Self {
             machine,
+            shadow: Shadow::new(setup.recorded),
+            outputs: VecDeque::new(),
             proof: Proof::new(setup.alias.clone(), &setup.cohort.tablets),
             proof_timer: None,
             others: None,
@@ -169,8 +177,8 @@ impl TabletProcess {
     }
 
     fn handle(&mut self, ctx: &mut Ctx<'_>, input: Input) {
-        self.machine.handle(ctx.now(), input);
-        while let Some(output) = self.machine.poll_output() {
+        self.decide(ctx.now(), input);
+        while let Some(output) = self.outputs.pop_front() {
             match output {
                 Output::Persist(promise) => {
                     self.unsynced = promise;
@@ -203,6 +211,10 @@ impl TabletProcess {
             ctx.arm(timer, self.machine.poll_timeout());
         }
         self.prove(ctx, proof::Input::Leads(self.machine.proves()));
+    }
+
+    fn decide(&mut self, now: Instant, input: Input) {
+        self.outputs.extend(self.shadow.decide(&mut self.machine, now, input));
     }
 
     /// Asks the others whether its term is current, and says so to the machine.
@@ -247,7 +259,7 @@ impl TabletProcess {
         self.copying = Some(Copying::begin(ctx, timer, donor, from.clone(), term));
         let copy = Copy { from, term, stage: Stage::UnderWay(0) };
         self.kept = Some((copy.clone(), Vec::new()));
-        self.machine.handle(ctx.now(), Input::Copied(copy));
+        self.decide(ctx.now(), Input::Copied(copy));
     }
 
     /// What the copy's own event leads to; `None` is its timer.

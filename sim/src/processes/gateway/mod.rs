@@ -99,6 +99,8 @@ pub struct GatewaySetup {
     pub told_by: Vec<Address>,
     /// Tablets are processes of their own: what reads is sent with the wish for a connection, and lanes are lost.
     pub lanes: bool,
+    /// Its view of the shard is recorded, and told the same again.
+    pub recorded: bool,
     /// Rules broken on purpose.
     pub mutants: Mutants,
 }
@@ -382,8 +384,8 @@ impl GatewayProcess {
         }
         let known = self.shared.tablets.iter().map(|(id, tablet)| (*id, tablet.alias().clone()));
         let cluster = self.setup.cluster.clone();
-        self.shard =
-            Some(EmbeddedShard::new(ctx.now(), keyspace, shard, cluster, known.zip(&members), self.setup.mutants));
+        let how = (self.setup.recorded, self.setup.mutants);
+        self.shard = Some(EmbeddedShard::new(ctx.now(), keyspace, shard, cluster, known.zip(&members), how));
         if !self.setup.told_by.is_empty() {
             let token = Timed::Roles.token();
             let mut hello = Vec::new();

@@ -1,8 +1,9 @@
 //! The embedded topology of one shard: hears its tablets, finds their roles, and keeps the gateway's view of them.
 
+use super::super::shadow::Shadow;
 use super::super::tablet::News;
 use super::Member;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use weir_core::gateway::cluster::{Cluster, Config, Input, Output, TabletId, View};
 use weir_core::mutants::{Mutant, Mutants};
@@ -26,6 +27,9 @@ pub(super) struct EmbeddedShard {
     record: ShardRecord,
     evidence: Evidence,
     cluster: Cluster,
+    shadow: Shadow<Cluster>,
+    /// What it wants done, and was not yet.
+    outputs: VecDeque<Output>,
     members: BTreeMap<TabletId, TabletAlias>,
     measure_at: Instant,
     /// What the servers' own tablets have said: roles and terms.
@@ -43,12 +47,14 @@ impl EmbeddedShard {
         shard: Shard,
         config: Config,
         members: impl Iterator<Item = ((TabletId, TabletAlias), &'a Member)>,
-        mutants: Mutants,
+        (recorded, mutants): (bool, Mutants),
     ) -> Self {
         let mut shard = Self {
             record: ShardRecord::new(keyspace, shard),
             evidence: Evidence::new(),
             cluster: Cluster::new(config),
+            shadow: Shadow::new(recorded),
+            outputs: VecDeque::new(),
             members: BTreeMap::new(),
             measure_at: now + MEASURE_EVERY,
             told: BTreeMap::new(),
@@ -56,7 +62,7 @@ impl EmbeddedShard {
             trusted: 0,
         };
         for ((id, alias), member) in members {
-            shard.cluster.handle(now, Input::TabletAdded { id, alias: alias.clone(), weight: WEIGHT });
+            shard.tell(now, Input::TabletAdded { id, alias: alias.clone(), weight: WEIGHT });
             let address = topo::Address { host: member.name.clone(), port: member.address.port };
             shard.evidence.insert(alias.clone(), Sighting::new(address));
             shard.members.insert(id, alias);
@@ -64,11 +70,15 @@ impl EmbeddedShard {
         shard
     }
 
+    fn tell(&mut self, now: Instant, input: Input) {
+        self.outputs.extend(self.shadow.decide(&mut self.cluster, now, input));
+    }
+
     /// Takes news in; returns the roles that the tablets are to be told, when any changed.
     pub(super) fn hear(&mut self, now: Instant, news: News) -> Vec<(TabletId, Role, u64)> {
         match news {
             News::Health(id, health) => {
-                self.cluster.handle(now, Input::Health(id, health));
+                self.tell(now, Input::Health(id, health));
                 Vec::new()
             }
             News::Observed(id, observation) => {
@@ -98,7 +108,7 @@ impl EmbeddedShard {
         }
         self.told.insert(id, said);
         let (role, term) = said;
-        self.cluster.handle(now, Input::RoleAssigned { id, role, term });
+        self.tell(now, Input::RoleAssigned { id, role, term });
         Some(said)
     }
 
@@ -119,7 +129,7 @@ impl EmbeddedShard {
         let role = |(id, alias): (&TabletId, &TabletAlias)| (*id, self.record.role(alias), term);
         let roles: Vec<_> = self.members.iter().map(role).collect();
         for (id, role, term) in &roles {
-            self.cluster.handle(now, Input::RoleAssigned { id: *id, role: *role, term: *term });
+            self.tell(now, Input::RoleAssigned { id: *id, role: *role, term: *term });
         }
         roles
     }
@@ -128,9 +138,9 @@ impl EmbeddedShard {
         if now >= self.measure_at {
             self.measure_at = now + MEASURE_EVERY;
             let samples = self.cluster.view().samples(now);
-            self.cluster.handle(now, Input::Measured(samples));
+            self.tell(now, Input::Measured(samples));
         }
-        self.cluster.handle(now, Input::Timeout);
+        self.tell(now, Input::Timeout);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -140,7 +150,7 @@ impl EmbeddedShard {
     /// The newest view, if there is one that was not published.
     pub(super) fn publish(&mut self) -> Option<Arc<View>> {
         let mut newest = None;
-        while let Some(output) = self.cluster.poll_output() {
+        while let Some(output) = self.outputs.pop_front() {
             match output {
                 Output::View(view) => newest = Some(view),
                 Output::TooManyTablets(_) => debug_assert!(false, "a simulated shard is small"),
