@@ -89,7 +89,7 @@ impl Backend {
         let stream = TcpStream::connect(address).expect("a server");
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(SILENCE_MAX)).unwrap();
-        let mut asked = capabilities(EVERYTHING);
+        let mut asked = capabilities(EVERYTHING).common;
         asked.set(CapabilityFlags::CLIENT_DEPRECATE_EOF, opening.server_deprecates_eof);
         let handshake = ClientConfig {
             user: opening.user.clone(),
@@ -202,7 +202,10 @@ impl Backend {
             digests: false,
             asks: Asks::empty(),
             wait: None,
-            client: ClientFormat { deprecate_eof: self.client.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) },
+            client: ClientFormat {
+                deprecate_eof: self.client.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF),
+                progress: false,
+            },
             caller: Caller::Unknown,
             trace: None,
         }

@@ -72,6 +72,10 @@ described! {
         DeadPrimaryWithoutReplicas,
         /// The primary does not answer, nor do enough others to be sure to lose nothing.
         DeadPrimaryAndReplicas,
+        /// The primary lacks what it had promised on its disk: that was lost, or is an older one. What it had acknowledged is on others.
+        PrimaryLostDisk,
+        /// The same, and not enough others answer to be sure to lose nothing.
+        PrimaryLostDiskAndReplicas,
         /// The primary answers and has not led for long, whatever it was ordered: it does not hear, or nobody vouches for it.
         PrimaryCannotLead,
         /// The primary does not answer, but replicas are connected to it: it lives.
@@ -191,6 +195,8 @@ pub static RULES: &[Rule] = &[
     rule(Code::DeadPrimaryAndSomeReplicas, Severity::Outage, 500, Remedy::Reparent, |f| f.dead(|d| d.answering < d.replicas && d.enough)),
     rule(Code::DeadPrimaryWithoutReplicas, Severity::Outage, 500, Remedy::Alert, |f| f.dead(|d| d.replicas == 0)),
     rule(Code::DeadPrimaryAndReplicas, Severity::Outage, 500, Remedy::Alert, |f| f.dead(|d| d.replicas > 0 && !d.enough)),
+    rule(Code::PrimaryLostDisk, Severity::Outage, 0, Remedy::Reparent, |f| f.lost_disk(true)),
+    rule(Code::PrimaryLostDiskAndReplicas, Severity::Outage, 0, Remedy::Alert, |f| f.lost_disk(false)),
     rule(Code::PrimaryCannotLead, Severity::Outage, 3000, Remedy::Reparent, |f| f.cannot_lead()),
     rule(Code::UnreachablePrimary, Severity::Danger, 0, Remedy::Gather, |f| f.unreachable()),
     rule(Code::PrimaryHasPrimary, Severity::Outage, 0, Remedy::Lead, |f| f.primary_that(|_, status| status.has_source())),
@@ -314,7 +320,10 @@ impl Facts<'_> {
         let Entry { cohort, record, .. } = self.entry;
         let can =
             |tablet: &&TabletAlias| self.state(tablet).is_some_and(|state| state.intact && state.status.is_some());
-        let able = cohort.tablets.iter().filter(|tablet| Some(*tablet) != without);
+        let lost = |tablet: &TabletAlias| {
+            Some(tablet) == self.primary() && self.state(tablet).is_some_and(|state| self.has_lost_disk(state))
+        };
+        let able = cohort.tablets.iter().filter(|tablet| Some(*tablet) != without && !lost(tablet));
         let able: Tablets = able.filter(can).cloned().collect();
         cohort.is_covered_by(&record.reigns, &able)
     }
@@ -363,17 +372,30 @@ impl Facts<'_> {
         gone.filter(|_| self.replicas().any(|replica| self.receives(replica))).cloned().into_iter().collect()
     }
 
-    fn primary_that(&self, is: fn(&State, &Status) -> bool) -> Vec<TabletAlias> {
+    /// What a primary promised was on its disk before it led, and it loses nothing by a restart.
+    fn has_lost_disk(&self, state: &State) -> bool {
+        state.role != Role::Primary && (!state.intact || state.promised < self.term())
+    }
+
+    fn lost_disk(&self, enough: bool) -> Vec<TabletAlias> {
+        let lost = |primary: &&TabletAlias| {
+            self.state(primary).is_some_and(|state| state.status.is_some() && self.has_lost_disk(state))
+        };
+        self.primary().filter(lost).filter(|_| self.can_recruit(None) == enough).cloned().into_iter().collect()
+    }
+
+    /// Of one that has lost its disk nothing else is of interest: it must not lead.
+    fn primary_that(&self, is: impl Fn(&State, &Status) -> bool) -> Vec<TabletAlias> {
         let found = self.primary().filter(|primary| {
-            self.state(primary).is_some_and(|state| state.status.as_ref().is_some_and(|status| is(state, status)))
+            let state = self.state(primary).filter(|state| !self.has_lost_disk(state));
+            state.is_some_and(|state| state.status.as_ref().is_some_and(|status| is(state, status)))
         });
         found.cloned().into_iter().collect()
     }
 
     fn waits_otherwise(&self) -> Vec<TabletAlias> {
         let acks = self.entry.cohort.policy.acks();
-        let differs = |primary: &&TabletAlias| self.status(primary).is_some_and(|status| status.acks != acks);
-        self.primary().filter(differs).cloned().into_iter().collect()
+        self.primary_that(|_, status| status.acks != acks)
     }
 
     fn ackers(&self) -> usize {
@@ -558,6 +580,30 @@ mod tests {
             [],
             "whom the record names may never have been the last primary"
         );
+    }
+
+    #[test]
+    fn a_primary_whose_disk_was_lost_does_not_lead_again() {
+        let lost = |change: fn(&mut State)| {
+            let mut shard = Shard::healthy(3).with(1, |s| s.read_only = true);
+            shard.state(1).role = Role::Unknown;
+            change(shard.state(1));
+            shard.disconnected()
+        };
+        for shard in [lost(|state| state.intact = false), lost(|state| state.promised = 3)] {
+            let mut shard = shard;
+            assert_eq!(first(&shard), (Code::PrimaryLostDisk, 1));
+            shard = shard.dies(2);
+            assert_eq!(
+                first(&shard),
+                (Code::PrimaryLostDiskAndReplicas, 1),
+                "who has what it acknowledged is not there"
+            );
+            let facts = Facts { now: NOW, entry: &shard.entry, seen: &shard.seen, errant: &shard.errant };
+            let remedies: Vec<_> = analyse(&facts).map(|(rule, _)| rule.remedy).collect();
+            assert!(!remedies.contains(&Remedy::Lead) && !remedies.contains(&Remedy::Reparent), "{remedies:?}");
+        }
+        assert_eq!(first(&lost(|_| {})), (Code::PrimaryCannotLead, 1), "it was only restarted");
     }
 
     #[test]

@@ -324,7 +324,7 @@ fn prepared() -> Vec<u8> {
     let mut bytes = packet(1, b"\0\x01\0\0\0\x01\0\x01\0\0\0\0");
     for (sequence, name) in [(2, "?"), (3, "c")] {
         let mut definition = Vec::new();
-        ColumnDefinition::text(name).encode(&mut definition);
+        ColumnDefinition::text(name).encode(&mut definition, ASKED_OF_MARIADB);
         bytes.extend_from_slice(&packet(sequence, &definition));
     }
     bytes

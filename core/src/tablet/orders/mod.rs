@@ -550,7 +550,10 @@ impl Orders {
         let (Some(goal), Some(status)) = (&self.goal, &self.status) else {
             return self.begin(Busy::Looking, Output::Look);
         };
+        // It led this term, or could have, and has lost what it acknowledged in it.
+        let lost = self.promise.lost_in.is_some_and(|lost_in| goal.term <= lost_in) && !self.is_intact();
         let next = match goal.order {
+            Order::Lead { .. } if lost => Next::Refuse(Refusal::Behind(status.position())),
             // Whoever is "recruited" so goes on as before.
             Order::Recruit if self.mutants.breaks(Mutant::PromoteWithoutRecruiting) => Next::Done,
             Order::Rest { .. } if self.waits_for_drain() && !status.slowed => Next::Wait,

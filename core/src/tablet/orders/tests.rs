@@ -401,6 +401,16 @@ fn a_newcomer_counts_once_it_has_what_another_of_its_name_may_have_acknowledged(
 }
 
 #[test]
+fn a_newcomer_does_not_lead_the_term_in_which_another_of_its_name_led() {
+    let empty = || Status { read_only: true, ..Status::default() };
+    let mut bench = Bench::with(Promise::of_a_newcomer(4), empty(), None);
+    assert_eq!(bench.obey(4, lead(0)), Err(Refusal::Behind(Position::default())));
+    assert!(bench.server.read_only, "nobody can write there");
+    assert!(bench.obey(5, lead(0)).is_ok(), "it has what begins the next");
+    assert!(bench.machine.promise().is_intact());
+}
+
+#[test]
 fn one_that_is_about_to_stop_says_so_at_once() {
     let disk = Promise::of_the_first_term();
     let mut machine = Orders::new(disk, None, Mutants::NONE).watching(WATCH_INTERVAL);
