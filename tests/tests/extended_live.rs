@@ -17,8 +17,11 @@ fn log_in(address: SocketAddr, of_mariadb: MariaDbCapabilities) -> Wire {
     let (mut wire, greeting) = Wire::greeted(address);
     assert!(greeting.of_mariadb.contains(of_mariadb), "{address} offers {:?}", greeting.of_mariadb);
     let mut response = response(&greeting);
-    (response.of_mariadb, response.schema) = (of_mariadb, Some(b"test".to_vec()));
-    assert!(wire.respond(&response).is_ok());
+    response.of_mariadb = of_mariadb;
+    let heard = wire.respond(&response);
+    assert!(heard.is_ok(), "{heard:?}");
+    ask(&mut wire, "CREATE DATABASE IF NOT EXISTS extended");
+    ask(&mut wire, "USE extended");
     wire
 }
 
@@ -106,12 +109,12 @@ fn who_wants_it_is_told_how_far_a_long_statement_is() {
     let deployment = Deployment::small_with(&[]);
     for address in [weir.address(), deployment.gateway(0)] {
         let mut plain = log_in(address, MariaDbCapabilities::empty());
-        ask(&mut plain, "CREATE TABLE test.long_one (a INT, b INT) ENGINE=Aria");
-        ask(&mut plain, &format!("INSERT INTO test.long_one SELECT seq, seq % 1000 FROM seq_1_to_{ROWS}"));
+        ask(&mut plain, "CREATE TABLE long_one (a INT, b INT) ENGINE=Aria");
+        ask(&mut plain, &format!("INSERT INTO long_one SELECT seq, seq % 1000 FROM seq_1_to_{ROWS}"));
         for (of_mariadb, index) in [(MariaDbCapabilities::PROGRESS, "b, a"), (MariaDbCapabilities::empty(), "a, b")] {
             let mut client = log_in(address, of_mariadb);
             ask(&mut client, "SET progress_report_time = 1");
-            let altered = ask(&mut client, &format!("ALTER TABLE test.long_one ADD INDEX ({index}), ALGORITHM = COPY"));
+            let altered = ask(&mut client, &format!("ALTER TABLE long_one ADD INDEX ({index}), ALGORITHM = COPY"));
             assert_eq!(altered.reports > 0, !of_mariadb.is_empty(), "{} reports", altered.reports);
             assert_eq!(ask(&mut client, "SELECT 1").rows.len(), 1, "the connection goes on");
         }
