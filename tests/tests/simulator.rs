@@ -26,7 +26,7 @@ const FOUND: &[(Mutant, &str, Check)] = &[
     (Mutant::SplitLockingReads, "locking-reads", Check::Linearizable),
     (Mutant::ReleaseInTransaction, "killed-connections", Check::Bank),
     (Mutant::SkipSettings, "incidents/foreign-state", Check::Session),
-    (Mutant::MixMetadata, "churn", Check::Outcomes),
+    (Mutant::MixMetadata, "half-open", Check::Outcomes),
     (Mutant::IgnoreTracker, "churn", Check::Session),
     (Mutant::LeaveScopes, "churn", Check::Session),
     (Mutant::IgnoreTriggers, "churn", Check::Session),

@@ -146,7 +146,7 @@ fn read<P: Parser>(argv: Vec<OsString>, variable: &dyn Fn(&str) -> Option<OsStri
     // A command without the option has no file, whatever the environment says to others.
     let takes_a_file = options.get_arguments().any(|arg| CONFIG.strip_prefix("--") == arg.get_long());
     // Whoever asks for help may do so because of the file.
-    let takes_a_file = takes_a_file && !argv.iter().skip(1).any(|word| is_question(word));
+    let takes_a_file = takes_a_file && !argv.iter().skip(1).any(is_question);
     let Some(path) = named(&argv).or_else(|| variable(CONFIG_ENV).map(PathBuf::from)).filter(|_| takes_a_file) else {
         return finish(command.clone().try_get_matches_from(argv), below.as_ref());
     };

@@ -72,10 +72,6 @@ described! {
         DeadPrimaryWithoutReplicas,
         /// The primary does not answer, nor do enough others to be sure to lose nothing.
         DeadPrimaryAndReplicas,
-        /// The primary lacks what it had promised on its disk: that was lost, or is an older one. What it had acknowledged is on others.
-        PrimaryLostDisk,
-        /// The same, and not enough others answer to be sure to lose nothing.
-        PrimaryLostDiskAndReplicas,
         /// The primary answers and has not led for long, whatever it was ordered: it does not hear, or nobody vouches for it.
         PrimaryCannotLead,
         /// The primary does not answer, but replicas are connected to it: it lives.
@@ -195,8 +191,6 @@ pub static RULES: &[Rule] = &[
     rule(Code::DeadPrimaryAndSomeReplicas, Severity::Outage, 500, Remedy::Reparent, |f| f.dead(|d| d.answering < d.replicas && d.enough)),
     rule(Code::DeadPrimaryWithoutReplicas, Severity::Outage, 500, Remedy::Alert, |f| f.dead(|d| d.replicas == 0)),
     rule(Code::DeadPrimaryAndReplicas, Severity::Outage, 500, Remedy::Alert, |f| f.dead(|d| d.replicas > 0 && !d.enough)),
-    rule(Code::PrimaryLostDisk, Severity::Outage, 0, Remedy::Reparent, |f| f.lost_disk(true)),
-    rule(Code::PrimaryLostDiskAndReplicas, Severity::Outage, 0, Remedy::Alert, |f| f.lost_disk(false)),
     rule(Code::PrimaryCannotLead, Severity::Outage, 3000, Remedy::Reparent, |f| f.cannot_lead()),
     rule(Code::UnreachablePrimary, Severity::Danger, 0, Remedy::Gather, |f| f.unreachable()),
     rule(Code::PrimaryHasPrimary, Severity::Outage, 0, Remedy::Lead, |f| f.primary_that(|_, status| status.has_source())),
@@ -320,10 +314,8 @@ impl Facts<'_> {
         let Entry { cohort, record, .. } = self.entry;
         let can =
             |tablet: &&TabletAlias| self.state(tablet).is_some_and(|state| state.intact && state.status.is_some());
-        let lost = |tablet: &TabletAlias| {
-            Some(tablet) == self.primary() && self.state(tablet).is_some_and(|state| self.has_lost_disk(state))
-        };
-        let able = cohort.tablets.iter().filter(|tablet| Some(*tablet) != without && !lost(tablet));
+        let unable = [without, self.lost_primary()];
+        let able = cohort.tablets.iter().filter(|tablet| !unable.contains(&Some(*tablet)));
         let able: Tablets = able.filter(can).cloned().collect();
         cohort.is_covered_by(&record.reigns, &able)
     }
@@ -353,7 +345,8 @@ impl Facts<'_> {
 
     fn dead(&self, which: fn(&Dead) -> bool) -> Vec<TabletAlias> {
         let Some(primary) = self.primary() else { return Vec::new() };
-        if self.status(primary).is_some() || self.replicas().any(|replica| self.receives(replica)) {
+        let lives = self.status(primary).is_some() || self.replicas().any(|replica| self.receives(replica));
+        if lives && self.lost_primary().is_none() {
             return Vec::new();
         }
         let answering = self.replicas().filter(|replica| self.status(replica).is_some()).count();
@@ -372,24 +365,20 @@ impl Facts<'_> {
         gone.filter(|_| self.replicas().any(|replica| self.receives(replica))).cloned().into_iter().collect()
     }
 
-    /// What a primary promised was on its disk before it led, and it loses nothing by a restart.
-    fn has_lost_disk(&self, state: &State) -> bool {
-        state.role != Role::Primary && (!state.intact || state.promised < self.term())
-    }
-
-    fn lost_disk(&self, enough: bool) -> Vec<TabletAlias> {
-        let lost = |primary: &&TabletAlias| {
-            self.state(primary).is_some_and(|state| state.status.is_some() && self.has_lost_disk(state))
+    /// The primary, if that is back without what it had: what it promised was on its disk before it led, and it loses nothing by a restart.
+    /// What it had acknowledged is on others. It is as dead as if nothing had come back, and must not lead.
+    fn lost_primary(&self) -> Option<&TabletAlias> {
+        let lost = |state: &State| {
+            state.status.is_some() && state.role != Role::Primary && (!state.intact || state.promised < self.term())
         };
-        self.primary().filter(lost).filter(|_| self.can_recruit(None) == enough).cloned().into_iter().collect()
+        self.primary().filter(|primary| self.state(primary).is_some_and(lost))
     }
 
-    /// Of one that has lost its disk nothing else is of interest: it must not lead.
     fn primary_that(&self, is: impl Fn(&State, &Status) -> bool) -> Vec<TabletAlias> {
         let found = self.primary().filter(|primary| {
-            let state = self.state(primary).filter(|state| !self.has_lost_disk(state));
-            state.is_some_and(|state| state.status.as_ref().is_some_and(|status| is(state, status)))
+            self.state(primary).is_some_and(|state| state.status.as_ref().is_some_and(|status| is(state, status)))
         });
+        let found = found.filter(|_| self.lost_primary().is_none());
         found.cloned().into_iter().collect()
     }
 
@@ -591,14 +580,10 @@ mod tests {
             shard.disconnected()
         };
         for shard in [lost(|state| state.intact = false), lost(|state| state.promised = 3)] {
-            let mut shard = shard;
-            assert_eq!(first(&shard), (Code::PrimaryLostDisk, 1));
-            shard = shard.dies(2);
-            assert_eq!(
-                first(&shard),
-                (Code::PrimaryLostDiskAndReplicas, 1),
-                "who has what it acknowledged is not there"
-            );
+            assert_eq!(first(&shard), (Code::DeadPrimary, 1));
+            let shard = shard.dies(2);
+            let why = "who has what it acknowledged is not there";
+            assert_eq!(first(&shard), (Code::DeadPrimaryAndReplicas, 1), "{why}");
             let facts = Facts { now: NOW, entry: &shard.entry, seen: &shard.seen, errant: &shard.errant };
             let remedies: Vec<_> = analyse(&facts).map(|(rule, _)| rule.remedy).collect();
             assert!(!remedies.contains(&Remedy::Lead) && !remedies.contains(&Remedy::Reparent), "{remedies:?}");
