@@ -228,10 +228,10 @@ impl Reader {
     }
 
     fn interrupt(&mut self) -> Result<(), String> {
-        let terminal = self.going_on.pop().ok_or("nothing goes on that Ctrl-C would end")?;
+        let mut terminal = self.going_on.pop().ok_or("nothing goes on that Ctrl-C would end")?;
         match terminal.interrupt(LIMIT) {
             Some(0) => Ok(()),
-            code => Err(format!("Ctrl-C: {code:?}")),
+            code => Err(format!("Ctrl-C: {code:?}\n{}", terminal.shown())),
         }
     }
 }

@@ -106,7 +106,7 @@ impl Terminal {
     }
 
     /// Ctrl-C in the terminal of what goes on: its exit code.
-    pub(crate) fn interrupt(mut self, limit: Duration) -> Option<i32> {
+    pub(crate) fn interrupt(&mut self, limit: Duration) -> Option<i32> {
         kill(self.pid(), Signal::SIGINT).expect("a child that was not waited for");
         let begun = Instant::now();
         loop {
